@@ -1,0 +1,1 @@
+"""Decisions: plain functions over plain values, with no loop, no I/O and no clock."""

@@ -1,0 +1,156 @@
+"""A job's states: the transition table, and `apply`, the only thing that changes a job."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from schemas.events import (
+    AnyEvent,
+    Cancelled,
+    CancelRequested,
+    Completed,
+    Dispatched,
+    Event,
+    Failed,
+    Interim,
+    Log,
+    Queued,
+    Rejected,
+    Retried,
+    Started,
+)
+from schemas.jobs import Job
+from schemas.ledger import Entry
+from schemas.values import State
+
+_ENDS: dict[type[Event], State] = {
+    Completed: State.COMPLETED,
+    Failed: State.FAILED,
+    Cancelled: State.CANCELLED,
+}
+TRANSITIONS: dict[State | None, dict[type[Event], State]] = {
+    None: {Queued: State.QUEUED, Rejected: State.REJECTED},
+    State.QUEUED: {
+        Dispatched: State.RUNNING,
+        Failed: State.FAILED,
+        Cancelled: State.CANCELLED,
+    },
+    State.RUNNING: _ENDS
+    | {
+        Started: State.RUNNING,
+        Interim: State.RUNNING,
+        Log: State.RUNNING,
+        Retried: State.QUEUED,
+        CancelRequested: State.CANCELLING,
+    },
+    # What was on its way when the cancel came is still news.
+    State.CANCELLING: _ENDS
+    | {Started: State.CANCELLING, Interim: State.CANCELLING, Log: State.CANCELLING},
+    State.COMPLETED: {},
+    State.FAILED: {},
+    State.CANCELLED: {},
+    State.REJECTED: {},
+}
+
+
+class ImpossibleEventError(Exception):
+    """An event that can not follow the job's state: a bug in whoever decided it."""
+
+
+def next_state(job: Job | None, kind: type[Event]) -> State:
+    """The state that an event of *kind* leads to; raises `ImpossibleEventError`."""
+    state = job.state if job else None
+    try:
+        return TRANSITIONS[state][kind]
+    except KeyError:
+        raise ImpossibleEventError(f"{kind.__name__} can not follow {state}") from None
+
+
+def following(job: Job | None, job_id: str, time: str, kind: type[Any], /, **facts: Any) -> Any:
+    """The job's next event, of *kind*: numbered, with the state that it leads to."""
+    state = next_state(job, kind)
+    return kind(
+        job_id=job_id,
+        seq=job.seq + 1 if job else 1,
+        time=time,
+        state=state,
+        terminal=state.is_terminal,
+        **facts,
+    )
+
+
+def apply(job: Job | None, entry: Entry) -> Job:
+    """The job after *entry*, which the reader rule has let through."""
+    event = entry.event
+    if job is None:
+        return _begin(entry)
+    base = {"seq": event.seq, "state": event.state, "terminal": event.terminal}
+    if entry.report:
+        base["reports"] = entry.report
+    return replace(job, **base, **_changes(event))
+
+
+def _begin(entry: Entry) -> Job:
+    event = entry.event
+    job = Job(
+        tenant=entry.key.tenant,
+        job_id=entry.key.job_id,
+        seq=event.seq,
+        state=event.state,
+        terminal=event.terminal,
+        created=event.time,
+        traceparent=entry.traceparent,
+    )
+    return replace(job, **_changes(event))
+
+
+def _changes(event: AnyEvent) -> dict[str, Any]:
+    match event:
+        case Queued():
+            details = event.job
+            return {"details": details, "backend": event.backend, "program_id": details.program_id}
+        case Rejected():
+            return {
+                "program_id": event.program_id,
+                "reason": event.reason,
+                "message": event.message,
+                "violations": event.violations,
+                "ended": event.time,
+            }
+        case Dispatched():
+            return {
+                "attempt": event.attempt,
+                "backend": event.backend,
+                "worker": event.worker,
+                "instance": event.instance,
+                "reports": 0,
+                "started": None,
+            }
+        case Started():
+            return {"started": event.time}
+        case Interim() | Log():
+            return {}
+        case Retried():
+            return {
+                "backend": event.backend,
+                "worker": None,
+                "instance": None,
+                "started": None,
+            }
+        case CancelRequested():
+            return {"reason": event.reason}
+        case Completed():
+            return {
+                "value": event.value,
+                "value_ref": event.value_ref,
+                "worker": None,
+                "reason": None,
+                "ended": event.time,
+            }
+        case Failed() | Cancelled():
+            return {
+                "reason": event.reason,
+                "message": event.message,
+                "worker": None,
+                "ended": event.time,
+            }

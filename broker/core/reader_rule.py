@@ -1,0 +1,29 @@
+"""Which records of the ledger count: one rule for recovery, for gateways and for everyone else."""
+
+from dataclasses import dataclass
+
+from schemas.ledger import Claim, Entry
+
+
+def counts(epoch: int, seq: int, newest_claim: int, last_seq: int) -> bool:
+    """Whether a record is history: no lost broker wrote it, and it is its job's next."""
+    return epoch >= newest_claim and seq == last_seq + 1
+
+
+@dataclass(slots=True)
+class PartitionReader:
+    """Applies the rule along one partition of the ledger, which is read in order."""
+
+    newest_claim: int = 0
+    holder: str = ""  # the broker whose claim is the newest
+
+    def claim(self, claim: Claim) -> bool:
+        """Take note of *claim*; whether it is the first with its epoch, and so counts."""
+        if claim.epoch <= self.newest_claim:
+            return False
+        self.newest_claim, self.holder = claim.epoch, claim.broker
+        return True
+
+    def counts(self, entry: Entry, last_seq: int) -> bool:
+        """Whether *entry* is history, for a job whose last event had number *last_seq*."""
+        return counts(entry.epoch, entry.event.seq, self.newest_claim, last_seq)

@@ -1,0 +1,120 @@
+"""One class for each thing that a caller can do something about.
+
+Each carries its `code`, stable and part of the contract, and the HTTP status that it becomes.
+"""
+
+from collections.abc import Sequence
+
+from schemas.values import Violation
+
+
+class QjbError(Exception):
+    """The base: never raised itself."""
+
+    code = "internal_error"
+    status = 500
+
+    def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.violations = tuple(violations)
+
+
+class InvalidRequestError(QjbError):
+    """A request that can not be understood."""
+
+    code = "invalid_request"
+    status = 400
+
+
+class InvalidInputsError(QjbError):
+    """A program's inputs break its schema; `violations` lists every rule that they broke."""
+
+    code = "invalid_inputs"
+    status = 400
+
+
+class UnknownProgramError(QjbError):
+    """There is no program of that id."""
+
+    code = "unknown_program"
+    status = 404
+
+
+class UnknownBackendError(QjbError):
+    """There is no backend of that name, or none that meets the requirements."""
+
+    code = "unknown_backend"
+    status = 404
+
+
+class UnknownJobError(QjbError):
+    """There is no job of that id, for this tenant."""
+
+    code = "unknown_job"
+    status = 404
+
+
+class JobEndedError(QjbError):
+    """The job has ended, so that it can not be cancelled any more."""
+
+    code = "job_ended"
+    status = 409
+
+
+class TooLargeError(QjbError):
+    """A body, or a value in it, is above its limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class UnavailableError(QjbError):
+    """The service can not take this now; try again."""
+
+    code = "unavailable"
+    status = 503
+
+
+class SettingsError(QjbError):
+    """A setting can not be used; the message names it."""
+
+    code = "invalid_setting"
+
+
+class LogUnavailableError(QjbError):
+    """The log can not be reached."""
+
+    code = "log_unavailable"
+    status = 503
+
+
+class AppendFailedError(LogUnavailableError):
+    """Nothing was appended; it may be tried again."""
+
+    code = "append_failed"
+
+
+class AppendUnknownError(LogUnavailableError):
+    """Nobody knows whether something was appended: read the log before going on."""
+
+    code = "append_unknown"
+
+
+class RecordTooLargeError(QjbError):
+    """A record is larger than the log takes."""
+
+    code = "record_too_large"
+    status = 413
+
+
+class TopicMisconfiguredError(QjbError):
+    """Topics are set up in a way that would lose data; the message names each and what is wrong."""
+
+    code = "topic_misconfigured"
+
+
+class PayloadMissingError(QjbError):
+    """A payload that is referred to is not in the blob store, or is not what it should be."""
+
+    code = "payload_missing"

@@ -1,0 +1,1 @@
+"""The gateway role: everything over HTTP, and the streams."""

@@ -1,0 +1,1 @@
+"""The broker role: the one writer of the ledger."""

@@ -1,0 +1,39 @@
+"""Every Prometheus metric, in one place. Labelled children are made once, where they are used."""
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LONG = (0.01, 0.1, 1, 10, 60, 300, 1800, 3600, 10800)
+
+EVENTS = Counter("qjb_events", "Events written to the ledger", ["kind"])
+REJECTIONS = Counter("qjb_rejections", "Requests rejected", ["reason"])
+DEAD_LETTERS = Counter("qjb_dead_letters", "Records and jobs given up", ["code"])
+APPEND_SECONDS = Histogram("qjb_ledger_append_seconds", "One append to the ledger", buckets=_FAST)
+BATCH = Histogram(
+    "qjb_ledger_batch", "Inputs decided in one turn", buckets=(1, 4, 16, 64, 256, 1024)
+)
+JOBS_LIVE = Gauge("qjb_jobs_live", "Jobs that have not ended", ["state"])
+BROKER_ACTIVE = Gauge("qjb_broker_active", "1 while this broker is the active one")
+CLAIMS = Counter("qjb_claims", "Times that this broker became active")
+WORKERS_LIVE = Gauge("qjb_workers_live", "Workers whose lease runs")
+
+ATTEMPTS = Counter("qjb_attempts", "Attempts that ended, by how", ["outcome"])
+ATTEMPT_SECONDS = Histogram("qjb_attempt_seconds", "An attempt, begin to end", buckets=_LONG)
+SLOTS = Gauge("qjb_worker_slots", "Slots of this worker", ["state"])
+CHILDREN_STARTED = Counter("qjb_children_started", "Child processes started")
+
+HTTP_REQUESTS = Counter(
+    "qjb_http_requests", "HTTP requests answered", ["method", "route", "status"]
+)
+HTTP_SECONDS = Histogram("qjb_http_seconds", "HTTP requests that are not streams", buckets=_FAST)
+STREAMS = Gauge("qjb_sse_streams", "Open event streams")
+DELIVERIES = Counter("qjb_sse_deliveries", "Events written to subscribers")
+STREAM_ENDS = Counter("qjb_sse_ends", "Event streams closed, by why", ["reason"])
+RESUMES = Counter("qjb_sse_resumes", "Streams resumed from an id, by where from", ["source"])
+GAPS = Counter("qjb_sse_gaps", "Gap events sent")
+TAIL_LAG_SECONDS = Gauge("qjb_tail_lag_seconds", "Age of the newest event when the gateway read it")
+
+
+def exposition() -> tuple[bytes, str]:
+    """All metrics in Prometheus' text format, and its content type."""
+    return generate_latest(REGISTRY), "text/plain; version=0.0.4; charset=utf-8"

@@ -1,0 +1,21 @@
+"""The wall clock, as it is written into messages; and trace ids."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+
+def now() -> str:
+    """The time: ISO 8601, UTC, milliseconds, such as `2026-11-23T09:30:00.125Z`."""
+    return iso(time.time())
+
+
+def iso(seconds: float) -> str:
+    """Seconds since 1970 in the same form."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def new_traceparent() -> str:
+    """The start of a trace, for a request that brought none (W3C Trace Context, version 00)."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

@@ -1,0 +1,1 @@
+"""Where records and payloads live: one protocol, three logs, and the blob store."""

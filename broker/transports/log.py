@@ -1,0 +1,89 @@
+"""What the roles see of a log. Memory, embedded and Kafka keep the same promises."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from schemas.records import Record, Stored
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Position(NamedTuple):
+    """Where a record was stored."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`first`: offset of the oldest record that is still kept; `next`: of the next to come."""
+
+    first: int
+    next: int
+
+
+class Follower(Protocol):
+    """Reads several partitions as they grow. One owner, one `next` at a time."""
+
+    async def next(self, wait: float) -> Sequence[Stored]:
+        """What has come since the last call; waits up to *wait* seconds for the first record.
+
+        Per partition in order, without gap or repeat (compacted records are simply missing).
+        Empty after *wait*. At most some thousand records at once. Raises `LogUnavailableError`
+        when the log can not be reached for long; calling again goes on where it stopped.
+        """
+
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """The next offset to be delivered, per partition."""
+
+    async def close(self) -> None:
+        """Stop; a `next` that waits returns empty."""
+
+
+class Log(Protocol):
+    """An append-only log of records in topics and partitions."""
+
+    @property
+    def identity(self) -> str:
+        """Names this log's content, so that nobody mixes up a cache of another one."""
+
+    async def open(self) -> None:
+        """Connect, create the topics that are missing, check those that are there.
+
+        Raises `TopicMisconfiguredError` with every finding, or `LogUnavailableError`.
+        """
+
+    async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
+        """Store *records*; when it returns they are durable and readable, in order per partition.
+
+        Raises `AppendFailedError` if none was stored, `AppendUnknownError` if some may have been,
+        `RecordTooLargeError` (none stored).
+        """
+
+    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
+        """Up to *limit* records from offset *start* on that are there now; does not wait.
+
+        Empty only at the end of the partition. A *start* before the first kept record reads from there.
+        """
+
+    def follow(self, starts: Mapping[TopicPartition, int]) -> Follower:
+        """Read on from *starts* (offsets), live."""
+
+    async def bounds(self, topic: str, partition: int) -> Bounds:
+        """The offsets that the partition holds."""
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions *topic* has. Raises `KeyError` for an unknown topic."""
+
+    def partition_of(self, topic: str, key: bytes) -> int:
+        """The partition that records with *key* go to."""
+
+    async def close(self) -> None:
+        """Finish what is being appended, then let go."""

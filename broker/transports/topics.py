@@ -1,0 +1,76 @@
+"""The topics: names, partitions, how long records are kept."""
+
+import enum
+from dataclasses import dataclass
+
+DAY = 24 * 3600.0
+
+
+class Cleanup(enum.Flag):
+    """What happens to old records."""
+
+    DELETE = enum.auto()
+    COMPACT = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """How a topic is to be set up. `retention` in seconds, None: for ever."""
+
+    name: str
+    partitions: int
+    cleanup: Cleanup
+    retention: float | None
+
+
+REQUESTS = "qjb.requests.v1"
+EVENTS = "qjb.events.v1"
+STATE = "qjb.state.v1"
+REPORTS = "qjb.reports.v1"
+INBOX = "qjb.inbox.v1"
+STATUS = "qjb.status.v1"
+PROGRAMS = "qjb.programs.v1"
+TENANTS = "qjb.tenants.v1"
+DEAD_LETTERS = "qjb.dead-letters.v1"
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic(REQUESTS, 4, Cleanup.DELETE, 3 * DAY),
+        Topic(EVENTS, 4, Cleanup.DELETE, 7 * DAY),
+        Topic(STATE, 4, Cleanup.COMPACT, None),
+        Topic(REPORTS, 4, Cleanup.DELETE, 3 * DAY),
+        Topic(INBOX, 8, Cleanup.DELETE, 3600.0),
+        Topic(STATUS, 1, Cleanup.COMPACT | Cleanup.DELETE, 3600.0),
+        Topic(PROGRAMS, 1, Cleanup.COMPACT, None),
+        Topic(TENANTS, 1, Cleanup.COMPACT, None),
+        Topic(DEAD_LETTERS, 1, Cleanup.DELETE, 30 * DAY),
+    )
+}
+
+
+def murmur2(key: bytes) -> int:
+    """Kafka's hash of a key (32 bit, seed 0x9747b28c), so that all logs place a key alike.
+
+    Source: `org.apache.kafka.common.utils.Utils.murmur2`.
+    """
+    m, mask, length = 0x5BD1E995, 0xFFFFFFFF, len(key)
+    h = (0x9747B28C ^ length) & mask
+    whole = length & ~3
+    for index in range(0, whole, 4):
+        k = int.from_bytes(key[index : index + 4], "little")
+        k = (k * m) & mask
+        k ^= k >> 24
+        k = (k * m) & mask
+        h = ((h * m) & mask) ^ k
+    if rest := key[whole:]:
+        h ^= int.from_bytes(rest, "little")
+        h = (h * m) & mask
+    h ^= h >> 13
+    h = (h * m) & mask
+    return h ^ (h >> 15)
+
+
+def partition_for(key: bytes, partitions: int) -> int:
+    """Where Kafka's default partitioner puts *key*."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions if partitions > 1 else 0

@@ -1,0 +1,1 @@
+"""The worker role: connects executors to the log."""

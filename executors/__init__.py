@@ -1,0 +1,1 @@
+"""The hands: run programs against backends; know neither Kafka nor HTTP."""

@@ -1,0 +1,1 @@
+"""What circuits run on. Imported only in children, and by the fork server."""

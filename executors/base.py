@@ -1,0 +1,67 @@
+"""What an executor promises. Executors run attempts and say what happens; they decide nothing."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.reports import Body
+from schemas.workers import BackendAnnounced
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt, as an executor sees it."""
+
+    tenant: str
+    job_id: str
+    attempt: int
+    program_id: str
+    program_version: str
+    inputs: bytes  # a JSON object in the Runtime encoding, already checked against the schema
+    backend: str
+    time_limit: float  # s, counted from `Began`
+
+
+class Stop:
+    """Asks an attempt to end. A message, not a task's cancellation: it can not get lost."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.reason: str | None = None
+
+    def ask(self, reason: str) -> None:
+        """End the attempt, because of *reason*; the first reason stands."""
+        if self.reason is None:
+            self.reason = reason
+            self._event.set()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the attempt is to end."""
+        return self.reason is not None
+
+    async def wait(self) -> str:
+        """Wait until the attempt is to end; why."""
+        await self._event.wait()
+        assert self.reason is not None
+        return self.reason
+
+
+class Executor(Protocol):
+    """Runs programs against backends."""
+
+    async def start(self) -> Sequence[BackendAnnounced]:
+        """Get ready to run; the backends on offer. Called once, before any `run`."""
+
+    def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
+        """Yield what happens, `Began` first if the program begins; last, exactly one of
+        `Returned`, `Raised`, `Stopped`, `Died`.
+
+        When asked for more, what it yielded is on record: hardware yields its intent, then
+        submits; yields the vendor's job id, then waits. Closing the generator early ends the
+        attempt and frees what it held.
+        """
+
+    async def close(self) -> None:
+        """End every attempt and let go of every process."""

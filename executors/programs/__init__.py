@@ -1,0 +1,1 @@
+"""The built-in programs, one module each. Imported only in children."""

@@ -1,0 +1,1 @@
+"""The words: every message that travels between clients, broker, workers and gateways."""

@@ -1,0 +1,300 @@
+"""Records to messages and back: CloudEvents 1.0 over Kafka, the only codec.
+
+Written in binary mode (attributes in `ce_…` headers, data in the value). Requests are read in
+binary mode, in structured mode (`application/cloudevents+json`) and as bare JSON.
+Sources: CloudEvents 1.0.2 and its Kafka protocol binding; W3C Trace Context.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from schemas import events, inbox, ledger, reports, requests, workers
+from schemas.jobs import Job
+from schemas.ledger import Claim, DeadLetter, Entry, InputPosition
+from schemas.records import Headers, Record, Stored
+from schemas.values import JobKey
+
+SOURCE = b"/qjb"
+CONTENT_TYPE = b"application/json"
+STRUCTURED = "application/cloudevents+json"
+
+REQUEST_TYPES: dict[str, type[requests.SubmitJob] | type[requests.CancelJob]] = {
+    "qjb.request.submit": requests.SubmitJob,
+    "qjb.request.cancel": requests.CancelJob,
+}
+
+_encoder = msgspec.json.Encoder()
+T = TypeVar("T")
+
+
+class UnreadableError(Exception):
+    """A record is not a message. `code` says in what way, `field` where, if that is known."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """A request as it was read, with the trace that it belongs to."""
+
+    body: requests.Request
+    traceparent: str | None
+
+
+def encode(message: Any) -> bytes:
+    """Any message of ours as JSON."""
+    return _encoder.encode(message)
+
+
+@cache
+def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(kind)
+
+
+def decode(value: bytes, kind: Any) -> Any:
+    """*value* as a message of that *kind*; raises `UnreadableError`."""
+    try:
+        return _decoder(kind).decode(value)
+    except msgspec.ValidationError as error:
+        raise UnreadableError("invalid_message", str(error)) from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise UnreadableError("invalid_json", str(error) or "nested too deeply") from error
+
+
+def _headers(kind: bytes, ident: bytes, subject: bytes, time: str, more: Headers) -> Headers:
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", ident),
+        ("ce_source", SOURCE),
+        ("ce_type", kind),
+        ("ce_subject", subject),
+        ("ce_time", time.encode()),
+        ("content-type", CONTENT_TYPE),
+        *more,
+    )
+
+
+def _trace(traceparent: str | None) -> Headers:
+    return (("traceparent", traceparent.encode()),) if traceparent else ()
+
+
+# Requests
+
+
+def request_record(body: requests.Request, time: str, traceparent: str | None = None) -> Record:
+    """*body* as a record for a requests topic, keyed by job id."""
+    kind = b"qjb.request.cancel" if isinstance(body, requests.CancelJob) else b"qjb.request.submit"
+    job_id = (body.job_id or "").encode()
+    headers = _headers(kind, uuid.uuid4().bytes.hex().encode(), job_id, time, _trace(traceparent))
+    return Record(encode(body), job_id or None, headers)
+
+
+class _Bare(msgspec.Struct):
+    kind: str = "submit"
+
+
+class _Structured(msgspec.Struct):
+    type: str
+    specversion: str = "1.0"
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+    traceparent: str | None = None
+
+
+def read_request(record: Stored) -> ReadRequest:
+    """The request in *record*: binary mode, structured mode or bare JSON.
+
+    Bare JSON is a submit, or with `"kind": "cancel"` a cancel. Raises `UnreadableError`.
+    """
+    found = dict(record.headers)
+    trace = _text(found.get("traceparent"))
+    media = (_text(found.get("content-type")) or "").partition(";")[0].strip().lower()
+    if media == STRUCTURED:
+        envelope: _Structured = decode(record.value, _Structured)
+        body = decode(bytes(envelope.data), _request_type(envelope.type))
+        return ReadRequest(body, envelope.traceparent or trace)
+    if (kind := _text(found.get("ce_type"))) is not None:
+        return ReadRequest(decode(record.value, _request_type(kind)), trace)
+    bare: _Bare = decode(record.value, _Bare)
+    return ReadRequest(decode(record.value, _request_type(f"qjb.request.{bare.kind}")), trace)
+
+
+def _request_type(name: str) -> Any:
+    if name not in REQUEST_TYPES:
+        known = ", ".join(REQUEST_TYPES)
+        raise UnreadableError("unknown_type", f"type {name[:80]!r} is none of {known}")
+    return REQUEST_TYPES[name]
+
+
+def _text(value: bytes | None) -> str | None:
+    return value.decode("utf-8", "replace") if value is not None else None
+
+
+# The ledger
+
+_EVENT_TYPES = {
+    kind: f"qjb.event.{kind.__struct_config__.tag}".encode() for kind in events.EVENT_TYPES
+}
+CLAIM = b"qjb.ledger.claim"
+
+
+def entry_record(entry: Entry) -> Record:
+    """*entry* as a record of the ledger."""
+    event = entry.event
+    more: list[tuple[str, bytes]] = [
+        ("qjb-seq", b"%d" % event.seq),
+        ("qjb-epoch", b"%d" % entry.epoch),
+        ("qjb-attempt", b"%d" % getattr(event, "attempt", 0)),
+    ]
+    if entry.report:
+        more.append(("qjb-report", b"%d" % entry.report))
+    if entry.input is not None:
+        more.append(("qjb-in", str(entry.input).encode()))
+    if entry.traceparent:
+        more.append(("traceparent", entry.traceparent.encode()))
+    key = entry.key.encode()
+    ident = b"%s/%d" % (key, event.seq)
+    headers = _headers(
+        _EVENT_TYPES[type(event)], ident, event.job_id.encode(), event.time, tuple(more)
+    )
+    return Record(encode(event), key, headers)
+
+
+def claim_record(claim: Claim, partition: int, time: str) -> Record:
+    """*claim* as the record that takes *partition* of the ledger."""
+    epoch = b"%d" % claim.epoch
+    headers = _headers(
+        CLAIM, b"claim/%d/%d" % (partition, claim.epoch), b"", time, (("qjb-epoch", epoch),)
+    )
+    return Record(encode(claim), None, headers, partition)
+
+
+def read_ledger(record: Stored) -> Entry | Claim:
+    """What *record* of the ledger says; raises `UnreadableError`."""
+    found = dict(record.headers)
+    if found.get("ce_type") == CLAIM:
+        claim: Claim = decode(record.value, Claim)
+        return claim
+    try:
+        key = JobKey.decode(record.key or b"")
+        epoch = int(found["qjb-epoch"])
+        report = int(found.get("qjb-report", 0))
+        position = found.get("qjb-in")
+        caused_by = InputPosition.parse(position.decode()) if position else None
+    except (KeyError, ValueError) as error:
+        raise UnreadableError("invalid_message", f"not a record of the ledger: {error}") from error
+    event: events.AnyEvent = decode(record.value, events.AnyEvent)
+    return Entry(key, event, epoch, report, caused_by, _text(found.get("traceparent")))
+
+
+# Snapshots
+
+
+def snapshot_record(job: Job, epoch: int, time: str) -> Record:
+    """The newest state of *job*, for the compacted state topic."""
+    more: Headers = (
+        ("qjb-seq", b"%d" % job.seq),
+        ("qjb-epoch", b"%d" % epoch),
+        ("qjb-terminal", b"1" if job.terminal else b"0"),
+        *_trace(job.traceparent),
+    )
+    key = job.key.encode()
+    headers = _headers(
+        b"qjb.job.snapshot", b"%s/%d" % (key, job.seq), job.job_id.encode(), time, more
+    )
+    return Record(encode(job), key, headers)
+
+
+CHECKPOINT_KEY = b"~checkpoint"
+
+
+def checkpoint_record(checkpoint: ledger.Checkpoint, time: str) -> Record:
+    """*checkpoint* for partition 0 of the state topic."""
+    more: Headers = (("qjb-epoch", b"%d" % checkpoint.epoch),)
+    headers = _headers(b"qjb.ledger.checkpoint", uuid.uuid4().bytes.hex().encode(), b"", time, more)
+    return Record(encode(checkpoint), CHECKPOINT_KEY, headers, 0)
+
+
+# Workers
+
+
+def report_record(report: reports.Report, traceparent: str | None = None) -> Record:
+    """*report* for the reports topic."""
+    key = JobKey(report.tenant, report.job_id).encode()
+    ident = b"%s/%d/%d" % (key, report.attempt, report.number)
+    kind = f"qjb.report.{report.body.__struct_config__.tag}".encode()
+    headers = _headers(kind, ident, report.job_id.encode(), report.time, _trace(traceparent))
+    return Record(encode(report), key, headers)
+
+
+def instruction_record(
+    worker: str, body: inbox.Instruction, time: str, traceparent: str | None = None
+) -> Record:
+    """*body* for the inbox of *worker*."""
+    kind = f"qjb.inbox.{body.__struct_config__.tag}".encode()
+    ident = f"{worker}/{body.tenant}/{body.job_id}/{body.attempt}/{body.__struct_config__.tag}"
+    headers = _headers(kind, ident.encode(), body.job_id.encode(), time, _trace(traceparent))
+    return Record(encode(body), worker.encode(), headers)
+
+
+def status_key(body: workers.Status) -> str:
+    """The key under which the status topic keeps the newest *body*."""
+    match body:
+        case workers.Heartbeat():
+            return f"worker/{body.worker}"
+        case workers.BackendAnnounced():
+            return f"backend/{body.name}"
+        case workers.Tick():
+            return f"broker/{body.broker}"
+        case workers.QueueSnapshot():
+            return f"queue/{body.backend}"
+
+
+def status_record(body: workers.Status, time: str) -> Record:
+    """*body* for the status topic, in its only partition, so that ticks are a clock for all."""
+    key = status_key(body)
+    kind = f"qjb.status.{body.__struct_config__.tag}".encode()
+    headers = _headers(kind, uuid.uuid4().bytes.hex().encode(), key.encode(), time, ())
+    return Record(encode(body), key.encode(), headers, 0)
+
+
+# Dead letters
+
+
+def dead_letter_record(letter: DeadLetter, time: str, original: Stored | None = None) -> Record:
+    """Why and, if it was a record that nobody could read, the record: value kept, headers prefixed.
+
+    The value is the original's, so that it can be replayed as it was; the reason travels in the
+    headers `qjb-code`, `qjb-message` and `qjb-source`. Without an original it is the reason.
+    """
+    more: list[tuple[str, bytes]] = [
+        ("qjb-code", letter.code.encode()),
+        ("qjb-message", letter.message[:1000].encode()),
+    ]
+    if letter.source is not None:
+        more.append(("qjb-source", str(letter.source).encode()))
+    if original is not None:
+        more += [(f"original-{name}", value) for name, value in original.headers]
+    headers = _headers(
+        b"qjb.dead-letter",
+        uuid.uuid4().bytes.hex().encode(),
+        (letter.job_id or "").encode(),
+        time,
+        tuple(more),
+    )
+    if original is None:
+        key = f"{letter.tenant}/{letter.job_id}".encode()
+        return Record(encode(letter), key, headers)
+    return Record(original.value, original.key, headers)
+
+
+def values(records: Sequence[Record]) -> list[bytes]:
+    """The values alone, for tests and examples."""
+    return [record.value for record in records]

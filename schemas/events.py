@@ -1,0 +1,139 @@
+"""What happened to a job: broker → everyone, on `qjb.events.v1`, over SSE and in pages.
+
+The JSON is the same everywhere. Readers ignore fields and kinds that they do not know.
+"""
+
+import msgspec
+
+from schemas.jobs import JobDetails
+from schemas.values import NOTHING, BlobRef, State, Violation
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind"):
+    """What all events have. `seq` counts 1, 2, 3 … per job; `terminal` marks a job's last."""
+
+    job_id: str
+    seq: int
+    time: str  # ISO 8601, UTC, milliseconds
+    state: State  # the job's state after this event
+    terminal: bool
+
+    @property
+    def kind(self) -> str:
+        """The name of what happened."""
+        return str(self.__struct_config__.tag)
+
+
+class Queued(Event, frozen=True, kw_only=True, tag="queued"):
+    """The job was accepted and waits for `backend`."""
+
+    job: JobDetails
+    backend: str
+
+
+class Rejected(Event, frozen=True, kw_only=True, tag="rejected"):
+    """The request can not be run as it is; `violations` lists every rule that it broke."""
+
+    reason: str
+    message: str
+    program_id: str = ""
+    violations: tuple[Violation, ...] = ()
+
+
+class Dispatched(Event, frozen=True, kw_only=True, tag="dispatched"):
+    """A worker was given attempt number `attempt`."""
+
+    attempt: int
+    backend: str
+    worker: str
+    instance: str
+
+
+class Started(Event, frozen=True, kw_only=True, tag="started"):
+    """The program began to run."""
+
+    attempt: int
+    backend: str
+
+
+class Interim(Event, frozen=True, kw_only=True, tag="interim"):
+    """The program published an interim result: `value` inline or `value_ref`."""
+
+    attempt: int
+    value: msgspec.Raw = NOTHING
+    value_ref: BlobRef | None = None
+
+
+class Log(Event, frozen=True, kw_only=True, tag="log"):
+    """The program wrote to standard output or standard error."""
+
+    attempt: int
+    message: str
+
+
+class Retried(Event, frozen=True, kw_only=True, tag="retried"):
+    """Attempt `attempt` was lost, nothing of it counts, and the job is queued again."""
+
+    attempt: int
+    reason: str
+    message: str
+    backend: str
+
+
+class CancelRequested(Event, frozen=True, kw_only=True, tag="cancel_requested"):
+    """Somebody asked to end the job while it ran."""
+
+    attempt: int
+    reason: str
+
+
+class Completed(Event, frozen=True, kw_only=True, tag="completed"):
+    """The program returned: the final result, `value` inline or `value_ref`."""
+
+    attempt: int
+    value: msgspec.Raw = NOTHING
+    value_ref: BlobRef | None = None
+
+
+class Failed(Event, frozen=True, kw_only=True, tag="failed"):
+    """The job ended without a result."""
+
+    attempt: int
+    reason: str
+    message: str
+
+
+class Cancelled(Event, frozen=True, kw_only=True, tag="cancelled"):
+    """The job was ended before it had a result, by `user_request` or as it `ran_too_long`."""
+
+    reason: str
+    message: str
+    attempt: int = 0
+
+
+AnyEvent = (
+    Queued
+    | Rejected
+    | Dispatched
+    | Started
+    | Interim
+    | Log
+    | Retried
+    | CancelRequested
+    | Completed
+    | Failed
+    | Cancelled
+)
+EVENT_TYPES: tuple[type[Event], ...] = (
+    Queued,
+    Rejected,
+    Dispatched,
+    Started,
+    Interim,
+    Log,
+    Retried,
+    CancelRequested,
+    Completed,
+    Failed,
+    Cancelled,
+)

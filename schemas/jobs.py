@@ -1,0 +1,58 @@
+"""A job as its events have made it: what the core folds and what a snapshot carries."""
+
+import msgspec
+
+from schemas.values import NOTHING, BlobRef, JobKey, State, Violation
+
+
+class JobDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What was accepted: fixed from the job's first event on."""
+
+    program_id: str
+    program_version: (
+        str  # content hash of the specification (and the code) that the job is pinned to
+    )
+    params: msgspec.Raw = NOTHING  # the inputs as submitted; exactly one of the two is there
+    params_ref: BlobRef | None = None
+    backend: str | None = None  # what the client asked for, if it did
+    tags: tuple[str, ...] = ()
+    session_id: str | None = None
+    priority: int = 0
+    time_limit: float  # s, from the start of an attempt: request, program and system, the smallest
+    backend_requirements: dict[str, int | float | bool | str] | None = None
+
+
+class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The newest state of one job. Changed only by `broker.core.job.apply`."""
+
+    tenant: str
+    job_id: str
+    seq: int  # of the newest event
+    state: State
+    terminal: bool
+    created: str  # time of the first event; times are ISO 8601, UTC, with milliseconds
+    program_id: str = ""
+    details: JobDetails | None = None  # None for a rejected job
+    attempt: int = 0  # of the newest attempt; 0 before the first
+    backend: str | None = None  # where it is queued or runs
+    worker: str | None = None  # who has the newest attempt, while it runs
+    instance: str | None = None  # which start of that worker
+    reports: int = 0  # number of the newest report of this attempt that became an event
+    started: str | None = None  # of the newest attempt
+    ended: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    violations: tuple[Violation, ...] = ()
+    value: msgspec.Raw = NOTHING  # the final result
+    value_ref: BlobRef | None = None
+    traceparent: str | None = None
+
+    @property
+    def key(self) -> JobKey:
+        """What names the job everywhere."""
+        return JobKey(self.tenant, self.job_id)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has had its last event."""
+        return self.terminal

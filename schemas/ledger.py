@@ -1,0 +1,63 @@
+"""What stands on the ledger beside events, and what a record of it carries in its headers."""
+
+import msgspec
+
+from schemas.events import AnyEvent
+from schemas.values import JobKey
+
+
+class InputPosition(msgspec.Struct, frozen=True, order=True):
+    """Where the input stood that caused an event."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> "InputPosition":
+        """The position that *text* names; raises `ValueError`."""
+        topic, partition, offset = text.rsplit(":", 2)
+        return cls(topic, int(partition), int(offset))
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """From here on this partition of the ledger belongs to `broker`, with `epoch`."""
+
+    epoch: int
+    broker: str
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One event on the ledger, with what its headers say."""
+
+    key: JobKey
+    event: AnyEvent
+    epoch: int
+    report: int = 0  # the number of the report that caused it, 0 where none did
+    input: InputPosition | None = None
+    traceparent: str | None = None
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the snapshots in `qjb.state.v1` reach. Key `~checkpoint`.
+
+    Every ledger record before `ledger[partition]` is reflected in a snapshot, and every input
+    before `inputs[topic:partition]` has led to whatever it leads to on the ledger before that.
+    """
+
+    epoch: int
+    ledger: dict[int, int]
+    inputs: dict[str, int]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a record is on `qjb.dead-letters.v1`; the record's value and headers travel beside it."""
+
+    code: str
+    message: str
+    source: InputPosition | None = None
+    job_id: str | None = None
+    tenant: str | None = None

@@ -1,0 +1,35 @@
+"""Records: what a log stores, whatever the log is."""
+
+from dataclasses import dataclass
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record to append. Without a `partition`, its key decides (or, without a key, the log)."""
+
+    value: bytes
+    key: bytes | None = None
+    headers: Headers = ()
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One record as read. `timestamp` is in milliseconds since 1970, UTC, set by the log."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes
+    headers: Headers = ()
+
+    def header(self, name: str) -> bytes | None:
+        """The first header of that name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None

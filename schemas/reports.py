@@ -1,0 +1,75 @@
+"""What a worker says about an attempt: worker → broker, on `qjb.reports.v1`."""
+
+import msgspec
+
+from schemas.values import NOTHING, BlobRef, Violation
+
+
+class _Body(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
+    pass
+
+
+class Began(_Body, frozen=True, tag="began"):
+    """The program runs. The time limit counts from here."""
+
+
+class Published(_Body, frozen=True, tag="published"):
+    """An interim result, in the Runtime JSON encoding: inline or by reference."""
+
+    value: msgspec.Raw = NOTHING
+    value_ref: BlobRef | None = None
+
+
+class Logged(_Body, frozen=True, tag="logged"):
+    """Output of the program, merged over a short while."""
+
+    text: str
+
+
+class Returned(_Body, frozen=True, tag="returned"):
+    """The final result, in the Runtime JSON encoding. Ends the attempt."""
+
+    value: msgspec.Raw = NOTHING
+    value_ref: BlobRef | None = None
+
+
+class Raised(_Body, frozen=True, tag="raised"):
+    """The program, its inputs or its results are at fault: running it again would not help.
+
+    Ends the attempt. `reason` is `program_error`, `invalid_inputs` or `invalid_result`; `message`
+    ends with the traceback where there is one.
+    """
+
+    reason: str
+    message: str
+    violations: tuple[Violation, ...] = ()
+
+
+class Stopped(_Body, frozen=True, tag="stopped"):
+    """The attempt was ended as asked (`user_request`) or at its limit (`ran_too_long`)."""
+
+    reason: str
+
+
+class Died(_Body, frozen=True, tag="died"):
+    """What ran the program is gone (killed, out of memory, worker stopping). Worth another try."""
+
+    reason: str
+    message: str
+
+
+Body = Began | Published | Logged | Returned | Raised | Stopped | Died
+LAST = (Returned, Raised, Stopped, Died)  # one of these ends an attempt, and nothing follows it
+
+
+class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One thing that happened in an attempt. `number` counts 1, 2, 3 … per attempt."""
+
+    tenant: str
+    job_id: str
+    attempt: int
+    number: int
+    worker: str
+    instance: str
+    time: str
+    body: Body

@@ -1,0 +1,43 @@
+"""What clients ask for: client → broker, on `qjb.requests.v1`."""
+
+from typing import Annotated
+
+import msgspec
+
+from schemas.values import BlobRef, Id
+
+MAX_TAGS = 32
+
+
+class SubmitJob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Run a program with inputs. Unknown fields are ignored.
+
+    `params` stays raw until the program's own schema has to see it. `cost` is what the Qiskit
+    Runtime REST API calls `max_execution_time`; the explicit name wins where both are given.
+    """
+
+    program_id: Id
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+    params_ref: BlobRef | None = None  # instead of params: inputs that are in the blob store
+    backend: str | None = None
+    tags: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_TAGS)] = ()
+    session_id: Id | None = None
+    max_execution_time: Annotated[float, msgspec.Meta(gt=0)] | None = None  # s
+    cost: Annotated[float, msgspec.Meta(gt=0)] | None = None  # s
+    job_id: Id | None = None
+    priority: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 0
+    backend_requirements: dict[str, int | float | bool | str] | None = None
+
+    @property
+    def asked_limit(self) -> float | None:
+        """The time limit that the client asks for, in seconds."""
+        return self.cost if self.max_execution_time is None else self.max_execution_time
+
+
+class CancelJob(msgspec.Struct, frozen=True):
+    """End a job as soon as possible."""
+
+    job_id: Id
+
+
+Request = SubmitJob | CancelJob

@@ -1,0 +1,105 @@
+"""Small values that several messages share."""
+
+import enum
+import re
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+DEFAULT_TENANT = "default"
+NOTHING = msgspec.Raw()  # no JSON at all, which is not the same as null; left out when encoded
+
+# An id stands in topic keys, URLs and file names, so it is kept to what needs no escaping anywhere.
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
+Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+_ID = re.compile(ID_PATTERN)
+
+
+def is_id(text: str) -> bool:
+    """Whether *text* may name a job, a tenant, a program or a worker."""
+    return _ID.match(text) is not None
+
+
+class State(enum.StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing can happen to the job any more."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.REJECTED})
+
+
+class Reason(enum.StrEnum):
+    """Why a job was rejected, retried, cancelled or failed: stable codes, part of the contract.
+
+    On the wire a reason is a plain string, so that an old reader survives a new code.
+    """
+
+    INVALID_REQUEST = "invalid_request"
+    INVALID_INPUTS = "invalid_inputs"
+    UNKNOWN_PROGRAM = "unknown_program"
+    UNKNOWN_BACKEND = "unknown_backend"
+    BACKEND_UNSUITABLE = "backend_unsuitable"
+    TOO_LARGE = "too_large"
+    PAYLOAD_MISSING = "payload_missing"
+    QUOTA = "quota"
+    USER_REQUEST = "user_request"
+    RAN_TOO_LONG = "ran_too_long"
+    PROGRAM_ERROR = "program_error"
+    INVALID_RESULT = "invalid_result"
+    CHILD_DIED = "child_died"
+    WORKER_LOST = "worker_lost"
+    WORKER_STOPPED = "worker_stopped"
+    BACKEND_ERROR = "backend_error"
+
+
+class JobKey(msgspec.Struct, frozen=True, order=True):
+    """Names one job: ids are unique within a tenant only."""
+
+    tenant: str
+    job_id: str
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.job_id}"
+
+    def encode(self) -> bytes:
+        """The key of every record about the job."""
+        return f"{self.tenant}/{self.job_id}".encode()
+
+    @classmethod
+    def decode(cls, key: bytes) -> "JobKey":
+        """The job that *key* names; raises `ValueError` if it names none."""
+        tenant, slash, job_id = key.decode().partition("/")
+        if not slash:
+            raise ValueError(f"{key!r} is not tenant/job id")
+        return cls(tenant, job_id)
+
+
+class BlobRef(msgspec.Struct, frozen=True):
+    """Points to a payload in the blob store, which is addressed by content."""
+
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    size: Annotated[int, msgspec.Meta(ge=0)]  # bytes
+    media_type: str = "application/json"
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One rule that a value broke."""
+
+    path: str  # JSON pointer into the request, "" for the whole
+    rule: str  # the keyword of JSON Schema, or our own rule's name, and what it demands
+    value: str  # the offending value as JSON, shortened
+    message: str = ""

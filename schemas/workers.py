@@ -1,0 +1,67 @@
+"""Who is there: announcements, heartbeats and queues, on `qjb.status.v1`."""
+
+import msgspec
+
+
+class AttemptName(msgspec.Struct, frozen=True, array_like=True):
+    """One attempt of one job."""
+
+    tenant: str
+    job_id: str
+    attempt: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="kind"):
+    """A worker lives. Key `worker/<id>`; once a second, and at once when it starts or stops.
+
+    `attempts` are those that it runs, and those that ended within the last half minute, so that
+    a heartbeat which overtakes a final report costs nothing. `inbox` is the offset up to which it
+    has read its partition of the inbox: an attempt that was dispatched before it and is not named
+    is lost.
+    """
+
+    worker: str
+    instance: str
+    slots: int
+    backends: tuple[str, ...]
+    attempts: tuple[AttemptName, ...] = ()
+    inbox: int = 0
+    stopping: bool = False  # takes no more; what it still runs it will finish or hand back
+
+
+class BackendAnnounced(msgspec.Struct, frozen=True, kw_only=True, tag="backend", tag_field="kind"):
+    """What circuits can run on. Key `backend/<name>`; when a worker starts and every minute."""
+
+    name: str
+    simulator: bool
+    num_qubits: int
+    description: str
+    configuration: msgspec.Raw  # as in the Runtime REST API
+    properties: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick", tag_field="kind"):
+    """A broker lives. Key `broker/<id>`.
+
+    The active broker's ticks hold a standby back; each broker's own ticks, read back, are the
+    clock by which it measures the silence of others, so that a stalled log ages nobody.
+    """
+
+    broker: str
+    epoch: int  # 0 while standing by
+    number: int
+    active: bool
+    retiring: bool = False  # an orderly stop: the next may claim at once
+
+
+class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag="queue", tag_field="kind"):
+    """How long the queue of a backend is. Key `queue/<backend>`; once a second when changed."""
+
+    backend: str
+    queued: int
+    running: int
+    slots: int
+    waiting: tuple[str, ...] = ()  # keys (tenant/job id) of the next jobs in order, at most 1,000
+
+
+Status = Heartbeat | BackendAnnounced | Tick | QueueSnapshot
