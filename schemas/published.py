@@ -1,0 +1,289 @@
+"""The documents that others build on, made from the code: JSON Schemas and AsyncAPI.
+
+`docs/generate.py` writes them; a test fails when what is written is not what this makes.
+Sources: JSON Schema Draft 2020-12, AsyncAPI 3.0.0.
+"""
+
+import functools
+import operator
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from schemas import events, inbox, jobs, ledger, reports, requests, specification, workers
+from schemas.values import NOTHING, Reason
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+VERSION = "1.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One kind of message: its name, the type that it has in the code, its CloudEvents type."""
+
+    name: str
+    kind: Any
+    type: str
+    topic: str
+    title: str
+
+
+def _first_line(kind: Any) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _message(name: str, kind: Any, event_type: str, topic: str) -> Message:
+    return Message(name, kind, event_type, topic, _first_line(kind))
+
+
+REQUESTS, EVENTS, STATE = "qjb.requests.v1", "qjb.events.v1", "qjb.state.v1"
+REPORTS, INBOX, STATUS = "qjb.reports.v1", "qjb.inbox.v1", "qjb.status.v1"
+DEAD_LETTERS, PROGRAMS = "qjb.dead-letters.v1", "qjb.programs.v1"
+
+MESSAGES: tuple[Message, ...] = (
+    _message("submit-job", requests.SubmitJob, "qjb.request.submit", REQUESTS),
+    _message("cancel-job", requests.CancelJob, "qjb.request.cancel", REQUESTS),
+    *(
+        _message(
+            f"event-{str(kind.__struct_config__.tag).replace('_', '-')}",
+            kind,
+            f"qjb.event.{kind.__struct_config__.tag}",
+            EVENTS,
+        )
+        for kind in events.EVENT_TYPES
+    ),
+    _message("ledger-claim", ledger.Claim, "qjb.ledger.claim", EVENTS),
+    _message("job-snapshot", jobs.Job, "qjb.job.snapshot", STATE),
+    _message("ledger-checkpoint", ledger.Checkpoint, "qjb.ledger.checkpoint", STATE),
+    _message("report", reports.Report, "qjb.report.*", REPORTS),
+    _message("dispatch", inbox.Dispatch, "qjb.inbox.dispatch", INBOX),
+    _message("cancel-attempt", inbox.CancelAttempt, "qjb.inbox.cancel", INBOX),
+    _message("heartbeat", workers.Heartbeat, "qjb.status.heartbeat", STATUS),
+    _message("backend", workers.BackendAnnounced, "qjb.status.backend", STATUS),
+    _message("tick", workers.Tick, "qjb.status.tick", STATUS),
+    _message("queue", workers.QueueSnapshot, "qjb.status.queue", STATUS),
+    _message("dead-letter", ledger.DeadLetter, "qjb.dead-letter", DEAD_LETTERS),
+)
+PROGRAM = _message("program", specification.Specification, "qjb.program", PROGRAMS)
+
+CHANNELS: dict[str, tuple[str, str, str]] = {
+    # topic: title, key, who writes it and who reads it
+    REQUESTS: ("Requests", "job id", "Clients and gateways write, the broker reads."),
+    EVENTS: ("The ledger", "tenant/job id", "The active broker writes, everybody may read."),
+    STATE: ("Newest states", "tenant/job id", "The active broker writes; compacted."),
+    REPORTS: ("Reports", "tenant/job id", "Workers write, the broker reads."),
+    INBOX: ("Inboxes", "worker id", "The broker writes, each worker reads its own."),
+    STATUS: ("Status", "worker/…, backend/…, broker/…, queue/…", "Workers and brokers write."),
+    DEAD_LETTERS: ("Dead letters", "key of the source", "The broker writes, operators read."),
+}
+
+
+_BARE_KIND = {  # what tells requests apart when they are bare JSON, without a CloudEvents type
+    "submit-job": {"kind": {"const": "submit", "default": "submit"}},
+    "cancel-job": {"kind": {"const": "cancel", "description": "Needed in bare JSON."}},
+}
+
+
+@functools.cache
+def _described(kind: Any) -> Any:
+    """*kind* with each field that may hold no JSON at all (`NOTHING`) as an optional one.
+
+    msgspec can not say in a schema that a default is a `Raw`.
+    """
+    if isinstance(kind, types.UnionType):
+        return functools.reduce(operator.or_, map(_described, typing.get_args(kind)))
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return kind
+    fields = [
+        (field.encode_name, Any, msgspec.field(default_factory=msgspec.Raw))
+        if field.default is NOTHING or isinstance(field.default, msgspec.Raw)
+        else (field.encode_name, _described(field.type), _default(field))
+        for field in msgspec.structs.fields(kind)
+    ]
+    config = kind.__struct_config__
+    return msgspec.defstruct(
+        kind.__name__,
+        fields,
+        namespace={"__doc__": kind.__doc__},
+        tag=config.tag,
+        tag_field=config.tag_field,
+        array_like=config.array_like,
+        kw_only=True,
+    )
+
+
+def _default(field: Any) -> Any:
+    if field.default is not msgspec.NODEFAULT:
+        return msgspec.field(default=field.default)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return msgspec.field()
+
+
+def json_schema(message: Message) -> dict[str, Any]:
+    """The JSON Schema (Draft 2020-12) of *message*'s value."""
+    schema = msgspec.json.schema(_described(message.kind), ref_template="#/$defs/{name}")
+    schema = _without_discriminator(schema)
+    definitions: dict[str, Any] = schema.pop("$defs", {})
+    reference = schema.get("$ref", "").removeprefix("#/$defs/")
+    top = dict(definitions[reference]) if reference in definitions else schema
+    if message.topic == REQUESTS:
+        top["properties"] = {**_BARE_KIND[message.name], **top["properties"]}
+        if "params" in top["properties"]:
+            top["properties"]["params"] = {"type": "object", "default": {}}
+    used = _referred(top, definitions)
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:qjb:schema:{message.name}:v1",
+        "title": message.name,
+        "description": message.title,
+        **{key: value for key, value in top.items() if key not in ("title", "description")},
+        **({"$defs": {name: definitions[name] for name in sorted(used)}} if used else {}),
+    }
+
+
+def _without_discriminator(schema: Any) -> Any:
+    """*schema* without OpenAPI's `discriminator`, which JSON Schema does not know."""
+    if isinstance(schema, dict):
+        return {
+            key: _without_discriminator(value)
+            for key, value in schema.items()
+            if not (key == "discriminator" and isinstance(value, dict) and "propertyName" in value)
+        }
+    if isinstance(schema, list):
+        return [_without_discriminator(item) for item in schema]
+    return schema
+
+
+def _referred(schema: Any, definitions: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    stack = [schema]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            name = str(item.get("$ref", "")).removeprefix("#/$defs/")
+            if name in definitions and name not in found:
+                found.add(name)
+                stack.append(definitions[name])
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    return found
+
+
+def asyncapi(examples: Mapping[str, Any]) -> dict[str, Any]:
+    """The AsyncAPI 3.0.0 document; *examples* are JSON values by message name."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Quantum job broker",
+            "version": VERSION,
+            "description": (
+                "Job requests in, job events out, on Apache Kafka. Records are CloudEvents 1.0 in"
+                " Kafka's binary mode; requests may also be structured CloudEvents or bare JSON."
+            ),
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {topic: _channel(topic) for topic in CHANNELS},
+        "operations": {
+            "submitOrCancel": {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{REQUESTS}"},
+                "summary": "Ask for a job, or for its end. The answer is an event.",
+            },
+            "publishEvents": {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{EVENTS}"},
+                "summary": "Everything that happens to a job, in order, numbered per job.",
+            },
+            "publishStates": {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{STATE}"},
+                "summary": "The newest state of each job, with the final result.",
+            },
+            "publishDeadLetters": {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{DEAD_LETTERS}"},
+                "summary": "What nobody could read, and jobs whose last attempt failed.",
+            },
+        },
+        "components": {
+            "schemas": _shared(),
+            "messages": {message.name: _component(message, examples) for message in MESSAGES},
+            "messageTraits": {"cloudEvent": {"headers": _CLOUD_EVENT_HEADERS}},
+        },
+    }
+
+
+def _channel(topic: str) -> dict[str, Any]:
+    title, key, who = CHANNELS[topic]
+    return {
+        "address": topic,
+        "title": title,
+        "description": f"{who} Record key: {key}.",
+        "messages": {
+            message.name: {"$ref": f"#/components/messages/{message.name}"}
+            for message in MESSAGES
+            if message.topic == topic
+        },
+        "bindings": {"kafka": {"topic": topic, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _shared() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for message in MESSAGES:
+        found |= json_schema(message).get("$defs", {})
+    return {name: _shared_references(found[name]) for name in sorted(found)}
+
+
+def _shared_references(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {
+            key: value.replace("#/$defs/", "#/components/schemas/")
+            if key == "$ref"
+            else _shared_references(value)
+            for key, value in schema.items()
+        }
+    if isinstance(schema, list):
+        return [_shared_references(item) for item in schema]
+    return schema
+
+
+def _component(message: Message, examples: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": message.type,
+        "title": message.name,
+        "summary": message.title,
+        "contentType": "application/json",
+        "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
+        "payload": _shared_references(
+            {key: value for key, value in json_schema(message).items() if key != "$defs"}
+        ),
+        "examples": [{"name": message.name, "payload": examples[message.name]}],
+    }
+
+
+_CLOUD_EVENT_HEADERS = {
+    "type": "object",
+    "properties": {
+        "ce_specversion": {"type": "string", "const": "1.0"},
+        "ce_id": {"type": "string"},
+        "ce_source": {"type": "string"},
+        "ce_type": {"type": "string"},
+        "ce_subject": {"type": "string", "description": "The job id."},
+        "ce_time": {"type": "string", "format": "date-time"},
+        "content-type": {"type": "string"},
+        "traceparent": {"type": "string", "description": "W3C Trace Context."},
+    },
+}
+
+
+def reasons() -> list[str]:
+    """Every reason code, in the order of the code."""
+    return [str(reason) for reason in Reason]
