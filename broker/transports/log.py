@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from broker.errors import RecordTooLargeError
 from schemas.records import Record, Stored
+
+# What one record may take in all logs: under Kafka's default of 1 MiB for a batch with its overhead.
+LARGEST_RECORD = 1_000_000  # bytes of key, value and headers
 
 
 class TopicPartition(NamedTuple):
@@ -87,3 +91,13 @@ class Log(Protocol):
 
     async def close(self) -> None:
         """Finish what is being appended, then let go."""
+
+
+def check_sizes(records: Sequence[Record]) -> None:
+    """Raise `RecordTooLargeError` if one of *records* is larger than a log takes."""
+    for record in records:
+        size = len(record.value) + len(record.key or b"")
+        for name, value in record.headers:
+            size += len(name) + len(value)
+        if size > LARGEST_RECORD:
+            raise RecordTooLargeError(f"a record of {size} bytes; {LARGEST_RECORD} are the limit")

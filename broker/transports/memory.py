@@ -1,0 +1,286 @@
+"""The log in memory, for tests and drills: the promises of the others, and faults on demand.
+
+Several roles share one instance, on one event loop. Closing it keeps what it holds, so that
+opening it again is what a restart is to the others.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableError
+from broker.transports.log import Bounds, Position, TopicPartition, check_sizes
+from broker.transports.retention import survivors
+from broker.transports.tail import Tail, TailFollower
+from broker.transports.topics import TOPICS, partition_for
+from schemas.records import Record, Stored
+
+Store = Callable[[], list[Position]]
+
+
+class Fault:
+    """Something that goes wrong while it is switched on. This one: nothing.
+
+    With *topic* it touches only that topic; *skip* lets that many appends pass first,
+    *times* ends it after so many.
+    """
+
+    def __init__(self, topic: str | None = None, *, skip: int = 0, times: int | None = None):
+        self.topic = topic
+        self.skip = skip
+        self.times = times
+        self.hits = 0  # appends that it has touched
+        self.changed: Callable[[], None] = lambda: None  # set by the log that has it
+
+    def applies(self, topic: str) -> bool:
+        """Whether the next append to *topic* meets it; counts that append."""
+        if self.topic not in (None, topic) or self.times == self.hits:
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.hits += 1
+        return True
+
+    def hides(self, topic: str) -> bool:
+        """Whether nothing can be read from *topic* now."""
+        return False
+
+    async def append(self, store: Store) -> list[Position]:
+        """Append by *store*, or fail in one's own way."""
+        return store()
+
+
+class LoseAppend(Fault):
+    """Nothing is stored, and the caller is told so."""
+
+    async def append(self, store: Store) -> list[Position]:
+        raise AppendFailedError("nothing was stored: a fault is switched on")
+
+
+class LoseSilently(Fault):
+    """Nothing is stored, and the caller can not know."""
+
+    async def append(self, store: Store) -> list[Position]:
+        raise AppendUnknownError("the outcome is unknown: a fault is switched on")
+
+
+class LoseAcknowledgement(Fault):
+    """The records are stored, and the caller can not know."""
+
+    async def append(self, store: Store) -> list[Position]:
+        store()
+        raise AppendUnknownError("the outcome is unknown: a fault is switched on")
+
+
+class Duplicate(Fault):
+    """The records are stored twice, as by a producer's retry."""
+
+    async def append(self, store: Store) -> list[Position]:
+        positions = store()
+        store()
+        return positions
+
+
+class Delay(Fault):
+    """The records are stored after *seconds*."""
+
+    def __init__(self, seconds: float, topic: str | None = None, **when: int):
+        super().__init__(topic, **when)
+        self.seconds = seconds
+
+    async def append(self, store: Store) -> list[Position]:
+        await asyncio.sleep(self.seconds)
+        return store()
+
+
+class Stall(Fault):
+    """Appends and reads stop until `release`, or until it is switched off; then they go on."""
+
+    def __init__(self, topic: str | None = None, *, reads: bool = True, appends: bool = True):
+        super().__init__(topic)
+        self._reads = reads
+        self._appends = appends
+        self._over = asyncio.Event()
+
+    def release(self) -> None:
+        """Let everything go on."""
+        self._over.set()
+        self.changed()
+
+    def hides(self, topic: str) -> bool:
+        return self._reads and self.topic in (None, topic) and not self._over.is_set()
+
+    async def over(self) -> None:
+        """Wait for the release."""
+        await self._over.wait()
+
+    async def append(self, store: Store) -> list[Position]:
+        if self._appends:
+            await self._over.wait()
+        return store()
+
+
+class MemoryLog:
+    """A `Log` in this process.
+
+    *partitions*: for every topic that has more than one; or by topic, which adds topics.
+    """
+
+    def __init__(self, partitions: int | Mapping[str, int] | None = None) -> None:
+        self._counts = {name: topic.partitions for name, topic in TOPICS.items()}
+        if isinstance(partitions, int):
+            self._counts = {
+                n: min(partitions, c) if c == 1 else partitions for n, c in self._counts.items()
+            }
+        elif partitions is not None:
+            self._counts |= partitions
+        self._tails = {
+            TopicPartition(topic, partition): Tail()
+            for topic, count in self._counts.items()
+            for partition in range(count)
+        }
+        self._followers: dict[TopicPartition, set[TailFollower]] = {w: set() for w in self._tails}
+        self._turn = 0  # for records without a key
+        self._open = True
+        self.identity = f"memory-{uuid.uuid4().hex}"
+        self.faults: list[Fault] = []
+
+    # Faults
+
+    def start(self, fault: Fault) -> None:
+        """Switch *fault* on."""
+        fault.changed = self._notify_all
+        self.faults.append(fault)
+
+    @contextmanager
+    def fault(self, fault: Fault) -> Iterator[Fault]:
+        """Have *fault* while the block runs."""
+        self.start(fault)
+        try:
+            yield fault
+        finally:
+            self.lift(fault)
+
+    def lift(self, fault: Fault) -> None:
+        """Switch *fault* off: what it held back goes on."""
+        if fault in self.faults:
+            self.faults.remove(fault)
+        if isinstance(fault, Stall):
+            fault.release()
+        self._notify_all()
+
+    # The log
+
+    async def open(self) -> None:
+        self._open = True
+
+    async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
+        self._check_open()
+        check_sizes(records)
+        for record in records:
+            self._place(topic, record)  # an unknown topic is found before anything is stored
+        await asyncio.sleep(
+            0
+        )  # the others suspend here, so nobody comes to rely on this one not to
+        fault = next((f for f in self.faults if f.applies(topic)), None)
+        if fault is None:
+            return self._store(topic, records)
+        return await fault.append(lambda: self._store(topic, records))
+
+    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
+        await self._reachable(topic)
+        return self._tails[TopicPartition(topic, partition)].since(start, limit)
+
+    def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
+        follower = TailFollower(self, starts)
+        for where in starts:
+            self._followers[where].add(follower)
+        return follower
+
+    async def bounds(self, topic: str, partition: int) -> Bounds:
+        await self._reachable(topic)
+        tail = self._tails[TopicPartition(topic, partition)]
+        return Bounds(tail.start, tail.next)
+
+    def partitions(self, topic: str) -> int:
+        return self._counts[topic]
+
+    def partition_of(self, topic: str, key: bytes) -> int:
+        return partition_for(key, self._counts[topic])
+
+    async def close(self) -> None:
+        self._open = False
+        for follower in {f for followers in self._followers.values() for f in followers}:
+            await follower.close()
+
+    async def clean(self, now: float | None = None) -> None:
+        """Drop what is past its topic's retention at *now* (seconds since 1970), and compact."""
+        for where, tail in self._tails.items():
+            if (topic := TOPICS.get(where.topic)) is not None:
+                kept = survivors(tail.all(), topic, time.time() if now is None else now)
+                tail.replace(kept, kept[0].offset if kept else tail.next)
+
+    # What followers use
+
+    def tail(self, where: TopicPartition) -> Tail | None:
+        return None if any(f.hides(where.topic) for f in self.faults) else self._tails[where]
+
+    def forget(self, follower: TailFollower) -> None:
+        for where in follower.partitions:
+            self._followers[where].discard(follower)
+
+    # Its own
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise LogUnavailableError("the log is closed")
+
+    async def _reachable(self, topic: str) -> None:
+        self._check_open()
+        for fault in [f for f in self.faults if f.hides(topic)]:
+            assert isinstance(fault, Stall)
+            await fault.over()
+
+    def _place(self, topic: str, record: Record) -> int:
+        count = self._counts[topic]
+        if record.partition is not None:
+            if not 0 <= record.partition < count:
+                raise ValueError(f"{topic} has no partition {record.partition}")
+            return record.partition
+        if record.key is not None:
+            return partition_for(record.key, count)
+        self._turn += 1
+        return self._turn % count
+
+    def _store(self, topic: str, records: Sequence[Record]) -> list[Position]:
+        timestamp = int(time.time() * 1000)
+        positions = []
+        for record in records:
+            where = TopicPartition(topic, self._place(topic, record))
+            tail = self._tails[where]
+            offset = tail.next
+            tail.extend(
+                (
+                    Stored(
+                        topic,
+                        where.partition,
+                        offset,
+                        timestamp,
+                        record.key,
+                        record.value,
+                        record.headers,
+                    ),
+                )
+            )
+            positions.append(Position(where.partition, offset))
+            for follower in self._followers[where]:
+                follower.notify()
+        return positions
+
+    def _notify_all(self) -> None:
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.notify()

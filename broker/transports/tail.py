@@ -1,0 +1,145 @@
+"""The newest records of each partition in memory, and the follower that reads them live."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Protocol
+
+from broker.transports.log import Bounds, TopicPartition
+from schemas.records import Stored
+
+BATCH = 2000  # records that a follower hands out at once
+
+_offset = attrgetter("offset")
+
+
+class Tail:
+    """The records of one partition from `start` on, in order. Knows nothing of those before."""
+
+    __slots__ = ("_records", "next", "start")
+
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
+        self.next = start
+        self._records: list[Stored] = []
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def extend(self, records: Sequence[Stored]) -> None:
+        """Put *records* at the end."""
+        self._records += records
+        self.next = records[-1].offset + 1
+
+    def since(self, offset: int, limit: int) -> list[Stored]:
+        """Up to *limit* records from *offset* on."""
+        index = bisect_left(self._records, offset, key=_offset)
+        return self._records[index : index + limit]
+
+    def trim(self, keep: int) -> None:
+        """Forget all but the newest *keep* records."""
+        excess = len(self._records) - keep
+        if excess > 0:
+            del self._records[:excess]
+            self.start = self._records[0].offset if self._records else self.next
+
+    def replace(self, records: list[Stored], start: int) -> None:
+        """Hold *records* instead; `next` stays what it was."""
+        self._records = records
+        self.start = start
+
+    def all(self) -> Sequence[Stored]:
+        """What it holds."""
+        return self._records
+
+
+class Source(Protocol):
+    """What a follower reads: tails, and the history before them."""
+
+    def tail(self, where: TopicPartition) -> Tail | None:
+        """The partition's tail; None while it can not be reached."""
+
+    async def read(self, topic: str, partition: int, start: int, limit: int) -> list[Stored]:
+        """Records that may be older than the tail."""
+
+    async def bounds(self, topic: str, partition: int) -> Bounds:
+        """What the partition holds."""
+
+    def forget(self, follower: "TailFollower") -> None:
+        """Notify it no more."""
+
+
+class TailFollower:
+    """A `Follower` on a `Source` of the same event loop, which notifies it of what is new."""
+
+    def __init__(self, source: Source, starts: Mapping[TopicPartition, int]) -> None:
+        self._source = source
+        self._positions = dict(starts)
+        self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
+
+    @property
+    def partitions(self) -> Iterable[TopicPartition]:
+        """What it follows."""
+        return self._positions
+
+    def positions(self) -> Mapping[TopicPartition, int]:
+        return self._positions
+
+    def notify(self) -> None:
+        """Something is new, or the source can be reached again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def next(self, wait: float) -> Sequence[Stored]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        while not self._closed:
+            if batch := await self._collect():
+                return batch
+            left = deadline - loop.time()
+            if left <= 0:
+                break
+            await self._pause(left)
+        return []
+
+    async def _collect(self) -> list[Stored]:
+        batch: list[Stored] = []
+        for where, position in list(self._positions.items()):
+            tail = self._source.tail(where)
+            if tail is None or position >= tail.next:
+                continue
+            if position >= tail.start:
+                batch += tail.since(position, BATCH - len(batch))
+                self._positions[where] = batch[-1].offset + 1 if batch else tail.next
+            elif not batch:  # history is read on its own, so that no live record waits for it
+                batch += await self._history(where, position)
+            if len(batch) >= BATCH:
+                self._positions[where] = self._positions.pop(where)  # the others come first now
+                break
+        return batch
+
+    async def _history(self, where: TopicPartition, position: int) -> list[Stored]:
+        records = await self._source.read(*where, position, BATCH)
+        if records:
+            self._positions[where] = records[-1].offset + 1
+        else:  # all that there was has been cleaned away
+            bounds = await self._source.bounds(*where)
+            self._positions[where] = max(position, bounds.next)
+        return records
+
+    async def _pause(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, self.notify)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    async def close(self) -> None:
+        self._closed = True
+        self._source.forget(self)
+        self.notify()
