@@ -1,7 +1,16 @@
 """The blob store: payloads that are too large for a record, addressed by what they contain."""
 
+import asyncio
+import hashlib
+import os
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from broker.errors import PayloadMissingError, SettingsError, UnavailableError
 from schemas.values import BlobRef
 
 
@@ -12,4 +21,82 @@ class Blobs(Protocol):
         """Store *data*, durably; the same data twice is stored once. Raises `UnavailableError`."""
 
     async def get(self, ref: BlobRef) -> bytes:
-        """The data that *ref* names, checked against its hash. Raises `PayloadMissingError`."""
+        """The data that *ref* names, checked against its hash.
+
+        Raises `PayloadMissingError`, or `UnavailableError` if the store can not be asked.
+        """
+
+
+class StoredBlobs:
+    """`Blobs` in anything that obstore reaches, at `sha256/ab/cdef…`."""
+
+    def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
+        self._store = store
+        self._folder = folder  # of a local store, which leaves flushing to us
+
+    async def put(self, data: bytes, media_type: str = "application/json") -> BlobRef:
+        ref = BlobRef(await _digest(data), len(data), media_type)
+        path = _path(ref.sha256)
+        # Overwriting is atomic everywhere, and mends a blob that was damaged.
+        attributes = None if self._folder else {"Content-Type": media_type}
+        try:
+            await self._store.put_async(path, data, attributes=attributes)
+            if self._folder is not None:
+                await asyncio.to_thread(_flush, self._folder / path)
+        except (BaseError, OSError) as error:
+            raise UnavailableError(f"the blob store did not take a payload: {error}") from error
+        return ref
+
+    async def get(self, ref: BlobRef) -> bytes:
+        try:
+            found = await self._store.get_async(_path(ref.sha256))
+            data = bytes(await found.bytes_async())
+        except (NotFoundError, FileNotFoundError) as error:
+            raise PayloadMissingError(f"payload {ref.sha256} is not in the blob store") from error
+        except (BaseError, OSError) as error:
+            raise UnavailableError(f"the blob store can not be read: {error}") from error
+        if await _digest(data) != ref.sha256:
+            raise PayloadMissingError(f"payload {ref.sha256} is damaged in the blob store")
+        return data
+
+
+def open_blobs(url: str) -> StoredBlobs:
+    """The store at *url*: a folder (also as `file:///…`, made if need be), or any URL of obstore.
+
+    Such as `s3://bucket/prefix`, `gs://…`, `az://…` and `memory:///`; credentials come from the
+    environment. Raises `SettingsError`.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file"):
+        return _local(Path(unquote(parts.path) if parts.scheme else url))
+    try:
+        return StoredBlobs(from_url(url))
+    except (BaseError, ValueError) as error:
+        raise SettingsError(f"QJB_BLOBS: {url!r} is no blob store: {error}") from error
+
+
+def _local(folder: Path) -> StoredBlobs:
+    folder = folder.expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"QJB_BLOBS: no folder can be made at {folder}: {error}") from error
+    return StoredBlobs(LocalStore(folder), folder)
+
+
+def _path(sha256: str) -> str:
+    return f"sha256/{sha256[:2]}/{sha256[2:]}"
+
+
+async def _digest(data: bytes) -> str:
+    return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+
+
+def _flush(path: Path) -> None:
+    """Have the file and the folders that name it on disk."""
+    for each in (path, path.parent, path.parent.parent):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

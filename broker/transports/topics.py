@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import dataclass
+from functools import lru_cache
 
 DAY = 24 * 3600.0
 
@@ -71,6 +72,7 @@ def murmur2(key: bytes) -> int:
     return h ^ (h >> 15)
 
 
+@lru_cache(8192)  # a job's key comes again with each of its records
 def partition_for(key: bytes, partitions: int) -> int:
     """Where Kafka's default partitioner puts *key*."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions if partitions > 1 else 0
