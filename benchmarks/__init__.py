@@ -1,0 +1,1 @@
+"""What measures the numbers in the docs. Each prints the machine, the figures and a reference."""

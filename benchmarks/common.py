@@ -1,0 +1,148 @@
+"""What the benchmarks share: the machine, percentiles, a system to measure, a reference."""
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.faults.conftest import System, embedded_system, kafka_system
+from tests.support.streams import frames
+
+BELL = (
+    'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; '
+    "h q[0]; cx q[0], q[1]; c = measure q;"
+)
+BELL_JOB = {"program_id": "sampler", "params": {"circuits": BELL, "run_config": {"shots": 1024}}}
+
+
+def machine() -> str:
+    """One line on what this runs on."""
+    model = "unknown processor"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return (
+        f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that *share* (0 to 1) of *values* do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def line(name: str, seconds: Sequence[float]) -> str:
+    """p50, p95, p99 and maximum in milliseconds."""
+    figures = " ".join(
+        f"{label} {value * 1e3:7.2f}"
+        for label, value in (
+            ("p50", statistics.median(seconds)),
+            ("p95", percentile(seconds, 0.95)),
+            ("p99", percentile(seconds, 0.99)),
+            ("max", max(seconds)),
+        )
+    )
+    return f"{name:<52} {figures} ms  n={len(seconds)}"
+
+
+@contextlib.asynccontextmanager
+async def running(system: System) -> AsyncIterator[System]:
+    """*system*, started; its logs are printed if it does not start."""
+    try:
+        await system.start()
+        yield system
+    finally:
+        system.stop()
+
+
+@contextlib.asynccontextmanager
+async def embedded() -> AsyncIterator[System]:
+    """`qjb up` in a temporary directory."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with running(embedded_system(Path(directory))) as system:
+            yield system
+
+
+@contextlib.contextmanager
+def kafka_node(nodes: int = 1) -> Iterator[str]:
+    """A real Kafka in a temporary directory: its bootstrap servers."""
+    from tests.support import kafka  # a JDK is needed only where this is asked for
+
+    with tempfile.TemporaryDirectory() as directory, kafka.cluster(Path(directory), nodes) as found:
+        yield found.bootstrap
+
+
+@contextlib.asynccontextmanager
+async def on_kafka(bootstrap: str, **kwargs: int) -> AsyncIterator[System]:
+    """Every role a process of its own, on that Kafka."""
+    with tempfile.TemporaryDirectory() as directory:
+        log = f"kafka://{bootstrap}"
+        async with running(kafka_system(Path(directory), log, **kwargs)) as system:
+            yield system
+
+
+class Watcher:
+    """One SSE client on the tenant's stream: notes when each event came."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.came: dict[tuple[str, str], float] = {}
+        self.values: dict[str, Any] = {}
+        self.wanted: dict[tuple[str, str], asyncio.Future[float]] = {}
+        self.opened = asyncio.Event()
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        """Read until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with http.get(f"{self.url}/events?last_event_id=now", timeout=timeout) as response:
+            response.raise_for_status()
+            async for frame in frames(response):
+                self.opened.set()
+                if isinstance(frame.data, dict) and "job_id" in frame.data:
+                    self._note((frame.data["job_id"], frame.kind))
+
+    def _note(self, name: tuple[str, str]) -> None:
+        self.came[name] = time.perf_counter()
+        if future := self.wanted.pop(name, None):
+            future.set_result(self.came[name])
+
+    async def when(self, job_id: str, kind: str) -> float:
+        """When that event came; waits for it."""
+        if (name := (job_id, kind)) in self.came:
+            return self.came[name]
+        self.wanted[name] = asyncio.get_running_loop().create_future()
+        return await asyncio.wait_for(self.wanted[name], 60)
+
+
+def bare_aer(shots: int = 1024, times: int = 300) -> list[float]:
+    """Seconds of a warm Bell circuit on Aer alone, measured in a process of its own."""
+    code = (
+        "import json, time\n"
+        "from qiskit import QuantumCircuit\n"
+        "from qiskit_aer import AerSimulator\n"
+        "c = QuantumCircuit(2, 2); c.h(0); c.cx(0, 1); c.measure([0, 1], [0, 1])\n"
+        "s = AerSimulator(max_parallel_threads=1); out = []\n"
+        f"for _ in range({times} + 20):\n"
+        "    t = time.perf_counter()\n"
+        f"    s.run(c, shots={shots}).result().get_counts()\n"
+        "    out.append(time.perf_counter() - t)\n"
+        "print(json.dumps(out[20:]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    return list(json.loads(done.stdout))

@@ -1,0 +1,150 @@
+"""Kill -9 in the middle of 200 jobs: every acknowledged job ends once, streams have no seam."""
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.faults.conftest import System
+from tests.support.load import page_of_events, run_jobs
+from tests.support.processes import children_of_fork_server
+from tests.support.streams import Subscriber, history_is_sound
+
+JOBS = 200
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def requests() -> list[dict[str, Any]]:
+    return [
+        {
+            "job_id": f"job-{number:03d}",
+            "program_id": "hello-world",
+            "params": {"iterations": 12},
+            "tags": ["killed"],
+        }
+        for number in range(JOBS)
+    ]
+
+
+async def kill_amid_jobs(system: System, strike: Any) -> list[list[dict[str, Any]]]:
+    """Run the jobs, and *strike* when a quarter of them has ended."""
+    ended = asyncio.Semaphore(0)
+    running = asyncio.create_task(run_jobs(system.urls, requests(), ended))
+    everything = Subscriber("/events?tag=killed&last_event_id=start", system.urls)
+
+    async with aiohttp.ClientSession() as http:
+        watching = asyncio.create_task(everything.follow(http))
+        for _ in range(JOBS // 4):
+            await ended.acquire()
+        await strike()
+        histories = await running
+        for history in histories:
+            history_is_sound(history)
+        await all_seen(everything, sum(map(len, histories)))
+        watching.cancel()
+        for request, history in zip(requests(), histories, strict=True):
+            for url in system.urls:
+                assert await page_of_events(http, url, request["job_id"]) == history
+
+    by_job: dict[str, list[dict[str, Any]]] = {}
+    for event in everything.events:
+        by_job.setdefault(event["job_id"], []).append(event)
+    assert sorted(by_job) == sorted(request["job_id"] for request in requests())
+    for history in by_job.values():
+        history_is_sound(history)
+    assert everything.gaps == 0
+    return histories
+
+
+async def all_seen(subscriber: Subscriber, count: int) -> None:
+    """Wait until the tenant's stream has brought *count* events."""
+    for _ in range(400):
+        if len(subscriber.events) >= count:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{len(subscriber.events)} of {count} events came")
+
+
+def kinds(histories: list[list[dict[str, Any]]], kind: str) -> int:
+    return sum(event["kind"] == kind for history in histories for event in history)
+
+
+async def test_embedded_survives_a_killed_child(embedded: System) -> None:
+    async def strike() -> None:
+        for child in children_of_fork_server(embedded.processes["up"].pid):
+            os.kill(child, signal.SIGKILL)
+
+    histories = await kill_amid_jobs(embedded, strike)
+
+    assert kinds(histories, "completed") == JOBS
+    assert kinds(histories, "retried") >= 1
+
+
+async def test_embedded_survives_that_everything_is_killed(embedded: System) -> None:
+    async def strike() -> None:
+        embedded.processes["up"].kill()
+        embedded.processes["up"].start()
+
+    histories = await kill_amid_jobs(embedded, strike)
+
+    assert kinds(histories, "completed") == JOBS
+
+
+@pytest.mark.kafka
+async def test_kafka_survives_a_killed_child(on_kafka: System) -> None:
+    async def strike() -> None:
+        for child in children_of_fork_server(on_kafka.processes["worker-1"].pid):
+            os.kill(child, signal.SIGKILL)
+
+    histories = await kill_amid_jobs(on_kafka, strike)
+
+    assert kinds(histories, "completed") == JOBS
+    assert kinds(histories, "retried") >= 1
+
+
+@pytest.mark.kafka
+async def test_kafka_survives_a_killed_worker(on_kafka: System) -> None:
+    async def strike() -> None:
+        on_kafka.processes["worker-1"].kill()
+
+    histories = await kill_amid_jobs(on_kafka, strike)
+
+    assert kinds(histories, "completed") == JOBS
+    assert kinds(histories, "retried") >= 1
+
+
+@pytest.mark.kafka
+async def test_kafka_survives_a_killed_worker_that_starts_again(on_kafka: System) -> None:
+    async def strike() -> None:
+        on_kafka.processes["worker-1"].kill()
+        on_kafka.processes["worker-1"].start()
+
+    histories = await kill_amid_jobs(on_kafka, strike)
+
+    assert kinds(histories, "completed") == JOBS
+
+
+@pytest.mark.kafka
+async def test_kafka_survives_the_killed_active_broker(on_kafka: System) -> None:
+    async def strike() -> None:
+        on_kafka.processes["broker-1"].kill()
+
+    histories = await kill_amid_jobs(on_kafka, strike)
+
+    assert kinds(histories, "completed") == JOBS
+    assert kinds(histories, "retried") == 0
+
+
+@pytest.mark.kafka
+async def test_kafka_survives_a_killed_gateway(on_kafka: System) -> None:
+    async def strike() -> None:
+        on_kafka.processes["gateway-1"].kill()
+        on_kafka.processes["gateway-1"].start()
+
+    histories = await kill_amid_jobs(on_kafka, strike)
+
+    assert kinds(histories, "completed") == JOBS
+    assert kinds(histories, "retried") == 0
