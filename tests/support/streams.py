@@ -1,6 +1,7 @@
 """A subscriber of its own, apart from the product's: parses SSE, resumes by id, keeps everything."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -57,10 +58,8 @@ class Subscriber:
         """Until the stream says that it has ended."""
         while not self.ended:
             url = self.urls[self.connects % len(self.urls)]
-            try:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
                 await self._once(http, url)
-            except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                pass
             self.connects += 1
             if not self.ended:
                 await asyncio.sleep(0.1)
