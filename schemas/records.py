@@ -1,12 +1,11 @@
 """Records: what a log stores, whatever the log is."""
 
-from dataclasses import dataclass
+import msgspec
 
 Headers = tuple[tuple[str, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record to append. Without a `partition`, its key decides (or, without a key, the log)."""
 
     value: bytes
@@ -15,8 +14,7 @@ class Record:
     partition: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """One record as read. `timestamp` is in milliseconds since 1970, UTC, set by the log."""
 
     topic: str
