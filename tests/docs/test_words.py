@@ -1,0 +1,37 @@
+"""Whatever has a name in the messages has an entry in the docs."""
+
+from pathlib import Path
+
+import pytest
+
+from broker.transports.topics import TOPICS
+from schemas.events import EVENT_TYPES
+from schemas.requests import SubmitJob
+from schemas.values import Reason, State
+
+MESSAGES = (Path(__file__).resolve().parents[2] / "docs" / "messages.md").read_text()
+
+
+@pytest.mark.parametrize("kind", [str(kind.__struct_config__.tag) for kind in EVENT_TYPES])
+def test_every_event_is_described(kind: str) -> None:
+    assert f"| `{kind}` |" in MESSAGES
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_is_described(reason: Reason) -> None:
+    assert f"| `{reason}` |" in MESSAGES
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_is_named(state: State) -> None:
+    assert f"`{state}`" in MESSAGES
+
+
+@pytest.mark.parametrize("topic", list(TOPICS))
+def test_every_topic_is_listed(topic: str) -> None:
+    assert f"| `{topic}` |" in MESSAGES
+
+
+@pytest.mark.parametrize("field", [name for name in SubmitJob.__struct_fields__ if name != "cost"])
+def test_every_field_of_a_request_is_described(field: str) -> None:
+    assert f"| `{field}` |" in MESSAGES
