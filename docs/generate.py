@@ -1,7 +1,8 @@
 """Write the documents that are made from the code: `python docs/generate.py [--check]`.
 
 Makes `schemas/json/*.schema.json` and `docs/asyncapi.json` out of `schemas/published.py` and the
-examples in `schemas/examples`. With `--check` nothing is written; exit status 1 if anything differs.
+examples in `schemas/examples`, and the picture of the states in `docs/architecture.md` out of the
+transition table. With `--check` nothing is written; exit status 1 if anything differs.
 """
 
 import json
@@ -11,7 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from schemas import published  # noqa: E402  # needs the path above when it is run as a script
+# These need the path above when this is run as a script.
+from broker.core.job import TRANSITIONS  # noqa: E402
+from schemas import published  # noqa: E402
+from schemas.events import Event  # noqa: E402
+from schemas.values import State  # noqa: E402
 
 
 def documents() -> dict[Path, str]:
@@ -25,7 +30,29 @@ def documents() -> dict[Path, str]:
         for message in (*published.MESSAGES, published.PROGRAM)
     }
     made[ROOT / "docs" / "asyncapi.json"] = published.asyncapi(found)
-    return {path: json.dumps(content, indent=2) + "\n" for path, content in made.items()}
+    texts = {path: json.dumps(content, indent=2) + "\n" for path, content in made.items()}
+    architecture = ROOT / "docs" / "architecture.md"
+    return texts | {architecture: with_states(architecture.read_text())}
+
+
+def with_states(text: str) -> str:
+    """*text* with the picture of the transition table between its two marks."""
+    before, _, rest = text.partition("<!-- states: generated -->\n")
+    _, _, after = rest.partition("<!-- states: end -->\n")
+    arrows = [
+        f"  {state or '[*]'} --> {target}: {tag(kind)}"
+        for state, row in TRANSITIONS.items()
+        for kind, target in row.items()
+        if state != target
+    ]
+    ends = [f"  {state} --> [*]" for state in State if state.is_terminal]
+    picture = "\n".join(["```mermaid", "stateDiagram-v2", *arrows, *ends, "```"])
+    return f"{before}<!-- states: generated -->\n{picture}\n<!-- states: end -->\n{after}"
+
+
+def tag(kind: type[Event]) -> str:
+    """The name of an event on the wire."""
+    return str(kind.__struct_config__.tag)
 
 
 def main() -> int:
