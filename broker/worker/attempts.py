@@ -1,0 +1,112 @@
+"""The attempts that this start of a worker knows: those that run, and those that ended lately."""
+
+import asyncio
+from collections import OrderedDict
+from typing import Any
+
+from executors.base import Stop
+from schemas.inbox import CancelAttempt, Dispatch
+from schemas.values import Reason
+from schemas.workers import AttemptName
+
+NAMED_FOR = 30.0  # s that a heartbeat still names an attempt which has ended
+NAMED = 1_000  # … but no more than so many, that a heartbeat stays a small record
+REMEMBERED = 10_000  # ended attempts by which a repeated dispatch is recognised
+PATIENCE = 5.0  # s
+
+
+class Attempt:
+    """One attempt that was dispatched to this worker."""
+
+    def __init__(self, dispatch: Dispatch, patience: float) -> None:
+        self.dispatch = dispatch
+        self.name = name_of(dispatch)
+        self.stop = Stop()
+        self.number = 0  # of its newest report
+        self.overdue: float | None = None  # loop time at which the executor has lost its chance
+        self.limit: asyncio.Timeout | None = None  # runs while the executor is waited for
+        self._patience = patience
+
+    @property
+    def is_void(self) -> bool:
+        """Whether the broker has given it up, so that nothing it says counts."""
+        return self.stop.reason == Reason.WORKER_LOST
+
+    def end(self, reason: str) -> None:
+        """Ask the executor to end it, and do not wait for ever."""
+        if self.stop.asked:
+            return
+        self.stop.ask(reason)
+        self.overdue = asyncio.get_running_loop().time() + self._patience
+        if self.limit is not None:
+            self.limit.reschedule(self.overdue)
+
+
+def name_of(instruction: Dispatch | CancelAttempt) -> AttemptName:
+    """The attempt that *instruction* is about."""
+    return AttemptName(instruction.tenant, instruction.job_id, instruction.attempt)
+
+
+class Attempts:
+    """Which attempts are here. Bounded: what runs by the slots, what has ended by number.
+
+    *patience*: seconds that an executor gets to end an attempt as asked.
+    """
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self.running: dict[AttemptName, Attempt] = {}
+        self.idle = asyncio.Event()  # set while nothing runs
+        self.idle.set()
+        self._ended: OrderedDict[AttemptName, tuple[float, int]] = OrderedDict()
+        self._cancelled_early: OrderedDict[AttemptName, str] = OrderedDict()
+
+    def begin(self, dispatch: Dispatch) -> Attempt | None:
+        """The attempt that *dispatch* begins; None if it runs already.
+
+        One that has ended here before is not run again: it is handed back, with the next number,
+        in case that a broker which does not know of it waits for it.
+        """
+        name = name_of(dispatch)
+        if name in self.running:
+            return None
+        attempt = Attempt(dispatch, self._patience)
+        if name in self._ended:
+            attempt.number = self._ended.pop(name)[1]
+            attempt.stop.ask(Reason.WORKER_STOPPED)
+        elif name in self._cancelled_early:
+            attempt.stop.ask(self._cancelled_early.pop(name))
+        self.running[name] = attempt
+        self.idle.clear()
+        return attempt
+
+    def cancel(self, cancel: CancelAttempt) -> None:
+        """End the attempt, or see to it that it does not begin if its dispatch comes later."""
+        name = name_of(cancel)
+        if name in self.running:
+            self.running[name].end(cancel.reason)
+        elif name not in self._ended:
+            self._cancelled_early[name] = cancel.reason
+            _trim(self._cancelled_early)
+
+    def end(self, attempt: Attempt, now: float) -> None:
+        """Take note that *attempt* is over, at *now* on a clock that never goes back."""
+        del self.running[attempt.name]
+        self._ended[attempt.name] = (now, attempt.number)
+        _trim(self._ended)
+        if not self.running:
+            self.idle.set()
+
+    def names(self, now: float) -> tuple[AttemptName, ...]:
+        """What a heartbeat names: what runs, and the newest of what ended in the last half minute."""
+        lately: list[AttemptName] = []
+        for name, (ended, _) in reversed(self._ended.items()):
+            if now - ended > NAMED_FOR or len(lately) == NAMED:
+                break
+            lately.append(name)
+        return (*self.running, *lately)
+
+
+def _trim(remembered: OrderedDict[AttemptName, Any]) -> None:
+    while len(remembered) > REMEMBERED:
+        remembered.popitem(last=False)

@@ -1,0 +1,77 @@
+"""Says that the worker lives, what it offers and what it runs."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from broker.errors import LogUnavailableError
+from broker.telemetry import times
+from broker.transports.log import Log
+from broker.transports.topics import STATUS
+from broker.worker.attempts import Attempts
+from schemas.cloudevents import status_record
+from schemas.workers import BackendAnnounced, Heartbeat, Status
+
+EVERY = 1.0  # s between heartbeats
+ANNOUNCE_EVERY = 60.0  # s between announcements of the backends
+
+log = structlog.get_logger()
+
+
+class Heart:
+    """Beats once a second, and at once when asked."""
+
+    def __init__(
+        self, target: Log, attempts: Attempts, worker: str, instance: str, slots: int
+    ) -> None:
+        self._log = target
+        self._attempts = attempts
+        self._worker = worker
+        self._instance = instance
+        self._slots = slots
+        self._now = asyncio.Event()
+        self.backends: Sequence[BackendAnnounced] = ()
+        self.inbox = 0  # next offset of the inbox; everything before it was heeded
+        self.stopping = False
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        loop = asyncio.get_running_loop()
+        announce_at = loop.time()
+        while True:
+            if loop.time() >= announce_at:
+                await self._append(*self.backends, self._heartbeat())
+                announce_at = loop.time() + ANNOUNCE_EVERY
+            else:
+                await self.beat()
+            self._now.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._now.wait(), EVERY)
+
+    def beat_now(self) -> None:
+        """Do not wait for the next second."""
+        self._now.set()
+
+    async def beat(self) -> None:
+        """Beat once."""
+        await self._append(self._heartbeat())
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            worker=self._worker,
+            instance=self._instance,
+            slots=self._slots,
+            backends=tuple(backend.name for backend in self.backends),
+            attempts=self._attempts.names(asyncio.get_running_loop().time()),
+            inbox=self.inbox,
+            stopping=self.stopping,
+        )
+
+    async def _append(self, *bodies: Status) -> None:
+        time = times.now()
+        try:
+            await self._log.append(STATUS, [status_record(body, time) for body in bodies])
+        except LogUnavailableError as error:  # the next one will do
+            log.warning("heartbeat.lost", code=error.code, error=error.message)

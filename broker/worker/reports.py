@@ -1,0 +1,125 @@
+"""What attempts say, numbered and put on record: each before its executor is asked for more."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from msgspec.structs import replace
+
+from broker import payloads
+from broker.errors import QjbError, RecordTooLargeError, UnavailableError
+from broker.telemetry import times
+from broker.transports.blobs import Blobs
+from broker.transports.log import Log
+from broker.transports.topics import REPORTS
+from broker.worker.attempts import Attempt
+from schemas.cloudevents import report_record
+from schemas.records import Record
+from schemas.reports import Body, Died, Logged, Published, Raised, Report, Returned
+
+BATCH = 500  # reports in one append
+MESSAGE_LIMIT = 64 * 1024  # characters of a message; of a longer one the end is kept
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # s between tries while the log can not be reached
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class Reports:
+    """Appends reports; those that come while an append is under way share the next one.
+
+    While the log can not be reached they wait, bounded: an attempt waits for its own.
+    """
+
+    def __init__(self, target: Log, blobs: Blobs, worker: str, instance: str) -> None:
+        self._log = target
+        self._blobs = blobs
+        self._worker = worker
+        self._instance = instance
+        self._pending: list[tuple[Record, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+
+    async def append(self, attempt: Attempt, body: Body) -> None:
+        """Put *body* on record as *attempt*'s next report; returns once it is.
+
+        Raises `RecordTooLargeError` where no log would take it.
+        """
+        body = await self._stowed(body)
+        attempt.number += 1
+        report = Report(
+            tenant=attempt.dispatch.tenant,
+            job_id=attempt.dispatch.job_id,
+            attempt=attempt.dispatch.attempt,
+            number=attempt.number,
+            worker=self._worker,
+            instance=self._instance,
+            time=times.now(),
+            body=body,
+        )
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.append((report_record(report, attempt.dispatch.traceparent), done))
+        self._wake.set()
+        await done
+
+    async def run(self) -> None:
+        """Append what is waiting, until cancelled."""
+        while True:
+            await self._wake.wait()
+            batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
+            if not self._pending:
+                self._wake.clear()
+            await self._append(batch)
+
+    async def _append(self, batch: list[tuple[Record, asyncio.Future[None]]]) -> None:
+        records = [record for record, _ in batch]
+        try:
+            # The broker knows a report by its number, so one that is stored twice does no harm.
+            await _persistently(lambda: self._log.append(REPORTS, records), "reports.waiting")
+        except RecordTooLargeError as error:
+            await self._append_singly(batch, error)
+            return
+        for _, done in batch:
+            if not done.done():
+                done.set_result(None)
+
+    async def _append_singly(
+        self, batch: list[tuple[Record, asyncio.Future[None]]], error: RecordTooLargeError
+    ) -> None:
+        if len(batch) > 1:
+            for entry in batch:
+                await self._append([entry])
+        elif not batch[0][1].done():
+            batch[0][1].set_exception(error)
+
+    async def _stowed(self, body: Body) -> Body:
+        """*body* as it may travel: a large value by reference, no endless message."""
+        match body:
+            case Published() | Returned():
+                value = bytes(body.value)
+                if len(value) <= payloads.INLINE_LIMIT or body.value_ref is not None:
+                    return body
+                raw, ref = await _persistently(
+                    lambda: payloads.stow(value, self._blobs), "payloads.waiting"
+                )
+                return replace(body, value=raw, value_ref=ref)
+            case Raised() | Died() if len(body.message) > MESSAGE_LIMIT:
+                return replace(body, message="… " + body.message[-MESSAGE_LIMIT:])
+            case Logged() if len(body.text) > MESSAGE_LIMIT:
+                return replace(body, text="… " + body.text[-MESSAGE_LIMIT:])
+            case _:
+                return body
+
+
+async def _persistently(what: Callable[[], Awaitable[T]], event: str) -> T:
+    """Do *what* until it works; between the tries, ever longer pauses."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return await what()
+        except QjbError as error:
+            if error.status != UnavailableError.status:
+                raise
+            log.warning(event, code=error.code, error=error.message, pause=pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)

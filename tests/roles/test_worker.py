@@ -1,0 +1,364 @@
+"""The worker role: what it is told, what it runs, what it reports."""
+
+import asyncio
+from importlib.resources import files
+
+import msgspec
+import pytest
+
+from broker.transports.blobs import open_blobs
+from broker.transports.memory import LoseAcknowledgement, LoseAppend, MemoryLog, Stall
+from broker.transports.topics import INBOX, REPORTS, STATUS
+from broker.worker.host import Worker
+from executors.scripted import (
+    CRASHES,
+    DIES,
+    HANGS,
+    HANGS_BEFORE_IT_BEGINS,
+    IGNORES_STOP,
+    RAISES,
+    Raise,
+    Return,
+    Script,
+    ScriptedExecutor,
+    publishes,
+    runs_for,
+)
+from schemas.inbox import CancelAttempt
+from schemas.records import Record
+from schemas.reports import Died, Raised, Returned, Stopped
+from schemas.specification import Program, parse_specification
+from schemas.values import NOTHING, BlobRef
+from schemas.workers import AttemptName
+from tests.support.worker import Bench, until, working
+
+SPECIFICATION = parse_specification(
+    files("schemas.programs").joinpath("hello-world.json").read_bytes()
+)
+
+
+async def test_an_attempt_is_reported_from_its_beginning_to_its_result() -> None:
+    async with working(ScriptedExecutor(publishes(2))) as qjb:
+        await qjb.tell(qjb.dispatch(traceparent="00-aa-bb-01"))
+
+        reports = await qjb.ended()
+
+    assert qjb.kinds() == ["began", "published", "published", "returned"]
+    assert [report.number for report in reports] == [1, 2, 3, 4]
+    assert {(r.worker, r.instance, r.attempt) for r in reports} == {("w1", qjb.worker.instance, 1)}
+
+
+async def test_the_executor_sees_what_was_dispatched() -> None:
+    executor = ScriptedExecutor()
+    async with working(executor) as qjb:
+        await qjb.tell(qjb.dispatch(params=msgspec.Raw(b'{"iterations": 3}'), time_limit=7.0))
+        await qjb.ended()
+
+    (task,) = executor.begun
+    assert task.inputs == b'{"iterations": 3}'
+    assert (task.job_id, task.program_id, task.time_limit) == ("j1", "hello-world", 7.0)
+
+
+async def test_what_is_said_to_others_or_to_an_earlier_start_is_ignored() -> None:
+    executor = ScriptedExecutor()
+    async with working(executor, log=MemoryLog(1)) as qjb:
+        await qjb.tell(qjb.dispatch("other"), worker="w2")
+        await qjb.tell(qjb.dispatch("early", instance="an earlier start"))
+        await qjb.tell(qjb.dispatch("mine"))
+        await qjb.ended("mine")
+
+    assert [task.job_id for task in executor.begun] == ["mine"]
+
+
+async def test_what_was_in_the_inbox_before_the_start_is_not_read() -> None:
+    log = MemoryLog(1)
+    await log.append(INBOX, [Record(b"old", b"w1")] * 3)
+
+    async with working(log=log) as qjb:
+        assert qjb.heartbeats()[0].inbox == 3
+
+
+async def test_a_record_that_nobody_can_read_stops_nothing() -> None:
+    async with working() as qjb:
+        await qjb.log.append(INBOX, [Record(b"{", b"w1"), Record(b'{"kind":"sing"}', b"w1")])
+        await qjb.tell(qjb.dispatch())
+
+        assert (await qjb.ended())[-1].body == Returned(msgspec.Raw(b'"Hello, World!"'))
+
+
+async def test_a_dispatch_that_is_repeated_while_it_runs_begins_nothing() -> None:
+    executor = ScriptedExecutor(HANGS)
+    async with working(executor) as qjb:
+        await qjb.tell(qjb.dispatch(), qjb.dispatch())
+        await until(lambda: qjb.kinds() == ["began"])
+        await qjb.cancel()
+        await qjb.ended()
+
+    assert len(executor.begun) == 1
+
+
+async def test_an_attempt_that_has_ended_is_handed_back_rather_than_run_again() -> None:
+    executor = ScriptedExecutor()
+    async with working(executor) as qjb:
+        await qjb.tell(qjb.dispatch())
+        await qjb.ended()
+        await qjb.tell(qjb.dispatch())
+        await until(lambda: len(qjb.reports()) == 3)
+
+    assert [report.number for report in qjb.reports()] == [1, 2, 3]
+    assert isinstance(qjb.reports()[-1].body, Died)
+    assert len(executor.begun) == 1
+
+
+async def test_a_cancel_ends_a_running_attempt() -> None:
+    async with working(ScriptedExecutor(HANGS)) as qjb:
+        await qjb.tell(qjb.dispatch())
+        await until(lambda: qjb.kinds() == ["began"])
+        await qjb.cancel()
+
+        assert (await qjb.ended())[-1].body == Stopped("user_request")
+
+
+@pytest.mark.parametrize("script", [HANGS_BEFORE_IT_BEGINS, HANGS])
+async def test_a_cancel_right_behind_the_dispatch_is_not_lost(script: Script) -> None:
+    async with working(ScriptedExecutor(script)) as qjb:
+        cancel = CancelAttempt(tenant="default", job_id="j1", attempt=1, reason="user_request")
+        await qjb.tell(qjb.dispatch(), cancel)
+
+        assert (await qjb.ended())[-1].body == Stopped("user_request")
+
+
+async def test_a_cancel_that_comes_before_its_dispatch_is_not_lost() -> None:
+    executor = ScriptedExecutor(HANGS)
+    async with working(executor) as qjb:
+        await qjb.cancel()
+        await qjb.tell(qjb.dispatch())
+
+        assert (await qjb.ended())[-1].body == Stopped("user_request")
+    assert executor.begun == []
+
+
+async def test_a_cancel_of_an_attempt_that_has_ended_changes_nothing() -> None:
+    async with working() as qjb:
+        await qjb.tell(qjb.dispatch())
+        await qjb.ended()
+        await qjb.cancel()
+        await qjb.tell(qjb.dispatch("j2"))
+        await qjb.ended("j2")
+
+    assert qjb.kinds() == ["began", "returned"]
+
+
+async def test_an_executor_that_does_not_stop_is_not_waited_for_for_ever() -> None:
+    async with working(ScriptedExecutor(IGNORES_STOP), patience=0.05) as qjb:
+        await qjb.tell(qjb.dispatch())
+        await until(lambda: qjb.kinds() == ["began"])
+        await qjb.cancel()
+
+        assert (await qjb.ended())[-1].body == Stopped("user_request")
+
+
+async def test_a_void_attempt_is_killed_and_says_nothing_any_more() -> None:
+    executor = ScriptedExecutor(HANGS)
+    async with working(executor) as qjb:
+        await qjb.tell(qjb.dispatch())
+        await until(lambda: qjb.kinds() == ["began"])
+        await qjb.cancel(reason="worker_lost")
+        await until(lambda: not executor.running)
+
+    assert qjb.kinds() == ["began"]
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "reason"),
+    [(DIES, Died, "child_died"), (RAISES, Raised, "program_error"), (CRASHES, Died, "child_died")],
+)
+async def test_every_way_to_end_badly_is_reported(
+    script: Script, kind: type[Died | Raised], reason: str
+) -> None:
+    async with working(ScriptedExecutor(jobs={"j1": script})) as qjb:
+        await qjb.tell(qjb.dispatch())
+        last = (await qjb.ended())[-1].body
+        await qjb.tell(qjb.dispatch("j2"))
+        await qjb.ended("j2")
+
+    assert isinstance(last, kind)
+    assert last.reason == reason
+
+
+async def test_an_endless_message_is_cut() -> None:
+    async with working(ScriptedExecutor(Script((Raise("x" * 1_000_000),)))) as qjb:
+        await qjb.tell(qjb.dispatch())
+        last = (await qjb.ended())[-1].body
+
+    assert isinstance(last, Raised)
+    assert len(last.message) < 70_000
+
+
+async def test_large_inputs_and_results_travel_by_reference() -> None:
+    big = "x" * 400_000
+    executor = ScriptedExecutor(Script((Return(big),)))
+    async with working(executor) as qjb:
+        inputs = msgspec.json.encode({"circuits": big})
+        ref = await qjb.blobs.put(inputs)
+        await qjb.tell(qjb.dispatch(params=NOTHING, params_ref=ref))
+        last = (await qjb.ended())[-1].body
+        assert isinstance(last, Returned)
+        assert last.value_ref is not None
+        assert await qjb.blobs.get(last.value_ref) == msgspec.json.encode(big)
+
+    assert executor.begun[0].inputs == inputs
+
+
+async def test_inputs_that_are_not_there_end_the_attempt_with_a_reason() -> None:
+    async with working() as qjb:
+        missing = BlobRef("0" * 64, 5)
+        await qjb.tell(qjb.dispatch(params=NOTHING, params_ref=missing))
+        last = (await qjb.ended())[-1].body
+
+    assert isinstance(last, Raised)
+    assert last.reason == "payload_missing"
+
+
+async def test_inputs_too_large_for_the_broker_are_checked_here() -> None:
+    executor = ScriptedExecutor()
+    programs = {"hello-world": Program(SPECIFICATION)}
+    async with working(executor, programs=programs) as qjb:
+        ref = await qjb.blobs.put(msgspec.json.encode({"iterations": "9" * 9_000_000}))
+        await qjb.tell(qjb.dispatch(params=NOTHING, params_ref=ref))
+        last = (await qjb.ended())[-1].body
+
+    assert isinstance(last, Raised)
+    assert last.reason == "invalid_inputs"
+    assert [violation.path for violation in last.violations] == ["/params/iterations"]
+    assert executor.begun == []
+
+
+@pytest.mark.parametrize("fault", [LoseAppend, LoseAcknowledgement])
+async def test_a_report_is_appended_until_it_is_on_record(fault: type[LoseAppend]) -> None:
+    async with working(ScriptedExecutor(publishes(1))) as qjb:
+        with qjb.log.fault(fault(REPORTS, times=2)):
+            await qjb.tell(qjb.dispatch())
+            reports = await qjb.ended()
+
+    numbers = [report.number for report in reports]
+    assert sorted(set(numbers)) == [1, 2, 3]
+    assert numbers == sorted(numbers)
+
+
+async def test_nothing_more_is_asked_of_an_executor_whose_report_is_not_on_record() -> None:
+    executor = ScriptedExecutor(publishes(3))
+    async with working(executor) as qjb:
+        with qjb.log.fault(Stall(REPORTS)) as stall:
+            await qjb.tell(qjb.dispatch())
+            await until(lambda: stall.hits)
+            await asyncio.sleep(0.05)
+            assert executor.running
+        assert [r.number for r in await qjb.ended()] == [1, 2, 3, 4, 5]
+
+
+async def test_reports_of_several_attempts_share_an_append() -> None:
+    log = MemoryLog(1)
+    async with working(log=log, slots=8) as qjb:
+        stall = Stall(REPORTS)
+        with log.fault(stall):
+            await qjb.tell(*(qjb.dispatch(f"j{number}") for number in range(8)))
+            await until(lambda: stall.hits)
+            await asyncio.sleep(0.02)
+        for number in range(8):
+            await qjb.ended(f"j{number}")
+
+    assert stall.hits == 1  # one was under way; the other seven came together after it
+
+
+async def test_heartbeats_name_what_runs_and_what_has_just_ended() -> None:
+    executor = ScriptedExecutor(jobs={"j1": HANGS})
+    async with working(executor, slots=3) as qjb:
+        await qjb.tell(qjb.dispatch("j1"), qjb.dispatch("j2"))
+        await qjb.ended("j2")
+        names = {AttemptName("default", "j1", 1), AttemptName("default", "j2", 1)}
+        beat = await until(
+            lambda: next((b for b in qjb.heartbeats() if len(b.attempts) == 2), None)
+        )
+        await qjb.cancel("j1")
+        await qjb.ended("j1")
+
+    assert set(beat.attempts) == names
+    assert (beat.worker, beat.slots, beat.backends) == ("w1", 3, ("scripted",))
+    assert beat.inbox > 0
+
+
+async def test_a_heartbeat_and_the_backends_are_there_when_it_is_ready() -> None:
+    async with working() as qjb:
+        assert len(qjb.heartbeats()) >= 1
+        await until(qjb.announcements)
+
+    assert qjb.announcements()[0].name == "scripted"
+
+
+async def test_a_log_that_takes_no_heartbeats_stops_nothing() -> None:
+    async with working() as qjb:
+        with qjb.log.fault(LoseAppend(STATUS)):
+            await qjb.tell(qjb.dispatch())
+            await qjb.ended()
+
+
+async def test_a_worker_that_stops_says_so_and_finishes_what_runs() -> None:
+    async with working(ScriptedExecutor(runs_for(0.3))) as qjb:
+        await qjb.tell(qjb.dispatch())
+        await until(lambda: qjb.kinds() == ["began"])
+        qjb.worker.stop()
+        beat = await until(lambda: next((b for b in qjb.heartbeats() if b.stopping), None))
+        assert beat.attempts == (AttemptName("default", "j1", 1),)
+
+    assert qjb.kinds() == ["began", "returned"]
+    assert qjb.heartbeats()[-1].stopping
+
+
+async def test_what_does_not_finish_in_the_grace_is_handed_back() -> None:
+    async with working(ScriptedExecutor(HANGS), grace=0.05) as qjb:
+        await qjb.tell(qjb.dispatch())
+        await until(lambda: qjb.kinds() == ["began"])
+
+    last = qjb.reports()[-1].body
+    assert isinstance(last, Died)
+    assert last.reason == "worker_stopped"
+
+
+async def test_what_is_dispatched_to_a_worker_that_stops_is_handed_back_at_once() -> None:
+    executor = ScriptedExecutor(jobs={"j1": runs_for(0.3)})
+    async with working(executor) as qjb:
+        await qjb.tell(qjb.dispatch("j1"))
+        await until(lambda: qjb.kinds("j1") == ["began"])
+        qjb.worker.stop()
+        await qjb.tell(qjb.dispatch("j2"))
+        last = (await qjb.ended("j2"))[-1].body
+
+    assert isinstance(last, Died)
+    assert [task.job_id for task in executor.begun] == ["j1"]
+    assert qjb.kinds("j1") == ["began", "returned"]
+
+
+async def test_a_worker_that_is_cancelled_lets_go_of_everything() -> None:
+    executor = ScriptedExecutor(HANGS)
+    log, blobs = MemoryLog(), open_blobs("memory:///")
+    worker = Worker(log, blobs, executor, "w1", 2)
+    qjb = Bench(log, blobs, worker)
+    task = asyncio.create_task(worker.run())
+    await worker.ready.wait()
+    await qjb.tell(qjb.dispatch())
+    await until(lambda: executor.running)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert executor.running == []
+    assert qjb.kinds() == ["began"]
+
+
+async def test_many_attempts_run_one_after_the_other() -> None:
+    async with working() as qjb:
+        await qjb.tell(*(qjb.dispatch(f"j{number}") for number in range(300)))
+        for number in range(300):
+            await qjb.ended(f"j{number}")
+
+        assert all(qjb.kinds(f"j{number}") == ["began", "returned"] for number in range(300))

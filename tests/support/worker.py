@@ -1,0 +1,119 @@
+"""The worker role on a memory log, and a broker's side of the conversation with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import msgspec
+
+from broker.telemetry import times
+from broker.transports.blobs import Blobs, open_blobs
+from broker.transports.log import TopicPartition
+from broker.transports.memory import MemoryLog
+from broker.transports.topics import INBOX, REPORTS, STATUS
+from broker.worker.host import Worker
+from executors.base import Executor
+from executors.scripted import ScriptedExecutor
+from schemas.cloudevents import decode, instruction_record
+from schemas.inbox import CancelAttempt, Dispatch
+from schemas.records import Stored
+from schemas.reports import LAST, Report
+from schemas.workers import BackendAnnounced, Heartbeat, Status
+
+T = TypeVar("T")
+
+
+async def until(condition: Callable[[], T], within: float = 10.0) -> T:
+    """Wait for the thing itself: what *condition* gives as soon as that is true."""
+    async with asyncio.timeout(within):
+        while not (value := condition()):
+            await asyncio.sleep(0.002)
+    return value
+
+
+class Bench:
+    """One worker, what it is told and what it says."""
+
+    def __init__(self, log: MemoryLog, blobs: Blobs, worker: Worker) -> None:
+        self.log = log
+        self.blobs = blobs
+        self.worker = worker
+
+    def dispatch(self, job_id: str = "j1", attempt: int = 1, **more: Any) -> Dispatch:
+        """An instruction for this worker."""
+        facts: dict[str, Any] = {
+            "tenant": "default",
+            "instance": self.worker.instance,
+            "program_id": "hello-world",
+            "program_version": "1",
+            "backend": "scripted",
+            "time_limit": 60.0,
+            "params": msgspec.Raw(b"{}"),
+        }
+        return Dispatch(job_id=job_id, attempt=attempt, **(facts | more))
+
+    async def tell(self, *bodies: Dispatch | CancelAttempt, worker: str | None = None) -> None:
+        """Put instructions into its inbox."""
+        to = worker or self.worker.worker_id
+        records = [instruction_record(to, body, times.now()) for body in bodies]
+        await self.log.append(INBOX, records)
+
+    async def cancel(self, job_id: str = "j1", attempt: int = 1, reason: str = "user_request"):
+        await self.tell(
+            CancelAttempt(tenant="default", job_id=job_id, attempt=attempt, reason=reason)
+        )
+
+    def reports(self, job_id: str = "j1") -> list[Report]:
+        """What it has reported about a job so far."""
+        found = [decode(record.value, Report) for record in self._stored(REPORTS)]
+        return [report for report in found if report.job_id == job_id]
+
+    def kinds(self, job_id: str = "j1") -> list[str]:
+        """The kinds of those reports."""
+        return [report.body.__struct_config__.tag for report in self.reports(job_id)]
+
+    async def ended(self, job_id: str = "j1") -> list[Report]:
+        """Its reports, once there is a last one."""
+        await until(lambda: any(isinstance(r.body, LAST) for r in self.reports(job_id)))
+        return self.reports(job_id)
+
+    def heartbeats(self) -> list[Heartbeat]:
+        return [body for body in self._status() if isinstance(body, Heartbeat)]
+
+    def announcements(self) -> list[BackendAnnounced]:
+        return [body for body in self._status() if isinstance(body, BackendAnnounced)]
+
+    def _status(self) -> list[Status]:
+        return [decode(record.value, Status) for record in self._stored(STATUS)]
+
+    def _stored(self, topic: str) -> Sequence[Stored]:
+        tails = [
+            self.log.tail(TopicPartition(topic, partition))
+            for partition in range(self.log.partitions(topic))
+        ]
+        return [record for tail in tails if tail is not None for record in tail.all()]
+
+
+@asynccontextmanager
+async def working(
+    executor: Executor | None = None,
+    *,
+    log: MemoryLog | None = None,
+    worker_id: str = "w1",
+    slots: int = 2,
+    **more: Any,
+) -> AsyncIterator[Bench]:
+    """A worker that runs while the block does; then it is stopped in an orderly way."""
+    log = log or MemoryLog()
+    blobs = open_blobs("memory:///")
+    worker = Worker(log, blobs, executor or ScriptedExecutor(), worker_id, slots, **more)
+    task = asyncio.create_task(worker.run())
+    await until(lambda: worker.ready.is_set() or task.done())
+    try:
+        yield Bench(log, blobs, worker)
+        worker.stop()
+        await asyncio.wait_for(task, 20)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
