@@ -1,0 +1,187 @@
+"""Everything that an operator can set: by `QJB_…` variables, the common ones by options too."""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from broker.errors import SettingsError
+
+PREFIX = "QJB_"
+READ_ELSEWHERE = frozenset({"QJB_URL", "QJB_TEST_KAFKA"})  # by client commands, by the tests
+_ID = r"^([A-Za-z0-9][A-Za-z0-9._~-]{0,127})?$"
+
+
+def _data_home() -> Path:
+    """Where a user's programs keep their data (XDG Base Directory Specification)."""
+    home = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(home) if Path(home).is_absolute() else Path.home() / ".local/share") / "qjb"
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+def _host_name() -> str:
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in socket.gethostname())
+    return name.lstrip("._-")[:100] or "host"
+
+
+class Settings(BaseSettings):
+    """The settings of every role. Relative paths start from the working directory."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data: Path = Field(
+        default_factory=_data_home,
+        description="Folder for the embedded log, payloads and the gateway's local copy",
+    )
+    log: str = Field(
+        "",
+        description="The log: sqlite:///path, kafka://host:port,… or memory://; "
+        "by default the embedded one in the data folder",
+    )
+    blobs: str = Field(
+        "",
+        description="Where large payloads go: a folder or a URL such as s3://bucket/prefix; "
+        "by default a folder in the data folder. All roles must see the same",
+    )
+    topic_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="Put before every topic's name, so that several installations share a Kafka",
+    )
+
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on")
+    port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes any free one")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Other origins whose pages may use the gateway, with commas between; * for all",
+    )
+    max_body: int = Field(
+        64 * 1024 * 1024, ge=1024, description="Largest body of an HTTP request, in bytes"
+    )
+    stream_memory: int = Field(
+        64 * 1024 * 1024, ge=1024, description="Newest events that a gateway keeps in memory, bytes"
+    )
+    stream_age: float = Field(
+        600.0, gt=0, description="Seconds after which an event stream is closed, give or take 20 %"
+    )
+    stream_drain: float = Field(
+        5.0, ge=0, description="Seconds over which a gateway that stops closes its streams"
+    )
+
+    slots: int = Field(
+        default_factory=_cores,
+        ge=1,
+        le=1024,
+        description="Attempts that a worker runs at once; by default as many as there are cores",
+    )
+    worker_id: str = Field(
+        "",
+        pattern=_ID,
+        description="Name of the worker, the same after every start; by default the host's name, "
+        "with a number from the second worker on a host on",
+    )
+    executor: Literal["simulator", "scripted"] = Field(
+        "simulator", description="What runs programs: simulator, or scripted for drills"
+    )
+    grace: float = Field(
+        30.0, ge=0, description="Seconds that running jobs get to finish when a worker stops"
+    )
+
+    broker_id: str = Field(
+        "", pattern=_ID, description="Name of the broker; by default the host's name and a number"
+    )
+    known_jobs: int = Field(
+        1_000_000,
+        ge=1000,
+        description="Ended jobs whose ids the broker remembers, so that none is run twice",
+    )
+
+    log_level: Literal["", "debug", "info", "warning", "error"] = Field(
+        "", description="Least important log lines to write; by default info, at a terminal warning"
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="Log lines as JSON or for people; auto: for people at a terminal"
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which a broker or worker serves Prometheus metrics; the gateway "
+        "has /metrics",
+    )
+    health_file: Path | None = Field(
+        None, description="File that a role touches every second while it lives; see qjb health"
+    )
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _completed(self) -> Self:
+        """Fill in what follows from the data folder."""
+        data = self.data.expanduser().absolute()
+        filled = {
+            "data": data,
+            "log": self.log or f"sqlite:///{data}/log.db",
+            "blobs": self.blobs or f"{data}/blobs",
+        }
+        for name, value in filled.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the log lives in one process alone."""
+        return urlsplit(self.log).scheme != "kafka"
+
+
+def load(options: Mapping[str, Any] | None = None) -> Settings:
+    """The settings: *options* that are not None, else variables, else defaults.
+
+    Raises `SettingsError` with one sentence that names every setting that can not be used.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        findings = "; ".join(_finding(detail) for detail in error.errors())
+        raise SettingsError(findings) from error
+
+
+def _finding(detail: Any) -> str:
+    name = str(detail["loc"][0]) if detail["loc"] else "settings"
+    rule = str(detail["msg"]).removeprefix("Input ")
+    return f"{PREFIX}{name.upper()}: {detail['input']!r} {rule}"
+
+
+def unknown_variables() -> list[str]:
+    """`QJB_…` variables that set nothing: most likely misspelt."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | READ_ELSEWHERE
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def host_name() -> str:
+    """The host's name, as far as it can stand in an id."""
+    return _host_name()
+
+
+def without_password(url: str) -> str:
+    """*url* as it may be shown."""
+    scheme, slashes, rest = url.partition("://")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"

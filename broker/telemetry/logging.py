@@ -1,0 +1,68 @@
+"""Log lines: JSON for machines, readable at a terminal, on standard error."""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+# Libraries whose own chatter is about what our log lines say already.
+_QUIET = ("aiokafka", "aiohttp.access", "asyncio")
+
+
+def configure(level: str = "info", form: str = "auto") -> None:
+    """Set up log lines for this process: *form* is `json`, `console` or `auto` (by the terminal)."""
+    pretty = form == "console" or (form == "auto" and sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, *_renderers(pretty)],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=_factory(pretty),
+        cache_logger_on_first_use=True,
+    )
+    _configure_libraries(shared, pretty, _LEVELS[level])
+
+
+def _renderers(pretty: bool) -> list[Any]:
+    if pretty:
+        plain = structlog.dev.plain_traceback  # the frames' variables may hold inputs and results
+        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(serializer=orjson.dumps, default=str),
+    ]
+
+
+def _factory(pretty: bool) -> Any:
+    if pretty:
+        return structlog.WriteLoggerFactory(sys.stderr)
+    return structlog.BytesLoggerFactory(sys.stderr.buffer)
+
+
+def _configure_libraries(shared: list[Any], pretty: bool, level: int) -> None:
+    """Let what libraries log look like our own lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_renderers(True) if pretty else [structlog.processors.format_exc_info, _as_text]),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(level, logging.WARNING))
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _as_text(_logger: Any, _method: str, event: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
