@@ -93,11 +93,15 @@ class Log(Protocol):
         """Finish what is being appended, then let go."""
 
 
-def check_sizes(records: Sequence[Record]) -> None:
-    """Raise `RecordTooLargeError` if one of *records* is larger than a log takes."""
-    for record in records:
-        size = len(record.value) + len(record.key or b"")
-        for name, value in record.headers:
-            size += len(name) + len(value)
-        if size > LARGEST_RECORD:
-            raise RecordTooLargeError(f"a record of {size} bytes; {LARGEST_RECORD} are the limit")
+def check_size(size: int) -> None:
+    """Raise `RecordTooLargeError` if a record of *size* bytes is larger than a log takes."""
+    if size > LARGEST_RECORD:
+        raise RecordTooLargeError(f"a record of {size} bytes; {LARGEST_RECORD} are the limit")
+
+
+def size_of(record: Record) -> int:
+    """The bytes of key, value and headers."""
+    size = len(record.value) + len(record.key or b"")
+    for name, value in record.headers:
+        size += len(name) + len(value)
+    return size

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableError
-from broker.transports.log import Bounds, Position, TopicPartition, check_sizes
+from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
 from broker.transports.retention import survivors
 from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import TOPICS, partition_for
@@ -179,8 +179,8 @@ class MemoryLog:
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         self._check_open()
-        check_sizes(records)
         for record in records:
+            check_size(size_of(record))
             self._place(topic, record)  # an unknown topic is found before anything is stored
         await asyncio.sleep(
             0

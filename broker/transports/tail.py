@@ -17,19 +17,19 @@ _offset = attrgetter("offset")
 class Tail:
     """The records of one partition from `start` on, in order. Knows nothing of those before."""
 
-    __slots__ = ("_records", "next", "start")
+    __slots__ = ("_records", "_size", "next", "start")
 
     def __init__(self, start: int = 0) -> None:
         self.start = start
         self.next = start
         self._records: list[Stored] = []
-
-    def __len__(self) -> int:
-        return len(self._records)
+        self._size = 0  # bytes of values
 
     def extend(self, records: Sequence[Stored]) -> None:
         """Put *records* at the end."""
         self._records += records
+        for record in records:
+            self._size += len(record.value)
         self.next = records[-1].offset + 1
 
     def since(self, offset: int, limit: int) -> list[Stored]:
@@ -37,12 +37,16 @@ class Tail:
         index = bisect_left(self._records, offset, key=_offset)
         return self._records[index : index + limit]
 
-    def trim(self, keep: int) -> None:
-        """Forget all but the newest *keep* records."""
-        excess = len(self._records) - keep
-        if excess > 0:
-            del self._records[:excess]
-            self.start = self._records[0].offset if self._records else self.next
+    def trim(self, count: int, size: int) -> None:
+        """Forget the oldest, down to *count* records or *size* bytes, once it holds twice that."""
+        if len(self._records) <= 2 * count and self._size <= 2 * size:
+            return
+        keep = len(self._records)
+        while keep > count or (self._size > size and keep):
+            self._size -= len(self._records[-keep].value)
+            keep -= 1
+        del self._records[: len(self._records) - keep]
+        self.start = self._records[0].offset if self._records else self.next
 
     def replace(self, records: list[Stored], start: int) -> None:
         """Hold *records* instead; `next` stays what it was."""
@@ -111,8 +115,9 @@ class TailFollower:
             if tail is None or position >= tail.next:
                 continue
             if position >= tail.start:
-                batch += tail.since(position, BATCH - len(batch))
-                self._positions[where] = batch[-1].offset + 1 if batch else tail.next
+                found = tail.since(position, BATCH - len(batch))
+                self._positions[where] = found[-1].offset + 1 if found else tail.next
+                batch += found
             elif not batch:  # history is read on its own, so that no live record waits for it
                 batch += await self._history(where, position)
             if len(batch) >= BATCH:

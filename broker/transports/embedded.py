@@ -1,0 +1,355 @@
+"""The embedded log: one SQLite file, one process, nothing else to install.
+
+Appends wait in a queue. One thread takes everything that is in it, commits it in one transaction
+and tells the event loop once, so that the more wait, the less each costs. Another thread brings
+the write-ahead log back into the file, a third reads history. What is new goes to followers from
+memory.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import apsw
+import structlog
+
+from broker.errors import (
+    AppendFailedError,
+    AppendUnknownError,
+    LogUnavailableError,
+)
+from broker.transports import database
+from broker.transports.database import Shelf
+from broker.transports.lock import FileLock
+from broker.transports.log import Bounds, Position, TopicPartition, check_size
+from broker.transports.tail import Tail, TailFollower
+from broker.transports.topics import TOPICS, Topic, partition_for
+from schemas.records import Record, Stored
+
+log = structlog.get_logger()
+
+GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
+TAIL = 10_000  # records of a partition that followers get from memory
+TAIL_BYTES = 16 * 1024 * 1024
+CHECKPOINT_EVERY = 0.25  # seconds
+WAL_PAGES = 16_384  # 64 MiB: from here on the writer helps to begin the write-ahead log anew
+CLEAN_EVERY = 5.0  # seconds
+CLEAN_STEP = 500  # rows; some milliseconds, for which appends wait
+
+
+@dataclass(slots=True)
+class _Append:
+    """Records that wait to be stored; of each its partition, and its headers as they are stored."""
+
+    records: Sequence[Record]
+    places: list[Shelf]
+    headers: list[bytes]
+    done: "asyncio.Future[list[Position]]"
+
+
+@dataclass(slots=True)
+class _Group:
+    """Appends that are stored together."""
+
+    appends: list[_Append]
+    stored: dict[TopicPartition, list[Stored]] = field(default_factory=dict)
+    positions: list[list[Position]] = field(default_factory=list)
+
+
+class EmbeddedLog:
+    """A `Log` in the file at *path*, which is this process's alone while it is open."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        topics: Mapping[str, Topic] = TOPICS,
+        partitions: int = 1,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = path
+        self._topics = topics
+        self._wanted = {n: min(partitions, t.partitions) for n, t in topics.items()}
+        self._clock = clock
+        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        self._shelves: dict[str, list[Shelf]] = {}
+        self._tails: dict[TopicPartition, Tail] = {}
+        self._followers: dict[TopicPartition, set[TailFollower]] = {}
+        self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._long_wal = False
+        self._turn = 0  # for records without a key
+        self._threads: list[threading.Thread] = []
+        self._open = False
+        self.identity = ""
+
+    # The log
+
+    async def open(self) -> None:
+        self._lock.take(f"QJB_LOG: {self._path}")
+        try:
+            await asyncio.to_thread(self._open_file)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._loop = asyncio.get_running_loop()
+        self._reader = ThreadPoolExecutor(1, "log-reader")
+        self._stopping.clear()
+        self._threads = [
+            threading.Thread(target=self._write, name="log-writer", daemon=True),
+            threading.Thread(target=self._checkpoint, name="log-checkpoint", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        self._open = True
+
+    async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
+        if not self._open:
+            raise AppendFailedError("the log is closed")
+        shelves = self._shelves[topic]
+        places = [self._place(shelves, record) for record in records]
+        headers = [database.pack(record.headers) for record in records]
+        for record, packed in zip(records, headers, strict=True):
+            check_size(len(record.value) + len(packed) + len(record.key or b""))
+        if not records:
+            return []
+        done: asyncio.Future[list[Position]] = self._loop.create_future()
+        self._queue.put(_Append(records, places, headers, done))
+        return await done
+
+    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
+        where = TopicPartition(topic, partition)
+        tail = self._tails[where]
+        if start >= tail.start:
+            return tail.since(start, limit)
+        if not self._open:
+            raise LogUnavailableError("the log is closed")
+        shelf = self._shelves[topic][partition]
+        return await self._loop.run_in_executor(self._reader, self._select, shelf, start, limit)
+
+    def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
+        follower = TailFollower(self, starts)
+        for where in starts:
+            self._followers[where].add(follower)
+        return follower
+
+    async def bounds(self, topic: str, partition: int) -> Bounds:
+        tail = self._tails[TopicPartition(topic, partition)]
+        return Bounds(min(self._shelves[topic][partition].first, tail.next), tail.next)
+
+    def partitions(self, topic: str) -> int:
+        return len(self._shelves[topic]) if self._shelves else self._wanted[topic]
+
+    def partition_of(self, topic: str, key: bytes) -> int:
+        return partition_for(key, self.partitions(topic))
+
+    async def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        for follower in {f for followers in self._followers.values() for f in followers}:
+            await follower.close()
+        self._queue.put(None)
+        self._stopping.set()
+        await asyncio.to_thread(self._close_file)
+
+    # What followers use
+
+    def tail(self, where: TopicPartition) -> Tail | None:
+        return self._tails[where]
+
+    def forget(self, follower: TailFollower) -> None:
+        for where in follower.partitions:
+            self._followers[where].discard(follower)
+
+    # On the loop
+
+    def _place(self, shelves: list[Shelf], record: Record) -> Shelf:
+        if record.partition is not None:
+            if not 0 <= record.partition < len(shelves):
+                raise ValueError(f"{shelves[0].where.topic} has no partition {record.partition}")
+            return shelves[record.partition]
+        if len(shelves) == 1:
+            return shelves[0]
+        if record.key is not None:
+            return shelves[partition_for(record.key, len(shelves))]
+        self._turn += 1
+        return shelves[self._turn % len(shelves)]
+
+    def _settle(self, group: _Group) -> None:
+        """The group is durable: readable first, then acknowledged."""
+        for where, records in group.stored.items():
+            tail = self._tails[where]
+            tail.extend(records)
+            tail.trim(TAIL, TAIL_BYTES)
+            for follower in self._followers[where]:
+                follower.notify()
+        for append, positions in zip(group.appends, group.positions, strict=True):
+            if not append.done.done():  # its caller may have been cancelled
+                append.done.set_result(positions)
+
+    def _refuse(self, group: _Group, error: Exception) -> None:
+        for append in group.appends:
+            if not append.done.done():
+                append.done.set_exception(error)
+
+    # In threads
+
+    def _open_file(self) -> None:
+        self._db = database.connect(self._path)
+        self.identity = database.prepare(self._db, self._path)
+        self._shelves = {}
+        for shelf in database.shelves(self._db, self._topics, self._wanted):
+            self._shelves.setdefault(shelf.where.topic, []).append(shelf)
+            self._tails[shelf.where] = Tail(shelf.next)
+            self._followers[shelf.where] = set()
+        self._history = database.connect(self._path)
+        self._second = database.connect(self._path)
+
+    def _close_file(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        self._reader.shutdown()
+        self._second.close()
+        self._history.close()
+        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._db.close()
+        self._lock.release()
+
+    def _select(self, shelf: Shelf, start: int, limit: int) -> list[Stored]:
+        return database.select(self._history, shelf.table, shelf.where, start, limit)
+
+    def _write(self) -> None:
+        cleaner = Cleaner(self._db, self._shelves, self._topics, self._clock)
+        while True:
+            group, last = self._take(cleaner.pause())
+            if group.appends:
+                self._commit(group)
+            if last:
+                return
+            cleaner.work()
+            if self._long_wal:
+                self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._long_wal = False
+
+    def _take(self, pause: float) -> tuple[_Group, bool]:
+        """Everything that waits, and whether it is the last; waits up to *pause* for the first."""
+        group = _Group([])
+        count = 0
+        try:
+            item = self._queue.get(timeout=pause)
+            while item is not None:
+                group.appends.append(item)
+                count += len(item.records)
+                if count >= GROUP:
+                    break
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            return group, False
+        return group, item is None
+
+    def _commit(self, group: _Group) -> None:
+        shelves = {s.where: (s, s.next, s.timestamp) for a in group.appends for s in a.places}
+        try:
+            database.insert(self._db, self._number(group))
+        except apsw.Error as error:
+            for shelf, following, timestamp in shelves.values():
+                shelf.next, shelf.timestamp = following, timestamp
+            log.error("log.append_failed", error=str(error), appends=len(group.appends))
+            self._tell(self._refuse, group, _refusal(error))
+        else:
+            self._tell(self._settle, group)
+
+    def _number(self, group: _Group) -> dict[str, list[database.Row]]:
+        """Give the group's records their offsets; the rows to insert, by table."""
+        rows: dict[str, list[database.Row]] = {}
+        now = int(self._clock() * 1000)
+        for append in group.appends:
+            positions = []
+            for record, shelf, headers in zip(
+                append.records, append.places, append.headers, strict=True
+            ):
+                (topic, partition), key, value = shelf.where, record.key, record.value
+                offset = shelf.next
+                shelf.next = offset + 1
+                if now > shelf.timestamp:
+                    shelf.timestamp = now
+                time_ = shelf.timestamp
+                stored = Stored(topic, partition, offset, time_, key, value, record.headers)
+                group.stored.setdefault(shelf.where, []).append(stored)
+                rows.setdefault(shelf.table, []).append((offset, time_, key, value, headers))
+                positions.append(Position(partition, offset))
+            group.positions.append(positions)
+        return rows
+
+    def _tell(self, what: Callable[..., None], *with_these: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(what, *with_these)
+        except RuntimeError:  # the loop was closed without closing the log
+            log.warning("log.nobody_waits")
+
+    def _checkpoint(self) -> None:
+        while not self._stopping.wait(CHECKPOINT_EVERY):
+            try:
+                pages, _ = self._second.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.Error as error:
+                log.warning("log.checkpoint_failed", error=str(error))
+                continue
+            # Only a writer that finds all of it checkpointed begins it anew. Under load that
+            # never happens by itself, but now the rest is short.
+            self._long_wal = pages > WAL_PAGES
+
+
+def _refusal(error: apsw.Error) -> Exception:
+    """What the appenders of a failed transaction are told."""
+    if (
+        getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_FSYNC
+    ):  # a crash now may show it, or may not
+        return AppendUnknownError(f"the log's disk does not work: {error}")
+    return AppendFailedError(f"the log took nothing: {error}")
+
+
+class Cleaner:
+    """Retention and compaction between transactions, in small steps, one partition at a time."""
+
+    def __init__(
+        self,
+        db: apsw.Connection,
+        shelves: Mapping[str, Sequence[Shelf]],
+        topics: Mapping[str, Topic],
+        clock: Callable[[], float],
+    ) -> None:
+        self._db = db
+        self._todo = [shelf for each in shelves.values() for shelf in each]
+        self._topics = topics
+        self._clock = clock
+        self._next = 0
+        self._due = time.monotonic() + CLEAN_EVERY
+
+    def pause(self) -> float:
+        """Seconds until there is something to do."""
+        return max(0.0, self._due - time.monotonic())
+
+    def work(self) -> None:
+        """Take one step, if one is due."""
+        if self._todo and time.monotonic() >= self._due:
+            self._step()
+
+    def _step(self) -> None:
+        shelf = self._todo[self._next]
+        try:
+            topic = self._topics[shelf.where.topic]
+            more = database.clean(self._db, shelf, topic, self._clock(), CLEAN_STEP)
+        except apsw.Error as error:
+            log.warning("log.cleaning_failed", topic=shelf.where.topic, error=str(error))
+            more = False
+        if more:
+            self._due = time.monotonic() + 0.02
+            return
+        self._next = (self._next + 1) % len(self._todo)
+        self._due = time.monotonic() + CLEAN_EVERY / len(self._todo)

@@ -1,0 +1,40 @@
+"""From a URL to the log that it names."""
+
+from pathlib import Path
+from urllib.parse import unquote
+
+from broker.errors import SettingsError
+from broker.transports.embedded import EmbeddedLog
+from broker.transports.log import Log
+from broker.transports.memory import MemoryLog
+
+
+def open_log(url: str, *, partitions: int | None = None, prefix: str = "") -> Log:
+    """The log at *url*, not opened yet. Raises `SettingsError`.
+
+    - `sqlite:///relative/path` or `sqlite:////absolute/path`: a file, for one process;
+    - `memory://`: nothing that lasts;
+    - `kafka://host:port,host:port`: a cluster; `kafkas://` with TLS; `kafka://user:password@…` with
+      SCRAM. *prefix* is put before the names of its topics.
+
+    *partitions* is how many those topics get that may have several, if they are to be made.
+    """
+    scheme, found, rest = url.partition("://")
+    if not found:
+        raise SettingsError(f"QJB_LOG: {url!r} is no URL, such as sqlite:///qjb.db")
+    if scheme == "sqlite":
+        return _embedded(rest, partitions)
+    if scheme == "memory":
+        return MemoryLog(partitions)
+    if scheme in ("kafka", "kafkas"):
+        # Here, so that a process without Kafka does without its client.
+        from broker.transports.kafka import KafkaLog, cluster_of
+
+        return KafkaLog(cluster_of(url), partitions=partitions, prefix=prefix)
+    raise SettingsError(f"QJB_LOG: {scheme}:// is none of sqlite://, kafka://, memory://")
+
+
+def _embedded(path: str, partitions: int | None) -> EmbeddedLog:
+    if not path.startswith("/") or path == "/":
+        raise SettingsError("QJB_LOG: a file is sqlite:///path, or sqlite:////path from the root")
+    return EmbeddedLog(Path(unquote(path[1:])).expanduser(), partitions=partitions or 1)
