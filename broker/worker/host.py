@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 
 import structlog
@@ -48,7 +48,7 @@ class Worker:
         worker_id: str,
         slots: int,
         *,
-        programs: Mapping[str, Program] | None = None,
+        programs: Iterable[Program] = (),
         grace: float = 30.0,
         patience: float = PATIENCE,
     ) -> None:
@@ -59,7 +59,7 @@ class Worker:
         self._blobs = blobs
         self._executor = executor
         self._slots = slots
-        self._programs = programs or {}
+        self._programs = {program.id: program for program in programs}
         self._grace = grace
         self._stopping = asyncio.Event()
         self._attempts = Attempts(patience)

@@ -222,8 +222,7 @@ async def test_inputs_that_are_not_there_end_the_attempt_with_a_reason() -> None
 
 async def test_inputs_too_large_for_the_broker_are_checked_here() -> None:
     executor = ScriptedExecutor()
-    programs = {"hello-world": Program(SPECIFICATION)}
-    async with working(executor, programs=programs) as qjb:
+    async with working(executor, programs=[Program(SPECIFICATION)]) as qjb:
         ref = await qjb.blobs.put(msgspec.json.encode({"iterations": "9" * 9_000_000}))
         await qjb.tell(qjb.dispatch(params=NOTHING, params_ref=ref))
         last = (await qjb.ended())[-1].body
