@@ -1,19 +1,22 @@
 """Write the documents that are made from the code: `python docs/generate.py [--check]`.
 
 Makes `schemas/json/*.schema.json` and `docs/asyncapi.json` out of `schemas/published.py` and the
-examples in `schemas/examples`, and the picture of the states in `docs/architecture.md` out of the
-transition table. With `--check` nothing is written; exit status 1 if anything differs.
+examples in `schemas/examples`, the picture of the states in `docs/architecture.md` out of the
+transition table, and the settings in `docs/operations.md`. With `--check` nothing is written; exit status 1 if anything differs.
 """
 
 import json
 import sys
 from pathlib import Path
 
+from pydantic.fields import FieldInfo
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 # These need the path above when this is run as a script.
 from broker.core.job import TRANSITIONS  # noqa: E402
+from broker.settings import PREFIX, Settings  # noqa: E402
 from schemas import published  # noqa: E402
 from schemas.events import Event  # noqa: E402
 from schemas.values import State  # noqa: E402
@@ -31,14 +34,21 @@ def documents() -> dict[Path, str]:
     }
     made[ROOT / "docs" / "asyncapi.json"] = published.asyncapi(found)
     texts = {path: json.dumps(content, indent=2) + "\n" for path, content in made.items()}
-    architecture = ROOT / "docs" / "architecture.md"
-    return texts | {architecture: with_states(architecture.read_text())}
+    architecture, operations = ROOT / "docs" / "architecture.md", ROOT / "docs" / "operations.md"
+    texts[architecture] = with_part(architecture.read_text(), "states", states())
+    texts[operations] = with_part(operations.read_text(), "settings", settings())
+    return texts
 
 
-def with_states(text: str) -> str:
-    """*text* with the picture of the transition table between its two marks."""
-    before, _, rest = text.partition("<!-- states: generated -->\n")
-    _, _, after = rest.partition("<!-- states: end -->\n")
+def with_part(text: str, name: str, part: str) -> str:
+    """*text* with *part* between the two marks of that name."""
+    before, _, rest = text.partition(f"<!-- {name}: generated -->\n")
+    _, _, after = rest.partition(f"<!-- {name}: end -->\n")
+    return f"{before}<!-- {name}: generated -->\n{part}\n<!-- {name}: end -->\n{after}"
+
+
+def states() -> str:
+    """The transition table, drawn."""
     arrows = [
         f"  {state or '[*]'} --> {target}: {tag(kind)}"
         for state, row in TRANSITIONS.items()
@@ -46,8 +56,23 @@ def with_states(text: str) -> str:
         if state != target
     ]
     ends = [f"  {state} --> [*]" for state in State if state.is_terminal]
-    picture = "\n".join(["```mermaid", "stateDiagram-v2", *arrows, *ends, "```"])
-    return f"{before}<!-- states: generated -->\n{picture}\n<!-- states: end -->\n{after}"
+    return "\n".join(["```mermaid", "stateDiagram-v2", *arrows, *ends, "```"])
+
+
+def settings() -> str:
+    """The settings, as a table."""
+    rows = [
+        f"| `{PREFIX}{name.upper()}` | {default_of(field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| Variable | Default | |", "|---|---|---|", *rows])
+
+
+def default_of(field: FieldInfo) -> str:
+    """A default as the table shows it; one that depends on the machine is told in words."""
+    if field.default_factory is not None or field.default in ("", None, ()):
+        return ""
+    return f"`{field.default}`"
 
 
 def tag(kind: type[Event]) -> str:
