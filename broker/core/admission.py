@@ -1,0 +1,189 @@
+"""May it run? Every rule that a request breaks, or what was accepted and where it will run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from broker.core.catalogue import Catalogue
+from broker.core.routing import Backend, Load, requirements, route, wrongly_asked
+from broker.core.scheduler import UNPLACED
+from schemas.jobs import JobDetails
+from schemas.requests import SubmitJob
+from schemas.specification import MAX_VIOLATIONS, Program
+from schemas.values import NOTHING, Reason, Violation
+
+SIMULATOR_LIMIT = 3 * 3600.0  # s
+LONGEST_TAG = 256  # characters
+LONGEST_PATH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """It may run; *backend* is `UNPLACED` until one that suits is known."""
+
+    details: JobDetails
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It can not run as it is. *violations* may be as many as `MAX_VIOLATIONS`."""
+
+    reason: Reason
+    message: str
+    program_id: str
+    violations: tuple[Violation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What there is to run on. *complete*: long enough known that what is missing is not there."""
+
+    backends: Mapping[str, Backend]
+    load: Callable[[str], Load]
+    complete: bool
+
+
+def admit(
+    request: SubmitJob, catalogue: Catalogue, site: Site, checked: Sequence[Violation] | None = None
+) -> Admitted | Refused:
+    """Whether *request* may run. *checked*: what is wrong with its inputs, if that is known."""
+    program = catalogue.get(request.program_id)
+    if program is None:
+        return _unknown_program(request, catalogue)
+    found = _shape(request)
+    if found.violations or found.by_reference:
+        checked = checked or ()
+    elif checked is None:
+        checked = program.check_parameters(bytes(request.params))
+    asked = wrongly_asked(program.specification.spec.backend_requirements, _asked(request))
+    backend, where = _place(request, program, site)
+    problems = (
+        (Reason.INVALID_REQUEST, [*found.violations, *asked]),
+        (Reason.INVALID_INPUTS, checked),
+        (where[0] if where else Reason.UNKNOWN_BACKEND, [where[1]] if where else []),
+    )
+    violations = [violation for _, broken in problems for violation in broken]
+    if violations:
+        reason = next(reason for reason, broken in problems if broken)
+        return _refused(reason, request.program_id, violations)
+    return Admitted(_details(request, program, site.backends.get(backend)), backend)
+
+
+def malformed(program_id: str, violations: Sequence[Violation]) -> Refused:
+    """A request that names a program but is not shaped as one."""
+    return _refused(Reason.INVALID_REQUEST, program_id, violations)
+
+
+_MESSAGES = {
+    Reason.INVALID_REQUEST: "the request is not valid",
+    Reason.INVALID_INPUTS: "the inputs are not valid",
+    Reason.TOO_LARGE: "the request is too large",
+    Reason.PAYLOAD_MISSING: "the inputs are not in the blob store",
+}
+
+
+def refused(reason: Reason, program_id: str, message: str, path: str, value: str) -> Refused:
+    """Refused for one *reason*, at *path*."""
+    violation = Violation(path, str(reason), value, message)
+    return Refused(reason, message, program_id, (violation,))
+
+
+def _refused(reason: Reason, program_id: str, violations: Sequence[Violation]) -> Refused:
+    kept = tuple(
+        v if len(v.path) <= LONGEST_PATH else replace(v, path=v.path[: LONGEST_PATH - 1] + "…")
+        for v in violations[:MAX_VIOLATIONS]
+    )
+    first = kept[0]
+    detail = first.message or f"{first.path}: {first.rule}"
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    what = _MESSAGES.get(reason)
+    message = f"{what}: {detail}{more}" if what else f"{detail}{more}"
+    return Refused(reason, message, program_id, kept)
+
+
+def _unknown_program(request: SubmitJob, catalogue: Catalogue) -> Refused:
+    known = ", ".join(sorted(program.id for program in catalogue))
+    message = f"there is no program {request.program_id!r}"
+    violation = Violation("/program_id", f"known: {known}"[:500], request.program_id, message)
+    return Refused(Reason.UNKNOWN_PROGRAM, message, request.program_id, (violation,))
+
+
+# Rules of our own
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    violations: Sequence[Violation]
+    by_reference: bool
+
+
+def _shape(request: SubmitJob) -> _Shape:
+    violations = [
+        Violation(f"/tags/{index}", f"maxLength: {LONGEST_TAG}", tag[:100] + "…")
+        for index, tag in enumerate(request.tags)
+        if len(tag) > LONGEST_TAG
+    ]
+    by_reference = request.params_ref is not None
+    if by_reference and bytes(request.params) not in (b"{}", b""):
+        one = "params and params_ref exclude each other"
+        violations.append(Violation("/params_ref", "not: params", "…", one))
+    return _Shape(violations, by_reference)
+
+
+def _asked(request: SubmitJob) -> Mapping[str, int | float | bool | str]:
+    return request.backend_requirements or {}
+
+
+def _place(
+    request: SubmitJob, program: Program, site: Site
+) -> tuple[str, tuple[Reason, Violation] | None]:
+    """Where it will run; or what is wrong with where it is to run."""
+    needs = requirements(program.specification.spec.backend_requirements, _asked(request))
+    if request.backend is None or request.backend == "":
+        if (name := route(site.backends.values(), needs, site.load)) is not None:
+            return name, None
+        if not site.complete:
+            return UNPLACED, None
+        message = f"no backend meets the requirements: {needs}"
+        broken = Violation("/backend_requirements", str(needs), "", message)
+        return UNPLACED, (Reason.BACKEND_UNSUITABLE, broken)
+    name = request.backend
+    backend = site.backends.get(name)
+    if backend is None:
+        if not site.complete and len(name) <= LONGEST_TAG:
+            return name, None
+        known = ", ".join(sorted(site.backends))
+        message = f"there is no backend {name[:100]!r}"
+        return name, (
+            Reason.UNKNOWN_BACKEND,
+            Violation("/backend", f"known: {known}"[:500], name[:100], message),
+        )
+    if not needs.met_by(backend):
+        message = f"{name} does not meet the requirements: {needs}"
+        return name, (
+            Reason.BACKEND_UNSUITABLE,
+            Violation("/backend", f"requirements: {needs}", name, message),
+        )
+    return name, None
+
+
+def _details(request: SubmitJob, program: Program, backend: Backend | None) -> JobDetails:
+    limit = program.specification.max_execution_time
+    if request.asked_limit is not None:
+        limit = min(limit, request.asked_limit)
+    if backend is None or backend.simulator:
+        limit = min(limit, SIMULATOR_LIMIT)
+    return JobDetails(
+        program_id=program.id,
+        program_version=program.version,
+        params=NOTHING if request.params_ref else request.params,
+        params_ref=request.params_ref,
+        backend=request.backend or None,
+        tags=request.tags,
+        session_id=request.session_id,
+        priority=request.priority,
+        time_limit=limit,
+        backend_requirements=request.backend_requirements,
+    )

@@ -1,0 +1,153 @@
+"""What the ledger says now: live jobs, who waits, which attempts run, what is void.
+
+`record` is the only way in. Recovery and the active broker share it, so that they can not disagree.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.core.ended import Ended
+from broker.core.job import apply
+from broker.core.scheduler import UNPLACED, Queues
+from schemas.events import Dispatched
+from schemas.jobs import Job
+from schemas.ledger import Entry
+from schemas.values import JobKey, State
+
+VOID_KEPT = 10_000  # void attempts remembered per worker
+_RUNS = (State.RUNNING, State.CANCELLING)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The attempt that a job has under way."""
+
+    key: JobKey
+    number: int
+    worker: str
+    instance: str
+    since: float = 0.0  # tick time at which it was dispatched
+    inbox: int | None = None  # a worker that has read its inbox so far has been told of it
+
+
+class Book:
+    """The newest state of every job that matters: those that live, and ended ones until `forget`."""
+
+    def __init__(self, remembered: int = 1_000_000) -> None:
+        self.jobs: dict[JobKey, Job] = {}
+        self.queues = Queues()
+        self.attempts: dict[JobKey, Attempt] = {}
+        self.weight = 0  # bytes of inputs and results that it holds
+        self._ended = Ended(remembered)
+        self._by_worker: dict[str, dict[JobKey, Attempt]] = {}
+        self._void: dict[str, dict[tuple[JobKey, int], str]] = {}
+
+    def knows(self, key: JobKey) -> bool:
+        """Whether there is, or lately was, a job of that name."""
+        return key in self.jobs or key in self._ended
+
+    def last_seq(self, key: JobKey) -> int | None:
+        """The number of the job's newest event; None when it has ended and was forgotten."""
+        if job := self.jobs.get(key):
+            return job.seq
+        return None if key in self._ended else 0
+
+    def record(self, entry: Entry) -> Job:
+        """Take in what is on the ledger, or is about to be. Raises before anything has changed."""
+        key = entry.key
+        before = self.jobs.get(key)
+        after = apply(before, entry)
+        self.jobs[key] = after
+        self.weight += _weight(after) - _weight(before)
+        if before is not None and before.state is after.state is State.RUNNING:
+            return after  # most events change no index
+        self._leave(before, after, entry)
+        self._enter(before, after)
+        return after
+
+    def restore(self, job: Job) -> None:
+        """Take in a snapshot, which is newer than anything recorded of that job."""
+        before = self.jobs.get(job.key)
+        if before is not None:
+            self._take_out(before)
+            self.weight -= _weight(before)
+        self.jobs[job.key] = job
+        self.weight += _weight(job)
+        self._enter(None, job)
+
+    def forget(self, key: JobKey) -> None:
+        """Let go of an ended job; only that it has been stays known."""
+        job = self.jobs.pop(key, None)
+        if job is not None:
+            self.weight -= _weight(job)
+            self._take_out(job)
+        self._ended.add(key)
+
+    def attempts_of(self, worker: str) -> Mapping[JobKey, Attempt]:
+        """The attempts that *worker* is to have under way."""
+        return self._by_worker.get(worker, {})
+
+    def workers(self) -> list[str]:
+        """Those that are to have attempts under way."""
+        return list(self._by_worker)
+
+    def void_of(self, worker: str) -> Mapping[tuple[JobKey, int], str]:
+        """Attempts that were given up while *worker* had them, with the instance that had them."""
+        return self._void.get(worker, {})
+
+    def drop_void(self, worker: str, instance: str) -> None:
+        """Forget the void attempts of starts of *worker* other than *instance*."""
+        if kept := {k: i for k, i in self.void_of(worker).items() if i == instance}:
+            self._void[worker] = kept
+        else:
+            self._void.pop(worker, None)
+
+    # Indexes
+
+    def _leave(self, before: Job | None, after: Job, entry: Entry) -> None:
+        """Take the job out of where it was before the event."""
+        if before is None:
+            return
+        if before.state in _RUNS and after.state not in _RUNS and not entry.report:
+            self._give_up(before)  # nobody reported the end, so it may still run
+        if before.state is not after.state or isinstance(entry.event, Dispatched):
+            self._take_out(before, keep_attempt=after.state in _RUNS)
+
+    def _take_out(self, job: Job, keep_attempt: bool = False) -> None:
+        if job.key in self.queues:
+            self.queues.remove(job.key)
+        if not keep_attempt and (attempt := self.attempts.pop(job.key, None)):
+            held = self._by_worker[attempt.worker]
+            del held[job.key]
+            if not held:
+                del self._by_worker[attempt.worker]
+
+    def _enter(self, before: Job | None, after: Job) -> None:
+        if after.terminal:
+            self._ended.add(after.key)
+        elif after.state is State.QUEUED:
+            details = after.details
+            self.queues.add(
+                after.key,
+                after.backend or UNPLACED,
+                details.priority if details else 0,
+                again=after.attempt > 0,
+            )
+        elif after.worker is not None and after.key not in self.attempts:
+            attempt = Attempt(after.key, after.attempt, after.worker, after.instance or "")
+            self.attempts[after.key] = attempt
+            self._by_worker.setdefault(after.worker, {})[after.key] = attempt
+
+    def _give_up(self, job: Job) -> None:
+        if job.worker is None:
+            return
+        void = self._void.setdefault(job.worker, {})
+        void[job.key, job.attempt] = job.instance or ""
+        if len(void) > VOID_KEPT:
+            del void[next(iter(void))]
+
+
+def _weight(job: Job | None) -> int:
+    if job is None or job.details is None:
+        return 0
+    return len(job.details.params) + len(job.value)

@@ -1,0 +1,199 @@
+"""One input, at most one event: what a request, a report or a loss changes."""
+
+from broker.core.admission import Admitted, Refused
+from broker.core.job import following
+from schemas.events import (
+    AnyEvent,
+    Cancelled,
+    CancelRequested,
+    Completed,
+    Dispatched,
+    Failed,
+    Interim,
+    Log,
+    Queued,
+    Rejected,
+    Retried,
+    Started,
+)
+from schemas.jobs import Job
+from schemas.reports import Began, Died, Logged, Published, Raised, Report, Returned, Stopped
+from schemas.values import Reason, State, Violation
+
+MAX_ATTEMPTS = 3
+LONGEST_MESSAGE = 64 * 1024  # characters; of a longer one the end is kept
+
+
+def on_submit(job_id: str, verdict: Admitted | Refused, time: str) -> Queued | Rejected:
+    """The first event of a job that nobody has heard of before."""
+    event: Queued | Rejected
+    match verdict:
+        case Admitted(details, backend):
+            event = following(None, job_id, time, Queued, job=details, backend=backend)
+        case Refused(reason, message, program_id, violations):
+            event = following(
+                None,
+                job_id,
+                time,
+                Rejected,
+                reason=str(reason),
+                message=message,
+                program_id=program_id,
+                violations=violations,
+            )
+    return event
+
+
+def on_cancel(job: Job, time: str) -> Cancelled | CancelRequested | None:
+    """What a cancel changes: nothing, if the job has ended or is being cancelled already."""
+    reason = str(Reason.USER_REQUEST)
+    event: Cancelled | CancelRequested
+    match job.state:
+        case State.QUEUED:
+            message = "cancelled before it ran"
+            event = following(
+                job,
+                job.job_id,
+                time,
+                Cancelled,
+                reason=reason,
+                message=message,
+                attempt=job.attempt,
+            )
+        case State.RUNNING:
+            event = following(
+                job, job.job_id, time, CancelRequested, attempt=job.attempt, reason=reason
+            )
+        case _:
+            return None
+    return event
+
+
+def on_dispatch(job: Job, backend: str, worker: str, instance: str, time: str) -> Dispatched:
+    """The next attempt goes to *worker*."""
+    event: Dispatched = following(
+        job,
+        job.job_id,
+        time,
+        Dispatched,
+        attempt=job.attempt + 1,
+        backend=backend,
+        worker=worker,
+        instance=instance,
+    )
+    return event
+
+
+def is_current(job: Job, report: Report) -> bool:
+    """Whether *report* is news, of the attempt that counts."""
+    return (
+        not job.terminal
+        and report.attempt == job.attempt
+        and report.number > job.reports
+        and report.worker == job.worker
+        and report.instance == job.instance
+    )
+
+
+def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
+    """What *report* changes: nothing, unless the current attempt sent it."""
+    if not is_current(job, report):
+        return None
+    body, attempt = report.body, job.attempt
+    event: AnyEvent
+    match body:
+        case Began():
+            event = following(
+                job, job.job_id, time, Started, attempt=attempt, backend=job.backend or ""
+            )
+        case Published(value, value_ref):
+            event = following(
+                job, job.job_id, time, Interim, attempt=attempt, value=value, value_ref=value_ref
+            )
+        case Logged(text):
+            event = following(job, job.job_id, time, Log, attempt=attempt, message=_shortened(text))
+        case Returned(value, value_ref):
+            event = following(
+                job, job.job_id, time, Completed, attempt=attempt, value=value, value_ref=value_ref
+            )
+        case Raised(reason, message, violations):
+            message = _shortened(message + _listed(violations))
+            event = following(
+                job, job.job_id, time, Failed, attempt=attempt, reason=reason, message=message
+            )
+        case Stopped(Reason.WORKER_STOPPED):  # a worker that leaves, whatever it calls it
+            event = after_death(job, Reason.WORKER_STOPPED, "the worker stopped", time)
+        case Stopped(reason):
+            event = _cancelled(job, reason, time)
+        case Died(reason, message):
+            event = after_death(job, reason, message, time)
+    return event
+
+
+def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Failed | Cancelled:
+    """What becomes of a job whose attempt is lost: it goes on, unless it has had its tries."""
+    if job.state is State.CANCELLING:
+        return _cancelled(job, job.reason or Reason.USER_REQUEST, time)
+    message = _shortened(message)
+    event: Retried | Failed
+    # A worker that leaves in good order is not the job's fault, however often it happens.
+    if job.attempt < MAX_ATTEMPTS or reason == Reason.WORKER_STOPPED:
+        event = following(
+            job,
+            job.job_id,
+            time,
+            Retried,
+            attempt=job.attempt,
+            reason=str(reason),
+            message=message,
+            backend=job.backend or "",
+        )
+    else:
+        message = f"attempt {job.attempt} was lost as well: {message}"
+        event = following(
+            job, job.job_id, time, Failed, attempt=job.attempt, reason=str(reason), message=message
+        )
+    return event
+
+
+def on_no_backend(job: Job, time: str) -> Failed:
+    """The job waits for a backend that nobody offers."""
+    if job.backend:
+        reason, message = Reason.UNKNOWN_BACKEND, f"nobody offers the backend {job.backend}"
+    else:
+        reason, message = Reason.BACKEND_UNSUITABLE, "no backend meets the requirements"
+    event: Failed = following(
+        job, job.job_id, time, Failed, attempt=job.attempt, reason=str(reason), message=message
+    )
+    return event
+
+
+_CANCELLED = {
+    Reason.USER_REQUEST: "cancelled as asked",
+    Reason.RAN_TOO_LONG: "it ran for longer than its time limit",
+}
+
+
+def _cancelled(job: Job, reason: str, time: str) -> Cancelled:
+    limit = job.details.time_limit if job.details and reason == Reason.RAN_TOO_LONG else None
+    message = next((text for code, text in _CANCELLED.items() if code == reason), "cancelled")
+    if limit is not None:
+        message = f"{message} of {limit:g} s"
+    event: Cancelled = following(
+        job,
+        job.job_id,
+        time,
+        Cancelled,
+        reason=str(reason),
+        message=message,
+        attempt=job.attempt,
+    )
+    return event
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_MESSAGE else "… " + text[-LONGEST_MESSAGE:]
+
+
+def _listed(violations: tuple[Violation, ...]) -> str:
+    return "".join(f"\n{v.path}: {v.rule}, but it is {v.value}" for v in violations)

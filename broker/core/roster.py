@@ -1,0 +1,189 @@
+"""Which workers live, with which slots; whose lease has run out; which backends there are.
+
+Time here is tick time: the seconds for which this broker's own ticks came back through the log.
+While the log stalls it stands still, and nobody's silence grows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from broker.core.book import Attempt, Book
+from broker.core.routing import Backend, Load
+from broker.core.scheduler import Offer
+from schemas.values import JobKey
+from schemas.workers import BackendAnnounced, Heartbeat
+
+LONGEST_LEASE = 60.0
+SUPERSEDED_KEPT = 16  # earlier starts remembered per worker
+
+
+def lease(base: float, ran_for: float) -> float:
+    """How long an attempt outlives the silence of its worker: what that can waste stays small."""
+    return max(base, min(LONGEST_LEASE, base + ran_for / 10))
+
+
+@dataclass(slots=True)
+class Worker:
+    """One start of one worker, as its last heartbeat described it."""
+
+    name: str
+    instance: str
+    slots: int = 0
+    backends: frozenset[str] = frozenset()
+    stopping: bool = False
+    heard: float = 0.0  # tick time of its last heartbeat
+    superseded: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An attempt that seems lost. It is, unless a report of it is still to be read."""
+
+    key: JobKey
+    number: int
+    message: str
+    silent: bool = False  # only because its worker is not heard, which may change
+
+
+class Roster:
+    """Workers and backends, as the status topic tells of them. *base_lease* in seconds."""
+
+    def __init__(self, base_lease: float = 4.0) -> None:
+        self.clock = 0.0
+        self.base_lease = base_lease
+        self.workers: dict[str, Worker] = {}
+        self.backends: dict[str, Backend] = {}
+        self.backends_since: float | None = None  # when the first one was announced
+
+    # What is heard
+
+    def tick(self, seconds: float) -> None:
+        """So much time has passed."""
+        self.clock += seconds
+
+    def announce(self, announced: BackendAnnounced) -> bool:
+        """Take note of a backend; whether it was not known, or not as it is now."""
+        backend = _backend(announced)
+        if self.backends.get(announced.name) == backend:
+            return False
+        self.backends[announced.name] = backend
+        if self.backends_since is None:
+            self.backends_since = self.clock
+        return True
+
+    def hear(self, beat: Heartbeat) -> bool:
+        """Take note of a heartbeat; False if it is an echo of an earlier start of that worker."""
+        worker = self.workers.get(beat.worker)
+        if worker is not None and beat.instance in worker.superseded:
+            return False
+        if worker is None or worker.instance != beat.instance:
+            earlier = [*worker.superseded, worker.instance] if worker else []
+            worker = Worker(beat.worker, beat.instance, superseded=earlier[-SUPERSEDED_KEPT:])
+            self.workers[beat.worker] = worker
+        worker.slots = beat.slots
+        worker.backends = frozenset(beat.backends)
+        worker.stopping = beat.stopping
+        worker.heard = self.clock
+        return True
+
+    def expect(self, attempt: Attempt) -> None:
+        """Count the silence of a worker that this broker has not heard yet from now on."""
+        if attempt.worker not in self.workers:
+            self.workers[attempt.worker] = Worker(
+                attempt.worker, attempt.instance, heard=self.clock
+            )
+
+    # What follows from it
+
+    def is_live(self, worker: Worker) -> bool:
+        """Whether it was heard lately."""
+        return self.clock - worker.heard <= self.base_lease
+
+    def takers(self) -> Iterable[Worker]:
+        """The workers that take new attempts."""
+        return (w for w in self.workers.values() if not w.stopping and self.is_live(w))
+
+    def offers(self, book: Book) -> list[Offer]:
+        """The free slots."""
+        return [
+            Offer(worker.name, worker.instance, worker.backends, free)
+            for worker in self.takers()
+            if (free := worker.slots - len(book.attempts_of(worker.name))) > 0
+        ]
+
+    def slots(self, backend: str) -> int:
+        """How many slots there are for *backend*, free or not."""
+        return sum(worker.slots for worker in self.takers() if backend in worker.backends)
+
+    def load(self, book: Book, backend: str) -> Load:
+        """How busy *backend* is."""
+        slots = self.slots(backend)
+        running = sum(len(book.attempts_of(w.name)) for w in self.takers() if backend in w.backends)
+        return Load(slots, max(0, slots - running), book.queues.count(backend))
+
+    def unnamed(self, book: Book, beat: Heartbeat) -> list[Suspect]:
+        """The attempts that the worker which beat has not got, although it should."""
+        attempts = book.attempts_of(beat.worker)
+        if not attempts:
+            return []
+        named = {(name.tenant, name.job_id, name.attempt) for name in beat.attempts}
+        suspects = []
+        for attempt in attempts.values():
+            key = attempt.key
+            if attempt.instance != beat.instance:
+                message = f"worker {beat.worker} was started again"
+            elif (
+                attempt.inbox is not None
+                and beat.inbox >= attempt.inbox
+                and (key.tenant, key.job_id, attempt.number) not in named
+            ):
+                message = f"worker {beat.worker} does not have it"
+            else:
+                continue
+            suspects.append(Suspect(key, attempt.number, message))
+        return suspects
+
+    def is_overdue(self, attempt: Attempt) -> bool:
+        """Whether its worker has been silent for longer than its lease."""
+        worker = self.workers.get(attempt.worker)
+        if worker is None:
+            return True
+        ran_for = self.clock - attempt.since
+        return self.clock - worker.heard > lease(self.base_lease, ran_for)
+
+    def overdue(self, book: Book) -> list[Suspect]:
+        """The attempts whose lease has run out."""
+        return [
+            Suspect(attempt.key, attempt.number, f"worker {name} is not heard any more", True)
+            for name in book.workers()
+            if (worker := self.workers.get(name)) is None or not self.is_live(worker)
+            for attempt in book.attempts_of(name).values()
+            if self.is_overdue(attempt)
+        ]
+
+    def forget_the_gone(self, book: Book) -> None:
+        """Drop workers that have been silent for long and have nothing under way."""
+        for worker in list(self.workers.values()):
+            silent = self.clock - worker.heard > LONGEST_LEASE
+            if silent and not book.attempts_of(worker.name):
+                del self.workers[worker.name]
+
+
+class _Configuration(msgspec.Struct):
+    coupling_map: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def _backend(announced: BackendAnnounced) -> Backend:
+    try:
+        shape = msgspec.json.decode(announced.configuration, type=_Configuration)
+        connected = bytes(shape.coupling_map) in (b"null", b"[]")
+    except msgspec.DecodeError:
+        connected = False
+    return Backend(
+        announced.name,
+        announced.simulator,
+        announced.num_qubits,
+        ideal=announced.simulator and connected,
+    )

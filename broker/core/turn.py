@@ -1,0 +1,291 @@
+"""One turn: inputs go in one by one; out come events for the ledger and instructions for workers.
+
+Nothing here waits or fails for reasons outside. The events are in the book as soon as they are
+decided; the caller puts them on the ledger before anybody is told, or throws the book away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from broker.core import decide
+from broker.core.admission import Refused, Site, admit
+from broker.core.book import Book
+from broker.core.catalogue import Catalogue
+from broker.core.roster import Roster, Suspect
+from broker.core.routing import requirements, route
+from broker.core.scheduler import UNPLACED, Choice, next_dispatch
+from schemas.events import AnyEvent
+from schemas.inbox import CancelAttempt, Dispatch, Instruction
+from schemas.jobs import Job
+from schemas.ledger import DeadLetter, Entry, InputPosition
+from schemas.reports import Report
+from schemas.requests import SubmitJob
+from schemas.values import JobKey, Reason, State, Violation
+from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
+
+SETTLED = 5.0  # tick seconds after the first backend: one that is not known by then is not there
+PATIENCE = 120.0  # … and then jobs that were accepted for it fail
+FAILED_AT_ONCE = 200  # of those, in one turn
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """A request for a job. `body` is a `Refused` if it is not even one."""
+
+    position: InputPosition
+    key: JobKey
+    body: SubmitJob | Refused
+    traceparent: str | None = None
+    checked: Sequence[Violation] | None = None  # what is wrong with the inputs, if that is known
+
+
+class CancelAsked(msgspec.Struct, frozen=True):
+    """A request to end a job."""
+
+    position: InputPosition
+    key: JobKey
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """A report of a worker."""
+
+    position: InputPosition
+    report: Report
+
+
+Input = Submitted | CancelAsked | Reported | Heartbeat | BackendAnnounced | Suspect
+
+
+@dataclass(frozen=True, slots=True)
+class Instructed:
+    """What a worker is to be told. *waits*: only once the event is on the ledger."""
+
+    worker: str
+    body: Instruction
+    traceparent: str | None
+    waits: bool = False
+
+
+@dataclass(slots=True)
+class Turn:
+    """Decides on inputs at one moment: *time* as it stands in events, *epoch* of the broker."""
+
+    book: Book
+    roster: Roster
+    catalogue: Catalogue
+    epoch: int
+    time: str
+    entries: list[Entry] = field(default_factory=list)
+    instructions: list[Instructed] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    suspects: list[Suspect] = field(default_factory=list)
+
+    def take(self, item: Input) -> str | None:
+        """Decide on *item*; why nothing came of it, if nothing did and somebody may wonder."""
+        match item:
+            case Submitted():
+                return self._submit(item)
+            case CancelAsked():
+                return self._cancel(item)
+            case Reported():
+                return self._report(item)
+            case Heartbeat():
+                return self._heartbeat(item)
+            case BackendAnnounced():
+                if self.roster.announce(item):
+                    self._place_waiting()
+            case Suspect():
+                return self._lose(item)
+        return None
+
+    def tick(self) -> None:
+        """Some time has passed: look for leases that have run out, and for hopeless waits."""
+        self.suspects += self.roster.overdue(self.book)
+        self.roster.forget_the_gone(self.book)
+        self._fail_hopeless()
+
+    def dispatch(self) -> None:
+        """Give free slots to those whose turn it is."""
+        if not len(self.book.queues):
+            return
+        offers = self.roster.offers(self.book)
+        while choice := next_dispatch(self.book.queues, offers):
+            self._dispatch(choice)
+            choice.offer.free -= 1
+
+    # Inputs
+
+    def _submit(self, item: Submitted) -> str | None:
+        if self.book.knows(item.key):
+            return "job.known_already"
+        if isinstance(item.body, Refused):
+            verdict = item.body
+        else:
+            verdict = admit(item.body, self.catalogue, self._site(), item.checked)
+        event = decide.on_submit(item.key.job_id, verdict, self.time)
+        self._record(item.key, event, position=item.position, traceparent=item.traceparent)
+        return None
+
+    def _cancel(self, item: CancelAsked) -> str | None:
+        job = self.book.jobs.get(item.key)
+        if job is None:
+            return "cancel.of_no_live_job"
+        event = decide.on_cancel(job, self.time)
+        if event is None:
+            return "cancel.again"
+        after = self._record(item.key, event, position=item.position)
+        if after.state is State.CANCELLING:
+            self._stop(after, Reason.USER_REQUEST)
+        return None
+
+    def _report(self, item: Reported) -> str | None:
+        report = item.report
+        key = JobKey(report.tenant, report.job_id)
+        job = self.book.jobs.get(key)
+        event = decide.on_report(job, report, self.time) if job else None
+        if event is None:
+            return "report.void"
+        after = self._record(key, event, position=item.position, report=report.number)
+        self._bury(job, after)
+        return None
+
+    def _heartbeat(self, beat: Heartbeat) -> str | None:
+        if not self.roster.hear(beat):
+            return "heartbeat.of_an_earlier_start"
+        self.book.drop_void(beat.worker, beat.instance)
+        self.suspects += self.roster.unnamed(self.book, beat)
+        for name in beat.attempts:
+            if self._is_void(name, beat):
+                body = CancelAttempt(
+                    tenant=name.tenant,
+                    job_id=name.job_id,
+                    attempt=name.attempt,
+                    reason=Reason.WORKER_LOST,
+                )
+                self.instructions.append(Instructed(beat.worker, body, None))
+        return None
+
+    def _is_void(self, name: AttemptName, beat: Heartbeat) -> bool:
+        """Whether the worker which beat runs *name* for nothing."""
+        key = JobKey(name.tenant, name.job_id)
+        if (key, name.attempt) in self.book.void_of(beat.worker):
+            return True
+        job = self.book.jobs.get(key)
+        if job is None or job.terminal:
+            return False
+        if job.state is State.QUEUED:  # dispatched by a broker whose word did not count
+            return name.attempt > job.attempt
+        holder = job.worker, job.instance
+        return name.attempt >= job.attempt and holder != (beat.worker, beat.instance)
+
+    def _lose(self, suspect: Suspect) -> str | None:
+        """The attempt is lost, if it is still the one under way."""
+        attempt = self.book.attempts.get(suspect.key)
+        if attempt is None or attempt.number != suspect.number:
+            return None
+        if suspect.silent and not self.roster.is_overdue(attempt):
+            return "worker.heard_again"
+        job = self.book.jobs[suspect.key]
+        event = decide.after_death(job, Reason.WORKER_LOST, suspect.message, self.time)
+        after = self._record(suspect.key, event)
+        self._bury(job, after)
+        return None
+
+    # What the broker does by itself
+
+    def _dispatch(self, choice: Choice) -> None:
+        job = self.book.jobs[choice.key]
+        offer = choice.offer
+        event = decide.on_dispatch(job, choice.backend, offer.worker, offer.instance, self.time)
+        after = self._record(choice.key, event)
+        self.book.attempts[choice.key].since = self.roster.clock
+        details = after.details
+        assert details is not None
+        body = Dispatch(
+            tenant=after.tenant,
+            job_id=after.job_id,
+            attempt=after.attempt,
+            instance=offer.instance,
+            program_id=details.program_id,
+            program_version=details.program_version,
+            backend=choice.backend,
+            time_limit=details.time_limit,
+            params=details.params,
+            params_ref=details.params_ref,
+            traceparent=after.traceparent,
+        )
+        backend = self.roster.backends.get(choice.backend)
+        waits = backend is not None and not backend.simulator
+        self.instructions.append(Instructed(offer.worker, body, after.traceparent, waits))
+
+    def _stop(self, job: Job, reason: Reason) -> None:
+        body = CancelAttempt(
+            tenant=job.tenant, job_id=job.job_id, attempt=job.attempt, reason=reason
+        )
+        self.instructions.append(Instructed(job.worker or "", body, job.traceparent))
+
+    def _place_waiting(self) -> None:
+        """Find a backend for those that none suited so far."""
+        queues = self.book.queues
+        site = self._site()
+        for key in queues.waiting(UNPLACED, queues.count(UNPLACED)):
+            job = self.book.jobs[key]
+            program = self.catalogue.get(job.program_id)
+            needs = requirements(
+                program.specification.spec.backend_requirements if program else None,
+                job.details.backend_requirements if job.details else None,
+            )
+            if backend := route(site.backends.values(), needs, site.load):
+                queues.remove(key)
+                priority = job.details.priority if job.details else 0
+                queues.add(key, backend, priority, again=job.attempt > 0)
+
+    def _fail_hopeless(self) -> None:
+        """End jobs that were accepted for a backend which has not come."""
+        since = self.roster.backends_since
+        if since is None or self.roster.clock - since < PATIENCE:
+            return
+        queues = self.book.queues
+        for backend in queues.backends():
+            if backend not in self.roster.backends:
+                for key in queues.waiting(backend, FAILED_AT_ONCE):
+                    self._record(key, decide.on_no_backend(self.book.jobs[key], self.time))
+
+    def _bury(self, before: Job | None, after: Job) -> None:
+        """A job that was given up after its last attempt is for an operator to look at."""
+        lost = before is not None and before.attempt >= decide.MAX_ATTEMPTS
+        if after.state is State.FAILED and lost and after.reason in _LOSSES:
+            letter = DeadLetter(
+                code=after.reason or "",
+                message=after.message or "",
+                job_id=after.job_id,
+                tenant=after.tenant,
+            )
+            self.letters.append(letter)
+
+    # Parts
+
+    def _site(self) -> Site:
+        since = self.roster.backends_since
+        complete = since is not None and self.roster.clock - since >= SETTLED
+        return Site(self.roster.backends, lambda name: self.roster.load(self.book, name), complete)
+
+    def _record(
+        self,
+        key: JobKey,
+        event: AnyEvent,
+        *,
+        position: InputPosition | None = None,
+        report: int = 0,
+        traceparent: str | None = None,
+    ) -> Job:
+        if traceparent is None and (job := self.book.jobs.get(key)):
+            traceparent = job.traceparent
+        entry = Entry(key, event, self.epoch, report, position, traceparent)
+        after = self.book.record(entry)
+        self.entries.append(entry)
+        return after
+
+
+_LOSSES = (Reason.WORKER_LOST, Reason.CHILD_DIED)
