@@ -15,8 +15,8 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.common import Watcher, embedded, kafka_node, line, machine, on_kafka
-from tests.faults.conftest import System
 from tests.support.processes import children_of_fork_server
+from tests.support.systems import System
 
 QUBITS = 22
 LONG = (

@@ -17,8 +17,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.faults.conftest import System, embedded_system, kafka_system
 from tests.support.streams import frames
+from tests.support.systems import System, embedded_system, kafka_system
 
 BELL = (
     'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; '

@@ -21,7 +21,7 @@ from benchmarks.common import (
     machine,
     on_kafka,
 )
-from tests.faults.conftest import System
+from tests.support.systems import System
 
 
 async def measure(system: System, jobs: int) -> tuple[list[float], list[float], list[float]]:

@@ -15,9 +15,9 @@ import time
 import aiohttp
 
 from benchmarks.common import embedded, kafka_node, machine, on_kafka
-from tests.faults.conftest import System
 from tests.support.processes import offspring, resident_mib
 from tests.support.streams import frames
+from tests.support.systems import System
 
 JOB = {"program_id": "hello-world", "params": {"iterations": 0}}
 

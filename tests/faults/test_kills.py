@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.faults.conftest import System
 from tests.support.load import page_of_events, run_jobs
 from tests.support.processes import children_of_fork_server
 from tests.support.streams import Subscriber, history_is_sound
+from tests.support.systems import System
 
 JOBS = 200
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

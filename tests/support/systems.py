@@ -1,10 +1,7 @@
 """Whole systems to break: in one process on the embedded log, or role by role on Kafka."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from tests.support.processes import Process, free_port, ready, role, up
 
@@ -15,6 +12,8 @@ class System:
 
     urls: list[str]
     processes: dict[str, Process]
+    bootstrap: str = ""  # of its Kafka, if it is on one
+    prefix: str = ""  # of its topics there
 
     async def start(self) -> None:
         """Start every process, and wait for the gateways."""
@@ -47,27 +46,22 @@ def embedded_system(directory: Path) -> System:
     return System([f"http://127.0.0.1:{port}"], {"up": up(directory / "up", port, slots="2")})
 
 
-def kafka_system(directory: Path, log: str, workers: int = 2, slots: int = 1) -> System:
-    """A broker and a standby, workers, two gateways."""
+def kafka_system(
+    directory: Path, bootstrap: str, prefix: str = "", workers: int = 2, **worker: str
+) -> System:
+    """A broker and a standby, workers, two gateways; *worker* are settings of the workers."""
     ports = [free_port(), free_port()]
-    blobs = f"file://{directory}/blobs"
+    shared = {"blobs": f"{directory}/blobs", "topic_prefix": prefix}
+    log = f"kafka://{bootstrap}"
     processes: dict[str, Process] = {}
     for name in ("broker-1", "broker-2"):
-        processes[name] = role("broker", log, directory / name, broker_id=name, blobs=blobs)
+        processes[name] = role("broker", log, directory / name, broker_id=name, **shared)
     for number in range(1, workers + 1):
         name = f"worker-{number}"
-        processes[name] = role(
-            "worker", log, directory / name, worker_id=name, slots=str(slots), blobs=blobs
-        )
+        settings = {"slots": "1", **worker, "worker_id": name, **shared}
+        processes[name] = role("worker", log, directory / name, **settings)
     for number, port in enumerate(ports, 1):
         name = f"gateway-{number}"
-        processes[name] = role("gateway", log, directory / name, port=str(port), blobs=blobs)
-    return System([f"http://127.0.0.1:{port}" for port in ports], processes)
-
-
-@pytest.fixture
-async def embedded(tmp_path: Path) -> AsyncIterator[System]:
-    system = embedded_system(tmp_path)
-    await system.start()
-    yield system
-    system.stop()
+        processes[name] = role("gateway", log, directory / name, port=str(port), **shared)
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    return System(urls, processes, bootstrap, prefix)
