@@ -1,0 +1,32 @@
+"""The ideal simulator, and what all simulators here share: how many threads a run may take."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qiskit import QuantumCircuit
+from qiskit_aer import AerSimulator
+
+NAME = "aer_simulator"
+SMALL = 14  # qubits; up to here threads cost more than they gain, and one child per core is best
+DESCRIPTION = "Ideal simulator: Qiskit Aer, which picks the method that suits the circuit"
+
+
+class LocalSimulator(AerSimulator):  # type: ignore[misc]  # Aer has no types
+    """Qiskit Aer with one thread for small circuits and all cores for large ones."""
+
+    def run(self, circuits: Any, parameter_binds: Any = None, **options: Any) -> Any:
+        """Run *circuits*; options are Aer's."""
+        options.setdefault("max_parallel_threads", threads_for(circuits))
+        return super().run(circuits, parameter_binds=parameter_binds, **options)
+
+
+def threads_for(circuits: QuantumCircuit | Sequence[QuantumCircuit]) -> int:
+    """How many threads Aer may use: 0 stands for every core."""
+    listed = [circuits] if isinstance(circuits, QuantumCircuit) else circuits
+    widest = max((circuit.num_qubits for circuit in listed), default=0)
+    return 1 if widest <= SMALL else 0
+
+
+def ideal() -> LocalSimulator:
+    """The ideal simulator."""
+    return LocalSimulator()

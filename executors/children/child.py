@@ -1,0 +1,140 @@
+"""What runs in a child: one attempt after the other, each told to the parent as it goes."""
+
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from executors import runtime_json
+from executors.backends import catalogue
+from executors.children import posix
+from executors.children.frames import Kind, pack, read_task, receive
+from executors.programs import builtin
+from executors.runtime_json import InvalidInputsError
+from schemas.reports import Raised
+from schemas.specification import Program
+from schemas.values import Reason, Violation
+from schemas.workers import BackendAnnounced
+
+CHECKED_BEFORE = 8 * 1024 * 1024  # bytes; inputs up to here were checked when they were accepted
+MOST_MEMORY = 1024 * 1024 * 1024  # bytes; a child that ever held more is replaced
+MOST_ATTEMPTS = 10_000  # and so is one that ran as many
+MOST_MESSAGE = 16 * 1024  # characters of a traceback that are told
+
+
+def preload() -> Sequence[BackendAnnounced]:
+    """Import and build what programs need, in the fork server; the backends on offer."""
+    builtin.preload()
+    return catalogue.preload()
+
+
+class InvalidResultError(Exception):
+    """What a program publishes or returns breaks its own schema."""
+
+    def __init__(self, what: str, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(what)
+        self.violations = tuple(violations)
+
+
+@dataclass(frozen=True, slots=True)
+class Messenger:
+    """`user_messenger`: takes interim results, and the final one if it is published."""
+
+    connection: socket.socket
+    program: Program
+    faults: list[InvalidResultError]
+    final: list[bytes]
+
+    def publish(self, message: Any, encoder: Any = None, final: bool = False) -> None:
+        """Publish *message*; *encoder* is taken for the sake of older programs, and not needed."""
+        del encoder
+        if final:
+            self.final.append(_checked(message, self.program.check_result, "final", self.faults))
+            return
+        value = _checked(message, self.program.check_interim, "interim", self.faults)
+        self.connection.sendall(pack(Kind.PUBLISHED, value))
+
+
+def serve(connection: socket.socket) -> None:
+    """Run what comes until the parent hangs up."""
+    np.random.seed()  # programs and Qiskit use it; siblings must not draw the same
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    attempts = 0
+    while (frame := receive(connection)) is not None:
+        attempts += 1
+        end = _attempt(connection, frame[1])
+        _flush()
+        if attempts >= MOST_ATTEMPTS or posix.peak_memory() > MOST_MEMORY:
+            end = pack(Kind.RETIRES) + end
+        connection.sendall(end)
+
+
+def _attempt(connection: socket.socket, payload: bytes) -> bytes:
+    """Run one attempt; the frame that ends it."""
+    header, data = read_task(payload)
+    try:
+        program = builtin.load(header.program_id)
+        inputs = _inputs(program.program, data)
+        backend = catalogue.backend(header.backend)
+        connection.sendall(pack(Kind.BEGAN))
+        messenger = Messenger(connection, program.program, [], [])
+        value = program.main(backend, messenger, **inputs)
+        return pack(Kind.RETURNED, _result(messenger, value))
+    except InvalidInputsError as error:
+        raised = Raised(Reason.INVALID_INPUTS, str(error), error.violations)
+    except InvalidResultError as error:
+        raised = Raised(Reason.INVALID_RESULT, str(error), error.violations)
+    except BaseException as error:  # noqa: BLE001  whatever a program raises is its own end only
+        raised = Raised(Reason.PROGRAM_ERROR, _told(error))
+    return pack(Kind.RAISED, msgspec.json.encode(raised))
+
+
+def _inputs(program: Program, data: bytes) -> dict[str, Any]:
+    if len(data) > CHECKED_BEFORE and (violations := program.check_parameters(data)):
+        raise InvalidInputsError("the inputs break the program's schema", violations)
+    return runtime_json.decode_inputs(data)
+
+
+def _result(messenger: Messenger, value: Any) -> bytes:
+    """The final result: what was published as final, else what `main` returned."""
+    if messenger.faults:
+        raise messenger.faults[0]  # the program went on regardless
+    if messenger.final:
+        return messenger.final[0]
+    return _checked(value, messenger.program.check_result, "final", [])
+
+
+def _checked(value: Any, check: Any, name: str, faults: list[InvalidResultError]) -> bytes:
+    """*value* as JSON that keeps to the program's schema; raises `InvalidResultError`."""
+    try:
+        data = runtime_json.encode(value)
+        violations = check(data)
+    except runtime_json.NotEncodableError as error:
+        fault = InvalidResultError(f"the {name} result can not be written as JSON: {error}")
+    else:
+        if not violations:
+            return data
+        fault = InvalidResultError(f"the {name} result breaks the program's schema", violations)
+    faults.append(fault)
+    raise fault
+
+
+def _told(error: BaseException) -> str:
+    """What was raised, ending with the traceback, without our own frames at its top."""
+    inner = error.__traceback__.tb_next if error.__traceback__ else None
+    text = "".join(traceback.format_exception(type(error), error, inner))
+    return text if len(text) <= MOST_MESSAGE else "…" + text[-MOST_MESSAGE:]
+
+
+def _flush() -> None:
+    """Everything written so far is in the pipe before the end is told."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    posix.flush_c_streams()

@@ -1,0 +1,194 @@
+"""The fork server: a process that has imported all that programs need, and forks on request.
+
+`python -m executors.children.forkserver FD PARENT`, where FD is its end of a stream socket pair.
+It reads requests of five bytes, `F` and a ticket, with two file descriptors (the child's socket
+and the pipe for its output), or `R` and a pid; and it writes frames. It starts before its parent
+holds secrets, never runs a circuit, and has one thread, so that forking it is safe. When it ends,
+so do its children; it ends with its parent.
+"""
+
+import contextlib
+import gc
+import os
+import random
+import select
+import signal
+import socket
+import struct
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import msgspec
+
+from executors.children import posix
+from executors.children.frames import Ended, Forked, Kind, pack
+
+REQUEST = struct.Struct("!cI")
+FORK = b"F"
+REAP = b"R"
+
+_MOST_DESCRIPTORS = 1 << 20  # closed with one system call, however many there are
+
+
+def main() -> None:
+    """Get ready, say so, and serve until the parent is gone."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    posix.die_with_parent(int(sys.argv[2]))
+    posix.set_name("qjb-forkserver")
+    posix.no_core_dumps()
+    wakeup = _wake_on_child()
+    announced = _preload()
+    gc.collect()
+    gc.freeze()  # the collector touches no page that children share
+    control.sendall(pack(Kind.READY, announced))
+    server = Server(control, wakeup)
+    try:
+        server.serve()
+    finally:
+        server.kill_all()
+
+
+def _wake_on_child() -> int:
+    """A descriptor that can be read when a child has ended."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    os.set_blocking(reader, False)
+    signal.signal(signal.SIGCHLD, _noticed)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return reader
+
+
+def _noticed(number: int, frame: FrameType | None) -> None:
+    """The wake-up descriptor says it all."""
+
+
+def _preload() -> bytes:
+    """Import what programs need, build what is costly to build; the backends on offer as JSON."""
+    from executors.children import child
+
+    return msgspec.json.encode(child.preload())
+
+
+class Server:
+    """Forks, tells who ended, and reaps when told to."""
+
+    def __init__(self, control: socket.socket, wakeup: int) -> None:
+        self._control = control
+        self._wakeup = wakeup
+        self._children: set[int] = set()
+        self._zombies: set[int] = set()
+
+    def serve(self) -> None:
+        """Answer requests until the parent is gone."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wakeup, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._wakeup in ready:
+                self._tell_who_ended()
+            if self._control.fileno() in ready and not self._answer():
+                return
+
+    def kill_all(self) -> None:
+        """End every child: without this server nobody would notice their ends."""
+        for pid in self._children:
+            os.kill(pid, signal.SIGKILL)
+
+    def _answer(self) -> bool:
+        """Take one request; False if there will be no more."""
+        data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 2)
+        while data and len(data) < REQUEST.size:
+            data += self._control.recv(REQUEST.size - len(data))
+        if not data:
+            return False
+        kind, number = REQUEST.unpack(data)
+        if kind == FORK:
+            self._fork(number, *fds)
+        else:
+            self._reap(number)
+        return True
+
+    def _fork(self, ticket: int, sock: int, pipe: int) -> None:
+        server = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _become_child(server, sock, pipe)
+        os.close(sock)
+        os.close(pipe)
+        self._children.add(pid)
+        self._control.sendall(pack(Kind.FORKED, msgspec.json.encode(Forked(ticket, pid))))
+
+    def _tell_who_ended(self) -> None:
+        try:
+            os.read(self._wakeup, 4096)
+        except BlockingIOError:
+            return
+        for pid in list(self._children):
+            how = _end_of(pid)
+            if how is None:
+                continue
+            self._children.discard(pid)
+            self._zombies.add(pid)
+            self._control.sendall(pack(Kind.ENDED, msgspec.json.encode(Ended(pid, how))))
+
+    def _reap(self, pid: int) -> None:
+        if pid not in self._zombies:
+            return
+        self._zombies.discard(pid)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def _end_of(pid: int) -> str | None:
+    """How child *pid* ended, None if it lives. It stays a zombie, so that its pid stays taken."""
+    if sys.platform == "darwin":  # has no waitid before Python 3.13: reaped at once
+        done, status = os.waitpid(pid, os.WNOHANG)
+        return posix.describe_end(status) if done else None
+    seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if seen is None:
+        return None
+    if seen.si_code == os.CLD_EXITED:
+        return posix.describe_end(seen.si_status << 8)
+    return posix.describe_end(seen.si_status & 0x7F)
+
+
+def _become_child(server: int, sock: int, pipe: int) -> NoReturn:
+    """Leave everything of the server behind but its memory, and serve; never returns."""
+    status = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        posix.die_with_parent(server)
+        posix.set_name("qjb-child")
+        posix.prefer_for_oom_kill()
+        connection = _keep_only(sock, pipe)
+        random.seed()
+        from executors.children import child
+
+        child.serve(connection)
+        status = 0
+    except BaseException:  # noqa: BLE001  the last frame of a process: told to its log
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+def _keep_only(sock: int, pipe: int) -> socket.socket:
+    """Close every descriptor but *sock*, which becomes 3, and *pipe*, which takes the output."""
+    os.dup2(pipe, 1)
+    os.dup2(pipe, 2)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    if sock != 3:
+        os.dup2(sock, 3, inheritable=False)
+    os.closerange(4, _MOST_DESCRIPTORS)
+    return socket.socket(fileno=3)
+
+
+if __name__ == "__main__":
+    main()

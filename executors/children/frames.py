@@ -1,0 +1,122 @@
+"""What parent, fork server and child say to each other: a length, a kind and a payload."""
+
+import enum
+import socket
+import struct
+
+import msgspec
+
+HEADER = struct.Struct("!IB")
+MAX_PAYLOAD = 512 * 1024 * 1024  # bytes; a peer that announces more is broken
+
+
+class Kind(enum.IntEnum):
+    """What a frame is."""
+
+    # parent → child
+    TASK = 1
+    # child → parent
+    BEGAN = 2
+    PUBLISHED = 3  # an interim result as JSON
+    RETURNED = 4  # the final result as JSON
+    RAISED = 5  # a `Raised` as JSON
+    RETIRES = 6  # the child has grown or is old: replace it after this attempt
+    # fork server → parent
+    READY = 10  # the backends as JSON
+    FORKED = 11  # a `Forked` as JSON
+    ENDED = 12  # an `Ended` as JSON
+
+
+class TaskHeader(msgspec.Struct, frozen=True):
+    """What a child has to know beside the inputs."""
+
+    program_id: str
+    backend: str
+
+
+class Forked(msgspec.Struct, frozen=True):
+    """The fork that the parent numbered `ticket` became process `pid`."""
+
+    ticket: int
+    pid: int
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A child is dead. Its pid stays taken until the parent asks to reap it."""
+
+    pid: int
+    how: str
+
+
+class BrokenFrameError(Exception):
+    """The peer sent what is no frame."""
+
+
+def pack(kind: Kind, payload: bytes = b"") -> bytes:
+    """A frame as it travels."""
+    return HEADER.pack(len(payload), kind) + payload
+
+
+def task_frame(header: TaskHeader, inputs: bytes) -> bytes:
+    """A task: its header on one line, then the inputs as they are."""
+    return pack(Kind.TASK, msgspec.json.encode(header) + b"\n" + inputs)
+
+
+def read_task(payload: bytes) -> tuple[TaskHeader, bytes]:
+    """The other way round."""
+    line, _, inputs = payload.partition(b"\n")
+    return msgspec.json.decode(line, type=TaskHeader), inputs
+
+
+class Splitter:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[Kind, bytes]]:
+        """The frames that are complete now that *data* came; raises `BrokenFrameError`."""
+        buffer = self._buffer
+        buffer += data
+        frames = []
+        start = 0
+        while len(buffer) - start >= HEADER.size:
+            size, number = HEADER.unpack_from(buffer, start)
+            if size > MAX_PAYLOAD:
+                raise BrokenFrameError(f"a frame of {size} bytes")
+            end = start + HEADER.size + size
+            if len(buffer) < end:
+                break
+            frames.append((_kind(number), bytes(buffer[start + HEADER.size : end])))
+            start = end
+        if start:
+            del buffer[:start]
+        return frames
+
+
+def _kind(number: int) -> Kind:
+    try:
+        return Kind(number)
+    except ValueError as error:
+        raise BrokenFrameError(f"a frame of kind {number}") from error
+
+
+def receive(sock: socket.socket) -> tuple[Kind, bytes] | None:
+    """The next frame from a blocking socket; None at its end."""
+    head = _exactly(sock, HEADER.size)
+    if head is None:
+        return None
+    size, number = HEADER.unpack(head)
+    payload = _exactly(sock, size) if size else b""
+    return None if payload is None else (_kind(number), payload)
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes | None:
+    data = sock.recv(size)
+    if len(data) == size:
+        return data
+    buffer = bytearray(data)
+    while data and len(buffer) < size:
+        data = sock.recv(min(size - len(buffer), 1 << 20))
+        buffer += data
+    return bytes(buffer) if len(buffer) == size else None

@@ -1,0 +1,148 @@
+"""The parent's end of one child: gives it a task, hears what it says, ends it."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from executors.children.frames import Kind
+from executors.children.launcher import ForkServer
+from executors.children.wire import Wire
+
+GRACE = 0.02  # s between SIGTERM, which a C++ loop obeys at once, and SIGKILL, which nobody refuses
+OUTPUT_CHUNK = 64 * 1024  # bytes
+
+
+class Listener(Protocol):
+    """Who follows the attempt that a child runs."""
+
+    def on_frame(self, kind: Kind, payload: bytes) -> None:
+        """The child said something."""
+
+    def on_output(self, data: bytes) -> None:
+        """The program wrote to standard output or error."""
+
+    def on_gone(self, how: str) -> None:
+        """The child is dead; all that it said and wrote has been passed on."""
+
+
+class Child:
+    """One child process, from the moment that it is asked for until it has been reaped."""
+
+    def __init__(self, server: ForkServer, on_gone: Callable[["Child"], None]) -> None:
+        self._server = server
+        self._on_gone = on_gone
+        self._loop = asyncio.get_running_loop()
+        self._listener: Listener | None = None
+        self._killer: asyncio.TimerHandle | None = None
+        self._doom: signal.Signals | None = None
+        self.pid: int | None = None
+        self.is_alive = True  # as far as is known, and nobody has begun to end it
+        self.retires = False
+        ours, theirs = socket.socketpair()
+        self._pipe, pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._wire = Wire(ours, self._on_frame, self._on_hang_up)
+        self._loop.add_reader(self._pipe, self._read_output)
+        try:
+            server.fork(self, theirs, pipe)
+        finally:
+            theirs.close()
+            os.close(pipe)
+
+    def give(self, task: bytes, listener: Listener) -> None:
+        """Run *task* (a frame); *listener* hears what comes of it."""
+        self.read_output()  # what was written after the end of the task before is nobody's
+        self._listener = listener
+        self._wire.send(task)
+
+    def leave(self) -> None:
+        """Hear no more of it."""
+        self._listener = None
+        self._wire.resume()
+
+    def pause(self) -> None:
+        """Let the child wait with what it says."""
+        self._wire.pause()
+
+    def resume(self) -> None:
+        """Hear the child again."""
+        self._wire.resume()
+
+    def read_output(self) -> None:
+        """Pass on now what the program has written so far."""
+        while self._read_output():
+            pass
+
+    def end(self) -> None:
+        """End it: by SIGTERM, and a moment later by SIGKILL."""
+        if self.pid is None:
+            self.kill()
+            return
+        self._signal(signal.SIGTERM)
+        self._killer = self._loop.call_later(GRACE, self.kill)
+
+    def kill(self) -> None:
+        """End it at once, with whatever it has started."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Its pid is safe to use: the fork server keeps it taken until we ask to reap it."""
+        self.is_alive = False
+        if self.pid is None:
+            self._doom = number
+            return
+        for send in (os.killpg, os.kill):  # it may not have a group of its own yet
+            try:
+                send(self.pid, number)
+            except ProcessLookupError:
+                continue
+
+    def on_forked(self, pid: int) -> None:
+        """It is process *pid*."""
+        self.pid = pid
+        if self._doom is not None:
+            self._signal(self._doom)
+
+    def on_ended(self, how: str) -> None:
+        """It is dead: pass on the last of it, and let go."""
+        self.is_alive = False
+        pid, self.pid = self.pid, None
+        if self._killer is not None:
+            self._killer.cancel()
+        self._wire.drain()
+        self.read_output()
+        self._wire.close()
+        self._loop.remove_reader(self._pipe)
+        os.close(self._pipe)
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.on_gone(how)
+        if pid is not None:
+            self._server.reap(pid)
+        self._on_gone(self)
+
+    def _on_frame(self, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.RETIRES:
+            self.retires = True
+        elif self._listener is not None:
+            self._listener.on_frame(kind, payload)
+
+    def _on_hang_up(self) -> None:
+        """It closed its connection or talks nonsense: dying, or of no more use."""
+        self.kill()
+
+    def _read_output(self) -> bool:
+        """Take what is there; whether there may be more."""
+        try:
+            data = os.read(self._pipe, OUTPUT_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        if not data:
+            self._loop.remove_reader(self._pipe)
+            return False
+        if self._listener is not None:
+            self._listener.on_output(data)
+        return len(data) == OUTPUT_CHUNK

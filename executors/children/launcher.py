@@ -1,0 +1,162 @@
+"""The parent's side of the fork server: starts it, asks it to fork, hears who ended."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from executors.children.forkserver import FORK, REAP, REQUEST
+from executors.children.frames import Ended, Forked, Kind
+from executors.children.wire import Wire
+from schemas.workers import BackendAnnounced
+
+READY_WITHIN = 120.0  # s: importing Qiskit from a cold disk takes several
+GONE_WITHIN = 5.0  # s
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_ENDED_HOW = "ended with its fork server"
+
+log = structlog.get_logger()
+
+
+class ForkServerError(Exception):
+    """The fork server did not start."""
+
+
+class Forkling(Protocol):
+    """Who wants to know about one forked process."""
+
+    def on_forked(self, pid: int) -> None:
+        """It is process *pid*."""
+
+    def on_ended(self, how: str) -> None:
+        """It is dead, and said all that it will say."""
+
+
+class ForkServer:
+    """A running fork server. Calls *on_lost* if it ends without having been closed."""
+
+    def __init__(self, on_lost: Callable[[], None]) -> None:
+        self._on_lost = on_lost
+        self._process: asyncio.subprocess.Process | None = None
+        self._wire: Wire | None = None
+        self._ready: asyncio.Future[bytes] | None = None
+        self._asked: dict[int, Forkling] = {}
+        self._children: dict[int, Forkling] = {}
+        self._tickets = 0
+        self.pid = 0
+
+    async def start(self) -> Sequence[BackendAnnounced]:
+        """Start it; the backends that its children offer. Raises `ForkServerError`."""
+        ours, theirs = socket.socketpair()
+        self._ready = asyncio.get_running_loop().create_future()
+        self._wire = Wire(ours, self._on_frame, self._on_end)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "executors.children.forkserver"),
+                *(str(theirs.fileno()), str(os.getpid())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for the parent, which ends it in good order
+            )
+        self.pid = self._process.pid
+        try:
+            announced = await asyncio.wait_for(self._ready, READY_WITHIN)
+        except (TimeoutError, ConnectionError) as error:
+            await self.close()
+            raise ForkServerError("the fork server did not start: see its messages") from error
+        return msgspec.json.decode(announced, type=list[BackendAnnounced])
+
+    def fork(self, forkling: Forkling, sock: socket.socket, pipe: int) -> None:
+        """Ask for a child with *sock* as its connection and *pipe* as its output."""
+        assert self._wire is not None
+        assert self._process is not None
+        self._tickets += 1
+        request = REQUEST.pack(FORK, self._tickets)
+        self._asked[self._tickets] = forkling
+        try:
+            self._wire.send_descriptors(request, [sock.fileno(), pipe])
+        except OSError as error:  # it is gone or stuck: in both cases the next one will serve
+            log.error("forkserver.unreachable", pid=self.pid, error=str(error))
+            self._kill()
+
+    def reap(self, pid: int) -> None:
+        """Let go of the pid of a child that has ended: nobody will signal it any more."""
+        if self._wire is not None:
+            self._wire.send(REQUEST.pack(REAP, pid))
+
+    async def close(self) -> None:
+        """End it and all its children."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+        if self._process is not None:
+            try:
+                await asyncio.wait_for(self._process.wait(), GONE_WITHIN)
+            except TimeoutError:
+                self._kill()
+                await self._process.wait()
+        self._end_all()
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def _on_frame(self, kind: Kind, payload: bytes) -> None:
+        match kind:
+            case Kind.READY:
+                assert self._ready is not None
+                self._ready.set_result(payload)
+            case Kind.FORKED:
+                forked = msgspec.json.decode(payload, type=Forked)
+                forkling = self._asked.pop(forked.ticket)
+                self._children[forked.pid] = forkling
+                forkling.on_forked(forked.pid)
+            case Kind.ENDED:
+                ended = msgspec.json.decode(payload, type=Ended)
+                self._children.pop(ended.pid).on_ended(ended.how)
+            case _:
+                log.error("forkserver.nonsense", pid=self.pid, kind=kind)
+                self._kill()
+
+    def _on_end(self) -> None:
+        """The server is gone, and its children with it: the kernel kills them."""
+        assert self._ready is not None
+        if not self._ready.done():
+            self._ready.set_exception(ConnectionError("hung up"))
+            return
+        log.error("forkserver.lost", pid=self.pid)
+        self._on_lost()
+        self._end_all()
+
+    def _end_all(self) -> None:
+        orphans = [*self._asked.values(), *self._children.values()]
+        self._asked.clear()
+        self._children.clear()
+        for forkling in orphans:
+            forkling.on_ended(_ENDED_HOW)
+
+
+def _environment() -> dict[str, str]:
+    """What the server needs and no more: above all none of our settings, which hold secrets."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.startswith(("OMP_", "RAYON_", "QISKIT_AER_"))
+    }
+    defaults = {
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait leave the core to the next child
+        "OPENBLAS_NUM_THREADS": "1",  # no threads at import: the server must have one only
+        "QISKIT_PARALLEL": "FALSE",  # Qiskit would fork for each circuit of a list
+    }
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**defaults, **kept, "PYTHONPATH": path}

@@ -1,0 +1,53 @@
+"""A program's output, merged: few pieces, none too long, and bounded in all."""
+
+import codecs
+import math
+
+INTERVAL = 0.3  # s between two pieces
+FIRST = 0.05  # s from the first output to the first piece
+PIECE = 64 * 1024  # bytes
+TOTAL = 1024 * 1024  # bytes per attempt
+
+CUT = "[output cut here: more than 1 MiB]\n"
+
+
+class Output:
+    """Bytes in as they come, text out a few times a second."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._waiting = bytearray()
+        self._taken = 0
+        self._cut = False
+        self._last = -math.inf
+
+    def add(self, data: bytes) -> None:
+        """Take what came; what is above the bound is dropped."""
+        room = TOTAL - self._taken
+        self._waiting += data[:room]
+        self._taken += min(len(data), room)
+        self._cut = self._cut or len(data) > room
+
+    def due(self, now: float) -> float | None:
+        """The time at which the next piece is to go out, if there is one."""
+        if not self._waiting:
+            return None
+        return max(now + FIRST, self._last + INTERVAL)
+
+    def pieces(self, now: float) -> list[str]:
+        """What has come since the last time."""
+        self._last = now
+        return self._texts(final=False)
+
+    def rest(self) -> list[str]:
+        """All that is left, at the end of the attempt."""
+        texts = self._texts(final=True)
+        return [*texts, CUT] if self._cut else texts
+
+    def _texts(self, final: bool) -> list[str]:
+        data, self._waiting = bytes(self._waiting), bytearray()
+        starts = range(0, len(data), PIECE)
+        texts = [self._decoder.decode(data[start : start + PIECE]) for start in starts]
+        if final:
+            texts.append(self._decoder.decode(b"", final=True))
+        return [text for text in texts if text]

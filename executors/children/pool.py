@@ -1,0 +1,148 @@
+"""Warm children: as many as there are slots, and one more, so that a loss is made up at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from executors.base import Stop
+from executors.children.handle import Child
+from executors.children.launcher import ForkServer, ForkServerError
+from schemas.workers import BackendAnnounced
+
+SPARES = 1
+RESTART_AFTER = 0.1  # s; doubles up to
+RESTART_AT_MOST = 10.0  # s
+
+log = structlog.get_logger()
+
+
+class Pool:
+    """Gives out children, at most *slots* at once, and replaces those that end."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._server = ForkServer(self._on_lost)
+        self._children: set[Child] = set()  # alive, and not about to end
+        self._idle: list[Child] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._busy = 0
+        self._serving = False
+        self.is_closed = False
+        self._restart: asyncio.Task[None] | None = None
+
+    @property
+    def server_pid(self) -> int:
+        """The process that all children are forked from."""
+        return self._server.pid
+
+    async def start(self) -> Sequence[BackendAnnounced]:
+        """Start the fork server and the children; the backends on offer."""
+        announced = await self._server.start()
+        self._serve()
+        return announced
+
+    async def take(self, stop: Stop) -> Child | None:
+        """A child to run one task, once there is a free slot; None if *stop* was asked first or the pool closed."""
+        while not stop.asked and not self.is_closed:
+            if self._serving and self._busy < self.slots:
+                self._busy += 1
+                return self._idle.pop() if self._idle else self._make()
+            await self._wait_for_a_slot(stop)
+        return None
+
+    def give_back(self, child: Child) -> None:
+        """The task is over and the child at rest; if it is dying, the next is on its way."""
+        self._busy -= 1
+        child.leave()
+        if child.is_alive and child.retires:
+            child.kill()
+        if child.is_alive:
+            self._idle.append(child)
+        else:
+            self._forget(child)
+        self._wake_one()
+
+    async def close(self) -> None:
+        """End all children and the fork server."""
+        self.is_closed = True
+        self._serving = False
+        if self._restart is not None:
+            self._restart.cancel()
+        await self._server.close()
+        while self._waiting:
+            self._wake_one()
+
+    def _serve(self) -> None:
+        self._serving = True
+        self._refill()
+        for _ in range(self.slots):
+            self._wake_one()
+
+    def _refill(self) -> None:
+        while self._serving and len(self._children) < self.slots + SPARES:
+            try:
+                self._idle.append(self._make())
+            except OSError as error:  # out of descriptors; the next task asks again
+                log.error("child.not_started", error=str(error))
+                return
+
+    def _make(self) -> Child:
+        child = Child(self._server, self._forget)
+        self._children.add(child)
+        return child
+
+    def _forget(self, child: Child) -> None:
+        """*child* is dead or dying: another takes its place now, not when it is dead."""
+        if child not in self._children:
+            return
+        self._children.discard(child)
+        if child in self._idle:
+            self._idle.remove(child)
+        self._refill()
+
+    async def _wait_for_a_slot(self, stop: Stop) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        forget = stop.when_asked(lambda: _wake(waiter))
+        try:
+            await waiter
+        finally:
+            forget()
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            elif stop.asked:
+                self._wake_one()  # it was ours, and we do not need it
+
+    def _wake_one(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _on_lost(self) -> None:
+        self._serving = False
+        if not self.is_closed:
+            self._restart = asyncio.create_task(self._start_again(), name="forkserver-restart")
+
+    async def _start_again(self) -> None:
+        pause = RESTART_AFTER
+        while True:
+            await asyncio.sleep(pause)
+            await self._server.close()
+            self._server = ForkServer(self._on_lost)
+            try:
+                await self._server.start()
+            except (ForkServerError, OSError) as error:
+                log.error("forkserver.start_failed", error=str(error))
+                pause = min(pause * 2, RESTART_AT_MOST)
+                continue
+            self._serve()
+            return
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

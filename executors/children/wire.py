@@ -1,0 +1,116 @@
+"""One end of a socket pair on the event loop: frames in, bytes out, and nobody waits."""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from executors.children.frames import BrokenFrameError, Kind, Splitter
+
+CHUNK = 256 * 1024  # bytes
+
+
+class Wire:
+    """Calls *on_frame* for each frame that comes, and *on_end* once when the peer hangs up.
+
+    Plain readers and writers rather than a transport: they are there at once, without a task, and
+    the control connection passes file descriptors.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        on_frame: Callable[[Kind, bytes], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        sock.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self._splitter = Splitter()
+        self._unsent: deque[memoryview] = deque()
+        self._reading = False
+        self._open = True
+        self.resume()
+
+    def send(self, data: bytes) -> None:
+        """Send *data* as fast as the peer takes it."""
+        if not self._open:
+            return
+        self._unsent.append(memoryview(data))
+        if len(self._unsent) == 1:
+            self._write()
+
+    def send_descriptors(self, data: bytes, descriptors: list[int]) -> None:
+        """Send a few bytes with open files; raises `OSError` where that would have to wait."""
+        socket.send_fds(self._socket, [data], descriptors)
+
+    def pause(self) -> None:
+        """Read no more until `resume`: the peer has to wait."""
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._socket)
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._open and not self._reading:
+            self._reading = True
+            self._loop.add_reader(self._socket, self._read)
+
+    def drain(self) -> None:
+        """Read now what a peer that is dead has left."""
+        while self._open and self._read():
+            pass
+
+    def close(self) -> None:
+        """Hang up; what has not been sent is dropped."""
+        if not self._open:
+            return
+        self.pause()
+        self._open = False
+        if self._unsent:
+            self._loop.remove_writer(self._socket)
+            self._unsent.clear()
+        self._socket.close()
+
+    def _read(self) -> bool:
+        """Take what is there; whether there may be more."""
+        try:
+            data = self._socket.recv(CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._ended()
+            return False
+        try:
+            frames = self._splitter.feed(data)
+        except BrokenFrameError:
+            self._ended()
+            return False
+        for kind, payload in frames:
+            self._on_frame(kind, payload)
+        return True
+
+    def _ended(self) -> None:
+        self.pause()
+        self._on_end()
+
+    def _write(self) -> None:
+        while self._unsent:
+            part = self._unsent[0]
+            try:
+                sent = self._socket.send(part)
+            except (BlockingIOError, InterruptedError):
+                self._loop.add_writer(self._socket, self._write)
+                return
+            except OSError:  # the peer is gone, which reading tells
+                self._unsent.clear()
+                break
+            if sent == len(part):
+                self._unsent.popleft()
+            else:
+                self._unsent[0] = part[sent:]
+        self._loop.remove_writer(self._socket)

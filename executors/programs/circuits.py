@@ -1,0 +1,77 @@
+"""Circuits, however they come: encoded, as OpenQASM 2 or 3 text, or a list of those."""
+
+import re
+from typing import Any
+
+from qiskit import QuantumCircuit, qasm2, qasm3
+
+from executors.runtime_json import InvalidInputsError
+
+_SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
+_HEADER = re.compile(r"OPENQASM\s+([0-9]+)")
+
+
+def read_circuits(value: Any, field: str = "circuits") -> list[QuantumCircuit]:
+    """The circuits in *value*; raises `InvalidInputsError`, which names the one that is wrong."""
+    if not isinstance(value, list):
+        return [read_circuit(value, field)]
+    if not value:
+        raise InvalidInputsError(f"{field} is empty")
+    return [read_circuit(item, f"{field}[{number}]") for number, item in enumerate(value)]
+
+
+def read_circuit(value: Any, field: str) -> QuantumCircuit:
+    """The circuit in *value*; raises `InvalidInputsError`."""
+    if isinstance(value, QuantumCircuit):
+        return value
+    if isinstance(value, str):
+        return _parsed(value, field)
+    raise InvalidInputsError(f"{field} is neither a circuit nor OpenQASM text")
+
+
+def must_be_runnable(circuits: list[QuantumCircuit], field: str = "circuits") -> None:
+    """Raise `InvalidInputsError` if one of them has open parameters or measures nothing."""
+    for number, circuit in enumerate(circuits):
+        name = f"{field}[{number}]"
+        if circuit.parameters:
+            names = ", ".join(parameter.name for parameter in circuit.parameters)
+            raise InvalidInputsError(f"{name} has parameters without a value: {names}")
+        if not circuit.num_clbits:
+            raise InvalidInputsError(f"{name} measures nothing: add a measurement")
+
+
+def _parsed(text: str, field: str) -> QuantumCircuit:
+    version = _version(text)
+    try:
+        if version == 2:
+            return qasm2.loads(
+                text,
+                include_path=(),  # qelib1.inc is built in, and no file of this machine is read
+                custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS,
+            )
+        if version == 3:
+            return qasm3.loads(text)
+    except Exception as error:  # parsers raise whatever they stumble over
+        message = f"{field} is not valid OpenQASM {version}: {_what_is_wrong(error)}"
+        raise InvalidInputsError(message) from error
+    raise InvalidInputsError(
+        f"{field} does not begin with OPENQASM 2.0; or OPENQASM 3.0; so its language is unknown"
+    )
+
+
+def _version(text: str) -> int | None:
+    skipped = _SKIPPED.match(text)
+    header = _HEADER.match(text, skipped.end() if skipped else 0)
+    return int(header[1]) if header else None
+
+
+def _what_is_wrong(error: BaseException) -> str:
+    """One line that helps: the message, or where the parser stopped."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    message = str(getattr(error, "message", error)).strip().strip("'\"")
+    if message:
+        return message.splitlines()[0][:300]
+    stopped = error.__cause__
+    token = getattr(stopped.args[0], "offendingToken", None) if stopped and stopped.args else None
+    return f"{token.line},{token.column}: unexpected {token.text!r}" if token else "syntax error"

@@ -1,0 +1,138 @@
+"""Transpilation with pass managers that are made once: that is most of its cost for small circuits."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit.library.standard_gates import get_standard_gate_name_mapping
+from qiskit.transpiler import PassManager, generate_preset_pass_manager
+from qiskit.transpiler.preset_passmanagers.plugin import list_stage_plugins
+
+from executors.backends.aer import NAME as IDEAL
+from executors.backends.aer import LocalSimulator
+from executors.backends.catalogue import backend, names
+from executors.runtime_json import InvalidInputsError
+
+DEFAULT_LEVEL = 1
+
+# Names of 2021 that today's Qiskit does not have, and what comes nearest.
+_NEAREST = {
+    "layout": {"noise_adaptive": "dense"},
+    "routing": {"stochastic": "sabre", "basic": "sabre", "lookahead": "sabre"},
+    "translation": {"unroller": "translator"},
+}
+_CACHED = frozenset(
+    {
+        "approximation_degree",
+        "basis_gates",
+        "coupling_map",
+        "initial_layout",
+        "layout_method",
+        "optimization_level",
+        "routing_method",
+        "scheduling_method",
+        "seed_transpiler",
+        "translation_method",
+        "unitary_synthesis_method",
+    }
+)  # options for which a pass manager can be made ahead of the circuits
+_TAKEN = _CACHED | {"dt", "hls_config", "init_method", "optimization_method", "num_processes"}
+
+
+def transpiled(
+    circuits: Sequence[QuantumCircuit], simulator: LocalSimulator, options: Mapping[str, Any]
+) -> list[QuantumCircuit]:
+    """*circuits* for *simulator*; *options* are `transpile`'s. Raises `InvalidInputsError`."""
+    chosen = {name: value for name, value in options.items() if value is not None}
+    if unknown := sorted(set(chosen) - _TAKEN):
+        raise InvalidInputsError(f"transpile has no option {', '.join(unknown)}")
+    for stage in _NEAREST:
+        if (method := chosen.get(f"{stage}_method")) is not None:
+            chosen[f"{stage}_method"] = nearest_method(stage, method)
+    if simulator.name == IDEAL and _has_nothing_to_do(circuits, simulator, chosen):
+        return list(circuits)
+    if not set(chosen) <= _CACHED:
+        return list(transpile(list(circuits), simulator, **chosen))
+    key = orjson.dumps(_normal(chosen), option=orjson.OPT_SORT_KEYS)
+    widest = max(circuit.num_qubits for circuit in circuits)
+    too_wide = simulator.name == IDEAL and widest > simulator.num_qubits
+    manager = _pass_manager(simulator.name, key, too_wide)
+    return [manager.run(circuit) for circuit in circuits]
+
+
+def nearest_method(stage: str, name: str) -> str:
+    """*name* if Qiskit has it, else the nearest, with a warning in the job's log."""
+    if name in list_stage_plugins(stage):
+        return name
+    nearest = _NEAREST[stage].get(name)
+    if nearest is None:
+        known = ", ".join(list_stage_plugins(stage))
+        raise InvalidInputsError(f"{stage}_method {name!r} is unknown: choose one of {known}")
+    message = f"warning: {stage}_method {name!r} is gone from Qiskit; {nearest!r} is used instead"
+    sys.stderr.write(f"{message}\n")
+    return nearest
+
+
+def layout_of(value: Any) -> Any:
+    """An initial layout as a list: JSON has it as one, or as an object `{"0": 3, "1": 4}`."""
+    if not isinstance(value, dict):
+        return value
+    try:
+        places = {int(virtual): int(physical) for virtual, physical in value.items()}
+        return [places[virtual] for virtual in range(len(places))]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInputsError(
+            "initial_layout must name a physical qubit for each qubit 0, 1, 2 … of the circuit"
+        ) from error
+
+
+def _has_nothing_to_do(
+    circuits: Sequence[QuantumCircuit], simulator: LocalSimulator, options: Mapping[str, Any]
+) -> bool:
+    """Whether the simulator runs *circuits* as they are, and nobody asked for more."""
+    if set(options) - {"optimization_level", "seed_transpiler"}:
+        return False
+    if options.get("optimization_level", DEFAULT_LEVEL) > 1:
+        return False
+    known = _operations(simulator.name)
+    return all(item.operation.name in known for circuit in circuits for item in circuit.data)
+
+
+@lru_cache
+def _operations(name: str) -> frozenset[str]:
+    return frozenset(backend(name).operation_names) | {"barrier"}
+
+
+def _normal(options: Mapping[str, Any]) -> dict[str, Any]:
+    layout = options.get("initial_layout")
+    return dict(options) if layout is None else {**options, "initial_layout": layout_of(layout)}
+
+
+@lru_cache(maxsize=64)
+def _pass_manager(name: str, key: bytes, by_gates_alone: bool) -> PassManager:
+    """For backend *name* and options *key*.
+
+    By gates alone on the ideal simulator, where how many qubits it holds depends on the method
+    that Aer will choose: a stabilizer circuit may have hundreds.
+    """
+    options = orjson.loads(key)
+    options.setdefault("optimization_level", DEFAULT_LEVEL)
+    simulator = backend(name)
+    if not by_gates_alone:
+        return generate_preset_pass_manager(backend=simulator, **options)
+    options.setdefault("basis_gates", sorted(_standard_gates() & _operations(name)))
+    return generate_preset_pass_manager(**options)
+
+
+@lru_cache
+def _standard_gates() -> frozenset[str]:
+    return frozenset(get_standard_gate_name_mapping())
+
+
+def preload() -> None:
+    """Make the pass managers for the defaults; Qiskit looks for its plugins at the first one."""
+    for name in names():
+        _pass_manager(name, b"{}", False)

@@ -1,0 +1,287 @@
+"""The Qiskit Runtime encoding: `{"__type__": …, "__value__": …}` inside ordinary JSON.
+
+Decoding builds only what is listed here and never imports what a message names. It is for
+children: an input can be made to cost memory and time, within the limits below. What the types
+look like is what the encoders of qiskit-ibm-runtime 0.1 to 0.51 send.
+"""
+
+import binascii
+import io
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+from qiskit import QuantumCircuit, QuantumRegister, qpy
+from qiskit.circuit import Instruction, Parameter
+from qiskit.exceptions import QiskitError
+from qiskit.qpy.binary_io import value as qpy_value
+from qiskit.quantum_info import Operator, Pauli, PauliList, SparsePauliOp
+from qiskit.result import Result
+from scipy import sparse  # type: ignore[import-untyped]  # has no stubs
+
+from schemas.values import Violation
+
+MAX_UNPACKED = 512 * 1024 * 1024  # bytes that one value may unpack to
+_SETTINGS = {kind.__name__: kind for kind in (SparsePauliOp, PauliList, Pauli, Operator)}
+_BAD = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,  # old QPY files ask for libraries that evaluate text, which are not here
+    LookupError,
+    OSError,
+    QiskitError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    binascii.Error,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)  # what decoders raise on bytes that are not what they should be
+
+
+class InvalidInputsError(Exception):
+    """A job's inputs can not be used; the message names the field."""
+
+    def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(message)
+        self.violations = tuple(violations)
+
+
+class NotEncodableError(Exception):
+    """A result holds what JSON and the Runtime encoding have no form for."""
+
+
+_OPTIONS = (
+    orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+)
+
+
+def encode(value: Any) -> bytes:
+    """*value* as JSON text. NaN and infinities, which JSON does not know, become null."""
+    try:
+        return orjson.dumps(value, default=_default, option=_OPTIONS)
+    except TypeError as error:  # orjson's own errors are of this type; the cause says more
+        raise NotEncodableError(str(error.__cause__ or error)) from error
+
+
+def _typed(name: str, value: Any, **more: str) -> dict[str, Any]:
+    return {"__type__": name, **more, "__value__": value}
+
+
+def _default(value: Any) -> Any:
+    for kinds, form in _FORMS:
+        if isinstance(value, kinds):
+            return form(value)
+    if hasattr(value, "to_json"):
+        return _typed("to_json", value.to_json())
+    if callable(value):
+        warnings.warn(f"{value!r} is callable and was replaced by null", stacklevel=2)
+        return None
+    raise TypeError(f"a {type(value).__name__} can not be encoded")
+
+
+def _of_array(value: np.ndarray[Any, Any]) -> dict[str, Any]:
+    if value.dtype == object:
+        return _typed("ndarray", value.tolist())
+    buffer = io.BytesIO()
+    np.save(buffer, value, allow_pickle=False)
+    return _typed("ndarray", _base64(zlib.compress(buffer.getvalue())))
+
+
+def _of_circuit(value: QuantumCircuit) -> dict[str, Any]:
+    return _typed("QuantumCircuit", _qpy_text(value))
+
+
+def _of_instruction(value: Instruction) -> dict[str, Any]:
+    register = QuantumRegister(value.num_qubits)
+    circuit = QuantumCircuit(register)
+    circuit.append(value, register)
+    return _typed("Instruction", _qpy_text(circuit))
+
+
+def _of_parameter(value: Parameter) -> dict[str, Any]:
+    _, data = qpy_value.dumps_value(value, version=qpy.common.QPY_VERSION)
+    return _typed("Parameter", _base64(data))
+
+
+def _of_sparse_matrix(value: Any) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    sparse.save_npz(buffer, value)
+    return _typed("spmatrix", _base64(buffer.getvalue()))
+
+
+def _of_settings(value: Any) -> dict[str, Any]:
+    kind = type(value)
+    return _typed("settings", value.settings, __module__=kind.__module__, __class__=kind.__name__)
+
+
+def _of_set(value: Any) -> dict[str, Any]:
+    return _typed("set", list(value))
+
+
+def _qpy_text(circuit: QuantumCircuit) -> str:
+    buffer = io.BytesIO()
+    qpy.dump(circuit, buffer)
+    return _base64(zlib.compress(buffer.getvalue()))
+
+
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
+_FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (np.integer, int),
+    (np.floating, float),
+    (np.bool_, bool),
+    (np.ndarray, _of_array),
+    ((complex, np.complexfloating), lambda value: _typed("complex", [value.real, value.imag])),
+    ((datetime, date), lambda value: _typed("datetime", value.isoformat())),
+    ((set, frozenset), _of_set),
+    (Result, lambda value: _typed("Result", value.to_dict())),
+    (QuantumCircuit, _of_circuit),
+    (Parameter, _of_parameter),
+    (Instruction, _of_instruction),
+    (tuple(_SETTINGS.values()), _of_settings),
+    (sparse.spmatrix, _of_sparse_matrix),
+)
+
+
+def decode_inputs(data: bytes) -> dict[str, Any]:
+    """A job's inputs, decoded; raises `InvalidInputsError`, which names the field."""
+    try:
+        inputs = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputsError(f"the inputs are not JSON: {error}") from error
+    if not isinstance(inputs, dict):
+        raise InvalidInputsError("the inputs must be a JSON object")
+    return {name: decode(value, name) for name, value in inputs.items()}
+
+
+def decode(value: Any, field: str = "") -> Any:
+    """JSON *value* with what is encoded in it; raises `InvalidInputsError` naming *field*."""
+    try:
+        return _decoded(value, field)
+    except RecursionError as error:
+        raise InvalidInputsError(f"{field}: nested too deeply") from error
+
+
+def _decoded(value: Any, field: str) -> Any:
+    if isinstance(value, list):
+        return [_decoded(item, f"{field}[{number}]") for number, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    inner = {name: _decoded(item, _inside(field, name)) for name, item in value.items()}
+    if "__type__" not in inner:
+        return inner
+    return _built(inner, field)
+
+
+def _inside(field: str, name: str) -> str:
+    return field if name.startswith("__") else f"{field}.{name}"
+
+
+def _built(typed: dict[str, Any], field: str) -> Any:
+    name = typed["__type__"]
+    build = _BUILDERS.get(name) if isinstance(name, str) else None
+    if build is None:
+        return typed  # nothing that we know: the program sees it as it came
+    try:
+        return build(typed)
+    except InvalidInputsError as error:
+        raise InvalidInputsError(f"{field}: {error}", error.violations) from error
+    except MemoryError as error:
+        raise InvalidInputsError(f"{field}: too large for this worker") from error
+    except _BAD as error:
+        raise InvalidInputsError(f"{field} is not a valid {name}: {_plain(error)}") from error
+
+
+def _plain(error: BaseException) -> str:
+    lines = str(error).strip().strip("'\"").splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _to_bytes(text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError("__value__ must be base64 text")
+    return binascii.a2b_base64(text)
+
+
+def _unpacked(text: Any) -> bytes:
+    unpacker = zlib.decompressobj()
+    data = unpacker.decompress(_to_bytes(text), MAX_UNPACKED)
+    if unpacker.unconsumed_tail:
+        raise InvalidInputsError(f"it unpacks to more than {MAX_UNPACKED} bytes")
+    if not unpacker.eof:
+        raise ValueError("it is cut short")
+    return data
+
+
+def _to_circuit(typed: dict[str, Any]) -> QuantumCircuit:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of older Qiskits' files: no concern of the user's
+        circuit: QuantumCircuit = qpy.load(io.BytesIO(_unpacked(typed["__value__"])))[0]
+    return circuit
+
+
+def _to_instruction(typed: dict[str, Any]) -> Instruction:
+    return _to_circuit(typed).data[0].operation
+
+
+def _to_parameter(typed: dict[str, Any]) -> Parameter:
+    return qpy_value.loads_value(
+        qpy.type_keys.Value.PARAMETER,
+        _to_bytes(typed["__value__"]),
+        version=qpy.common.QPY_VERSION,
+        vectors={},
+    )
+
+
+def _to_array(typed: dict[str, Any]) -> Any:
+    value = typed["__value__"]
+    if not isinstance(value, str):
+        return np.array(value)
+    return np.load(io.BytesIO(_unpacked(value)), allow_pickle=False)
+
+
+def _to_sparse_matrix(typed: dict[str, Any]) -> Any:
+    data = io.BytesIO(_to_bytes(typed["__value__"]))
+    with zipfile.ZipFile(data) as archive:
+        if sum(item.file_size for item in archive.infolist()) > MAX_UNPACKED:
+            raise InvalidInputsError(f"it unpacks to more than {MAX_UNPACKED} bytes")
+    data.seek(0)
+    return sparse.load_npz(data)
+
+
+def _to_settings(typed: dict[str, Any]) -> Any:
+    kind = _SETTINGS.get(typed["__class__"])
+    if kind is None or not typed["__module__"].startswith("qiskit.quantum_info"):
+        known = ", ".join(_SETTINGS)
+        raise InvalidInputsError(f"a {typed['__class__']!r} is not accepted here, only {known}")
+    return kind(**_with_int_keys(typed["__value__"]))
+
+
+def _with_int_keys(settings: dict[str, Any]) -> dict[str, Any]:
+    settings.pop("__int_keys__", None)
+    return settings
+
+
+_BUILDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "QuantumCircuit": _to_circuit,
+    "Instruction": _to_instruction,
+    "Parameter": _to_parameter,
+    "ndarray": _to_array,
+    "spmatrix": _to_sparse_matrix,
+    "settings": _to_settings,
+    "complex": lambda typed: complex(*typed["__value__"]),
+    "datetime": lambda typed: datetime.fromisoformat(typed["__value__"]),
+    "set": lambda typed: set(typed["__value__"]),
+    "Result": lambda typed: Result.from_dict(typed["__value__"]),
+    "to_json": lambda typed: typed["__value__"],
+}
