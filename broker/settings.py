@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -59,6 +59,14 @@ class Settings(BaseSettings):
         "",
         pattern=r"^[A-Za-z0-9._-]{0,100}$",
         description="Put before every topic's name, so that several installations share a Kafka",
+    )
+
+    partitions: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Partitions of the topics that a role makes and that may have several; "
+        "by default 4 on Kafka (8 of the inbox), 1 in the embedded log",
     )
 
     host: str = Field("127.0.0.1", description="Address that the gateway listens on")
@@ -138,7 +146,7 @@ class Settings(BaseSettings):
         data = self.data.expanduser().absolute()
         filled = {
             "data": data,
-            "log": self.log or f"sqlite:///{data}/log.db",
+            "log": self.log or f"sqlite:///{quote(str(data))}/log.db",
             "blobs": self.blobs or f"{data}/blobs",
         }
         for name, value in filled.items():
@@ -148,7 +156,7 @@ class Settings(BaseSettings):
     @property
     def is_embedded(self) -> bool:
         """Whether the log lives in one process alone."""
-        return urlsplit(self.log).scheme != "kafka"
+        return not self.log.startswith("kafka")
 
 
 def load(options: Mapping[str, Any] | None = None) -> Settings:

@@ -66,6 +66,11 @@ class Worker:
         self._reports = Reports(target, blobs, worker_id, self.instance)
         self._heart = Heart(target, self._attempts, worker_id, self.instance, slots)
 
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """What it offers, once it is ready."""
+        return tuple(backend.name for backend in self._heart.backends)
+
     def stop(self) -> None:
         """Take no more, finish or hand back what runs, and let `run` return."""
         self._stopping.set()

@@ -1,0 +1,246 @@
+"""The gateway's HTTP API and its event streams, for the client commands."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+
+from broker.cli.sse import Message, Parser
+from broker.errors import QjbError
+from schemas.values import Violation
+
+CONNECT = 5.0  # s
+ANSWER = 120.0  # s for an answer that is not a stream
+SILENCE = 45.0  # s without even a comment: the stream is dead
+PATIENCE = 60.0  # s during which a stream that broke is opened again and again
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # s between those tries
+PAGE = 100  # jobs in one answer
+
+
+class GatewayMissingError(QjbError):
+    """Nothing answers at the gateway's address."""
+
+    code = "no_gateway"
+    status = 503
+
+
+class AnswerError(QjbError):
+    """The gateway said no. `name` is the stable code of what is wrong."""
+
+    def __init__(
+        self, status: int, name: str, message: str, violations: tuple[Violation, ...] = ()
+    ) -> None:
+        super().__init__(message, violations)
+        self.status = status
+        self.code = name
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event of a stream: `kind` is an event's, or `gap` with the job as it stands."""
+
+    kind: str
+    text: str  # the event as it came, JSON on one line
+    event: dict[str, Any]
+
+
+class Client:
+    """Speaks to one gateway. Raises `AnswerError` and `GatewayMissingError`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        timeout = aiohttp.ClientTimeout(total=ANSWER, connect=CONNECT)
+        self._http = aiohttp.ClientSession(timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _tb: TracebackType | None,
+    ) -> None:
+        await self._http.close()
+
+    # Questions and instructions
+
+    async def ready(self) -> str:
+        """What the gateway says of itself; raises if it is not ready."""
+        return (await self._answer("GET", "/ready")).decode()
+
+    async def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Submit a job; `{"id": …, "backend": …}`."""
+        return await self._object("POST", "/jobs", json=request)
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        """A job's details."""
+        return await self._object(
+            "GET", f"/jobs/{_part(job_id)}", params={"exclude_params": "true"}
+        )
+
+    async def result(self, job_id: str) -> Any:
+        """A job's final result; raises `AnswerError` with status 204 while there is none."""
+        body = await self._answer("GET", f"/jobs/{_part(job_id)}/results")
+        if not body:
+            raise AnswerError(204, "no_result", f"the job {job_id} has no result yet")
+        return json.loads(body)
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask for a job's end."""
+        await self._answer("POST", f"/jobs/{_part(job_id)}/cancel")
+
+    async def jobs(self, limit: int, **filters: Any) -> list[dict[str, Any]]:
+        """The newest jobs that match *filters*, at most *limit*."""
+        found: list[dict[str, Any]] = []
+        while len(found) < limit:
+            page = {"limit": min(PAGE, limit - len(found)), "offset": len(found)}
+            asked = page | {"exclude_params": "true"} | filters
+            answer = await self._object("GET", "/jobs", params=asked)
+            found += answer["jobs"]
+            if not answer["jobs"] or len(found) >= answer["count"]:
+                break
+        return found
+
+    async def programs(self) -> list[dict[str, Any]]:
+        """The programs that can be run."""
+        answer = await self._object("GET", "/programs", params={"limit": 200})
+        return list(answer["programs"])
+
+    async def program(self, program_id: str) -> dict[str, Any]:
+        """One program."""
+        return await self._object("GET", f"/programs/{_part(program_id)}")
+
+    async def backends(self) -> list[dict[str, Any]]:
+        """The backends that programs can run on, with their state and queue."""
+        headers = {"IBM-API-Version": "2025-05-01"}  # from here on, objects rather than names
+        answer = await self._object("GET", "/backends", headers=headers)
+        return list(answer["devices"])
+
+    async def configuration(self, backend: str) -> dict[str, Any]:
+        """What a backend is like."""
+        return await self._object("GET", f"/backends/{_part(backend)}/configuration")
+
+    # Streams
+
+    async def events(self, job_id: str, after: str = "start") -> AsyncGenerator[Happened, None]:
+        """A job's events after the id *after*, to its end, through every cut.
+
+        A stream that breaks is opened again where it stopped, for a minute; then
+        `GatewayMissingError`.
+        """
+        path = f"{self.url}/jobs/{_part(job_id)}/events"
+        stream = _Stream(after)
+        while not stream.ended:
+            try:
+                async with aclosing(self._messages(path, stream)) as messages:
+                    async for message in messages:
+                        if message.event == "end":
+                            stream.ended = True
+                            break
+                        yield Happened(message.event, message.data, json.loads(message.data))
+            except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                if not stream.may_retry:
+                    raise self._missing(error) from error
+            if not stream.ended:
+                await stream.pause()
+
+    async def _messages(self, path: str, stream: "_Stream") -> AsyncGenerator[Message, None]:
+        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT, sock_read=SILENCE)
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": stream.last_id}
+        async with self._http.get(path, headers=headers, timeout=timeout) as response:
+            if response.status == 204:
+                stream.ended = True
+                return
+            if response.status == 503 and stream.may_retry:
+                stream.asked_to_wait(response.headers.get("Retry-After", ""))
+                return
+            if response.status != 200:
+                raise _refusal(response.status, await response.read())
+            parser = Parser()
+            async for chunk in response.content.iter_any():
+                for message in parser.feed(chunk):
+                    yield message
+                    stream.last_id = message.id or stream.last_id
+                stream.heard(parser)
+
+    # HTTP
+
+    async def _object(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        answer = json.loads(await self._answer(method, path, **more))
+        assert isinstance(answer, dict)
+        return answer
+
+    async def _answer(self, method: str, path: str, **more: Any) -> bytes:
+        try:
+            async with self._http.request(method, self.url + path, **more) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, ConnectionError, ValueError) as error:
+            raise self._missing(error) from error
+        if response.status >= 400:
+            raise _refusal(response.status, body)
+        return body
+
+    def _missing(self, error: BaseException) -> GatewayMissingError:
+        if isinstance(error, (aiohttp.InvalidURL, ValueError)):
+            return GatewayMissingError(f"{self.url!r} is no URL of a gateway")
+        return GatewayMissingError(f"no gateway answers at {self.url}; `qjb up` starts one")
+
+
+class _Stream:
+    """How far a stream was read, and when to open it again."""
+
+    def __init__(self, after: str) -> None:
+        self.last_id = after
+        self.ended = False
+        self._opened = False
+        self._retry = FIRST_PAUSE
+        self._pause = 0.0
+        self._silent_since = asyncio.get_running_loop().time()
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether it is worth another try: it has worked, and not too long ago."""
+        now = asyncio.get_running_loop().time()
+        return self._opened and now - self._silent_since < PATIENCE
+
+    def heard(self, parser: Parser) -> None:
+        """The stream is there."""
+        self._opened = True
+        self._silent_since = asyncio.get_running_loop().time()
+        self.last_id = parser.id or self.last_id
+        self._retry = self._pause = FIRST_PAUSE if parser.retry is None else parser.retry
+
+    def asked_to_wait(self, retry_after: str) -> None:
+        """The gateway is there, and wants to be asked later."""
+        self._pause = float(retry_after) if retry_after.isdigit() else self._retry
+
+    async def pause(self) -> None:
+        """Wait before the next try, longer each time."""
+        await asyncio.sleep(min(self._pause, LONGEST_PAUSE))
+        self._pause = max(self._pause * 2, FIRST_PAUSE)
+
+
+def _part(text: str) -> str:
+    """*text* as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _refusal(status: int, body: bytes) -> AnswerError:
+    try:
+        answer = json.loads(body)
+        error = answer["error"]
+        violations = tuple(
+            Violation(item["path"], item["rule"], item.get("value", ""), item.get("message", ""))
+            for item in answer.get("errors", ())
+            if "path" in item and "rule" in item
+        )
+        return AnswerError(status, str(error["name"]), str(error["message"]), violations)
+    except (ValueError, KeyError, TypeError):
+        return AnswerError(status, "unexpected_answer", f"the gateway answered with HTTP {status}")

@@ -1,0 +1,81 @@
+"""`qjb demo`: everything in one process, and a first job before the user's eyes."""
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from broker import wiring
+from broker.cli.client import Client
+from broker.cli.exits import Exit
+from broker.cli.jobs import follow
+from broker.cli.options import run
+from broker.settings import Settings, load
+from broker.telemetry import logging
+
+SHOTS = 1024
+BELL = """\
+OPENQASM 3.0;
+include "stdgates.inc";
+qubit[2] q;
+bit[2] c;
+h q[0];
+cx q[0], q[1];
+c = measure q;
+"""
+
+
+@click.command()
+def demo() -> None:
+    """Start everything in one process, run a Bell circuit and show what happens to it.
+
+    Leaves nothing behind: data are in a temporary folder, the port is any free one.
+    """
+    logging.configure("error", "auto")
+    with tempfile.TemporaryDirectory(prefix="qjb-demo-") as folder:
+        settings = load(
+            {"data": Path(folder), "log": f"sqlite:///{folder}/log.db", "blobs": f"{folder}/blobs"}
+            | {"host": "127.0.0.1", "port": 0, "slots": 1, "grace": 0.0, "stream_drain": 0.0}
+        )
+        run(_demo(settings))
+
+
+async def _demo(settings: Settings) -> Exit:
+    click.echo("Starting a broker, a worker and a gateway in this process …")
+    async with wiring.serving(settings) as serving:
+        assert serving.url is not None
+        click.echo(f"They are ready after {serving.seconds:.1f} s, at {serving.url}\n")
+        click.echo(click.style(BELL, fg="bright_black"))
+        click.echo(f"Submitting this Bell circuit to the program `sampler`, {SHOTS} shots:\n")
+        async with Client(serving.url) as client:
+            params = {"circuits": BELL, "run_config": {"shots": SHOTS}}
+            answer = await client.submit({"program_id": "sampler", "params": params})
+            status = await follow(client, str(answer["id"]), as_json=False)
+    if status is Exit.DONE:
+        click.echo(_next_steps(_invocation()))
+    return status
+
+
+def _next_steps(qjb: str) -> str:
+    return f"""
+That was a whole round: request, queue, child process, events, result. Next:
+
+  {qjb} up                                             serve on http://127.0.0.1:8080
+  {qjb} submit hello-world -i iterations=20 --watch    in another terminal
+  {qjb} --help                                         what else there is
+"""
+
+
+def _invocation() -> str:
+    """How the user starts this program."""
+    called = Path(sys.argv[0])
+    found = shutil.which("qjb")
+    if called.name != "qjb":
+        return f"{shlex.quote(sys.executable)} -m broker.cli.main"
+    if found is not None and Path(found).resolve() == called.resolve():
+        return "qjb"
+    return shlex.quote(os.path.relpath(called))

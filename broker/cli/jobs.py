@@ -1,0 +1,296 @@
+"""The client commands: they speak to a gateway."""
+
+from contextlib import aclosing, nullcontext
+from typing import Any
+
+import click
+
+from broker.cli import inputs, show
+from broker.cli.client import Client
+from broker.cli.exits import OF_EVENTS, Exit
+from broker.cli.options import of_a_client, run
+
+
+@click.command()
+@click.argument("program")
+@click.option(
+    "-i",
+    "--input",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An input of the program: JSON, else text; @FILE for OpenQASM, QPY or JSON in a file. "
+    "The same name several times makes a list.",
+)
+@click.option("--backend", metavar="NAME", help="Where to run; by default where it starts first.")
+@click.option("--shots", type=click.IntRange(min=1), help="How often each circuit is run.")
+@click.option("--job-id", metavar="ID", help="The job's id: the same id twice is one job.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag, to find the job by.")
+@click.option("--session-id", metavar="ID", help="The session that the job belongs to.")
+@click.option("--priority", type=click.IntRange(-100, 100), help="Before jobs of a lower one.")
+@click.option(
+    "--max-execution-time",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Cancel the job when it has run for so long.",
+)
+@click.option("--watch", is_flag=True, help="Show what happens until the job has ended.")
+@of_a_client
+def submit(
+    url: str,
+    as_json: bool,
+    program: str,
+    pairs: tuple[str, ...],
+    shots: int | None,
+    watch: bool,
+    **options: Any,
+) -> None:
+    """Submit a job that runs PROGRAM.
+
+    \b
+    qjb submit hello-world -i iterations=3 --watch
+    qjb submit sampler -i circuits=@bell.qasm --shots 2000 --backend fake_line_5 --watch
+    qjb submit sampler -i circuits=@one.qasm -i circuits=@two.qpy
+
+    Prints the job's id, or with --watch its events and its result. With --watch --json: one event
+    a line, as it comes.
+    """
+    params = inputs.parse(pairs)
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            chosen = params
+            if shots is not None:
+                chosen = inputs.with_shots(params, shots, await client.program(program))
+            request = {"program_id": program, "params": chosen}
+            request |= {name: value for name, value in options.items() if value not in (None, ())}
+            answer = await client.submit(request)
+            job_id = str(answer["id"])
+            if watch:
+                return await follow(client, job_id, as_json=as_json)
+            show.as_json(answer) if as_json else click.echo(job_id)
+            return Exit.DONE
+
+    run(work())
+
+
+@click.command()
+@click.argument("job")
+@of_a_client
+def watch(url: str, as_json: bool, job: str) -> None:
+    """Show what happened to JOB and what happens, until it has ended; then its result.
+
+    With --json: one event a line, as it comes.
+    """
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            return await follow(client, job, as_json=as_json)
+
+    run(work())
+
+
+async def follow(client: Client, job_id: str, *, as_json: bool) -> Exit:
+    """Show a job to its end; the exit status that its outcome is."""
+    status: Exit | None = None
+    final: dict[str, Any] = {}
+    if not as_json:
+        click.echo(f"job {job_id}")
+    with nullcontext() if as_json else show.Watch() as screen:
+        async with aclosing(client.events(job_id)) as events:
+            async for happened in events:
+                click.echo(happened.text) if screen is None else screen.show(happened.event)
+                state = happened.event.get("state")
+                if happened.event.get("terminal") and state in OF_EVENTS:
+                    status, final = OF_EVENTS[state], happened.event
+    if status is None:
+        return _of_details(await client.job(job_id))
+    if status is Exit.DONE and not as_json:
+        show.result(final["value"] if "value" in final else await client.result(job_id))
+    return status
+
+
+def _of_details(job: dict[str, Any]) -> Exit:
+    """The exit status of a job that has ended, by its details; `NOT_NOW` while it has not."""
+    state = str((job.get("state") or {}).get("status", "")).lower()
+    return OF_EVENTS.get(state, Exit.NOT_NOW)
+
+
+@click.command()
+@click.argument("job")
+@click.option("--wait", is_flag=True, help="Wait until the job has ended.")
+@of_a_client
+def result(url: str, as_json: bool, job: str, wait: bool) -> None:
+    """Print the final result of JOB."""
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            if wait:
+                async with aclosing(client.events(job)) as events:
+                    async for _ in events:
+                        pass
+            details = await client.job(job)
+            status = _of_details(details)
+            if status is not Exit.DONE:
+                click.echo(_why_no_result(job, details), err=True)
+                return status
+            found = await client.result(job)
+            show.as_json(found) if as_json else show.result(found)
+            return Exit.DONE
+
+    run(work())
+
+
+def _why_no_result(job_id: str, job: dict[str, Any]) -> str:
+    state = job.get("state") or {}
+    status = str(state.get("status", "unknown")).lower()
+    if status not in OF_EVENTS:
+        return f"The job {job_id} has no result yet: it is {status}. --wait waits for it."
+    reason = state.get("reason")
+    return f"The job {job_id} has no result: it was {status}{f' ({reason})' if reason else ''}."
+
+
+@click.command()
+@click.argument("job")
+@of_a_client
+def cancel(url: str, as_json: bool, job: str) -> None:
+    """Cancel JOB. What it has done so far is kept; a result that is faster counts."""
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            await client.cancel(job)
+            text = f"The job {job} is being cancelled."
+            show.as_json({"id": job}) if as_json else click.echo(text)
+            return Exit.DONE
+
+    run(work())
+
+
+@click.command()
+@click.option("--program", metavar="ID", help="Only jobs of this program.")
+@click.option("--backend", metavar="NAME", help="Only jobs on this backend.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only jobs with this tag.")
+@click.option("--session-id", metavar="ID", help="Only jobs of this session.")
+@click.option("--pending/--ended", default=None, help="Only jobs that have not ended, or have.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@of_a_client
+def jobs(
+    url: str, as_json: bool, limit: int, pending: bool | None, tags: tuple[str, ...], **options: Any
+) -> None:
+    """List jobs, the newest first."""
+    filters: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if tags:
+        filters["tags"] = list(tags)
+    if pending is not None:
+        filters["pending"] = "true" if pending else "false"
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            found = await client.jobs(limit, **filters)
+        if as_json:
+            for job in found:
+                show.as_json(job)
+        else:
+            show.table(
+                ("JOB", "PROGRAM", "BACKEND", "STATUS", "CREATED", "TAGS"), [*map(_row, found)]
+            )
+        return Exit.DONE
+
+    run(work())
+
+
+def _row(job: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(job.get("id")),
+        str((job.get("program") or {}).get("id", "")),
+        str(job.get("backend") or ""),
+        str(job.get("status", "")),
+        str(job.get("created", "")),
+        " ".join(job.get("tags") or ()),
+    )
+
+
+@click.command()
+@click.argument("program", required=False)
+@of_a_client
+def programs(url: str, as_json: bool, program: str | None) -> None:
+    """List the programs, or show the inputs of one."""
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            if program is not None:
+                _show_program(await client.program(program), as_json)
+                return Exit.DONE
+            found = await client.programs()
+        if as_json:
+            for item in found:
+                show.as_json(item)
+        else:
+            rows = [(str(item["id"]), str(item.get("description", ""))) for item in found]
+            show.table(("PROGRAM", "DESCRIPTION"), rows)
+        return Exit.DONE
+
+    run(work())
+
+
+def _show_program(program: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show.as_json(program)
+        return
+    schema = (program.get("spec") or {}).get("parameters") or {}
+    required = schema.get("required") or ()
+    click.echo(f"{program['id']}: {program.get('description', '')}\n")
+    rows = [
+        (
+            name,
+            _type_of(part),
+            "required" if name in required else _default_of(part),
+            str(part.get("description", "")),
+        )
+        for name, part in (schema.get("properties") or {}).items()
+    ]
+    show.table(("INPUT", "TYPE", "DEFAULT", "DESCRIPTION"), rows)
+
+
+def _type_of(schema: dict[str, Any]) -> str:
+    found = schema.get("type")
+    if found is None:
+        choices = schema.get("anyOf") or schema.get("oneOf") or ()
+        found = list(dict.fromkeys(_type_of(choice) for choice in choices))
+    return " or ".join(found) if isinstance(found, list) else str(found)
+
+
+def _default_of(schema: dict[str, Any]) -> str:
+    return inputs.as_text(schema["default"]) if "default" in schema else ""
+
+
+@click.command()
+@click.argument("backend", required=False)
+@of_a_client
+def backends(url: str, as_json: bool, backend: str | None) -> None:
+    """List the backends, or show what one is like."""
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            if backend is not None:
+                found = await client.configuration(backend)
+                show.as_json(found) if as_json else show.result(found)
+                return Exit.DONE
+            listed = await client.backends()
+        if as_json:
+            for item in listed:
+                show.as_json(item)
+        else:
+            rows = [
+                (
+                    str(item["name"]),
+                    str(item.get("qubits", "")),
+                    str((item.get("status") or {}).get("name", "")),
+                    str(item.get("queue_length", "")),
+                )
+                for item in listed
+            ]
+            show.table(("BACKEND", "QUBITS", "STATUS", "QUEUE"), rows)
+        return Exit.DONE
+
+    run(work())

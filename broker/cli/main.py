@@ -1,0 +1,88 @@
+"""`qjb`: the commands, each loaded when it is used."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from broker.cli.exits import TEXT, of_error
+from broker.errors import QjbError
+
+# Where each command is, and what it is for: so that --help loads none of them.
+SERVE = {
+    "up": ("roles:up", "Serve everything in one process."),
+    "broker": ("roles:broker", "Serve as a broker, on Kafka."),
+    "worker": ("roles:worker", "Serve as a worker, on Kafka."),
+    "gateway": ("roles:gateway", "Serve as a gateway, on Kafka."),
+    "health": ("roles:health", "Say whether a role lives."),
+}
+USE = {
+    "demo": ("demo:demo", "Start everything and run a first job."),
+    "submit": ("jobs:submit", "Submit a job."),
+    "watch": ("jobs:watch", "Show what happens to a job."),
+    "result": ("jobs:result", "Print a job's final result."),
+    "cancel": ("jobs:cancel", "Cancel a job."),
+    "jobs": ("jobs:jobs", "List jobs."),
+    "programs": ("jobs:programs", "List programs, or show one's inputs."),
+    "backends": ("jobs:backends", "List backends, or show one."),
+}
+COMMANDS = SERVE | USE
+
+
+class Commands(click.Group):
+    """Loads a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(f"broker.cli.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in (("Jobs", USE), ("Service", SERVE)):
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
+
+
+def _version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"qjb {version('quantum-job-broker')}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, epilog=TEXT, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Say it."
+)
+def cli() -> None:
+    """Run quantum programs as jobs, and watch them while they run.
+
+    `qjb demo` shows it; `qjb up` serves; the other commands speak to a gateway, which they find by
+    --url or QJB_URL.
+    """
+
+
+def main() -> None:
+    """Run the command; an error is a sentence and an exit status, not a traceback."""
+    try:
+        cli(prog_name="qjb")
+    except QjbError as error:
+        click.echo(f"Error: {_sentence(error.message)}", err=True)
+        for violation in error.violations:
+            click.echo(f"  {violation.path}: {violation.message or violation.rule}", err=True)
+        sys.exit(of_error(error))
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+if __name__ == "__main__":
+    main()

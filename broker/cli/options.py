@@ -1,0 +1,37 @@
+"""What several commands have in common: options, and how they run."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from broker.cli.exits import Exit
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def of_a_client(command: Command) -> Command:
+    """`--url` and `--json`."""
+    command = click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON, for scripts; one value on a line."
+    )(command)
+    return click.option(
+        "--url",
+        envvar="QJB_URL",
+        default=DEFAULT_URL,
+        show_default=True,
+        show_envvar=True,
+        help="The gateway's address.",
+    )(command)
+
+
+def run(work: Coroutine[Any, Any, Exit]) -> None:
+    """Run *work*, and end the process with its exit status."""
+    try:
+        status = asyncio.run(work)
+    except KeyboardInterrupt:
+        status = Exit.INTERRUPTED
+    sys.exit(status)

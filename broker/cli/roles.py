@@ -1,0 +1,195 @@
+"""The commands that serve: everything in one process, or one role of several."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+
+from broker import wiring
+from broker.cli.exits import Exit
+from broker.cli.options import DEFAULT_URL, of_a_client, run
+from broker.errors import SettingsError
+from broker.settings import Settings, load, unknown_variables, without_password
+from broker.telemetry import logging
+
+ALIVE_WITHIN = 10.0  # s; a role touches its file every second
+
+log = structlog.get_logger()
+
+_data = click.option("--data", type=click.Path(path_type=Path), help="Folder for what is kept.")
+_log = click.option("--log", metavar="URL", help="sqlite:///path or kafka://host:port,…")
+_slots = click.option("--slots", type=int, help="Jobs that run at once; by default one per core.")
+_host = click.option("--host", help="Address to listen on; by default 127.0.0.1.")
+_port = click.option("--port", type=int, help="Port to listen on; by default 8080.")
+
+SEE = "\n\nEvery setting is a QJB_… variable, too; docs/operations.md lists them."
+
+
+@click.command(
+    help="Serve everything in one process. Ctrl-C drains, a second one ends at once." + SEE
+)
+@_port
+@_host
+@_data
+@_slots
+@_log
+def up(**options: Any) -> None:
+    _serve(wiring.EVERYTHING, options)
+
+
+@click.command(help="Serve as a broker: the active one, or one that stands by." + SEE)
+@_log
+@_data
+def broker(**options: Any) -> None:
+    _serve((wiring.BROKER,), options)
+
+
+@click.command(help="Serve as a worker: run jobs." + SEE)
+@_slots
+@_log
+@_data
+def worker(**options: Any) -> None:
+    _serve((wiring.WORKER,), options)
+
+
+@click.command(help="Serve as a gateway: HTTP, event streams, the web page." + SEE)
+@_port
+@_host
+@_log
+@_data
+def gateway(**options: Any) -> None:
+    _serve((wiring.GATEWAY,), options)
+
+
+@click.command()
+@of_a_client
+def health(url: str, as_json: bool) -> None:
+    """Say whether a role lives: exit status 0 if it does.
+
+    With QJB_HEALTH_FILE, the role that touches this file; else the gateway at --url.
+    """
+    file = load().health_file
+    if file is not None:
+        age = _age(file)
+        alive = age is not None and age < ALIVE_WITHIN
+        text = f"{file} was touched {age:.1f} s ago" if age is not None else f"there is no {file}"
+        click.echo(text)
+        sys.exit(Exit.DONE if alive else Exit.ERROR)
+
+    async def work() -> Exit:
+        from broker.cli.client import Client
+
+        async with Client(url) as client:
+            answer = await client.ready()
+        click.echo(answer if as_json else f"the gateway at {url} is ready")
+        return Exit.DONE
+
+    run(work())
+
+
+def _age(file: Path) -> float | None:
+    try:
+        return time.time() - file.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _serve(roles: tuple[str, ...], options: dict[str, Any]) -> None:
+    settings = load(options)
+    level = settings.log_level or ("warning" if sys.stderr.isatty() else "info")
+    logging.configure(level, settings.log_format)
+    for name in unknown_variables():
+        log.warning("setting.unknown", variable=name)
+    try:
+        asyncio.run(_until_told(settings, roles))
+    except asyncio.CancelledError:
+        sys.exit(Exit.INTERRUPTED)
+
+
+async def _until_told(settings: Settings, roles: tuple[str, ...]) -> None:
+    """Serve until the first signal; end at once at the second."""
+    signals = _Signals()
+    _serve_metrics(settings)
+    async with wiring.serving(settings, roles) as serving:
+        signals.serving = True
+        alive = asyncio.create_task(_touch(settings.health_file), name="health")
+        _summary(serving, roles)
+        await signals.told.wait()
+        click.echo("Stopping; what runs may finish. Ctrl-C again ends at once.", err=True)
+        alive.cancel()
+
+
+class _Signals:
+    """The first SIGINT or SIGTERM asks for an orderly end, the second ends the process."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self.serving = False
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._came, number)
+
+    def _came(self, number: signal.Signals) -> None:
+        if self.told.is_set():
+            os._exit(128 + number)
+        self.told.set()
+        if not self.serving and self._task is not None:
+            self._task.cancel()
+
+
+async def _touch(file: Path | None) -> None:
+    while file is not None:
+        await asyncio.to_thread(file.touch)
+        await asyncio.sleep(1.0)
+
+
+def _serve_metrics(settings: Settings) -> None:
+    if settings.metrics_port is None:
+        return
+    from prometheus_client import start_http_server
+
+    try:
+        start_http_server(settings.metrics_port, settings.host)
+    except OSError as error:
+        message = (
+            f"QJB_METRICS_PORT: port {settings.metrics_port} can not be used: {error.strerror}"
+        )
+        raise SettingsError(message) from error
+
+
+def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
+    from importlib.metadata import version
+
+    settings = serving.settings
+    rows = [
+        ("address", serving.url),
+        ("log", without_password(settings.log)),
+        ("data", str(settings.data)),
+        ("broker", serving.broker_id),
+        ("worker", serving.worker_id and f"{serving.worker_id}, {settings.slots} slots"),
+        ("backends", ", ".join(serving.backends)),
+        ("programs", ", ".join(serving.programs) if serving.url else ""),
+    ]
+    what = "everything" if roles == wiring.EVERYTHING else roles[0]
+    click.echo(
+        f"qjb {version('quantum-job-broker')}: {what} is ready after {serving.seconds:.1f} s"
+    )
+    for name, text in rows:
+        if text:
+            click.echo(f"  {name:<9} {text}")
+    if serving.url and what == "everything":
+        _hint(serving.url)
+    sys.stdout.flush()
+
+
+def _hint(url: str) -> None:
+    option = "" if url == DEFAULT_URL else f" --url {url}"
+    click.echo(f"\nTry: qjb submit hello-world -i iterations=3 --watch{option}")
+    click.echo(f"     or open {url} in a browser. Ctrl-C stops.")

@@ -1,0 +1,191 @@
+"""What client commands print: events as they come, results, tables."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeGuard
+
+import click
+
+from broker.cli import histogram
+
+SHORT = 100  # characters of an interim result on a line that does not go to a terminal
+COLOURS = {
+    "completed": "green",
+    "failed": "red",
+    "rejected": "red",
+    "cancelled": "yellow",
+    "cancel_requested": "yellow",
+    "retried": "yellow",
+    "gap": "yellow",
+    "interim": "cyan",
+    "log": "bright_black",
+}
+
+
+def width() -> int:
+    """Columns of the terminal, or what a line in a file may have."""
+    return shutil.get_terminal_size((160, 24)).columns if sys.stdout.isatty() else 160
+
+
+def as_json(value: Any) -> None:
+    """*value* as one line of JSON."""
+    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def result(value: Any) -> None:
+    """A program's result: counts as histograms, anything else as JSON."""
+    counts = histogram.in_result(value)
+    if not counts or not sys.stdout.isatty():
+        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        return
+    for number, of_circuit in enumerate(counts):
+        if len(counts) > 1:
+            click.echo(f"circuit {number}")
+        bars(of_circuit)
+
+
+def bars(counts: histogram.Counts) -> None:
+    """One circuit's counts as a histogram."""
+    for line in histogram.lines(counts, max(10, min(40, width() - 40))):
+        click.echo(f"  {line}")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns, as wide as they need to be; at a terminal, lines are cut at its edge."""
+    everything = [head, *rows]
+    widths = [max(len(row[column]) for row in everything) for column in range(len(head))]
+    edge = width() if sys.stdout.isatty() else 10_000
+    for row in everything:
+        line = "  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip()
+        click.echo(line if len(line) <= edge else line[: max(1, edge - 1)] + "…")
+
+
+def event_lines(event: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Time, kind and text of each line that *event* is shown as."""
+    kind = str(event.get("kind", "gap" if "state" in event else "event"))
+    clock = _clock(event.get("time"))
+    for text in _texts(kind, event):
+        yield clock, kind, text
+
+
+def _texts(kind: str, event: dict[str, Any]) -> list[str]:
+    match kind:
+        case "queued":
+            return [f"for {event.get('backend')}"]
+        case "dispatched":
+            return [f"attempt {event.get('attempt')}, to worker {event.get('worker')}"]
+        case "started":
+            return [f"on {event.get('backend')}"]
+        case "interim":
+            return [_shortened(event["value"]) if "value" in event else "(large)"]
+        case "log":
+            return str(event.get("message", "")).rstrip("\n").split("\n")
+        case "gap":
+            return [f"earlier events are not kept any more; the job is {event.get('state')}"]
+        case _:
+            why = [str(event[name]) for name in ("reason", "message") if event.get(name)]
+            rules = [violation_line(violation) for violation in event.get("violations", ())]
+            return [": ".join(why).rstrip(), *rules]
+
+
+def violation_line(violation: dict[str, Any]) -> str:
+    """One rule that a value broke."""
+    where = violation.get("path") or "the request"
+    message = violation.get("message") or violation.get("rule")
+    return f"{where}: {message}"
+
+
+def _shortened(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    room = max(20, width() - 28) if sys.stdout.isatty() else SHORT
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _clock(time: str | None) -> str:
+    try:
+        return datetime.fromisoformat(str(time)).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    except ValueError:
+        return " " * 12
+
+
+class Watch:
+    """Shows a job's events as they come; at a terminal with a bar below them while it runs.
+
+    The bar says how far a program is that counts its `iteration` up to an input `iterations`.
+    """
+
+    def __init__(self) -> None:
+        self._total: int | None = None
+        self._progress: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stdout.isatty():
+            self._progress = _progress()
+            self._progress.start()
+            self._task = self._progress.add_task("waiting", total=None)
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+        for clock, kind, text in event_lines(event):
+            self._print(clock, kind, text)
+        if self._progress is not None:
+            self._advance(event)
+
+    def _print(self, clock: str, kind: str, text: str) -> None:
+        line = f"{clock}  {click.style(f'{kind:<11}', fg=COLOURS.get(kind))} {text}".rstrip()
+        if self._progress is None:
+            click.echo(line)
+        else:
+            from rich.text import Text
+
+            self._progress.console.print(Text.from_ansi(line), soft_wrap=True)
+
+    def _advance(self, event: dict[str, Any]) -> None:
+        done, total = how_far(event)
+        self._total = total or self._total
+        shown: dict[str, Any] = {"description": str(event.get("state", ""))}
+        if done is not None and self._total is not None:
+            shown |= {"completed": min(done, self._total), "total": self._total}
+        self._progress.update(self._task, **shown)
+
+
+def how_far(event: dict[str, Any]) -> tuple[int | None, int | None]:
+    """How many iterations *event* says are done, and of how many; None where it does not say."""
+    value = event.get("value")
+    iteration = value.get("iteration") if isinstance(value, dict) else None
+    params = (event.get("job") or {}).get("params")
+    iterations = params.get("iterations") if isinstance(params, dict) else None
+    done = iteration + 1 if _is_number(iteration) and event.get("kind") == "interim" else None
+    return done, iterations if _is_number(iterations) and iterations else None
+
+
+def _is_number(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _progress() -> Any:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        transient=True,
+    )

@@ -1,0 +1,233 @@
+"""Which parts make up each role, and how a process serves: starts, says so, drains."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeAlias
+
+import structlog
+
+from broker.errors import SettingsError
+from broker.gateway.server import Gateway
+from broker.gateway.server import Options as GatewayOptions
+from broker.ledger.broker import Broker
+from broker.ledger.broker import Options as BrokerOptions
+from broker.settings import Settings, host_name
+from broker.transports.blobs import Blobs, open_blobs
+from broker.transports.lock import FileLock
+from broker.transports.log import Log
+from broker.transports.urls import open_log
+from broker.worker.host import Worker
+from executors.base import Executor
+from executors.registry import make_executor
+from schemas.specification import Program, parse_specification
+
+BROKER, WORKER, GATEWAY = "broker", "worker", "gateway"
+EVERYTHING = (BROKER, WORKER, GATEWAY)
+EMBEDDED_MEANS_ALONE = (
+    "QJB_LOG: one role alone needs a log that the others reach too, such as kafka://host:9092; "
+    "`qjb up` runs everything on the embedded one"
+)
+NUMBERS = range(1, 1000)  # workers or gateways that share a data folder
+
+log = structlog.get_logger()
+
+
+Role: TypeAlias = Broker | Worker | Gateway
+Running: TypeAlias = Sequence[tuple[Role, "asyncio.Task[None]"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a process offers, once it does."""
+
+    settings: Settings
+    url: str | None  # of its gateway
+    worker_id: str | None
+    broker_id: str | None
+    backends: tuple[str, ...]  # of its worker
+    programs: tuple[str, ...]
+    seconds: float  # that the start took
+
+
+@cache
+def built_in_programs() -> tuple[Program, ...]:
+    """The programs that come with this, compiled."""
+    folder = files("schemas").joinpath("programs")
+    found = sorted(
+        (entry for entry in folder.iterdir() if entry.name.endswith(".json")),
+        key=lambda entry: entry.name,
+    )
+    return tuple(Program(parse_specification(entry.read_bytes())) for entry in found)
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, roles: Collection[str] = EVERYTHING
+) -> AsyncIterator[Serving]:
+    """Run *roles* while the block runs; then end them in order.
+
+    The block begins when all of them are ready. Raises what keeps one from starting, and cancels
+    the block if one fails.
+    """
+    began = time.perf_counter()
+    if settings.is_embedded and set(roles) != set(EVERYTHING):
+        raise SettingsError(EMBEDDED_MEANS_ALONE)
+    async with AsyncExitStack() as stack:
+        blobs = open_blobs(settings.blobs)
+        target = open_log(
+            settings.log, partitions=settings.partitions, prefix=settings.topic_prefix
+        )
+        stack.push_async_callback(target.close)
+        await target.open()
+        parts = Parts(settings, target, blobs, stack)
+        with _single_errors():
+            async with asyncio.TaskGroup() as tasks:
+                running = _start(parts, roles, tasks)
+                yield await _ready(parts, running, began)
+                await _drain(running)
+
+
+class Parts:
+    """Makes the roles of one process, and keeps what the process holds for them."""
+
+    def __init__(self, settings: Settings, target: Log, blobs: Blobs, held: AsyncExitStack) -> None:
+        self.settings = settings
+        self._log = target
+        self._blobs = blobs
+        self._held = held
+        self._programs = built_in_programs()
+
+    def make(self, role: str) -> Role:
+        """The role of that name."""
+        if role == BROKER:
+            return self.broker()
+        return self.worker() if role == WORKER else self.gateway()
+
+    def broker(self) -> Broker:
+        """The broker role."""
+        settings = self.settings
+        options = BrokerOptions(alone=settings.is_embedded, remembered=settings.known_jobs)
+        name = settings.broker_id or f"{host_name()}-{os.getpid()}"
+        return Broker(self._log, self._blobs, self._programs, name, options=options)
+
+    def worker(self) -> Worker:
+        """The worker role."""
+        settings = self.settings
+        name = settings.worker_id or host_name()
+        own = self._own(f"worker-{name}", numbered=not settings.worker_id)
+        return Worker(
+            self._log,
+            self._blobs,
+            self._executor(),
+            own.name.removeprefix("worker-"),
+            settings.slots,
+            programs=self._programs,
+            grace=settings.grace,
+        )
+
+    def gateway(self) -> Gateway:
+        """The gateway role."""
+        settings = self.settings
+        options = GatewayOptions(
+            memory=settings.stream_memory,
+            max_body=settings.max_body,
+            stream_age=settings.stream_age,
+            drain=settings.stream_drain,
+            cors_origins=settings.cors_origins,
+        )
+        return Gateway(
+            self._log,
+            self._blobs,
+            self._programs,
+            cache=self._own("gateway").with_suffix(".db"),
+            host=settings.host,
+            port=settings.port,
+            options=options,
+        )
+
+    def _executor(self) -> Executor:
+        return make_executor(self.settings.executor, self.settings.slots)
+
+    def _own(self, name: str, *, numbered: bool = True) -> Path:
+        """A name in the data folder that no other process on this host uses: `x`, else `x-2` …"""
+        taken: SettingsError | None = None
+        for number in NUMBERS if numbered else (1,):
+            path = self.settings.data / (name if number == 1 else f"{name}-{number}")
+            lock = FileLock(path.with_name(f"{path.name}.lock"))
+            try:
+                lock.take(f"the name {path.name!r} in {self.settings.data}")
+            except SettingsError as error:
+                taken = error
+                continue
+            self._held.callback(lock.release)
+            return path
+        assert taken is not None
+        raise taken
+
+
+def _start(parts: Parts, roles: Collection[str], tasks: asyncio.TaskGroup) -> Running:
+    """Start *roles*, the worker first: its children take the longest."""
+    order = [role for role in (WORKER, BROKER, GATEWAY) if role in roles]
+    made = [parts.make(role) for role in order]
+    return [(role, tasks.create_task(role.run(), name=type(role).__name__)) for role in made]
+
+
+async def _ready(parts: Parts, running: Running, began: float) -> Serving:
+    url = worker_id = broker_id = None
+    backends: tuple[str, ...] = ()
+    for role, _ in running:
+        match role:
+            case Worker():
+                await role.ready.wait()
+                worker_id, backends = role.worker_id, role.backends
+            case Broker():
+                broker_id = role.broker_id
+                if parts.settings.is_embedded:
+                    await role.active.wait()
+            case Gateway():
+                url = await role.listening()
+    return Serving(
+        settings=parts.settings,
+        url=url,
+        worker_id=worker_id,
+        broker_id=broker_id,
+        backends=backends,
+        programs=tuple(program.id for program in built_in_programs()),
+        seconds=time.perf_counter() - began,
+    )
+
+
+async def _drain(running: Running) -> None:
+    """End what brings work in and what does it; then, with their last reports in, the broker."""
+    log.info("draining")
+    first = [(role, task) for role, task in running if not isinstance(role, Broker)]
+    for part in (first, [pair for pair in running if pair not in first]):
+        for role, _ in part:
+            role.stop()
+        if part:
+            await asyncio.wait([task for _, task in part])
+
+
+@contextmanager
+def _single_errors() -> Iterator[None]:
+    """One error rather than a group with one in it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        errors = list(_leaves(group))
+        raise errors[0] from (group if len(errors) > 1 else None)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
