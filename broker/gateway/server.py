@@ -5,9 +5,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+from aiohttp import web
+
+from broker.gateway.api.errors import add_trace, answer_errors
+from broker.gateway.api.origins import Origins
+from broker.gateway.api.parts import PARTS, Parts
+from broker.gateway.api.routes import add_routes
+from broker.gateway.fleet import Fleet
+from broker.gateway.intake import Intake
+from broker.gateway.read_model import ReadModel
+from broker.gateway.streams import Patience, Streams
+from broker.gateway.tail import Tail
+from broker.gateway.waiters import Waiters
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from schemas.specification import Program
+
+log = structlog.get_logger()
+
+LAST_ANSWERS = 2.0  # s that requests which are not streams get to end, when the gateway stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +58,34 @@ class Gateway:
         port: int = 8080,
         options: Options | None = None,
     ) -> None:
-        self._log, self._blobs, self._programs = log, blobs, {p.id: p for p in programs}
-        self._cache, self._host, self._port = cache, host, port
         self._options = options or Options()
+        self._host, self._port = host, port
         self._stop = asyncio.Event()
         self._listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._parts = _parts(
+            log, blobs, {program.id: program for program in programs}, cache, self._options
+        )
 
     async def run(self) -> None:
         """Serve until `stop`, then drain; a cancellation ends it at once."""
-        await self._stop.wait()
+        runner = self._runner()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tail = tasks.create_task(self._parts.tail.run(), name="gateway-tail")
+                streams = tasks.create_task(self._parts.streams.run(), name="gateway-streams")
+                await self._listen(runner)
+                await self._stop.wait()
+                await self._drain(runner)
+                tail.cancel()
+                streams.cancel()
+        except BaseException as error:
+            if not self._listening.done():
+                self._listening.set_exception(error)
+                self._listening.exception()  # nobody may be waiting for it
+            raise
+        finally:
+            await runner.cleanup()
+            await self._parts.model.close()
 
     def stop(self) -> None:
         """Take nothing new, let streams go, end."""
@@ -58,3 +94,60 @@ class Gateway:
     async def listening(self) -> str:
         """The URL, once the gateway answers there; raises what kept it from it."""
         return await asyncio.shield(self._listening)
+
+    async def ready(self) -> str:
+        """The URL, once the gateway has also read what is on the log."""
+        await self._parts.tail.caught_up.wait()
+        return await self.listening()
+
+    def _runner(self) -> web.AppRunner:
+        origins = Origins(self._options.cors_origins)
+        app = web.Application(
+            client_max_size=self._options.max_body,
+            middlewares=[answer_errors, origins.middleware()],
+        )
+        app[PARTS] = self._parts
+        app.on_response_prepare.append(add_trace)
+        app.on_response_prepare.append(origins.add_headers)
+        add_routes(app)
+        return web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=LAST_ANSWERS
+        )
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        await runner.setup()
+        await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        url = f"http://{host}:{runner.addresses[0][1]}"
+        self._listening.set_result(url)
+        log.info("gateway.listening", url=url)
+
+    async def _drain(self, runner: web.AppRunner) -> None:
+        """New connections are refused, streams end one after the other, requests are finished."""
+        parts = self._parts
+        parts.draining.set()
+        log.info("gateway.draining", streams=len(parts.streams))
+        for site in list(runner.sites):
+            await site.stop()
+        await parts.streams.drain(self._options.drain)
+        parts.waiters.close()
+        await parts.intake.finish()
+
+
+def _parts(
+    source: Log, blobs: Blobs, programs: dict[str, Program], cache: Path | None, options: Options
+) -> Parts:
+    model = ReadModel(cache, options.memory)
+    fleet, waiters = Fleet(), Waiters()
+    streams = Streams(model, Patience(options.stream_age, options.silence, options.stall))
+    return Parts(
+        model=model,
+        streams=streams,
+        intake=Intake(source, blobs, programs, model, waiters),
+        fleet=fleet,
+        tail=Tail(source, model, fleet, streams, waiters),
+        waiters=waiters,
+        programs=programs,
+        blobs=blobs,
+        draining=asyncio.Event(),
+    )

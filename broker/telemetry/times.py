@@ -19,3 +19,9 @@ def iso(seconds: float) -> str:
 def new_traceparent() -> str:
     """The start of a trace, for a request that brought none (W3C Trace Context, version 00)."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def seconds_of(moment: str) -> float:
+    """The opposite of `iso`, for any ISO 8601 time; without a zone it is UTC. Raises `ValueError`."""
+    found = datetime.fromisoformat(moment)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

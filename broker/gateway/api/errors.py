@@ -1,0 +1,100 @@
+"""Errors as answers, in the shape that clients of all generations read; and one log line each."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from broker.errors import QjbError
+from broker.gateway.api.dialects import violation_object
+from broker.gateway.api.parts import answer
+from broker.gateway.api.routes import without_prefix
+from broker.gateway.intake import trace_of
+from broker.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from schemas.values import Violation
+
+log = structlog.get_logger()
+
+TRACE_HEADER = "uber-trace-id"  # without it old clients quote the whole body in their message
+_TRACE = web.RequestKey("trace", str)
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 403: "forbidden"}
+_MESSAGES = {
+    404: "there is nothing at {path}",
+    405: "{method} is not for {path}",
+    413: "the body is too large",
+}
+
+
+def error_answer(
+    status: int, code: str, message: str, trace: str, violations: Sequence[Violation] = ()
+) -> web.Response:
+    """An error as JSON: `error` is what older clients read, `errors` what newer ones do."""
+    listed: list[dict[str, Any]] = [
+        {"code": code, **violation_object(v), "message": v.message or v.rule} for v in violations
+    ] or [{"code": code, "message": message}]
+    body = {
+        "error": {"code": code, "message": message, "name": code.upper()},
+        "errors": listed,
+        "trace": trace,
+    }
+    response = answer(body, status)
+    if status == 503:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error becomes an answer, and the gateway lives on."""
+    request[_TRACE] = trace = trace_of(request.headers.get("traceparent"))[3:35]
+    started = time.perf_counter()
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = _of_http(request, error, trace)
+    except QjbError as error:
+        response = error_answer(error.status, error.code, error.message, trace, error.violations)
+    except ConnectionResetError:
+        raise
+    except Exception:  # the top: a bug in one handler is one answer
+        log.exception("http.failed", method=request.method, path=request.path, trace=trace)
+        message = "something went wrong here; the log has it under this trace"
+        response = error_answer(500, "internal_error", message, trace)
+    _note(request, response, time.perf_counter() - started)
+    return response
+
+
+def _of_http(request: web.Request, error: web.HTTPException, trace: str) -> web.Response:
+    message = _MESSAGES.get(error.status, error.text or error.reason)
+    message = message.format(path=request.path[:200], method=request.method)
+    code = _CODES.get(error.status, "http_error")
+    response = error_answer(error.status, code, message, trace)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    return response
+
+
+def _note(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+    resource = request.match_info.route.resource
+    route = without_prefix(resource.canonical) if resource else "none"
+    HTTP_REQUESTS.labels(request.method, route, response.status).inc()
+    is_stream = response.content_type == "text/event-stream"
+    if not is_stream:
+        HTTP_SECONDS.observe(seconds)
+    log.info(
+        "http.request",
+        method=request.method,
+        route=route,
+        status=response.status,
+        ms=round(1000 * seconds, 1),
+        trace=request[_TRACE],
+    )
+
+
+async def add_trace(request: web.Request, response: web.StreamResponse) -> None:
+    """Each answer names its trace."""
+    if trace := request.get(_TRACE):
+        response.headers[TRACE_HEADER] = f"{trace}:{trace[:16]}:0:1"

@@ -1,0 +1,233 @@
+"""Event streams (server-sent events), and the same events as pages of JSON."""
+
+import asyncio
+
+import orjson
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from broker.errors import UnavailableError
+from broker.gateway import scan
+from broker.gateway.api.jobs import filter_of
+from broker.gateway.api.pages import history
+from broker.gateway.api.parts import Parts, key_of, nothing, parts_of, raw_answer, seconds
+from broker.gateway.auth import tenant_of
+from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector_id
+from broker.gateway.recent import HotJob
+from broker.gateway.store import JobFilter
+from broker.gateway.streams import End, Subscriber
+from broker.gateway.tail import MOVED
+from schemas.cloudevents import encode
+from schemas.values import JobKey
+
+AHEAD = 2.0  # s to wait for a position that another gateway has reached already
+LONGEST_WAIT = 60.0  # s of a long poll
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether the client asks for JSON rather than for a stream."""
+    accept = request.headers.get("Accept", "")
+    return "application/json" in accept and "text/event-stream" not in accept
+
+
+def last_id(request: web.Request) -> str | None:
+    """Where the client wants to go on: what its library remembers, else what its URL says."""
+    return request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
+
+
+async def of_job(request: web.Request) -> web.StreamResponse:
+    """GET /jobs/{job_id}/events."""
+    parts, key = parts_of(request), key_of(request)
+    if wants_page(request):
+        return await _page_of_job(request, parts, key)
+    position = parse_seq(last_id(request) or Edge.START.value)
+    hot = await parts.find(key)
+    if request.method == "HEAD":
+        return web.Response(headers=HEADERS)
+    cursor = await _reached_seq(parts, key, hot, position)
+    hot = parts.model.locate(key) or hot
+    if hot.job.terminal and cursor >= hot.job.seq:
+        return nothing({"Cache-Control": "no-store"})
+    _refuse_while_draining(parts)
+    response, transport = await _begin(request)
+    chunked = request.version >= HttpVersion11
+    return await _serve(parts, response, parts.streams.follow_job(hot, cursor, transport, chunked))
+
+
+async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | Edge) -> int:
+    """*position* as a number that this gateway has reached. Raises `UnavailableError`."""
+    if position is Edge.START:
+        return 0
+    if position is Edge.NOW:
+        return hot.job.seq
+    assert isinstance(position, int)
+
+    def look() -> HotJob | None:
+        found = parts.model.locate(key)
+        return found if found and found.job.seq >= position else None
+
+    if await parts.waiters.until(key, look, AHEAD) is None:
+        raise UnavailableError(f"event {position} has not come here yet; try again")
+    return position
+
+
+async def of_many(request: web.Request) -> web.StreamResponse:
+    """GET /events."""
+    parts = parts_of(request)
+    wanted = _many_filter(request)
+    if wants_page(request):
+        return await _page_of_many(request, parts, wanted)
+    await parts.caught_up()
+    position = parse_vector(last_id(request) or Edge.NOW.value, len(parts.model.positions))
+    if request.method == "HEAD":
+        return web.Response(headers=HEADERS)
+    cursor = await _reached_vector(parts, position)
+    _refuse_while_draining(parts)
+    response, transport = await _begin(request)
+    chunked = request.version >= HttpVersion11
+    return await _serve(
+        parts, response, parts.streams.follow_many(wanted, cursor, transport, chunked)
+    )
+
+
+def _many_filter(request: web.Request) -> JobFilter:
+    wanted = filter_of(request)
+    return JobFilter(
+        tenant=tenant_of(request),
+        tags=wanted.tags,
+        program=wanted.program,
+        session=wanted.session,
+    )
+
+
+async def _reached_vector(parts: Parts, position: Vector | Edge) -> Vector:
+    """*position* as a vector that this gateway has reached. Raises `UnavailableError`."""
+    if position is Edge.START:
+        return dict(parts.model.first)
+    if position is Edge.NOW:
+        return dict(parts.model.positions)
+    assert isinstance(position, dict)
+
+    def look() -> bool | None:
+        here = parts.model.positions
+        return all(here[p] >= offset for p, offset in position.items()) or None
+
+    if await parts.waiters.until(MOVED, look, AHEAD) is None:
+        raise UnavailableError(f"{vector_id(position)} has not come here yet; try again")
+    return position
+
+
+def _refuse_while_draining(parts: Parts) -> None:
+    if parts.draining.is_set():
+        raise UnavailableError("this gateway is stopping; try again")
+
+
+async def _begin(request: web.Request) -> tuple[web.StreamResponse, asyncio.Transport]:
+    response = web.StreamResponse(headers=HEADERS)
+    if request.version >= HttpVersion11:
+        response.enable_chunked_encoding()
+    else:
+        response.force_close()
+    await response.prepare(request)
+    if not isinstance(request.transport, asyncio.Transport):
+        raise ConnectionResetError("the client has gone")
+    return response, request.transport
+
+
+async def _serve(
+    parts: Parts, response: web.StreamResponse, subscriber: Subscriber
+) -> web.StreamResponse:
+    """Park until the stream is over. The client's leaving cancels this."""
+    try:
+        why = await subscriber.closed
+        if why is End.DRAIN:
+            response.force_close()
+        await response.write_eof()
+    finally:
+        parts.streams.leave(subscriber)
+    return response
+
+
+# Pages
+
+
+async def _page_of_job(request: web.Request, parts: Parts, key: JobKey) -> web.Response:
+    position = parse_seq(request.query.get("after") or last_id(request) or Edge.START.value)
+    wait = seconds(request, "wait", LONGEST_WAIT)
+    hot = await parts.find(key)
+    after = await _reached_seq(parts, key, hot, position)
+
+    def look() -> HotJob | None:
+        found = parts.model.locate(key)
+        return found if found and (found.job.seq > after or found.job.terminal) else None
+
+    hot = await parts.waiters.until(key, look, wait) or parts.model.locate(key) or hot
+    events, missing = await history(parts, hot, after)
+    job = hot.job
+    if missing:  # as on a stream: the job as it stands, then what follows
+        return _page([], str(job.seq), job.terminal, encode(job))
+    end = events[-1].seq if events else after
+    return _page([e.value for e in events], str(end), job.terminal and end >= job.seq, None)
+
+
+def _page(values: list[bytes], after: str, terminal: bool, gap: bytes | None) -> web.Response:
+    number = after.encode() if after.isdecimal() else orjson.dumps(after)
+    parts = [
+        b'{"events":[',
+        b",".join(values),
+        b'],"next":',
+        number,
+        b',"terminal":',
+        b"true" if terminal else b"false",
+    ]
+    if gap is not None:
+        parts += [b',"gap":', gap]
+    return raw_answer(b"".join([*parts, b"}"]))
+
+
+async def _page_of_many(request: web.Request, parts: Parts, wanted: JobFilter) -> web.Response:
+    await parts.caught_up()
+    text = request.query.get("after") or last_id(request) or Edge.START.value
+    position = parse_vector(text, len(parts.model.positions))
+    wait = seconds(request, "wait", LONGEST_WAIT)
+    cursor = await _reached_vector(parts, position)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait
+    while True:
+        values, cursor, gap = await _read_many(parts, wanted, cursor)
+        if values or gap or parts.draining.is_set() or loop.time() >= deadline:
+            return _page(values, vector_id(cursor), False, gap)
+        await _news(parts, wanted.tenant, cursor, deadline - loop.time())
+
+
+async def _news(parts: Parts, tenant: str, cursor: Vector, wait: float) -> None:
+    """Until there is an event of *tenant* past *cursor*, at most *wait* seconds."""
+
+    def look() -> bool | None:
+        return bool(scan.behind(cursor, parts.model.positions)) or None
+
+    await parts.waiters.until(tenant, look, wait)
+
+
+async def _read_many(
+    parts: Parts, wanted: JobFilter, cursor: Vector
+) -> tuple[list[bytes], Vector, bytes | None]:
+    """The next events that match, until there are some or the newest is reached."""
+    model, end = parts.model, dict(parts.model.positions)
+    while scan.behind(cursor, end):
+        found = scan.from_memory(model, wanted, cursor, end)
+        if found is None:
+            found = await scan.from_file(model, wanted, cursor, end)
+        if found.missing:
+            after = scan.kept_from(model, cursor)
+            missed = {"from": vector_id(cursor), "to": vector_id(after)}
+            return [], after, orjson.dumps(missed)
+        cursor = found.cursor
+        if found.events:
+            return [value for _, _, value in found.events], cursor, None
+    return [], cursor, None

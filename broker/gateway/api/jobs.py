@@ -1,0 +1,123 @@
+"""Jobs: submit, look at, list, cancel; and why one waits."""
+
+from typing import Any
+
+from aiohttp import web
+
+from broker.errors import InvalidRequestError
+from broker.gateway.api.dialects import job_object, wants_params
+from broker.gateway.api.parts import answer, key_of, nothing, parts_of, whole_number
+from broker.gateway.auth import tenant_of
+from broker.gateway.intake import trace_of
+from broker.gateway.store import JobFilter
+from broker.payloads import fetch
+from broker.telemetry.times import iso, seconds_of
+from schemas.jobs import Job
+from schemas.values import State
+
+MAX_PAGE = 200  # jobs
+
+
+async def submit(request: web.Request) -> web.Response:
+    """POST /jobs."""
+    body = await request.read()
+    trace = trace_of(request.headers.get("traceparent"))
+    accepted = await parts_of(request).intake.submit(tenant_of(request), body, trace)
+    said: dict[str, Any] = {"id": accepted.key.job_id, "backend": accepted.backend or ""}
+    if accepted.session_id:
+        said["session_id"] = accepted.session_id
+    return answer(said)
+
+
+async def details(request: web.Request) -> web.Response:
+    """GET /jobs/{job_id}."""
+    parts = parts_of(request)
+    job = (await parts.find(key_of(request))).job
+    params = None
+    if job.details and wants_params(request.query.get("exclude_params")):
+        params = await fetch(job.details.params, job.details.params_ref, parts.blobs)
+    return answer(job_object(job, params))
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /jobs."""
+    parts = parts_of(request)
+    await parts.caught_up()
+    limit = whole_number(request, "limit", MAX_PAGE, MAX_PAGE)
+    offset = whole_number(request, "offset", 0, 2**53)
+    ascending = request.query.get("sort", "").upper() == "ASC"
+    jobs, count = await parts.model.page(filter_of(request), limit, offset, ascending)
+    with_params = wants_params(request.query.get("exclude_params"))
+    shown = [job_object(job, _inline_params(job) if with_params else None) for job in jobs]
+    return answer({"jobs": shown, "count": count, "limit": limit, "offset": offset})
+
+
+def _inline_params(job: Job) -> bytes | None:
+    """The inputs, unless they are large: whoever wants those asks for the job itself."""
+    if job.details is None or job.details.params_ref is not None:
+        return None
+    return bytes(job.details.params)
+
+
+def filter_of(request: web.Request) -> JobFilter:
+    """Which jobs are wanted. Raises `InvalidRequestError`."""
+    query = request.query
+    pending = query.get("pending", "").lower()
+    if pending not in ("", "true", "false"):
+        raise InvalidRequestError("pending is true or false")
+    return JobFilter(
+        tenant=tenant_of(request),
+        tags=tuple(query.getall("tags", [])) + tuple(query.getall("tag", [])),
+        program=query.get("program"),
+        session=query.get("session_id"),
+        backend=query.get("backend"),
+        terminal={"": None, "true": False, "false": True}[pending],
+        created_after=_moment(request, "created_after"),
+        created_before=_moment(request, "created_before"),
+    )
+
+
+def _moment(request: web.Request, name: str) -> str | None:
+    text = request.query.get(name)
+    if not text:
+        return None
+    try:
+        return iso(seconds_of(text.replace(" ", "+")))  # a plus sign that was not escaped
+    except (ValueError, OverflowError):
+        raise InvalidRequestError(f"{name}: {text[:40]!r} is not a time (ISO 8601)") from None
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """POST /jobs/{job_id}/cancel."""
+    parts, key = parts_of(request), key_of(request)
+    if not parts.intake.awaits(key):
+        await parts.find(key)
+    await parts.intake.cancel(key, trace_of(request.headers.get("traceparent")))
+    return nothing()
+
+
+async def queue(request: web.Request) -> web.Response:
+    """GET /jobs/{job_id}/queue."""
+    parts, key = parts_of(request), key_of(request)
+    job = (await parts.find(key)).job
+    return answer(_queue_object(parts.fleet, job))
+
+
+def _queue_object(fleet: Any, job: Job) -> dict[str, Any]:
+    backend = job.backend or ""
+    known = fleet.queue(backend)
+    waits = job.state is State.QUEUED
+    ahead = fleet.ahead_of(job.key, backend) if waits else None
+    return {
+        "job_id": job.job_id,
+        "state": job.state,
+        "waiting": waits,
+        "backend": backend,
+        "backend_online": fleet.is_online(backend),
+        "position": None if ahead is None else ahead + 1,
+        "ahead": ahead,
+        "queued": known.queued,
+        "running": known.running,
+        "slots": known.slots,
+        "estimated_wait_seconds": None if ahead is None else fleet.wait_for(backend, ahead),
+    }

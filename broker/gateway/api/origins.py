@@ -1,0 +1,73 @@
+"""Pages from elsewhere: which of them may use this API from a browser."""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+ALLOWED_HEADERS = (
+    "Authorization, Content-Type, IBM-API-Version, Last-Event-ID, Service-CRN, traceparent"
+)
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Origins:
+    """Same-origin pages always; others where the operator allows them ("*" for all)."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        self._allowed = frozenset(allowed)
+
+    def allows(self, origin: str) -> bool:
+        """Whether pages from *origin* may read answers."""
+        return "*" in self._allowed or origin in self._allowed
+
+    async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Tell the browser that the page may read *response*."""
+        origin = request.headers.get("Origin")
+        if origin is None or not self._allowed:
+            return
+        response.headers["Vary"] = "Origin"
+        if self.allows(origin):
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = "uber-trace-id, Retry-After"
+
+    def middleware(self) -> Middleware:
+        """Answers preflights, and refuses changes that a foreign page asks for.
+
+        Bodies are read whatever their content type, so that a browser would let any page submit
+        without asking first.
+        """
+
+        @web.middleware
+        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+            origin = request.headers.get("Origin")
+            if origin is None:
+                return await handler(request)
+            if request.method == "OPTIONS":
+                return self._preflight(origin)
+            if request.method not in _SAFE and not self._may_change(request, origin):
+                raise web.HTTPForbidden(text="pages from other origins may not do this")
+            return await handler(request)
+
+        return check
+
+    def _preflight(self, origin: str) -> web.Response:
+        if not self.allows(origin):
+            raise web.HTTPForbidden(text="pages from other origins may not use this API")
+        return web.Response(
+            status=204,
+            headers={
+                "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
+                "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+                "Access-Control-Max-Age": "600",
+            },
+        )
+
+    def _may_change(self, request: web.Request, origin: str) -> bool:
+        if self.allows(origin):
+            return True
+        site = request.headers.get("Sec-Fetch-Site")  # what the browser knows, behind any proxy
+        if site is not None:
+            return site in ("same-origin", "none")
+        return urlsplit(origin).netloc == request.host

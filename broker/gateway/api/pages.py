@@ -1,0 +1,53 @@
+"""A job's history, page by page, from wherever it is."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from broker.gateway.api.parts import Parts
+from broker.gateway.recent import HotJob
+
+PAGE_EVENTS = 1000
+PAGE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One event of a job's history; `value` is its JSON."""
+
+    seq: int
+    kind: str
+    value: bytes
+
+
+async def history(parts: Parts, hot: HotJob, after: int) -> tuple[Sequence[Past], bool]:
+    """Events after number *after*, a page of them; and whether some before them are not kept."""
+    newest, recent = hot.job.seq, parts.model.recent_of(hot)
+    if after >= newest:
+        return [], False
+    if after + 1 < recent:
+        rows = await parts.model.history(hot, after, min(newest, recent - 1), PAGE_BYTES)
+        missing = not rows or rows[0].seq != after + 1
+        return [Past(row.seq, row.kind, row.value) for row in rows[:PAGE_EVENTS]], missing
+    found: list[Past] = []
+    size = 0
+    for event in hot.events.since(after + 1):
+        if len(found) == PAGE_EVENTS or size >= PAGE_BYTES:
+            break
+        found.append(Past(event.seq, event.kind, event.value))
+        size += len(event.value)
+    return found, False
+
+
+async def all_events(parts: Parts, hot: HotJob) -> AsyncIterator[Past]:
+    """Everything that is kept of a job's history, to where it stands now."""
+    after, end = 0, hot.job.seq
+    while after < end:
+        page, missing = await history(parts, hot, after)
+        if missing and not page:
+            after = parts.model.recent_of(hot) - 1  # what is not in the file is not kept
+            if after >= end or not len(hot.events):
+                return
+            continue
+        for past in page:
+            yield past
+        after = page[-1].seq if page else end

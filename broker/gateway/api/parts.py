@@ -1,0 +1,118 @@
+"""What handlers work with, and the few things that all of them do."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from broker.errors import InvalidRequestError, UnavailableError, UnknownJobError
+from broker.gateway.auth import tenant_of
+from broker.gateway.fleet import Fleet
+from broker.gateway.intake import Intake
+from broker.gateway.read_model import ReadModel
+from broker.gateway.recent import HotJob
+from broker.gateway.streams import Streams
+from broker.gateway.tail import Tail
+from broker.gateway.waiters import Waiters
+from broker.transports.blobs import Blobs
+from schemas.specification import Program
+from schemas.values import JobKey, is_id
+
+NEWS = 0.3  # s that an unknown job is waited for: it may have been acknowledged a moment ago
+PENDING = 2.0  # s that a job is waited for which was submitted here and has no event yet
+CATCH_UP = 10.0  # s that a question is held while the gateway starts
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The gateway, as its handlers see it."""
+
+    model: ReadModel
+    streams: Streams
+    intake: Intake
+    fleet: Fleet
+    tail: Tail
+    waiters: Waiters
+    programs: Mapping[str, Program]
+    blobs: Blobs
+    draining: asyncio.Event
+
+    async def caught_up(self) -> None:
+        """Until what is asked here can be answered; raises `UnavailableError` if it takes long."""
+        if self.tail.caught_up.is_set():
+            return
+        try:
+            async with asyncio.timeout(CATCH_UP):
+                await self.tail.caught_up.wait()
+        except TimeoutError:
+            raise UnavailableError("the gateway has not read the log yet; try again") from None
+
+    async def find(self, key: JobKey) -> HotJob:
+        """The job that *key* names. Raises `UnknownJobError`, or `UnavailableError` for one that
+        was submitted here and that nothing has come of yet.
+        """
+        await self.caught_up()
+        awaited = self.intake.awaits(key)
+        wait = PENDING if awaited else NEWS
+        hot = await self.waiters.until(key, lambda: self.model.locate(key), wait)
+        if hot is None and awaited:
+            raise UnavailableError(f"job {key.job_id} was submitted and waits for a broker")
+        if hot is None:
+            raise UnknownJobError(f"there is no job {key.job_id}")
+        return hot
+
+
+PARTS = web.AppKey("parts", Parts)
+
+
+def parts_of(request: web.Request) -> Parts:
+    """What the handler of *request* works with."""
+    return request.app[PARTS]
+
+
+def key_of(request: web.Request) -> JobKey:
+    """The job in the path. Raises `UnknownJobError` for what can not be a job's id."""
+    job_id = request.match_info["job_id"]
+    if not is_id(job_id):
+        raise UnknownJobError(f"there is no job {job_id[:80]!r}")
+    return JobKey(tenant_of(request), job_id)
+
+
+def answer(content: Any, status: int = 200) -> web.Response:
+    """*content* as JSON."""
+    return raw_answer(orjson.dumps(content), status)
+
+
+def raw_answer(body: bytes, status: int = 200) -> web.Response:
+    """JSON text as it is."""
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def nothing(headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer without content."""
+    return web.Response(status=204, headers=headers)
+
+
+def whole_number(request: web.Request, name: str, default: int, most: int) -> int:
+    """A number from the query, from 0 to *most*. Raises `InvalidRequestError`."""
+    text = request.query.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or len(text) > 18:
+        raise InvalidRequestError(f"{name}: {text[:40]!r} is not a whole number")
+    return min(int(text), most)
+
+
+def seconds(request: web.Request, name: str, most: float) -> float:
+    """A duration from the query, in seconds; 0 without one. Raises `InvalidRequestError`."""
+    text = request.query.get(name, "")
+    try:
+        found = float(text or 0)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise InvalidRequestError(f"{name}: {text[:40]!r} is not a number of seconds")
+    return min(found, most)

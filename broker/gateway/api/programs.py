@@ -1,0 +1,28 @@
+"""Programs: what can be run, and with which inputs."""
+
+from aiohttp import web
+
+from broker.errors import UnknownProgramError
+from broker.gateway.api.dialects import program_object
+from broker.gateway.api.parts import answer, parts_of, whole_number
+
+PAGE = 20  # programs, where the client does not say
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /programs: `count` is of all, so that clients know when they have them."""
+    programs = parts_of(request).programs
+    limit = whole_number(request, "limit", PAGE, 200)
+    offset = whole_number(request, "offset", 0, 2**53)
+    names = sorted(programs)[offset : offset + limit]
+    shown = [program_object(programs[name]) for name in names]
+    return answer({"programs": shown, "count": len(programs), "limit": limit, "offset": offset})
+
+
+async def details(request: web.Request) -> web.Response:
+    """GET /programs/{program_id}."""
+    name = request.match_info["program_id"]
+    program = parts_of(request).programs.get(name)
+    if program is None:
+        raise UnknownProgramError(f"there is no program {name[:80]!r}")
+    return answer(program_object(program))

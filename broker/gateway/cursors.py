@@ -1,0 +1,64 @@
+"""Event ids as positions: they mean the same on every gateway.
+
+On a job's stream an id is the number of the last event seen. On a stream of many jobs it is a
+vector: for each partition of the ledger the offset to go on from, as in `0.12-1.7`.
+"""
+
+import enum
+import re
+from collections.abc import Mapping
+
+from broker.errors import InvalidRequestError
+
+MAX_LENGTH = 2048  # characters
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_VECTOR = re.compile(r"([0-9]{1,5})\.([0-9]{1,18})(?:-|$)")
+
+Vector = dict[int, int]
+
+
+class Edge(enum.Enum):
+    """Positions that have no number."""
+
+    START = "start"  # of what is kept
+    NOW = "now"
+
+
+def parse_seq(text: str) -> int | Edge:
+    """A position on a job's stream: `start`, `now` or a number. Raises `InvalidRequestError`."""
+    if edge := _edge(text):
+        return edge
+    if not _NUMBER.fullmatch(text):
+        raise _malformed(text, "a number, start or now")
+    return int(text)
+
+
+def parse_vector(text: str, partitions: int) -> Vector | Edge:
+    """A position on a stream of many jobs, for a ledger of so many partitions.
+
+    A partition that *text* does not name is read from its start: it was not there then.
+    """
+    if edge := _edge(text):
+        return edge
+    vector: Vector = {}
+    end = 0
+    if len(text) <= MAX_LENGTH:
+        while found := _VECTOR.match(text, end):
+            vector[int(found[1])] = int(found[2])
+            end = found.end()
+    if not vector or end != len(text) or text.endswith("-") or max(vector) >= partitions:
+        raise _malformed(text, "start, now or a vector such as 0.12-1.7")
+    return {partition: vector.get(partition, 0) for partition in range(partitions)}
+
+
+def vector_id(vector: Mapping[int, int]) -> str:
+    """*vector* as an event id."""
+    return "-".join(f"{partition}.{vector[partition]}" for partition in sorted(vector))
+
+
+def _edge(text: str) -> Edge | None:
+    return next((edge for edge in Edge if edge.value == text), None)
+
+
+def _malformed(text: str, wanted: str) -> InvalidRequestError:
+    return InvalidRequestError(f"event id {text[:60]!r} is not {wanted}")

@@ -1,0 +1,104 @@
+"""Who is there to run jobs: backends, workers and queues, from the status topic."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from schemas.cloudevents import UnreadableError, decode
+from schemas.jobs import Job
+from schemas.records import Stored
+from schemas.values import JobKey
+from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
+
+log = structlog.get_logger()
+
+SILENCE = 10_000  # ms without a heartbeat after which a worker is not counted
+FORGOTTEN = 3600_000  # ms after which it is not remembered either
+_WEIGHT = 0.2  # of the newest job in the running mean of how long jobs take
+
+
+class Fleet:
+    """The newest word of everybody. Time is the topic's own: a log that stalls ages nobody."""
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._workers: dict[str, tuple[Heartbeat, int]] = {}
+        self._backends: dict[str, tuple[BackendAnnounced, int]] = {}
+        self._queues: dict[str, QueueSnapshot] = {}
+        self._durations: dict[str, float] = {}
+        self._broker = 0
+
+    def take(self, record: Stored) -> None:
+        """Take a record of the status topic."""
+        self._now = max(self._now, record.timestamp)
+        try:
+            body: Status = decode(record.value, Status)
+        except UnreadableError as error:
+            log.warning("status.unreadable", offset=record.offset, error=error.message)
+            return
+        match body:
+            case Heartbeat():
+                self._workers[body.worker] = (body, record.timestamp)
+            case BackendAnnounced():
+                self._backends[body.name] = (body, record.timestamp)
+            case QueueSnapshot():
+                self._queues[body.backend] = body
+            case Tick():
+                if body.active:
+                    self._broker = record.timestamp
+        if len(self._workers) > 1000:
+            self._forget()
+
+    def _forget(self) -> None:
+        old = self._now - FORGOTTEN
+        self._workers = {k: (w, at) for k, (w, at) in self._workers.items() if at > old}
+
+    def ran(self, job: Job, seconds: float) -> None:
+        """*job* took so long on its backend."""
+        if job.backend:
+            mean = self._durations.get(job.backend, seconds)
+            self._durations[job.backend] = mean + _WEIGHT * (seconds - mean)
+
+    @property
+    def workers(self) -> Sequence[Heartbeat]:
+        """Those that live and take jobs."""
+        since = self._now - SILENCE
+        return [w for w, at in self._workers.values() if at >= since and not w.stopping]
+
+    @property
+    def has_broker(self) -> bool:
+        """Whether an active broker was heard lately."""
+        return self._broker >= self._now - SILENCE and self._broker > 0
+
+    @property
+    def backends(self) -> Sequence[BackendAnnounced]:
+        """All that were announced, by name."""
+        return [self._backends[name][0] for name in sorted(self._backends)]
+
+    def backend(self, name: str) -> BackendAnnounced | None:
+        """The backend of that name."""
+        found = self._backends.get(name)
+        return found[0] if found else None
+
+    def is_online(self, name: str) -> bool:
+        """Whether a worker that lives offers that backend."""
+        return any(name in worker.backends for worker in self.workers)
+
+    def queue(self, name: str) -> QueueSnapshot:
+        """The queue of that backend, as last told."""
+        empty = QueueSnapshot(backend=name, queued=0, running=0, slots=self._slots(name))
+        return self._queues.get(name, empty)
+
+    def _slots(self, name: str) -> int:
+        return sum(worker.slots for worker in self.workers if name in worker.backends)
+
+    def ahead_of(self, key: JobKey, backend: str) -> int | None:
+        """How many jobs start before the one that *key* names; None if the queue does not say."""
+        waiting = self.queue(backend).waiting
+        name = str(key)
+        return waiting.index(name) if name in waiting else None
+
+    def wait_for(self, backend: str, ahead: int) -> float | None:
+        """Seconds until a job with so many ahead may start: a guess from what jobs took so far."""
+        mean, slots = self._durations.get(backend), self.queue(backend).slots
+        return None if mean is None or not slots else round(mean * (ahead + 1) / slots, 3)

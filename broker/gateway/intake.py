@@ -1,0 +1,274 @@
+"""The way in: requests are checked, large inputs go to the blob store, the rest onto the log.
+
+A request is acknowledged when the tail has shown what became of it, or after a moment, since it
+is safe once it is on the log.
+"""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from broker.errors import (
+    InvalidInputsError,
+    InvalidRequestError,
+    JobEndedError,
+    LogUnavailableError,
+    QjbError,
+    RecordTooLargeError,
+    UnavailableError,
+    UnknownJobError,
+    UnknownProgramError,
+)
+from broker.gateway.read_model import ReadModel
+from broker.gateway.waiters import Waiters
+from broker.payloads import INLINE_LIMIT
+from broker.telemetry.times import new_traceparent, now
+from broker.transports.blobs import Blobs
+from broker.transports.log import Log
+from broker.transports.topics import REQUESTS
+from schemas.cloudevents import UnreadableError, decode, request_record
+from schemas.jobs import Job
+from schemas.records import Record
+from schemas.requests import CancelJob, Request, SubmitJob
+from schemas.specification import Program
+from schemas.values import JobKey, Reason, State
+
+log = structlog.get_logger()
+
+ACKNOWLEDGE = 2.0  # s to wait for a request's first event
+PERSIST = 10.0  # s to go on trying while the log can not be reached
+LONG_CHECK = 64 * 1024  # bytes of inputs from which they are checked in a thread
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
+
+EMPTY = msgspec.Raw(b"{}")
+
+T = TypeVar("T")
+
+
+def new_job_id() -> str:
+    """An id that nobody else has, and that sorts by time: 48 bits of milliseconds, 70 random."""
+    number = (time.time_ns() // 1_000_000 << 70) | secrets.randbits(70)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(115, -5, -5))
+
+
+def trace_of(header: str | None) -> str:
+    """The trace that a request brings along, or a new one (W3C Trace Context)."""
+    return header if header and _TRACEPARENT.fullmatch(header) else new_traceparent()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request that is on the log. `job` is None while nothing has come of it yet."""
+
+    key: JobKey
+    backend: str | None
+    session_id: str | None
+    job: Job | None
+
+
+class Appender:
+    """Appends requests; those that come while an append is under way share the next one."""
+
+    def __init__(self, target: Log) -> None:
+        self._log = target
+        self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def append(self, record: Record) -> None:
+        """Until *record* is durable. Raises `UnavailableError` or `RecordTooLargeError`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="gateway-append")
+        await future
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._store([record for record, _ in batch])
+            except RecordTooLargeError as error:
+                await self._one_by_one(batch, error)
+            except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it was
+                _settle(batch, error)
+            else:
+                _settle(batch, None)
+        self._task = None
+
+    async def _one_by_one(
+        self, batch: list[tuple[Record, "asyncio.Future[None]"]], error: RecordTooLargeError
+    ) -> None:
+        """One of them was too large for the log, and none was stored."""
+        if len(batch) == 1:
+            _settle(batch, error)
+            return
+        for item in batch:
+            try:
+                await self._store([item[0]])
+            except QjbError as own:
+                _settle([item], own)
+            else:
+                _settle([item], None)
+
+    async def _store(self, records: list[Record]) -> None:
+        """Append, again if need be: a request that is on the log twice is one request."""
+        deadline = time.monotonic() + PERSIST
+        pause = 0.05
+        while True:
+            try:
+                await self._log.append(REQUESTS, records)
+            except LogUnavailableError as error:
+                log.warning("intake.append_failed", error=str(error), records=len(records))
+                if time.monotonic() + pause > deadline:
+                    raise UnavailableError("the log can not be reached; try again") from error
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 1.0)
+            else:
+                return
+
+
+def _settle(
+    batch: list[tuple[Record, "asyncio.Future[None]"]], error: BaseException | None
+) -> None:
+    for _, future in batch:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+class Intake:
+    """Takes requests in. A request that has been begun is finished, whether its client stays or not."""
+
+    def __init__(
+        self,
+        target: Log,
+        blobs: Blobs,
+        programs: Mapping[str, Program],
+        model: ReadModel,
+        waiters: Waiters,
+    ) -> None:
+        self._blobs, self._programs = blobs, programs
+        self._model, self._waiters = model, waiters
+        self._appender = Appender(target)
+        self._running: set[asyncio.Task[Any]] = set()
+        self._awaited: set[JobKey] = set()  # submitted here, and not yet seen on the ledger
+
+    def awaits(self, key: JobKey) -> bool:
+        """Whether that job was submitted here a moment ago."""
+        return key in self._awaited
+
+    async def submit(self, tenant: str, body: bytes, trace: str) -> Accepted:
+        """Put the job that *body* (JSON) asks for onto the log.
+
+        Raises `InvalidRequestError`, `InvalidInputsError`, `UnknownProgramError` or
+        `UnavailableError`; and what the broker finds wrong, if it is quick to.
+        """
+        request = _parse(body)
+        if request.job_id is None:
+            request = replace(request, job_id=new_job_id())
+        key = JobKey(tenant, str(request.job_id))
+        if (known := self._model.job(key)) is None:
+            await self._check(request)
+            known = await self._shielded(self._place(key, request, trace))
+        if known and known.state is State.REJECTED:
+            raise _rejection(known)
+        session_id = request.session_id
+        return Accepted(key, known.backend if known else request.backend, session_id, known)
+
+    async def _place(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
+        if len(bytes(request.params)) > INLINE_LIMIT:
+            ref = await self._blobs.put(bytes(request.params))
+            request = replace(request, params=EMPTY, params_ref=ref)
+        self._awaited.add(key)
+        try:
+            await self._append(request, trace)
+            return await self._waiters.until(key, lambda: self._model.job(key), ACKNOWLEDGE)
+        finally:
+            later = 0.0 if self._model.job(key) else 6 * PERSIST
+            asyncio.get_running_loop().call_later(later, self._awaited.discard, key)
+
+    async def cancel(self, key: JobKey, trace: str) -> None:
+        """End the job. Raises `UnknownJobError`, `JobEndedError` or `UnavailableError`."""
+        job = self._model.job(key)
+        if job is None and not self.awaits(key):
+            raise UnknownJobError(f"there is no job {key.job_id}")
+        if job is not None and job.terminal:
+            raise JobEndedError(f"job {key.job_id} has ended: it is {job.state}")
+        if job is None or job.state is not State.CANCELLING:
+            await self._shielded(self._ask_to_end(key, trace))
+
+    async def _ask_to_end(self, key: JobKey, trace: str) -> None:
+        await self._append(CancelJob(key.job_id), trace)
+        await self._waiters.until(key, lambda: self._is_ending(key) or None, ACKNOWLEDGE)
+
+    def _is_ending(self, key: JobKey) -> bool:
+        job = self._model.job(key)
+        return job is not None and (job.terminal or job.state is State.CANCELLING)
+
+    async def _append(self, request: Request, trace: str) -> None:
+        await self._appender.append(request_record(request, now(), trace))
+
+    async def _check(self, request: SubmitJob) -> None:
+        program = self._programs.get(request.program_id)
+        if program is None:
+            raise UnknownProgramError(f"there is no program {request.program_id}")
+        if request.params_ref is not None:
+            return  # the broker looks at what is in the blob store
+        params = bytes(request.params)
+        if len(params) > LONG_CHECK:
+            violations = await asyncio.to_thread(program.check_parameters, params)
+        else:
+            violations = program.check_parameters(params)
+        if violations:
+            first = violations[0]
+            said = f"{first.path}: {first.message or first.rule}"
+            raise InvalidInputsError(f"invalid inputs for {request.program_id}: {said}", violations)
+
+    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    def _over(self, task: "asyncio.Task[Any]") -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # its client may have gone; then nobody else looks at it
+
+    async def finish(self) -> None:
+        """Until everything that has been begun is on the log, or given up."""
+        if self._running:
+            await asyncio.wait(self._running)
+
+
+def _parse(body: bytes) -> SubmitJob:
+    try:
+        request: SubmitJob = decode(body, SubmitJob)
+    except UnreadableError as error:
+        raise InvalidRequestError(error.message) from error
+    return request
+
+
+def _rejection(job: Job) -> QjbError:
+    """What the broker found wrong, as an error of the API.
+
+    Clients take a 404 to mean that there is no such program, whatever the message.
+    """
+    message = job.message or f"the job was rejected: {job.reason}"
+    if job.reason == Reason.UNKNOWN_PROGRAM:
+        return UnknownProgramError(message, job.violations)
+    error = InvalidRequestError(message, job.violations)
+    error.code = job.reason or error.code
+    return error

@@ -1,0 +1,304 @@
+"""The local copy that answers questions and replays history: memory first, then the file.
+
+Whatever the tail has taken is seen by the next question. The file is written behind, in batches,
+together with the position that it reaches.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import apsw
+import structlog
+from msgspec.structs import replace
+
+from broker.core.job import apply
+from broker.core.reader_rule import PartitionReader
+from broker.gateway.recent import HotJob, KeptEvent, Recent
+from broker.gateway.store import (
+    Batch,
+    CacheDamagedError,
+    EventRow,
+    JobFilter,
+    JobRow,
+    PartitionRow,
+    Store,
+)
+from schemas.jobs import Job
+from schemas.ledger import Entry
+from schemas.records import Stored
+from schemas.values import JobKey
+
+log = structlog.get_logger()
+
+PAUSE = 0.1  # s between writes, so that a job's events are written together
+PAGE_BYTES = 8 * 1024 * 1024  # of one page of jobs
+MANY = 20_000  # jobs that wait to be written: enough for one batch
+LOOKED_UP = 512  # jobs that are kept after a look-up in the file
+
+
+class ReadModel:
+    """Jobs and events as the tail has taken them. Used on the event loop only.
+
+    Raises `CacheDamagedError` when the file is found to be broken; `reset` begins anew.
+    """
+
+    def __init__(self, cache: Path | None, memory: int) -> None:
+        self._folder = None if cache else Path(tempfile.mkdtemp(prefix="qjb-gateway-"))
+        self._store = Store(cache or Path(str(self._folder)) / "gateway.db")
+        self._memory = memory
+        self._writer = ThreadPoolExecutor(1, "gateway-writer")
+        self._reader = ThreadPoolExecutor(1, "gateway-reader")
+        self._begin({}, 0)
+
+    def _begin(self, rows: Mapping[int, PartitionRow], partitions: int) -> None:
+        self.positions = {p: rows[p].next if p in rows else 0 for p in range(partitions)}
+        self.first = {p: rows[p].first if p in rows else 0 for p in range(partitions)}
+        self._readers = [PartitionReader() for _ in range(partitions)]
+        for partition, row in rows.items():
+            self._readers[partition] = PartitionReader(row.claim, row.holder)
+        self._recent = Recent(self._memory, [self.positions[p] for p in range(partitions)])
+        self._events: list[KeptEvent] = []  # not yet in the file
+        self._jobs: dict[JobKey, HotJob] = {}  # whose newest state is not yet in the file
+        self._looked_up: dict[JobKey, HotJob] = {}
+        self._next_id = 1
+        self._moved = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._wrote: asyncio.Future[None] | None = None
+        self.damaged = False
+
+    async def open(self, identity: str, partitions: int) -> bool:
+        """Open the file; whether it holds something of the log of that *identity*."""
+        loop = asyncio.get_running_loop()
+        rows = await loop.run_in_executor(self._writer, self._store.open, identity)
+        if rows and set(rows) != set(range(partitions)):
+            await self.reset(identity, partitions)
+            return False
+        self._begin(rows, partitions)
+        self._next_id = 1 + await loop.run_in_executor(self._writer, self._store.newest_id)
+        return bool(rows)
+
+    async def reset(self, identity: str, partitions: int) -> None:
+        """Forget everything."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._reader, lambda: None)  # what is being read comes to an end
+        await loop.run_in_executor(self._writer, self._store.reset, identity)
+        self._begin({}, partitions)
+
+    def start_at(self, firsts: Mapping[int, int]) -> None:
+        """Begin an empty copy: the log's oldest records are those at *firsts*."""
+        self.positions, self.first = dict(firsts), dict(firsts)
+        self._recent = Recent(self._memory, [firsts[p] for p in sorted(firsts)])
+
+    async def close(self) -> None:
+        """Write what is left, and let go of the file."""
+        loop = asyncio.get_running_loop()
+        if self.positions and not self.damaged:
+            await loop.run_in_executor(self._writer, self._store.write, self._batch())
+        self._reader.shutdown()
+        await loop.run_in_executor(self._writer, self._store.close)
+        self._writer.shutdown()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # Taking in
+
+    def take(self, record: Stored, entry: Entry) -> KeptEvent | None:
+        """Take *entry*, which *record* of the ledger holds, if the reader rule lets it count."""
+        hot = self.locate(entry.key)
+        event = entry.event
+        fresh = hot is None or (hot.based and event.seq == 1)
+        # The history of a job that this gateway never met may begin in the middle: the log
+        # has dropped the rest.
+        last_seq = event.seq - 1 if fresh or hot is None else hot.job.seq
+        if not self._readers[record.partition].counts(entry, last_seq):
+            return None
+        if hot is None:
+            hot = HotJob(self._next_id, entry.key, apply(None, entry), based=False)
+            self._next_id += 1
+        else:
+            hot.job = apply(None if fresh else hot.job, entry)
+            hot.based = False
+        kept = KeptEvent(hot, record.partition, record.offset, event.seq, event.kind, record.value)
+        self._recent.add(kept)
+        self._events.append(kept)
+        self._changed(hot)
+        return kept
+
+    def base(self, job: Job) -> None:
+        """Take a snapshot, for what the ledger does not tell any more."""
+        hot = self.locate(job.key)
+        if hot is None:
+            hot = HotJob(self._next_id, job.key, job, based=True)
+            self._next_id += 1
+        elif hot.job.details is None and job.details is not None:
+            hot.job = replace(
+                hot.job, details=job.details, program_id=job.program_id, created=job.created
+            )
+        else:
+            return
+        self._changed(hot)
+
+    def reader(self, partition: int) -> PartitionReader:
+        """The reader rule along that partition."""
+        return self._readers[partition]
+
+    def _changed(self, hot: HotJob) -> None:
+        hot.unwritten = True
+        self._jobs[hot.key] = hot
+        self._recent.jobs[hot.key] = hot
+        self._looked_up.pop(hot.key, None)
+        self._moved.set()
+
+    def moved(self, partition: int, offset: int) -> None:
+        """The tail goes on from *offset*."""
+        self.positions[partition] = offset
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much waits to be written that the tail has to wait too."""
+        return self._recent.bytes > 2 * self._memory or len(self._jobs) > MANY
+
+    # Writing behind
+
+    async def write_behind(self) -> None:
+        """Keep the file up, for as long as the model is used."""
+        while True:
+            await self._moved.wait()
+            if not self.crowded:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSE):
+                        await self._hurry.wait()
+            await self._write()
+
+    async def _write(self) -> None:
+        self._moved.clear()
+        self._hurry.clear()
+        self._wrote, wrote = None, self._wrote
+        batch, events, jobs = self._batch(), self._events, self._jobs
+        positions = [self.positions[p] for p in sorted(self.positions)]
+        recent = self._recent
+        self._events, self._jobs = [], {}
+        for hot in jobs.values():
+            hot.unwritten = False
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._store.write, batch)
+        except CacheDamagedError as error:
+            log.error("gateway.cache_damaged", error=str(error))
+            self.damaged = True
+        except apsw.Error as error:  # a full disk, say: keep everything and try again
+            log.error("gateway.cache_not_written", error=str(error))
+            self._events = events + self._events
+            for key, hot in jobs.items():
+                hot.unwritten = True
+                self._jobs.setdefault(key, hot)
+            self._moved.set()
+            await asyncio.sleep(1.0)
+        else:
+            if recent is self._recent:
+                recent.written(positions)
+                self._forget(jobs)
+        finally:
+            if wrote and not wrote.done():
+                wrote.set_result(None)
+
+    def _batch(self) -> Batch:
+        return Batch(
+            [
+                PartitionRow(p, self.first[p], offset, reader.newest_claim, reader.holder)
+                for (p, offset), reader in zip(
+                    sorted(self.positions.items()), self._readers, strict=True
+                )
+            ],
+            [JobRow(hot.id, hot.job, hot.based) for hot in self._jobs.values()],
+            [
+                EventRow(e.partition, e.offset, e.hot.id, e.seq, e.kind, e.value)
+                for e in self._events
+            ],
+        )
+
+    def _forget(self, jobs: Mapping[JobKey, HotJob]) -> None:
+        """Those of *jobs* whose events have left memory while their state was being written."""
+        for key, hot in jobs.items():
+            if not hot.unwritten and not len(hot.events) and self._recent.jobs.get(key) is hot:
+                del self._recent.jobs[key]
+
+    async def flush(self) -> None:
+        """Until everything taken so far is in the file."""
+        if not self._moved.is_set():  # at most what is being written this moment is missing
+            await asyncio.get_running_loop().run_in_executor(self._writer, lambda: None)
+            return
+        if self._wrote is None:
+            self._wrote = asyncio.get_running_loop().create_future()
+        self._hurry.set()
+        await asyncio.shield(self._wrote)
+
+    async def room(self) -> None:
+        """Until there is room for more: the tail must not run away from the file."""
+        while self.crowded and not self.damaged:
+            await self.flush()
+
+    async def prune(self, firsts: Mapping[int, int], ended_before: str) -> None:
+        """Drop what the log has dropped."""
+        await asyncio.get_running_loop().run_in_executor(
+            self._writer, self._store.prune, firsts, ended_before
+        )
+        self.first |= firsts
+        self._moved.set()
+
+    # Questions
+
+    def locate(self, key: JobKey) -> HotJob | None:
+        """The job that *key* names, with its newest state."""
+        hot = self._recent.jobs.get(key) or self._looked_up.get(key)
+        if hot is None and (row := self._store.find(key)):
+            hot = HotJob(row.id, key, row.job, row.based)
+            self._looked_up[key] = hot
+            if len(self._looked_up) > LOOKED_UP:
+                del self._looked_up[next(iter(self._looked_up))]
+        return hot
+
+    def job(self, key: JobKey) -> Job | None:
+        """The newest state of the job that *key* names."""
+        hot = self.locate(key)
+        return hot.job if hot else None
+
+    async def page(
+        self, wanted: JobFilter, limit: int, offset: int, ascending: bool
+    ) -> tuple[Sequence[Job], int]:
+        """Jobs by age, newest first unless *ascending*; and how many there are in all."""
+        await self.flush()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._reader, self._store.page, wanted, limit, offset, ascending, PAGE_BYTES
+        )
+
+    def recent_of(self, hot: HotJob) -> int:
+        """The number from which on all events of the job are in memory."""
+        first = hot.events.first
+        return hot.job.seq + 1 if first is None else first
+
+    async def history(self, hot: HotJob, after: int, upto: int, budget: int) -> Sequence[EventRow]:
+        """Events of one job from the file: numbers *after* + 1 to *upto*, about *budget* bytes."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._reader, self._store.history, hot.id, after, upto, budget
+        )
+
+    def floor(self, partition: int) -> int:
+        """The offset from which on all events of the partition are in memory."""
+        return self._recent.floors[partition]
+
+    def recent_in(self, partition: int, start: int) -> Iterator[KeptEvent]:
+        """Events of one partition from memory, from offset *start* on."""
+        return self._recent.partitions[partition].since(start)
+
+    async def scan(
+        self, wanted: JobFilter, partition: int, start: int, stop: int, budget: int
+    ) -> tuple[Sequence[EventRow], int]:
+        """Events of many jobs in one partition, from the file; and the offset to go on from."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._reader, self._store.scan, wanted, partition, start, stop, budget
+        )

@@ -1,0 +1,143 @@
+"""The newest events in memory: what live streams and fresh questions are answered from."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Generic, TypeVar
+
+from broker.gateway.frames import frame
+from schemas.jobs import Job
+from schemas.values import JobKey
+
+_OVERHEAD = 400  # bytes that an event costs beside its value
+
+
+class HotJob:
+    """A job whose newest state is at hand. `id` is its number in the local copy."""
+
+    __slots__ = ("based", "events", "id", "job", "key", "unwritten")
+
+    def __init__(self, ident: int, key: JobKey, job: Job, based: bool) -> None:
+        self.id, self.key, self.job, self.based = ident, key, job, based
+        self.events: Suffix[KeptEvent] = Suffix("seq")
+        self.unwritten = False
+
+
+class KeptEvent:
+    """One event of the ledger, with the job that it belongs to."""
+
+    __slots__ = ("_frame", "hot", "kind", "offset", "partition", "seq", "value")
+
+    def __init__(
+        self, hot: HotJob, partition: int, offset: int, seq: int, kind: str, value: bytes
+    ) -> None:
+        self.hot, self.partition, self.offset = hot, partition, offset
+        self.seq, self.kind, self.value = seq, kind, value
+        self._frame: bytes | None = None
+
+    @property
+    def frame(self) -> bytes:
+        """The event on its job's stream; made once."""
+        if self._frame is None:
+            self._frame = frame(str(self.seq), self.kind, self.value)
+        return self._frame
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, its frame included."""
+        return 2 * len(self.value) + _OVERHEAD
+
+
+E = TypeVar("E")
+
+
+class Suffix(Generic[E]):
+    """The end of a sequence that grows at one side and is cut at the other, ordered by *number*."""
+
+    __slots__ = ("_head", "_items", "_number")
+
+    def __init__(self, number: str) -> None:
+        self._items: list[E | None] = []
+        self._head = 0
+        self._number = attrgetter(number)
+
+    def __len__(self) -> int:
+        return len(self._items) - self._head
+
+    @property
+    def first(self) -> int | None:
+        """The number of the oldest item."""
+        return self._number(self._items[self._head]) if len(self) else None
+
+    def append(self, item: E) -> None:
+        """*item* has the largest number."""
+        self._items.append(item)
+
+    def drop_oldest(self) -> None:
+        """Let the oldest item go."""
+        self._items[self._head] = None
+        self._head += 1
+        if self._head > 64 and self._head * 2 > len(self._items):
+            del self._items[: self._head]
+            self._head = 0
+
+    def since(self, number: int) -> Iterator[E]:
+        """The items with that number or a larger one, in order."""
+        low, high = self._head, len(self._items)
+        while low < high:
+            middle = (low + high) // 2
+            if self._number(self._items[middle]) < number:
+                low = middle + 1
+            else:
+                high = middle
+        for index in range(low, len(self._items)):
+            item = self._items[index]
+            assert item is not None
+            yield item
+
+
+class Recent:
+    """All that is in memory: bounded in bytes, oldest out first, but never before it is written."""
+
+    def __init__(self, limit: int, floors: Sequence[int]) -> None:
+        self._limit = limit
+        self._order: deque[KeptEvent] = deque()
+        self._bytes = 0
+        self._written = list(floors)  # per partition: events before this offset are on disk
+        self.floors = list(floors)  # per partition: events from this offset on are all here
+        self.partitions: tuple[Suffix[KeptEvent], ...] = tuple(Suffix("offset") for _ in floors)
+        self.jobs: dict[JobKey, HotJob] = {}
+
+    @property
+    def bytes(self) -> int:
+        """What the events take."""
+        return self._bytes
+
+    def add(self, event: KeptEvent) -> None:
+        """*event* is the newest of its job and of its partition."""
+        self._order.append(event)
+        self._bytes += event.size
+        self.partitions[event.partition].append(event)
+        event.hot.events.append(event)
+
+    def written(self, positions: Sequence[int]) -> None:
+        """Everything before *positions* is on disk: what is too much may go."""
+        self._written = list(positions)
+        self.trim()
+
+    def trim(self) -> None:
+        """Drop what is over the limit."""
+        while self._bytes > self._limit and self._order:
+            oldest = self._order[0]
+            if oldest.offset >= self._written[oldest.partition]:
+                return
+            self._drop(self._order.popleft())
+
+    def _drop(self, event: KeptEvent) -> None:
+        self._bytes -= event.size
+        self.partitions[event.partition].drop_oldest()
+        self.floors[event.partition] = event.offset + 1
+        hot = event.hot
+        hot.events.drop_oldest()
+        if not len(hot.events) and not hot.unwritten:
+            self.jobs.pop(hot.key, None)

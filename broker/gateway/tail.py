@@ -1,0 +1,208 @@
+"""The way out: follows the ledger and the status topic, into the read model and the streams."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from broker.errors import LogUnavailableError
+from broker.gateway.fleet import Fleet
+from broker.gateway.read_model import ReadModel
+from broker.gateway.recent import KeptEvent
+from broker.gateway.waiters import Waiters
+from broker.telemetry.metrics import TAIL_LAG_SECONDS
+from broker.telemetry.times import iso, seconds_of
+from broker.transports.log import Log, TopicPartition
+from broker.transports.topics import DAY, EVENTS, STATE, STATUS
+from schemas.cloudevents import CHECKPOINT_KEY, UnreadableError, decode, read_ledger
+from schemas.jobs import Job
+from schemas.ledger import Claim
+from schemas.records import Stored
+
+log = structlog.get_logger()
+
+SLICE = 256  # records that are taken before others get a turn
+PRUNE_EVERY = 600.0  # s
+KEEP_JOBS = 8 * DAY  # after their end; the log forgets them after seven days
+MOVED = object()  # whoever waits under this key is woken when the tail has moved
+
+
+class Audience(Protocol):
+    """Who is told of events."""
+
+    def push(self, event: KeptEvent) -> None:
+        """*event* has happened."""
+
+    def flush(self) -> None:
+        """What has been pushed may go out."""
+
+    def abandon(self) -> None:
+        """What was told so far can not be followed on; those who listen come back."""
+
+
+class Tail:
+    """Reads on for as long as it runs. A log that is away for a while is waited for."""
+
+    def __init__(
+        self, source: Log, model: ReadModel, fleet: Fleet, audience: Audience, waiters: Waiters
+    ) -> None:
+        self._log, self._model, self._fleet = source, model, fleet
+        self._audience, self._waiters = audience, waiters
+        self.caught_up = asyncio.Event()  # all that was there at the start has been taken
+        self.reachable = True  # whether the log answered lately
+        self.lag = 0.0  # s between the append of the newest event and its coming here
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        await self._model.open(self._log.identity, self._log.partitions(EVENTS))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._model.write_behind(), name="gateway-write-behind")
+            tasks.create_task(self._prune(), name="gateway-prune")
+            while True:
+                await self._follow()
+                log.warning("gateway.cache_dropped")
+                self.caught_up.clear()
+                self._audience.abandon()
+                await self._model.reset(self._log.identity, self._log.partitions(EVENTS))
+
+    async def _follow(self) -> None:
+        """From where the model stands, until the model is found to be damaged."""
+        cold, targets = await self._starts()
+        starts = {TopicPartition(EVENTS, p): at for p, at in self._model.positions.items()}
+        status = await self._patiently_bounds(STATUS, 0)
+        starts[TopicPartition(STATUS, 0)] = status[0]
+        follower = self._log.follow(starts)
+        try:
+            while not self._model.damaged:
+                try:
+                    records = await follower.next(1.0)
+                except LogUnavailableError as error:
+                    self._unreachable(error)
+                    await asyncio.sleep(0.5)
+                    continue
+                self.reachable = True
+                await self._take_all(records)
+                if not self.caught_up.is_set() and self._reached(targets):
+                    if cold:
+                        await self._take_snapshots()
+                    cold = False
+                    self.caught_up.set()
+                    log.info("gateway.caught_up", positions=self._model.positions)
+        finally:
+            await follower.close()
+
+    def _unreachable(self, error: Exception) -> None:
+        if self.reachable:
+            log.warning("gateway.log_unavailable", error=str(error))
+        self.reachable = False
+
+    async def _starts(self) -> tuple[bool, dict[int, int]]:
+        """Whether to begin anew, and what there is to catch up with, per partition."""
+        bounds = {
+            p: await self._patiently_bounds(EVENTS, p) for p in range(self._log.partitions(EVENTS))
+        }
+        positions = self._model.positions
+        cold = any(
+            not first <= positions[p] <= end for p, (first, end) in bounds.items()
+        ) or not any(positions.values())
+        if cold:
+            if any(positions.values()):
+                await self._model.reset(self._log.identity, len(bounds))
+            self._model.start_at({p: first for p, (first, _) in bounds.items()})
+        return cold, {p: end for p, (_, end) in bounds.items()}
+
+    async def _patiently_bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        while True:
+            try:
+                bounds = await self._log.bounds(topic, partition)
+            except LogUnavailableError as error:
+                self._unreachable(error)
+                await asyncio.sleep(0.5)
+            else:
+                self.reachable = True
+                return bounds.first, bounds.next
+
+    def _reached(self, targets: dict[int, int]) -> bool:
+        return all(self._model.positions[p] >= end for p, end in targets.items())
+
+    async def _take_all(self, records: Sequence[Stored]) -> None:
+        for start in range(0, len(records), SLICE):
+            part = records[start : start + SLICE]
+            for record in part:
+                if record.topic == EVENTS:
+                    self._take(record)
+                else:
+                    self._fleet.take(record)
+            self._audience.flush()
+            self._waiters.wake(MOVED)
+            if len(records) > SLICE:
+                await asyncio.sleep(0)
+            await self._model.room()
+
+    def _take(self, record: Stored) -> None:
+        self._model.moved(record.partition, record.offset + 1)
+        try:
+            said = read_ledger(record)
+        except UnreadableError as error:
+            log.warning(
+                "ledger.unreadable",
+                partition=record.partition,
+                offset=record.offset,
+                error=error.message,
+            )
+            return
+        if isinstance(said, Claim):
+            self._model.reader(record.partition).claim(said)
+            return
+        kept = self._model.take(record, said)
+        if kept is None:
+            return
+        self.lag = max(0.0, time.time() - record.timestamp / 1000)
+        TAIL_LAG_SECONDS.set(self.lag)
+        self._audience.push(kept)
+        self._waiters.wake(said.key)
+        self._waiters.wake(said.key.tenant)
+        if said.event.terminal:
+            self._measure(kept.hot.job)
+
+    def _measure(self, job: Job) -> None:
+        if job.started and job.ended:
+            self._fleet.ran(job, seconds_of(job.ended) - seconds_of(job.started))
+
+    async def _take_snapshots(self) -> None:
+        """Jobs whose events the ledger has dropped, or some of them."""
+        for partition in range(self._log.partitions(STATE)):
+            start, end = await self._patiently_bounds(STATE, partition)
+            while start < end:
+                try:
+                    records = await self._log.read(STATE, partition, start)
+                except LogUnavailableError as error:
+                    self._unreachable(error)
+                    await asyncio.sleep(0.5)
+                    continue
+                for record in records:
+                    self._take_snapshot(record)
+                start = records[-1].offset + 1 if records else end
+                await asyncio.sleep(0)
+                await self._model.room()
+
+    def _take_snapshot(self, record: Stored) -> None:
+        if record.key == CHECKPOINT_KEY or not record.value:
+            return
+        try:
+            self._model.base(decode(record.value, Job))
+        except UnreadableError as error:
+            log.warning("state.unreadable", offset=record.offset, error=error.message)
+
+    async def _prune(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_EVERY)
+            if not self.caught_up.is_set():
+                continue
+            firsts = {
+                p: (await self._patiently_bounds(EVENTS, p))[0]
+                for p in range(self._log.partitions(EVENTS))
+            }
+            await self._model.prune(firsts, iso(time.time() - KEEP_JOBS))
