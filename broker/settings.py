@@ -39,7 +39,9 @@ def _host_name() -> str:
 class Settings(BaseSettings):
     """The settings of every role. Relative paths start from the working directory."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+    )
 
     data: Path = Field(
         default_factory=_data_home,

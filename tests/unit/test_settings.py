@@ -1,0 +1,105 @@
+"""Settings: where they come from, and what a wrong one is answered with."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from broker.errors import SettingsError
+from broker.settings import Settings, load, unknown_variables, without_password
+from broker.transports.embedded import EmbeddedLog
+from broker.transports.urls import open_log
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_data_are_kept_where_a_users_programs_keep_theirs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    assert load().data == tmp_path / "qjb"
+
+
+def test_the_log_and_the_payloads_are_in_the_data_folder_by_default(tmp_path: Path) -> None:
+    settings = load({"data": tmp_path / "a folder?"})
+
+    assert settings.is_embedded
+    assert isinstance(open_log(settings.log), EmbeddedLog)
+    assert settings.log == f"sqlite:///{tmp_path}/a%20folder%3F/log.db"
+    assert settings.blobs == f"{tmp_path}/a folder?/blobs"
+
+
+def test_an_option_is_stronger_than_a_variable_and_a_variable_than_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QJB_PORT", "1111")
+    monkeypatch.setenv("QJB_LOG", "kafka://somewhere:9092")
+
+    settings = load({"port": 2222, "log": None})
+
+    assert (settings.port, settings.log, settings.host) == (
+        2222,
+        "kafka://somewhere:9092",
+        "127.0.0.1",
+    )
+    assert not settings.is_embedded
+
+
+def test_an_empty_variable_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QJB_HEALTH_FILE", "")
+
+    assert load().health_file is None
+
+
+def test_origins_stand_with_commas_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QJB_CORS_ORIGINS", "https://a.example, https://b.example")
+
+    assert load().cors_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("QJB_PORT", "70000", "QJB_PORT: '70000' should be less than or equal to 65535"),
+        ("QJB_SLOTS", "0", "QJB_SLOTS: '0' should be greater than or equal to 1"),
+        ("QJB_EXECUTOR", "abacus", "QJB_EXECUTOR: 'abacus' should be 'simulator' or 'scripted'"),
+        ("QJB_WORKER_ID", "a/b", "QJB_WORKER_ID"),
+    ],
+)
+def test_a_wrong_setting_is_one_plain_sentence(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError) as caught:
+        load()
+
+    assert says in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QJB_SLOT", "3")
+    monkeypatch.setenv("QJB_URL", "http://somewhere")
+
+    assert unknown_variables() == ["QJB_SLOT"]
+
+
+def test_a_password_is_not_shown() -> None:
+    assert without_password("kafka://me:secret@host:9092") == "kafka://host:9092"
+    assert without_password("sqlite:////data/log.db") == "sqlite:////data/log.db"
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_compose_file_sets_what_can_be_set() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    variables = {
+        name for service in services.values() for name in service["environment"] if "QJB" in name
+    }
+
+    assert {"QJB_LOG", "QJB_BLOBS"} <= variables
+    assert variables <= {f"QJB_{name.upper()}" for name in Settings.model_fields}
