@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from broker.errors import SettingsError
+from broker.transports.cluster import cluster_of
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Log
 from broker.transports.memory import MemoryLog
@@ -28,7 +29,7 @@ def open_log(url: str, *, partitions: int | None = None, prefix: str = "") -> Lo
         return MemoryLog(partitions)
     if scheme in ("kafka", "kafkas"):
         # Here, so that a process without Kafka does without its client.
-        from broker.transports.kafka import KafkaLog, cluster_of
+        from broker.transports.kafka import KafkaLog
 
         return KafkaLog(cluster_of(url), partitions=partitions, prefix=prefix)
     raise SettingsError(f"QJB_LOG: {scheme}:// is none of sqlite://, kafka://, memory://")

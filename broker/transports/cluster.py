@@ -1,0 +1,75 @@
+"""How to reach a Kafka cluster, as its URL says."""
+
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from broker.errors import SettingsError
+
+MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Servers to ask first, and who we are."""
+
+    servers: tuple[str, ...]  # host:port
+    tls: bool = False
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    mechanism: str = MECHANISMS[0]
+    ca_file: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The arguments that every client of the cluster takes."""
+        options: dict[str, Any] = {"bootstrap_servers": list(self.servers)}
+        if self.tls:
+            options["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
+        protocol = "SSL" if self.tls else "PLAINTEXT"
+        if self.user is not None:
+            protocol = f"SASL_{protocol}"
+            options |= {
+                "sasl_mechanism": self.mechanism,
+                "sasl_plain_username": self.user,
+                "sasl_plain_password": self.password,
+            }
+        return options | {"security_protocol": protocol}
+
+    def __str__(self) -> str:
+        return ",".join(self.servers)
+
+
+def cluster_of(url: str) -> Cluster:
+    """The cluster at *url*; raises `SettingsError`.
+
+    `kafka://[user:password@]host:port,host:port[?mechanism=…][&ca_file=…]`; `kafkas://` with TLS.
+    """
+    scheme, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    who, _, hosts = place.rstrip("/").rpartition("@")
+    servers = tuple(_server(host.strip()) for host in hosts.split(","))
+    asked = {name: values[-1] for name, values in parse_qs(query).items()}
+    if unknown := set(asked) - {"mechanism", "ca_file"}:
+        raise SettingsError(f"QJB_LOG: a Kafka URL has no {', '.join(sorted(unknown))}")
+    mechanism = asked.get("mechanism", MECHANISMS[0]).upper()
+    if mechanism not in MECHANISMS:
+        raise SettingsError(f"QJB_LOG: mechanism {mechanism} is none of {', '.join(MECHANISMS)}")
+    user, _, password = who.partition(":")
+    return Cluster(
+        servers,
+        tls=scheme == "kafkas",
+        user=unquote(user) if who else None,
+        password=unquote(password) if who else None,
+        mechanism=mechanism,
+        ca_file=asked.get("ca_file"),
+    )
+
+
+def _server(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        host, port = text, "9092"
+    if not host or not port.isdecimal():
+        raise SettingsError(f"QJB_LOG: {text!r} is no host:port of a Kafka server")
+    return f"{host}:{port}"

@@ -1,0 +1,317 @@
+"""A real Apache Kafka for tests, benchmarks and drills, from its published jars.
+
+Needs a JDK 17 or later, and Maven to fetch 43 MB of jars once, into the user's cache folder.
+
+    python -m tests.support.kafka up DIR [--nodes N]    start; prints host:port,…
+    python -m tests.support.kafka stop|start|kill|pause|resume DIR NODE
+    python -m tests.support.kafka down DIR              stop all nodes; the data stay
+"""
+
+import argparse
+import ctypes
+import fcntl
+import functools
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FILES = Path(__file__).parent / "kafka_files"
+POM = FILES / "pom.xml"
+STARTED = b"Kafka Server started"
+START_WITHIN = 90.0  # seconds
+CLUSTER_ID = "cWpiLWthZmthLXRlc3RzMQ"
+
+
+class NoKafkaError(Exception):
+    """No Kafka can run here; the message says why."""
+
+
+def jars() -> Path:
+    """The folder of jars, fetched by Maven if it is not in the cache yet."""
+    version = re.search(r"<kafka.version>(.*?)<", POM.read_text())
+    assert version is not None
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = home / "quantum-job-broker"
+    folder = cache / f"kafka-{version[1]}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / "lock").open("w") as lock:  # several test runs may want it at once
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                _fetch(folder)
+    return folder
+
+
+def _fetch(folder: Path) -> None:
+    if shutil.which("mvn") is None:
+        raise NoKafkaError("Maven (mvn) is not here to fetch Kafka's jars")
+    new = folder.with_name(folder.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies"
+    command = ["mvn", "-q", "-B", "-f", str(POM), goal, f"-DoutputDirectory={new}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NoKafkaError(f"Maven could not fetch Kafka's jars: {done.stdout[-2000:]}")
+    new.rename(folder)
+
+
+def java() -> str:
+    """The Java to run, 17 or later."""
+    found = shutil.which("java")
+    if found is None:
+        raise NoKafkaError("there is no JDK here (java), which Kafka runs on")
+    said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < 17:
+        raise NoKafkaError(f"Kafka needs Java 17 or later, here is {said.splitlines()[:1]}")
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@dataclass
+class Node:
+    """One Kafka process, broker and controller in one."""
+
+    number: int
+    port: int
+    controller: int
+    home: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, if it lives; also one that another run of this script started."""
+        if self.process is not None:
+            return self.process.pid if self.process.poll() is None else None
+        try:
+            pid = int((self.home / "pid").read_text())
+            os.kill(pid, 0)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return pid
+
+    def send(self, number: signal.Signals) -> None:
+        if (pid := self.pid) is not None:
+            os.kill(pid, number)
+
+
+@dataclass
+class KafkaCluster:
+    """Some nodes under one folder. Its methods block; nodes count from 1."""
+
+    folder: Path
+    nodes: list[Node]
+    lasting: bool = False  # goes on after this process
+    heap: str = "256m"
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, folder: Path, count: int = 1, **more: object) -> "KafkaCluster":
+        """A new cluster, not started yet, or the one that was made in *folder* before."""
+        plan = folder / "plan.json"
+        if not plan.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            plan.write_text(json.dumps(free_ports(2 * count)))
+        ports = json.loads(plan.read_text())
+        nodes = [
+            Node(i + 1, ports[2 * i], ports[2 * i + 1], folder / f"node-{i + 1}")
+            for i in range(len(ports) // 2)
+        ]
+        return cls(folder, nodes, **more)  # type: ignore[arg-type]
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    @property
+    def url(self) -> str:
+        return f"kafka://{self.bootstrap}"
+
+    def up(self) -> "KafkaCluster":
+        """Start all nodes and wait until they serve."""
+        self._format()
+        for node in self.nodes:
+            self._launch(node)
+        for node in self.nodes:
+            self._wait(node)
+        return self
+
+    def start(self, number: int) -> None:
+        """Start a node again, and wait until it serves."""
+        node = self.nodes[number - 1]
+        self._launch(node)
+        self._wait(node)
+
+    def kill(self, number: int) -> None:
+        """SIGKILL."""
+        self._end(self.nodes[number - 1], signal.SIGKILL)
+
+    def stop(self, number: int) -> None:
+        """SIGTERM, and SIGKILL after half a minute."""
+        self._end(self.nodes[number - 1], signal.SIGTERM)
+
+    def pause(self, number: int) -> None:
+        """Let it hang."""
+        self.nodes[number - 1].send(signal.SIGSTOP)
+
+    def resume(self, number: int) -> None:
+        """Let it go on."""
+        self.nodes[number - 1].send(signal.SIGCONT)
+
+    def down(self, *, hard: bool = False) -> None:
+        """Stop every node; the data stay."""
+        for node in self.nodes:
+            node.send(signal.SIGCONT)
+            node.send(signal.SIGKILL if hard else signal.SIGTERM)
+        for node in self.nodes:
+            self._end(node, signal.SIGKILL if hard else signal.SIGTERM)
+
+    # Its own
+
+    def _java(self, main: str, *args: str, heap: str) -> list[str]:
+        options = [f"-Xmx{heap}", f"-Xms{heap}", "-XX:+UseSerialGC", "-Xshare:auto"]
+        config = f"-Dlog4j2.configurationFile={FILES / 'log4j2.xml'}"
+        return [java(), *options, config, "-cp", f"{jars()}/*", main, *args]
+
+    def _format(self) -> None:
+        tools = []
+        for node in self.nodes:
+            node.home.mkdir(parents=True, exist_ok=True)
+            config = node.home / "server.properties"
+            config.write_text(
+                "".join(f"{name}={value}\n" for name, value in self._config(node).items())
+            )
+            if not (node.home / "data" / "meta.properties").exists():
+                task = ["format", "-t", CLUSTER_ID, "-c", str(config)]
+                tools.append(
+                    subprocess.Popen(
+                        self._java("kafka.tools.StorageTool", *task, heap="64m"),
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT,
+                        text=True,
+                    )
+                )
+        for tool in tools:
+            said, _ = tool.communicate()
+            if tool.returncode:
+                raise NoKafkaError(f"Kafka's storage could not be formatted: {said[-2000:]}")
+
+    def _config(self, node: Node) -> dict[str, str]:
+        copies = min(len(self.nodes), 3)
+        voters = ",".join(f"{n.number}@127.0.0.1:{n.controller}" for n in self.nodes)
+        return {
+            "process.roles": "broker,controller",
+            "node.id": str(node.number),
+            "controller.quorum.voters": voters,
+            "listeners": f"CLIENT://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller}",
+            "advertised.listeners": f"CLIENT://127.0.0.1:{node.port}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "CLIENT",
+            "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(node.home / "data"),
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": str(copies),
+            "min.insync.replicas": "2" if copies == 3 else "1",
+            "offsets.topic.replication.factor": str(copies),
+            "offsets.topic.num.partitions": "4",
+            "group.initial.rebalance.delay.ms": "0",
+            "broker.session.timeout.ms": "6000",
+            "broker.heartbeat.interval.ms": "1000",
+            "num.network.threads": "2",
+            "num.io.threads": "4",
+            "log.cleaner.dedupe.buffer.size": "8000000",
+            "log.cleaner.backoff.ms": "500",
+            "log.index.size.max.bytes": "1048576",
+        } | self.settings
+
+    def _launch(self, node: Node) -> None:
+        if node.pid is not None:
+            return
+        node.log.write_bytes(b"")
+        command = self._java("kafka.Kafka", str(node.home / "server.properties"), heap=self.heap)
+        with node.log.open("ab") as log:
+            node.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=None if self.lasting else _end_with_parent,
+            )
+        (node.home / "pid").write_text(str(node.process.pid))
+
+    def _wait(self, node: Node) -> None:
+        until = time.monotonic() + START_WITHIN
+        while STARTED not in (said := node.log.read_bytes()):
+            if node.pid is None or time.monotonic() > until:
+                text = said[-3000:].decode(errors="replace")
+                raise NoKafkaError(f"Kafka node {node.number} did not start: {text}")
+            time.sleep(0.05)
+
+    def _end(self, node: Node, number: signal.Signals, limit: float = 30.0) -> None:
+        node.send(number)
+        until = time.monotonic() + limit
+        while node.pid is not None:
+            if time.monotonic() > until:
+                node.send(signal.SIGKILL)
+            time.sleep(0.02)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
+_libc()  # loaded before there is a child that must not load anything
+
+
+def _end_with_parent() -> None:
+    """In the child, on Linux: be killed when the test run dies, however it does."""
+    if sys.platform == "linux":
+        _libc().prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("do", choices=["up", "down", "stop", "start", "kill", "pause", "resume"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("node", type=int, nargs="?")
+    parser.add_argument("--nodes", type=int, default=1)
+    asked = parser.parse_args()
+    cluster = KafkaCluster.make(asked.folder.absolute(), asked.nodes, lasting=True)
+    if asked.do == "up":
+        print(cluster.up().bootstrap)
+    elif asked.do == "down":
+        cluster.down()
+    else:
+        getattr(cluster, asked.do)(asked.node)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except NoKafkaError as error:
+        sys.exit(str(error))
