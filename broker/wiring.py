@@ -1,6 +1,7 @@
 """Which parts make up each role, and how a process serves: starts, says so, drains."""
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import TypeAlias
 
 import structlog
 
-from broker.errors import SettingsError
+from broker.errors import QjbError, SettingsError
 from broker.gateway.server import Gateway
 from broker.gateway.server import Options as GatewayOptions
 from broker.ledger.broker import Broker
@@ -34,6 +35,7 @@ EMBEDDED_MEANS_ALONE = (
     "QJB_LOG: one role alone needs a log that the others reach too, such as kafka://host:9092; "
     "`qjb up` runs everything on the embedded one"
 )
+CAN_NOT_LISTEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 NUMBERS = range(1, 1000)  # workers or gateways that share a data folder
 
 log = structlog.get_logger()
@@ -87,7 +89,7 @@ async def serving(
         stack.push_async_callback(target.close)
         await target.open()
         parts = Parts(settings, target, blobs, stack)
-        with _single_errors():
+        with _plain_errors(settings):
             async with asyncio.TaskGroup() as tasks:
                 running = _start(parts, roles, tasks)
                 yield await _ready(parts, running, began)
@@ -192,7 +194,7 @@ async def _ready(parts: Parts, running: Running, began: float) -> Serving:
                 if parts.settings.is_embedded:
                     await role.active.wait()
             case Gateway():
-                url = await role.listening()
+                url = await role.ready()
     return Serving(
         settings=parts.settings,
         url=url,
@@ -216,13 +218,21 @@ async def _drain(running: Running) -> None:
 
 
 @contextmanager
-def _single_errors() -> Iterator[None]:
-    """One error rather than a group with one in it."""
+def _plain_errors(settings: Settings) -> Iterator[None]:
+    """One error rather than a group, and of those ours, which have a message for the operator."""
     try:
         yield
     except BaseExceptionGroup as group:
-        errors = list(_leaves(group))
-        raise errors[0] from (group if len(errors) > 1 else None)
+        errors = [_named(error, settings) for error in _leaves(group)]
+        first = next((error for error in errors if isinstance(error, QjbError)), errors[0])
+        raise first from group
+
+
+def _named(error: BaseException, settings: Settings) -> BaseException:
+    if isinstance(error, OSError) and error.errno in CAN_NOT_LISTEN:
+        why = os.strerror(error.errno).lower()
+        return SettingsError(f"QJB_PORT: {settings.host}:{settings.port} can not be used: {why}")
+    return error
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
