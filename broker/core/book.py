@@ -83,6 +83,13 @@ class Book:
             self._take_out(job)
         self._ended.add(key)
 
+    def put_in_order(self) -> None:
+        """Queue those that wait by the time of their arrival, after a recovery in any order."""
+        self.queues = Queues()
+        waiting = [job for job in self.jobs.values() if job.state is State.QUEUED]
+        for job in sorted(waiting, key=lambda job: (job.created, job.key)):
+            self._enter(None, job)
+
     def attempts_of(self, worker: str) -> Mapping[JobKey, Attempt]:
         """The attempts that *worker* is to have under way."""
         return self._by_worker.get(worker, {})

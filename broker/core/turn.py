@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from broker.core import decide
-from broker.core.admission import Refused, Site, admit
+from broker.core.admission import Admitted, Refused, Site, admit
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
@@ -80,6 +80,7 @@ class Turn:
     instructions: list[Instructed] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
+    changed: dict[JobKey, Job] = field(default_factory=dict)  # as the last entry leaves them
 
     def take(self, item: Input) -> str | None:
         """Decide on *item*; why nothing came of it, if nothing did and somebody may wonder."""
@@ -119,11 +120,7 @@ class Turn:
     def _submit(self, item: Submitted) -> str | None:
         if self.book.knows(item.key):
             return "job.known_already"
-        if isinstance(item.body, Refused):
-            verdict = item.body
-        else:
-            verdict = admit(item.body, self.catalogue, self._site(), item.checked)
-        event = decide.on_submit(item.key.job_id, verdict, self.time)
+        event = decide.on_submit(item.key.job_id, self._verdict(item), self.time)
         self._record(item.key, event, position=item.position, traceparent=item.traceparent)
         return None
 
@@ -266,6 +263,11 @@ class Turn:
 
     # Parts
 
+    def _verdict(self, item: Submitted) -> Admitted | Refused:
+        if isinstance(item.body, Refused):
+            return item.body
+        return admit(item.body, self.catalogue, self._site(), item.checked)
+
     def _site(self) -> Site:
         since = self.roster.backends_since
         complete = since is not None and self.roster.clock - since >= SETTLED
@@ -285,6 +287,7 @@ class Turn:
         entry = Entry(key, event, self.epoch, report, position, traceparent)
         after = self.book.record(entry)
         self.entries.append(entry)
+        self.changed[key] = after
         return after
 
 

@@ -1,12 +1,32 @@
 """The broker role: stands by, claims the ledger, serves, and hands over."""
 
 import asyncio
+import math
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import structlog
+
+from broker.core.catalogue import Catalogue
+from broker.core.roster import Roster
+from broker.errors import LogUnavailableError
+from broker.ledger.claim import PAUSE, Mandate, SteppedDownError, Ticker, Watch, claim
+from broker.ledger.inputs import next_of
+from broker.ledger.reading import read_status
+from broker.ledger.recovery import Replica
+from broker.ledger.service import PATIENCE, Service
+from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
-from broker.transports.log import Log
+from broker.transports.log import Follower, Log, TopicPartition
+from broker.transports.topics import STATUS
+from schemas.records import Stored
 from schemas.specification import Program
+from schemas.workers import BackendAnnounced, Heartbeat, Tick
+
+RETRY = 1.0  # s after a failure that nobody foresaw
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +34,9 @@ class Options:
     """What an operator may want otherwise. Times in seconds."""
 
     alone: bool = False  # no other broker can reach this log (embedded, memory): claim at once
-    tick: float = 0.5  # between ticks; leases and the wait of a standby are counted in them
+    tick: float = 0.5  # between ticks, in which silence is measured
+    lease: float = 4.0  # silence after which a broker is given up, and an attempt that just began
     snapshot: float = 0.2  # at most so long until a job's newest state is on the state topic
-    checkpoint: float = 2.0  # between checkpoints
     stall: float = 2.0  # a loop that stood still for longer steps down
     remembered: int = 1_000_000  # ended jobs whose ids are recognised when they come again
 
@@ -36,16 +56,163 @@ class Broker:
         *,
         options: Options | None = None,
     ) -> None:
-        self._log, self._blobs, self._programs = log, blobs, tuple(programs)
-        self._options = options or Options()
-        self.broker_id = broker_id
+        self._options = options = options or Options()
+        self._log, self._blobs = log, blobs
+        self._catalogue = Catalogue(programs)
+        self.identity = f"{broker_id}-{secrets.token_hex(4)}"  # of this start
         self.active = asyncio.Event()  # set while this broker is the one that decides
         self._stop = asyncio.Event()
+        self._roster = Roster(options.lease)
+        self._ticker = Ticker(log, self.identity, options.tick)
+        self._watch = Watch(
+            self.identity,
+            math.ceil(options.lease / options.tick),
+            long_ago=2.5 * options.lease,
+            alone=options.alone,
+        )
+        self._service: Service | None = None
 
     async def run(self) -> None:
         """Work until `stop`, then hand over; a cancellation hands over as well, if it can."""
-        await self._stop.wait()
+        status = await self._open_status()
+        tasks = [
+            asyncio.create_task(self._listen(status), name="broker status"),
+            asyncio.create_task(self._ticker.run(), name="broker ticks"),
+            working := asyncio.create_task(self._work(), name="broker work"),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=3 * PATIENCE)
+            await status.close()
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+        assert working.done()
 
     def stop(self) -> None:
         """Finish the turn, write snapshots and a checkpoint, let another one take over."""
         self._stop.set()
+
+    # Status: ticks, heartbeats, backends
+
+    async def _open_status(self) -> Follower:
+        """Read who was there lately, and which backends; follow from there."""
+        bounds = await self._log.bounds(STATUS, 0)
+        position = bounds.first
+        while position < bounds.next:
+            records = await self._log.read(STATUS, 0, position, 1000)
+            if not records:
+                break
+            for record in records:
+                status = read_status(record)
+                if isinstance(status, BackendAnnounced):
+                    self._roster.announce(status)
+                elif isinstance(status, Tick):
+                    self._watch.tick(status, record.timestamp)
+            position = records[-1].offset + 1
+        return self._log.follow({TopicPartition(STATUS, 0): position})
+
+    async def _listen(self, status: Follower) -> None:
+        while True:
+            for record in await next_of(status):
+                self._hear(record)
+
+    def _hear(self, record: Stored) -> None:
+        status = read_status(record)
+        if status is None:
+            return
+        service = self._service
+        if isinstance(status, Tick):
+            self._watch.tick(status, record.timestamp)
+            if service and status.active and status.epoch > self._ticker.epoch:
+                service.lose(f"{status.broker} is active")
+        if service:
+            service.heard(status)
+        elif isinstance(status, Heartbeat):
+            self._roster.hear(status)
+        elif isinstance(status, BackendAnnounced):
+            self._roster.announce(status)
+        elif isinstance(status, Tick) and status.broker == self.identity:
+            self._roster.tick(self._options.tick)
+
+    # Standing by and serving, in turns
+
+    async def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                await self._one_term()
+            except SteppedDownError as error:
+                log.warning("broker.stepped_down", broker=self.identity, why=str(error))
+            except LogUnavailableError as error:
+                log.warning("broker.no_log", code=error.code, error=error.message)
+                await asyncio.sleep(RETRY)
+            except Exception:
+                log.exception("broker.failed", broker=self.identity)
+                await asyncio.sleep(RETRY)
+
+    async def _one_term(self) -> None:
+        """Read everything, wait for one's turn, and serve until that is over."""
+        replica = Replica(self._log, self._options.remembered)
+        try:
+            await replica.load()
+            await replica.catch_up()
+            mandate = await self._await_turn(replica)
+        finally:
+            await replica.close()
+        if mandate is not None:
+            await self._serve(replica, mandate)
+
+    async def _await_turn(self, replica: Replica) -> Mandate | None:
+        """Stand by until nobody seems to be active, and claim; None when told to stop."""
+        log.info("broker.stands_by", broker=self.identity, jobs=len(replica.book.jobs))
+        self._watch.stand_by(self._ticker.number)
+        known = replica.highest_epoch
+        while not self._stop.is_set():
+            if replica.highest_epoch > known:
+                known = replica.highest_epoch
+                self._watch.claimed(known)
+            if self._watch.may_claim:
+                if mandate := await claim(self._log, replica, self.identity):
+                    return mandate
+                continue
+            await replica.follow(PAUSE)
+        return None
+
+    async def _serve(self, replica: Replica, mandate: Mandate) -> None:
+        options = self._options
+        service = Service(self._log, self._blobs, self._catalogue, self._roster, replica, mandate)
+        self._ticker.epoch = mandate.epoch
+        try:
+            await service.prepare(self.identity, options.tick, options.snapshot, options.stall)
+            self._service = service
+            self._now_active(mandate.epoch)
+            try:
+                await service.run(self._stop)
+            except asyncio.CancelledError:
+                await self._leave(service)
+                raise
+            await self._leave(service)
+        finally:
+            self._service = None
+            self._ticker.epoch = 0
+            self.active.clear()
+            metrics.BROKER_ACTIVE.set(0)
+
+    def _now_active(self, epoch: int) -> None:
+        self.active.set()
+        metrics.BROKER_ACTIVE.set(1)
+        metrics.CLAIMS.inc()
+        log.info("broker.active", broker=self.identity, epoch=epoch)
+
+    async def _leave(self, service: Service) -> None:
+        """Write what is due, and let another broker take over at once."""
+        await service.hand_over()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._ticker.tick(retiring=True)
+        except TimeoutError:
+            log.warning("broker.left_unsaid", broker=self.identity)
+        log.info("broker.retired", broker=self.identity, epoch=self._ticker.epoch)

@@ -1,0 +1,154 @@
+"""What comes in: requests, reports and status, gathered in batches, with how far they were read."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+import structlog
+
+from broker.core.catalogue import Catalogue
+from broker.errors import LogUnavailableError
+from broker.ledger.preparing import Preparation, Request
+from broker.transports.blobs import Blobs
+from broker.transports.log import Follower, Log, TopicPartition
+from broker.transports.topics import REPORTS, REQUESTS
+from schemas.records import Stored
+from schemas.workers import Status
+
+REQUESTS_IN_A_TURN = 500
+REPORTS_IN_A_TURN = 2_000
+GATHERED = 4_000  # records of one kind that wait here; more wait in the log
+PREPARED_AT_ONCE = 256  # requests that are taken aside; then requests wait
+PAUSE = 0.5  # s before a log that can not be reached is tried again
+
+T = TypeVar("T")
+Offsets = dict[TopicPartition, int]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a turn is to decide on, kind by kind; reports come before what may call them lost."""
+
+    reports: Sequence[Stored] = ()
+    status: Sequence[Status] = ()
+    prepared: Sequence[Request] = ()
+    requests: Sequence[Stored] = ()
+
+    def __len__(self) -> int:
+        return len(self.reports) + len(self.status) + len(self.prepared) + len(self.requests)
+
+
+@dataclass
+class _Gathered:
+    """Records of one kind that have come and are not yet taken. Bounded."""
+
+    records: deque[Stored] = field(default_factory=deque)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, records: Sequence[Stored]) -> None:
+        self.records.extend(records)
+        if len(self.records) >= GATHERED:
+            self.room.clear()
+
+    def take(self, limit: int) -> list[Stored]:
+        taken = list(islice(self.records, limit))
+        for _ in taken:
+            self.records.popleft()
+        if len(self.records) < GATHERED:
+            self.room.set()
+        return taken
+
+
+class Inputs:
+    """Gathers inputs while the writer is busy, and remembers which of them are done with."""
+
+    def __init__(
+        self, target: Log, blobs: Blobs, catalogue: Catalogue, starts: Mapping[TopicPartition, int]
+    ) -> None:
+        self._log = target
+        self._done: Offsets = dict(starts)
+        self._kinds = {topic: _Gathered() for topic in (REQUESTS, REPORTS)}
+        self._status: deque[Status] = deque()
+        self._prepared: deque[Request] = deque()
+        self._wake = asyncio.Event()
+        self.preparation = Preparation(blobs, catalogue, self._give_back)
+
+    async def follow(self, topic: str) -> None:
+        """Gather the records of *topic* until cancelled."""
+        starts = {where: offset for where, offset in self._done.items() if where.topic == topic}
+        follower = self._log.follow(starts)
+        gathered = self._kinds[topic]
+        gathered.room.set()
+        try:
+            while True:
+                await gathered.room.wait()
+                records = await next_of(follower)
+                if records:
+                    gathered.put(records)
+                    self._wake.set()
+        finally:
+            await follower.close()
+
+    def heard(self, status: Status) -> None:
+        """A message of the status topic has come. They are few, whoever stalls."""
+        self._status.append(status)
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Let the writer take a turn, even if nothing has come."""
+        self._wake.set()
+
+    async def take(self, full: Callable[[], bool]) -> Batch:
+        """What has come, waiting for something; without requests while the broker is *full*."""
+        await self._wake.wait()
+        self._wake.clear()
+        no_more = full() or len(self.preparation) >= PREPARED_AT_ONCE
+        batch = Batch(
+            self._kinds[REPORTS].take(REPORTS_IN_A_TURN),
+            _drain(self._status),
+            _drain(self._prepared),
+            [] if no_more else self._kinds[REQUESTS].take(REQUESTS_IN_A_TURN),
+        )
+        if self._kinds[REPORTS].records or (self._kinds[REQUESTS].records and not no_more):
+            self._wake.set()
+        return batch
+
+    def done(self, batch: Batch) -> None:
+        """What *batch* led to is on the ledger."""
+        for record in (*batch.reports, *batch.requests):
+            self._done[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        for item in batch.prepared:
+            self.preparation.done(item)
+
+    def positions(self) -> Offsets:
+        """For each partition: everything before this has led to whatever it leads to."""
+        positions = dict(self._done)
+        for waiting in self.preparation.pending:
+            where = TopicPartition(waiting.topic, waiting.partition)
+            positions[where] = min(positions[where], waiting.offset)
+        return positions
+
+    def _give_back(self, items: list[Request]) -> None:
+        self._prepared.extend(items)
+        self._wake.set()
+
+
+async def next_of(follower: Follower, wait: float = 60.0) -> Sequence[Stored]:
+    """What has come; nothing while the log can not be reached."""
+    try:
+        return await follower.next(wait)
+    except LogUnavailableError as error:
+        log.warning("log.unreachable", code=error.code, error=error.message)
+        await asyncio.sleep(PAUSE)
+        return ()
+
+
+def _drain(items: deque[T]) -> list[T]:
+    taken = list(items)
+    items.clear()
+    return taken

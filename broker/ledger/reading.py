@@ -1,0 +1,126 @@
+"""Records to inputs: what a request, a report or a status message says, or why it can not be read."""
+
+import re
+from typing import Any
+
+import msgspec
+import orjson
+from msgspec.structs import FieldInfo, fields
+
+from broker.core.admission import malformed
+from broker.core.turn import CancelAsked, Reported, Submitted
+from broker.telemetry import times
+from schemas.cloudevents import STRUCTURED, UnreadableError, decode, read_request
+from schemas.ledger import InputPosition
+from schemas.records import Stored
+from schemas.reports import Report
+from schemas.requests import CancelJob, SubmitJob
+from schemas.values import DEFAULT_TENANT, JobKey, Violation, is_id
+from schemas.workers import Status
+
+SHOWN = 120  # characters of a value that a violation quotes
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A record that nobody can read, with why."""
+
+    position: InputPosition
+    code: str
+    message: str
+    record: Stored
+
+
+def position_of(record: Stored) -> InputPosition:
+    """Where *record* stands."""
+    return InputPosition(record.topic, record.partition, record.offset)
+
+
+def derived_id(record: Stored) -> str:
+    """A job id for a request that brings none: the same whenever the record is read."""
+    return f"{record.timestamp:012x}-{record.partition}-{record.offset:x}"
+
+
+def read_input(record: Stored) -> Submitted | CancelAsked | Unreadable:
+    """What *record* of a requests topic asks for."""
+    position = position_of(record)
+    try:
+        request = read_request(record)
+    except UnreadableError as error:
+        rejected = _as_rejected(record, position) if error.code == "invalid_message" else None
+        return rejected or Unreadable(position, error.code, error.message, record)
+    body = request.body
+    if isinstance(body, CancelJob):
+        return CancelAsked(position, JobKey(DEFAULT_TENANT, body.job_id))
+    key = JobKey(DEFAULT_TENANT, body.job_id or derived_id(record))
+    return Submitted(position, key, body, _trace(request.traceparent))
+
+
+def read_report(record: Stored) -> Reported | Unreadable:
+    """What *record* of the reports topic says."""
+    try:
+        report: Report = decode(record.value, Report)
+    except UnreadableError as error:
+        return Unreadable(position_of(record), error.code, error.message, record)
+    return Reported(position_of(record), report)
+
+
+def read_status(record: Stored) -> Status | None:
+    """What *record* of the status topic says; None if that can not be read, or no more is there."""
+    if not record.value:
+        return None
+    try:
+        status: Status = decode(record.value, Status)
+    except UnreadableError:
+        return None
+    return status
+
+
+def _trace(traceparent: str | None) -> str:
+    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+        return traceparent
+    return times.new_traceparent()
+
+
+# Requests that name a program and are wrong in other ways: their owner can be told
+
+
+def _as_rejected(record: Stored, position: InputPosition) -> Submitted | None:
+    """*record* as a request that will be rejected; None if it does not even name a program."""
+    asked = _object(record)
+    if asked is None or "program_id" not in asked or asked.get("kind", "submit") != "submit":
+        return None
+    violations = [v for field in fields(SubmitJob) if (v := _wrong(field, asked))]
+    if not violations:
+        return None
+    program_id, job_id = asked["program_id"], asked.get("job_id")
+    body = malformed(program_id[:128] if isinstance(program_id, str) else "", violations)
+    named = job_id if isinstance(job_id, str) and is_id(job_id) else derived_id(record)
+    key = JobKey(DEFAULT_TENANT, named)
+    trace = record.header("traceparent")
+    return Submitted(position, key, body, _trace(trace.decode("latin-1") if trace else None))
+
+
+def _object(record: Stored) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(record.value)
+    except orjson.JSONDecodeError:
+        return None
+    if STRUCTURED.encode() in (record.header("content-type") or b"").lower():
+        value = value.get("data") if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None
+
+
+def _wrong(field: FieldInfo, asked: dict[str, Any]) -> Violation | None:
+    """The rule that a field of the request breaks, if it does."""
+    name = field.encode_name
+    if name not in asked or field.type is msgspec.Raw:
+        return None
+    try:
+        msgspec.convert(asked[name], field.type)
+    except msgspec.ValidationError as error:
+        rule, _, where = str(error).partition(" - at `$")
+        path = f"/{name}" + where.rstrip("`").replace("[", "/").replace("]", "").replace(".", "/")
+        shown = orjson.dumps(asked[name]).decode()[:SHOWN]
+        return Violation(path, rule, shown, f"{name}: {rule}")
+    return None

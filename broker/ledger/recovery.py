@@ -1,0 +1,214 @@
+"""Snapshots and ledger to jobs, through the same `apply` as ever; kept up to date while standing by."""
+
+from collections import OrderedDict
+
+import structlog
+
+from broker.core.book import Book
+from broker.core.reader_rule import PartitionReader
+from broker.ledger.inputs import next_of
+from broker.transports.log import Follower, Log, TopicPartition
+from broker.transports.topics import EVENTS, STATE
+from schemas.cloudevents import CHECKPOINT_KEY, UnreadableError, decode, read_ledger
+from schemas.jobs import Job
+from schemas.ledger import Checkpoint, Claim, Entry
+from schemas.records import Stored
+from schemas.values import JobKey
+
+SAVED_EARLY = 10_000  # snapshots of ended jobs that may overtake the ledger
+
+log = structlog.get_logger()
+
+
+class Replica:
+    """What the ledger says, as far as this broker has read it.
+
+    First `load`, then `follow` as long as need be. Ended jobs stay in the book until their last
+    snapshot is seen: whoever takes over writes those that are missing.
+    """
+
+    def __init__(self, target: Log, remembered: int) -> None:
+        self._log = target
+        self.book = Book(remembered)
+        self.checkpoint: Checkpoint | None = None
+        self.readers = {p: PartitionReader() for p in range(target.partitions(EVENTS))}
+        self._positions: dict[TopicPartition, int] = {}
+        self._follower: Follower | None = None
+        self._versions: dict[JobKey, tuple[int, int]] = {}  # (epoch, seq), while loading
+        self._newest_epoch = 0
+        self._touched: dict[JobKey, tuple[int, int]] = {}  # partition, offset of the last event
+        self._saved_early: OrderedDict[JobKey, int] = OrderedDict()
+
+    # Reading
+
+    async def load(self) -> None:
+        """Read the snapshots, and start to follow the ledger where they leave off."""
+        for partition in range(self._log.partitions(STATE)):
+            self._positions[TopicPartition(STATE, partition)] = await self._load(partition)
+        self._versions.clear()
+        reached = self.checkpoint.ledger if self.checkpoint else {}
+        for partition, reader in self.readers.items():
+            bounds = await self._log.bounds(EVENTS, partition)
+            start = max(bounds.first, min(reached.get(partition, 0), bounds.next))
+            self._positions[TopicPartition(EVENTS, partition)] = start
+            if self.checkpoint and partition in reached:
+                reader.newest_claim = self.checkpoint.epoch
+        self._follower = self._log.follow(dict(self._positions))
+
+    async def _load(self, partition: int) -> int:
+        position = (await self._log.bounds(STATE, partition)).first
+        while records := await self._log.read(STATE, partition, position, 1000):
+            for record in records:
+                self._load_snapshot(record)
+            position = records[-1].offset + 1
+        return position
+
+    async def follow(self, wait: float) -> None:
+        """Read on, waiting up to *wait* seconds for something new."""
+        assert self._follower is not None, "load first"
+        records = await next_of(self._follower, wait)
+        for record in records:
+            if record.topic == EVENTS:
+                self._fold(record)
+        for record in records:
+            if record.topic == STATE:
+                self._see_snapshot(record)
+            self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
+
+    async def catch_up(self) -> None:
+        """Read all that is on the ledger now."""
+        for partition in self.readers:
+            end = (await self._log.bounds(EVENTS, partition)).next
+            await self.read_past(partition, end - 1)
+
+    async def read_past(self, partition: int, offset: int) -> None:
+        """Read on until the record at *offset* of the ledger has been read."""
+        while self.position(EVENTS, partition) <= offset:
+            await self.follow(1.0)
+
+    async def close(self) -> None:
+        """Follow no more."""
+        if self._follower is not None:
+            await self._follower.close()
+
+    def position(self, topic: str, partition: int) -> int:
+        """The next offset to be read."""
+        return self._positions[TopicPartition(topic, partition)]
+
+    @property
+    def highest_epoch(self) -> int:
+        """The highest epoch that anybody was seen to claim or to write with."""
+        return max(self._newest_epoch, *(reader.newest_claim for reader in self.readers.values()))
+
+    def unsaved(self) -> list[Job]:
+        """The jobs whose newest state may be missing among the snapshots."""
+        reached = self.checkpoint.ledger if self.checkpoint else {}
+        return [
+            job
+            for key, (partition, offset) in self._touched.items()
+            if (job := self.book.jobs.get(key)) is not None
+            and (job.terminal or offset >= reached.get(partition, 0))
+        ]
+
+    # The ledger
+
+    def _fold(self, record: Stored) -> None:
+        try:
+            found = read_ledger(record)
+        except UnreadableError as error:
+            log.error(
+                "ledger.unreadable",
+                partition=record.partition,
+                offset=record.offset,
+                error=error.message,
+            )
+            return
+        reader = self.readers[record.partition]
+        if isinstance(found, Claim):
+            reader.claim(found)
+        else:
+            self._fold_entry(reader, found, record)
+
+    def _fold_entry(self, reader: PartitionReader, entry: Entry, record: Stored) -> None:
+        last_seq = self.book.last_seq(entry.key)
+        if last_seq is None or not reader.counts(entry, last_seq):
+            return
+        job = self.book.record(entry)
+        self._touched[entry.key] = record.partition, record.offset
+        if job.terminal and self._saved_early.get(entry.key) == job.seq:
+            self._forget(entry.key)
+
+    def _forget(self, key: JobKey) -> None:
+        self.book.forget(key)
+        self._touched.pop(key, None)
+
+    # Snapshots
+
+    def _load_snapshot(self, record: Stored) -> None:
+        """Keep the newest snapshot of each job, by epoch and number: a lost broker may write too."""
+        if record.key == CHECKPOINT_KEY:
+            self._see_checkpoint(record)
+            return
+        key, epoch, seq = _named(record)
+        if key is None:
+            return
+        self._newest_epoch = max(self._newest_epoch, epoch)
+        if (epoch, seq) < self._versions.get(key, (0, 0)):
+            return
+        if record.header("qjb-terminal") == b"1":
+            self._versions.pop(key, None)
+            self.book.forget(key)
+            return
+        if key not in self.book.jobs and self.book.knows(key) and epoch < self._newest_epoch:
+            return  # it has ended, and a lost broker did not know
+        job = _job(record)
+        if job is not None:
+            self._versions[key] = epoch, seq
+            self.book.restore(job)
+
+    def _see_snapshot(self, record: Stored) -> None:
+        """An ended job whose last snapshot is stored need not be kept."""
+        if record.key == CHECKPOINT_KEY:
+            self._see_checkpoint(record)
+            return
+        key, _, seq = _named(record)
+        if key is None or record.header("qjb-terminal") != b"1":
+            return
+        job = self.book.jobs.get(key)
+        if job is not None and job.terminal and job.seq == seq:
+            self._forget(key)
+        elif job is not None or not self.book.knows(key):
+            self._saved_early[key] = seq
+            if len(self._saved_early) > SAVED_EARLY:
+                self._saved_early.popitem(last=False)
+
+    def _see_checkpoint(self, record: Stored) -> None:
+        try:
+            checkpoint: Checkpoint = decode(record.value, Checkpoint)
+        except UnreadableError as error:
+            log.error("checkpoint.unreadable", offset=record.offset, error=error.message)
+            return
+        if self.checkpoint is None or checkpoint.epoch >= self.checkpoint.epoch:
+            self.checkpoint = checkpoint
+        self._newest_epoch = max(self._newest_epoch, checkpoint.epoch)
+
+
+def _named(record: Stored) -> tuple[JobKey | None, int, int]:
+    """Whose state it is, and its epoch and number; None for what has no state any more."""
+    if not record.value:
+        return None, 0, 0
+    found = dict(record.headers)
+    try:
+        return JobKey.decode(record.key or b""), int(found["qjb-epoch"]), int(found["qjb-seq"])
+    except (KeyError, ValueError):
+        log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
+        return None, 0, 0
+
+
+def _job(record: Stored) -> Job | None:
+    try:
+        job: Job = decode(record.value, Job)
+    except UnreadableError as error:
+        log.error("snapshot.unreadable", offset=record.offset, error=error.message)
+        return None
+    return job

@@ -1,0 +1,202 @@
+"""The active broker: everything that runs from a claim until it steps down or hands over."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+
+import structlog
+
+from broker.core.catalogue import Catalogue
+from broker.core.roster import Roster
+from broker.errors import LogUnavailableError
+from broker.ledger.claim import Mandate, SteppedDownError
+from broker.ledger.inputs import Inputs, next_of
+from broker.ledger.recovery import Replica
+from broker.ledger.snapshots import Snapshots
+from broker.ledger.stall import Stall
+from broker.ledger.writer import Parts, Writer
+from broker.telemetry import metrics, times
+from broker.transports.blobs import Blobs
+from broker.transports.log import Log, TopicPartition
+from broker.transports.topics import INBOX, REPORTS, REQUESTS, STATUS
+from schemas.cloudevents import CHECKPOINT_KEY, status_record
+from schemas.values import JobKey
+from schemas.workers import QueueSnapshot, Status
+
+SHOWN = 1_000  # jobs that a queue snapshot names
+PATIENCE = 5.0  # s for a turn, and for what is written behind, when it is time to go
+
+log = structlog.get_logger()
+
+
+class Service:
+    """Serves with *mandate*, on what *replica* has read."""
+
+    def __init__(
+        self,
+        target: Log,
+        blobs: Blobs,
+        catalogue: Catalogue,
+        roster: Roster,
+        replica: Replica,
+        mandate: Mandate,
+    ) -> None:
+        self._log = target
+        self._blobs = blobs
+        self._catalogue = catalogue
+        self._roster = roster
+        self._book = replica.book
+        self._checkpoint = replica.checkpoint
+        self._unsaved = replica.unsaved()
+        self._mandate = mandate
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues: dict[str, QueueSnapshot] = {}
+
+    async def prepare(self, identity: str, tick: float, snapshot: float, stall: float) -> None:
+        """Put the parts together; the book becomes what the scheduler works on."""
+        self._book.put_in_order()
+        await self._date_attempts()
+        self.inputs = Inputs(self._log, self._blobs, self._catalogue, await self._starts())
+        self._snapshots = Snapshots(
+            self._log, self._book, self._mandate.epoch, lambda: self._writer.cut(), snapshot
+        )
+        self._snapshots.mark(self._unsaved)
+        self._stall = Stall(stall)
+        parts = Parts(
+            self._log,
+            self._book,
+            self._roster,
+            self._catalogue,
+            self.inputs,
+            self._snapshots,
+            self._stall,
+        )
+        self._writer = Writer(parts, self._mandate, identity, tick)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until *stop*, then finish the turn. Raises `SteppedDownError`."""
+        self.inputs.nudge()  # what waits may be dispatched
+        try:
+            async with asyncio.TaskGroup() as group:
+                writing = group.create_task(self._writer.run(), name="broker writer")
+                others = [
+                    group.create_task(self.inputs.follow(REQUESTS), name="broker requests"),
+                    group.create_task(self.inputs.follow(REPORTS), name="broker reports"),
+                    group.create_task(self._snapshots.run(), name="broker snapshots"),
+                    group.create_task(self._stall.run(), name="broker stall"),
+                    group.create_task(self._watch_state(), name="broker state"),
+                    group.create_task(self._show_queues(), name="broker queues"),
+                    group.create_task(self._wait_for_loss(), name="broker mandate"),
+                ]
+                await stop.wait()
+                self._writer.finish()
+                await asyncio.wait({writing}, timeout=PATIENCE)
+                for task in (writing, *others):
+                    task.cancel()
+        except* SteppedDownError as group_error:
+            raise SteppedDownError(str(group_error.exceptions[0])) from group_error
+        finally:
+            self.inputs.preparation.close()
+
+    async def hand_over(self) -> None:
+        """Write what is due, so that a successor has little to read."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._snapshots.flush()
+        except TimeoutError:
+            log.warning("snapshots.not_written")
+
+    def heard(self, status: Status) -> None:
+        """A message of the status topic has come."""
+        self.inputs.heard(status)
+
+    def lose(self, reason: str) -> None:
+        """Another broker is active: write nothing any more."""
+        if not self._lost.done():
+            self._lost.set_exception(SteppedDownError(reason))
+
+    async def _wait_for_loss(self) -> None:
+        await self._lost
+
+    # Taking over
+
+    async def _starts(self) -> Mapping[TopicPartition, int]:
+        """Where to read on: at the checkpoint, or at the first record that is kept."""
+        reached = self._checkpoint.inputs if self._checkpoint else {}
+        starts = {}
+        for topic in (REQUESTS, REPORTS):
+            for partition in range(self._log.partitions(topic)):
+                bounds = await self._log.bounds(topic, partition)
+                at = reached.get(f"{topic}:{partition}", 0)
+                starts[TopicPartition(topic, partition)] = max(bounds.first, min(at, bounds.next))
+        return starts
+
+    async def _date_attempts(self) -> None:
+        """Begin to watch attempts that a former broker dispatched, if it did come to that.
+
+        Once a worker has read its inbox up to where it ends now, it has every one of them.
+        """
+        now = datetime.fromisoformat(times.now())
+        for worker in self._book.workers():
+            partition = self._log.partition_of(INBOX, worker.encode())
+            end = (await self._log.bounds(INBOX, partition)).next
+            for attempt in self._book.attempts_of(worker).values():
+                started = self._book.jobs[attempt.key].started
+                age = (now - datetime.fromisoformat(started)).total_seconds() if started else 0.0
+                attempt.since = self._roster.clock - max(0.0, age)
+                attempt.inbox = end
+                self._roster.expect(attempt)
+
+    # Beside the writer
+
+    async def _watch_state(self) -> None:
+        """Have snapshots written again that a lost broker has overwritten."""
+        follower = self._log.follow(self._mandate.state)
+        try:
+            while True:
+                for record in await next_of(follower):
+                    epoch = record.header("qjb-epoch") or b""
+                    if not epoch.isdigit() or int(epoch) >= self._mandate.epoch:
+                        continue
+                    if record.key is not None and record.key != CHECKPOINT_KEY:
+                        log.warning("snapshot.of_a_lost_broker", epoch=int(epoch))
+                        with suppress(ValueError):
+                            self._snapshots.overwritten(JobKey.decode(record.key))
+        finally:
+            await follower.close()
+
+    async def _show_queues(self) -> None:
+        """Once a second: the queues that have changed, and the gauges."""
+        while True:
+            await asyncio.sleep(1.0)
+            changed = [
+                new for new in self._queue_snapshots() if self._queues.get(new.backend) != new
+            ]
+            metrics.JOBS_LIVE.labels("queued").set(len(self._book.queues))
+            metrics.JOBS_LIVE.labels("running").set(len(self._book.attempts))
+            metrics.WORKERS_LIVE.set(sum(1 for _ in self._roster.takers()))
+            if not changed:
+                continue
+            time = times.now()
+            with suppress(LogUnavailableError):
+                await self._log.append(STATUS, [status_record(new, time) for new in changed])
+                self._queues |= {new.backend: new for new in changed}
+
+    def _queue_snapshots(self) -> list[QueueSnapshot]:
+        running: dict[str, int] = {}
+        for key in self._book.attempts:
+            backend = self._book.jobs[key].backend or ""
+            running[backend] = running.get(backend, 0) + 1
+        queues = self._book.queues
+        names = {*self._roster.backends, *queues.backends()} - {""}
+        return [
+            QueueSnapshot(
+                backend=name,
+                queued=queues.count(name),
+                running=running.get(name, 0),
+                slots=self._roster.slots(name),
+                waiting=tuple(str(key) for key in queues.waiting(name, SHOWN)),
+            )
+            for name in sorted(names)
+        ]

@@ -1,0 +1,111 @@
+"""Each job's newest state on the compacted topic, written a moment behind the ledger."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+import structlog
+
+from broker.core.book import Book
+from broker.errors import RecordTooLargeError
+from broker.ledger.appending import append_surely
+from broker.telemetry import times
+from broker.transports.log import Log
+from broker.transports.topics import STATE
+from schemas.cloudevents import checkpoint_record, snapshot_record
+from schemas.jobs import Job
+from schemas.ledger import Checkpoint
+from schemas.values import JobKey
+
+AT_ONCE = 500  # snapshots in one append
+BEHIND = 20_000  # jobs whose snapshots are due: the writer waits for them
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Next offsets: of the ledger by partition, and of the inputs by `topic:partition`.
+
+    What stands before them on the inputs has led to what stands before them on the ledger.
+    """
+
+    ledger: dict[int, int]
+    inputs: dict[str, int]
+
+
+class Snapshots:
+    """Writes behind. An ended job leaves the book once its last snapshot is stored."""
+
+    def __init__(
+        self, target: Log, book: Book, epoch: int, cut: Callable[[], Cut], interval: float
+    ) -> None:
+        self._log = target
+        self._book = book
+        self._epoch = epoch
+        self._cut = cut
+        self._interval = interval
+        self._due: dict[JobKey, Job] = {}
+        self._overwritten: set[JobKey] = set()
+        self._last: Cut | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many snapshots are due that nothing should be added."""
+        return len(self._due) >= BEHIND
+
+    def mark(self, jobs: Iterable[Job]) -> None:
+        """These are the newest states, and on the ledger."""
+        for job in jobs:
+            self._due[job.key] = job
+
+    def overwritten(self, key: JobKey) -> None:
+        """A lost broker has written a snapshot of that job: it is due again."""
+        self._overwritten.add(key)
+
+    def mend(self, book: Book) -> None:
+        """Mark what was overwritten; *book* must be what is on the ledger, and nothing more."""
+        keys, self._overwritten = self._overwritten, set()
+        self.mark(job for key in keys if (job := book.jobs.get(key)) is not None)
+
+    async def run(self) -> None:
+        """Write what is due, until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is due, and how far that reaches."""
+        cut = self._cut()  # taken with what is due: both say what the same turns have done
+        due, self._due = self._due, {}
+        jobs = iter(due.values())
+        while chunk := list(islice(jobs, AT_ONCE)):
+            await self._write(chunk)
+        if cut != self._last:
+            await self._write_checkpoint(cut)
+
+    async def _write(self, jobs: Sequence[Job]) -> None:
+        time = times.now()
+        records = [snapshot_record(job, self._epoch, time) for job in jobs]
+        try:
+            await append_surely(self._log, STATE, records)
+        except RecordTooLargeError:
+            await self._write_singly(jobs)
+        for job in jobs:
+            if job.terminal and job.key not in self._due:
+                self._book.forget(job.key)
+
+    async def _write_singly(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            with suppress(RecordTooLargeError):
+                record = snapshot_record(job, self._epoch, times.now())
+                await append_surely(self._log, STATE, [record])
+                continue
+            log.error("snapshot.too_large", job_id=job.job_id, tenant=job.tenant)
+
+    async def _write_checkpoint(self, cut: Cut) -> None:
+        checkpoint = Checkpoint(epoch=self._epoch, ledger=cut.ledger, inputs=cut.inputs)
+        await append_surely(self._log, STATE, [checkpoint_record(checkpoint, times.now())])
+        self._last = cut

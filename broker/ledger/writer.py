@@ -1,0 +1,270 @@
+"""The loop: take what has come, decide on all of it, append once, tell."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from broker.core.book import Book
+from broker.core.catalogue import Catalogue
+from broker.core.roster import Roster, Suspect
+from broker.core.turn import Input, Reported, Turn
+from broker.errors import AppendFailedError, LogUnavailableError
+from broker.ledger.claim import Mandate, SteppedDownError
+from broker.ledger.dead_letters import Letter, put_aside
+from broker.ledger.dispatch import instruct
+from broker.ledger.inputs import Batch, Inputs
+from broker.ledger.reading import Unreadable, read_input, read_report
+from broker.ledger.snapshots import Cut, Snapshots
+from broker.ledger.stall import Stall
+from broker.telemetry import metrics, times
+from broker.transports.log import Log, Position, TopicPartition
+from broker.transports.topics import EVENTS, REPORTS
+from schemas.cloudevents import entry_record
+from schemas.events import Interim, Rejected
+from schemas.events import Log as LogEvent
+from schemas.ledger import DeadLetter, Entry, InputPosition
+from schemas.records import Stored
+from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # s between tries of an append that stored nothing
+HEAVIEST = 1024 * 1024 * 1024  # bytes of inputs and results in memory; then requests wait
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a writer works with."""
+
+    log: Log
+    book: Book
+    roster: Roster
+    catalogue: Catalogue
+    inputs: Inputs
+    snapshots: Snapshots
+    stall: Stall
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """An attempt that seems lost, unless one of the reports before these offsets says otherwise."""
+
+    suspect: Suspect
+    reports: dict[TopicPartition, int]
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What one turn has led to so far."""
+
+    turn: Turn
+    letters: list[Letter] = field(default_factory=list)
+
+
+class Writer:
+    """Appends to the ledger, alone. *identity*: its own ticks'; each of them counts *tick* seconds."""
+
+    def __init__(self, parts: Parts, mandate: Mandate, identity: str, tick: float) -> None:
+        self._parts = parts
+        self._epoch = mandate.epoch
+        self._ledger = dict(mandate.ledger)
+        self._identity = identity
+        self._tick = tick
+        self._doubts: dict[tuple[str, int], _Doubt] = {}
+        self._finishing = False
+
+    async def run(self) -> None:
+        """Take turns until `finish`. Raises `SteppedDownError`."""
+        while not self._finishing:
+            batch = await self._parts.inputs.take(self._is_full)
+            await self._turn(batch)
+
+    def finish(self) -> None:
+        """Let `run` return after the turn that it is in."""
+        self._finishing = True
+        self._parts.inputs.nudge()
+
+    def cut(self) -> Cut:
+        """How far inputs were read, and what of them is on the ledger."""
+        positions = self._parts.inputs.positions()
+        return Cut(
+            dict(self._ledger),
+            {f"{where.topic}:{where.partition}": at for where, at in positions.items()},
+        )
+
+    def _is_full(self) -> bool:
+        return self._parts.snapshots.is_behind or self._parts.book.weight > HEAVIEST
+
+    async def _turn(self, batch: Batch) -> None:
+        parts = self._parts
+        turn = Turn(parts.book, parts.roster, parts.catalogue, self._epoch, times.now())
+        taken = _Taken(turn)
+        self._decide(taken, batch)
+        letters = [*taken.letters, *((letter, None) for letter in turn.letters)]
+        positions = await self._commit(turn, letters)
+        # From here to the end nothing waits, so that a checkpoint never sees the half of it.
+        for partition, offset in positions:
+            self._ledger[partition] = max(offset + 1, self._ledger.get(partition, 0))
+        parts.inputs.done(batch)
+        parts.snapshots.mark(turn.changed.values())
+        parts.snapshots.mend(parts.book)
+        _tell(turn.entries, len(batch))
+        if turn.suspects:
+            await self._doubt(turn.suspects)
+
+    # Decide
+
+    def _decide(self, taken: _Taken, batch: Batch) -> None:
+        for record in batch.reports:
+            self._take(taken, read_report(record), record)
+        self._settle_doubts(taken)
+        for status in batch.status:
+            self._hear(taken, status)
+        for prepared in batch.prepared:
+            self._take(taken, prepared, None)
+        for record in batch.requests:
+            item = read_input(record)
+            if isinstance(item, Unreadable) or not self._parts.inputs.preparation.takes(item):
+                self._take(taken, item, record)
+        try:
+            taken.turn.dispatch()
+        except Exception:
+            log.exception("dispatch.failed")
+
+    def _take(self, taken: _Taken, item: Input | Unreadable, record: Stored | None) -> None:
+        """Decide on *item*; one that shows a bug is put aside, and the others go on."""
+        if isinstance(item, Unreadable):
+            letter = DeadLetter(code=item.code, message=item.message, source=item.position)
+            taken.letters.append((letter, record))
+            return
+        try:
+            note = taken.turn.take(item)
+        except Exception as error:
+            log.exception("input.failed", kind=type(item).__name__)
+            position: InputPosition | None = getattr(item, "position", None)
+            letter = DeadLetter(code="internal_error", message=repr(error)[:500], source=position)
+            taken.letters.append((letter, record))
+            return
+        if note is not None:
+            _note(note, item)
+
+    def _hear(self, taken: _Taken, status: Status) -> None:
+        if isinstance(status, Tick):
+            if status.broker == self._identity:
+                self._parts.roster.tick(self._tick)
+                taken.turn.tick()
+        elif isinstance(status, (Heartbeat, BackendAnnounced)):
+            self._take(taken, status, None)
+
+    # Append
+
+    async def _commit(self, turn: Turn, letters: Sequence[Letter]) -> Sequence[Position]:
+        """Put everything on the log: events in one append, what may travel beside them beside."""
+        if not (turn.entries or turn.instructions or letters):
+            return ()
+        self._parts.stall.check()
+        target, book = self._parts.log, self._parts.book
+        beside = [told for told in turn.instructions if not told.waits]
+        tasks = []
+        if beside:
+            tasks.append(asyncio.create_task(instruct(target, book, beside, turn.time)))
+        if letters:
+            tasks.append(asyncio.create_task(put_aside(target, letters)))
+        try:
+            positions = await self._append(turn.entries)
+            for task in tasks:
+                await task
+        finally:
+            for task in tasks:
+                task.cancel()
+        await instruct(target, book, [t for t in turn.instructions if t.waits], turn.time)
+        return positions
+
+    async def _append(self, entries: Sequence[Entry]) -> Sequence[Position]:
+        if not entries:
+            return ()
+        records = [entry_record(entry) for entry in entries]
+        pause = FIRST_PAUSE
+        began = time.perf_counter()
+        while True:
+            try:
+                positions = await self._parts.log.append(EVENTS, records)
+            except AppendFailedError as error:  # nothing was stored
+                log.warning("ledger.append_failed", error=error.message)
+            except LogUnavailableError as error:
+                raise SteppedDownError(f"outcome of an append unknown: {error.message}") from error
+            else:
+                metrics.APPEND_SECONDS.observe(time.perf_counter() - began)
+                return positions
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            self._parts.stall.check()
+
+    # Attempts that seem lost
+
+    async def _doubt(self, suspects: Sequence[Suspect]) -> None:
+        """Look how far the reports go: what a worker said before it fell silent still counts."""
+        new = [s for s in suspects if (str(s.key), s.number) not in self._doubts]
+        if not new:
+            return
+        target = self._parts.log
+        try:
+            ends = {
+                TopicPartition(REPORTS, partition): (await target.bounds(REPORTS, partition)).next
+                for partition in range(target.partitions(REPORTS))
+            }
+        except LogUnavailableError as error:  # the next heartbeat or tick brings it up again
+            log.warning("reports.unreachable", code=error.code, error=error.message)
+            return
+        for suspect in new:
+            self._doubts[str(suspect.key), suspect.number] = _Doubt(suspect, ends)
+        self._parts.inputs.nudge()
+
+    def _settle_doubts(self, taken: _Taken) -> None:
+        if not self._doubts:
+            return
+        read = self._parts.inputs.positions()
+        for name, doubt in list(self._doubts.items()):
+            if all(read.get(where, 0) >= end for where, end in doubt.reports.items()):
+                del self._doubts[name]
+                self._take(taken, doubt.suspect, None)
+
+
+# Tell
+
+
+def _tell(entries: Sequence[Entry], inputs: int) -> None:
+    """Count and log what is on the ledger now."""
+    if inputs:
+        metrics.BATCH.observe(inputs)
+    counts: dict[str, int] = {}
+    for entry in entries:
+        event = entry.event
+        kind = event.kind
+        counts[kind] = counts.get(kind, 0) + 1
+        say = log.debug if isinstance(event, (Interim, LogEvent)) else log.info
+        say(
+            "job.event",
+            job_id=event.job_id,
+            tenant=entry.key.tenant,
+            seq=event.seq,
+            kind=kind,
+            state=str(event.state),
+            reason=getattr(event, "reason", None),
+        )
+        if isinstance(event, Rejected):
+            metrics.REJECTIONS.labels(event.reason).inc()
+    for kind, count in counts.items():
+        metrics.EVENTS.labels(kind).inc(count)
+
+
+def _note(note: str, item: Input) -> None:
+    key = getattr(item, "key", None)
+    if isinstance(item, Reported):
+        report = item.report
+        log.debug(note, job_id=report.job_id, attempt=report.attempt, number=report.number)
+    else:
+        log.info(note, job_id=key.job_id if key else None)
