@@ -101,6 +101,7 @@ class Parts:
 
     def __init__(self, settings: Settings, target: Log, blobs: Blobs, held: AsyncExitStack) -> None:
         self.settings = settings
+        self.broker_id = settings.broker_id or f"{host_name()}-{os.getpid()}"
         self._log = target
         self._blobs = blobs
         self._held = held
@@ -116,8 +117,7 @@ class Parts:
         """The broker role."""
         settings = self.settings
         options = BrokerOptions(alone=settings.is_embedded, remembered=settings.known_jobs)
-        name = settings.broker_id or f"{host_name()}-{os.getpid()}"
-        return Broker(self._log, self._blobs, self._programs, name, options=options)
+        return Broker(self._log, self._blobs, self._programs, self.broker_id, options=options)
 
     def worker(self) -> Worker:
         """The worker role."""
@@ -190,7 +190,7 @@ async def _ready(parts: Parts, running: Running, began: float) -> Serving:
                 await role.ready.wait()
                 worker_id, backends = role.worker_id, role.backends
             case Broker():
-                broker_id = role.broker_id
+                broker_id = parts.broker_id
                 if parts.settings.is_embedded:
                     await role.active.wait()
             case Gateway():

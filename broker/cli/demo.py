@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from broker import wiring
+from broker.cli import histogram, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
-from broker.cli.jobs import follow
+from broker.cli.jobs import show_events
 from broker.cli.options import run
 from broker.settings import Settings, load
 from broker.telemetry import logging
@@ -54,7 +55,9 @@ async def _demo(settings: Settings) -> Exit:
         async with Client(serving.url) as client:
             params = {"circuits": BELL, "run_config": {"shots": SHOTS}}
             answer = await client.submit({"program_id": "sampler", "params": params})
-            status = await follow(client, str(answer["id"]), as_json=False)
+            status, result = await show_events(client, str(answer["id"]), as_json=False)
+    for counts in histogram.in_result(result):
+        show.bars(counts)
     if status is Exit.DONE:
         click.echo(_next_steps(_invocation()))
     return status

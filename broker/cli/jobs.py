@@ -91,23 +91,30 @@ def watch(url: str, as_json: bool, job: str) -> None:
 
 
 async def follow(client: Client, job_id: str, *, as_json: bool) -> Exit:
-    """Show a job to its end; the exit status that its outcome is."""
-    status: Exit | None = None
-    final: dict[str, Any] = {}
+    """Show a job to its end, and its result; the exit status that its outcome is."""
+    status, value = await show_events(client, job_id, as_json=as_json)
+    if status is Exit.DONE and not as_json:
+        show.result(value)
+    return status
+
+
+async def show_events(client: Client, job_id: str, *, as_json: bool) -> tuple[Exit, Any]:
+    """Show a job to its end; the exit status that its outcome is, and its result."""
+    final: dict[str, Any] | None = None
     if not as_json:
         click.echo(f"job {job_id}")
     with nullcontext() if as_json else show.Watch() as screen:
         async with aclosing(client.events(job_id)) as events:
             async for happened in events:
                 click.echo(happened.text) if screen is None else screen.show(happened.event)
-                state = happened.event.get("state")
-                if happened.event.get("terminal") and state in OF_EVENTS:
-                    status, final = OF_EVENTS[state], happened.event
-    if status is None:
-        return _of_details(await client.job(job_id))
-    if status is Exit.DONE and not as_json:
-        show.result(final["value"] if "value" in final else await client.result(job_id))
-    return status
+                if happened.event.get("terminal"):
+                    final = happened.event
+    if final is None:
+        return _of_details(await client.job(job_id)), None
+    status = OF_EVENTS.get(str(final.get("state")), Exit.ERROR)
+    if status is not Exit.DONE or as_json:
+        return status, None
+    return status, final["value"] if "value" in final else await client.result(job_id)
 
 
 def _of_details(job: dict[str, Any]) -> Exit:

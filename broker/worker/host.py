@@ -29,6 +29,9 @@ FETCH_FOR = 30.0  # s to get inputs from the blob store
 HAND_BACK = 10.0  # s to end what the grace did not suffice for, and to report it
 PAUSE = 0.5  # s before an inbox that can not be read is tried again
 
+_OFFERED = metrics.SLOTS.labels("offered")
+_BUSY = metrics.SLOTS.labels("busy")
+
 log = structlog.get_logger()
 
 
@@ -95,7 +98,7 @@ class Worker:
             ]
             await self._heart.beat()
             services.append(tasks.create_task(self._heart.run(), name="worker heartbeat"))
-            metrics.SLOTS.labels("offered").set(self._slots)
+            _OFFERED.set(self._slots)
             self.ready.set()
             log.info("worker.ready", worker=self.worker_id, slots=self._slots)
             await self._stopping.wait()
@@ -177,7 +180,7 @@ class Worker:
         dispatch, loop = attempt.dispatch, asyncio.get_running_loop()
         about = {"job_id": dispatch.job_id, "tenant": dispatch.tenant, "attempt": dispatch.attempt}
         began = loop.time()
-        metrics.SLOTS.labels("busy").set(len(self._attempts.running))
+        _BUSY.set(len(self._attempts.running))
         try:
             last = await self._outcome(attempt)
             seconds = round(loop.time() - began, 4)
@@ -189,7 +192,7 @@ class Worker:
             log.exception("attempt.unreported", **about)
         finally:
             self._attempts.end(attempt, loop.time())
-            metrics.SLOTS.labels("busy").set(len(self._attempts.running))
+            _BUSY.set(len(self._attempts.running))
 
     async def _outcome(self, attempt: Attempt) -> Body:
         """Run it, put all that happens on record, and say how it ended."""

@@ -1,0 +1,340 @@
+"""The command line, as a user and as a script meet it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import Process, free_port, up
+
+ROOT = Path(__file__).resolve().parents[2]
+BELL = """OPENQASM 2.0;
+include "qelib1.inc";
+qreg q[2];
+creg c[2];
+h q[0];
+cx q[0],q[1];
+measure q -> c;
+"""
+Done = subprocess.CompletedProcess[str]
+Qjb = Callable[..., Done]
+
+pytestmark = pytest.mark.slow
+
+
+def run(*arguments: str, **variables: str) -> Done:
+    """`qjb` with these arguments."""
+    return subprocess.run(
+        [sys.executable, "-m", "broker.cli.main", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Process]]:
+    port = free_port()
+    process = up(tmp_path_factory.mktemp("cli") / "up", port, slots="2")
+    process.start()
+    deadline = time.monotonic() + 30
+    while "is ready" not in process.output():
+        assert process.running is not None
+        assert process.running.poll() is None, process.output()
+        assert time.monotonic() < deadline, process.output()
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}", process
+    assert process.stop() == 0
+
+
+@pytest.fixture
+def qjb(served: tuple[str, Process]) -> Qjb:
+    return lambda *arguments: run(*arguments, QJB_URL=served[0])
+
+
+@pytest.fixture
+def bell(tmp_path: Path) -> str:
+    (tmp_path / "bell.qasm").write_text(BELL)
+    return str(tmp_path / "bell.qasm")
+
+
+def test_the_start_up_summary_says_what_there_is(served: tuple[str, Process]) -> None:
+    url, process = served
+    text = process.output()
+
+    for part in (url, "sqlite:///", "2 slots", "aer_simulator", "hello-world", "qjb submit"):
+        assert part in text
+
+
+def test_a_submit_prints_the_jobs_id_and_its_result_can_be_waited_for(qjb: Qjb) -> None:
+    submitted = qjb("submit", "hello-world", "-i", "iterations=1")
+    job_id = submitted.stdout.strip()
+
+    result = qjb("result", job_id, "--wait", "--json")
+
+    assert submitted.returncode == 0, submitted.stderr
+    assert (result.returncode, result.stdout) == (0, '"Hello, World!"\n')
+
+
+def test_a_job_is_watched_from_its_submit_to_its_result(qjb: Qjb, bell: str) -> None:
+    done = qjb(
+        "submit", "sampler", "-i", f"circuits=@{bell}", "--shots", "200", "--job-id", "w", "--watch"
+    )
+
+    assert done.returncode == 0, done.stderr
+    for part in ("job w", "queued", "dispatched", "started", "completed"):
+        assert part in done.stdout
+    result = json.loads(done.stdout[done.stdout.index("{") :])
+    (counts,) = result["raw_counts"]
+    assert sum(counts.values()) == 200
+    assert set(counts) <= {"00", "11"}
+
+
+def test_with_json_a_watch_is_one_event_a_line(qjb: Qjb) -> None:
+    done = qjb("submit", "hello-world", "-i", "iterations=2", "--watch", "--json")
+
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["kind"] for event in events if event["kind"] != "log"] == [
+        "queued",
+        "dispatched",
+        "started",
+        "interim",
+        "interim",
+        "completed",
+    ]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+
+def test_circuits_of_several_files_make_a_list(qjb: Qjb, bell: str) -> None:
+    pair = f"circuits=@{bell}"
+    done = qjb("submit", "sampler", "-i", pair, "-i", pair, "--watch", "--json")
+
+    assert len(json.loads(done.stdout.splitlines()[-1])["value"]["raw_counts"]) == 2
+
+
+def test_a_job_of_a_qpy_file_on_a_noisy_backend_completes(qjb: Qjb, tmp_path: Path) -> None:
+    circuit = (
+        "import sys; from qiskit import QuantumCircuit, qpy\n"
+        "c = QuantumCircuit(2); c.h(0); c.cx(0, 1); c.measure_all()\n"
+        "qpy.dump(c, open(sys.argv[1], 'wb'))"
+    )
+    file = str(tmp_path / "bell.qpy")
+    subprocess.run([sys.executable, "-c", circuit, file], check=True)
+
+    done = qjb(
+        "submit", "sampler", "-i", f"circuits=@{file}", "--backend", "fake_line_5", "--watch"
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fake_line_5" in done.stdout
+
+
+def test_a_running_job_is_cancelled(qjb: Qjb) -> None:
+    qjb("submit", "hello-world", "-i", "iterations=100000", "--job-id", "long")
+    cancelled = qjb("cancel", "long")
+    watched = qjb("watch", "long")
+    again = qjb("cancel", "long")
+    result = qjb("result", "long")
+
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert watched.returncode == 4
+    assert "user_request" in watched.stdout
+    assert (again.returncode, again.stderr.count("\n")) == (8, 1)
+    assert result.returncode == 4
+    assert "it was cancelled" in result.stderr
+
+
+def test_the_result_of_a_job_that_runs_is_not_there_yet(qjb: Qjb) -> None:
+    qjb("submit", "hello-world", "-i", "iterations=100000", "--job-id", "runs")
+    result = qjb("result", "runs")
+    qjb("cancel", "runs")
+
+    assert result.returncode == 8
+    assert "has no result yet" in result.stderr
+
+
+def test_a_job_that_runs_too_long_is_cancelled(qjb: Qjb) -> None:
+    done = qjb(
+        "submit",
+        "hello-world",
+        "-i",
+        "iterations=100000",
+        "--max-execution-time",
+        "0.3",
+        "--watch",
+    )
+
+    assert done.returncode == 4
+    assert "ran_too_long" in done.stdout
+
+
+def test_a_circuit_that_can_not_be_read_fails_with_a_reason(qjb: Qjb) -> None:
+    done = qjb("submit", "sampler", "-i", "circuits=OPENQASM 3.0; nonsense", "--watch")
+
+    assert done.returncode == 3
+    assert "invalid_inputs" in done.stdout
+
+
+def test_jobs_are_listed_and_chosen(qjb: Qjb) -> None:
+    qjb("submit", "hello-world", "-i", "iterations=0", "--tag", "mine", "--job-id", "tagged")
+    qjb("result", "tagged", "--wait")
+
+    listed = qjb("jobs", "--tag", "mine")
+    as_json = qjb("jobs", "--tag", "mine", "--ended", "--json")
+
+    assert listed.stdout.splitlines()[0].split() == [
+        "JOB",
+        "PROGRAM",
+        "BACKEND",
+        "STATUS",
+        "CREATED",
+        "TAGS",
+    ]
+    assert listed.stdout.splitlines()[1].split()[:4] == [
+        "tagged",
+        "hello-world",
+        "aer_simulator",
+        "Completed",
+    ]
+    assert [json.loads(line)["id"] for line in as_json.stdout.splitlines()] == ["tagged"]
+
+
+def test_programs_and_backends_are_listed_and_described(qjb: Qjb) -> None:
+    programs, program = qjb("programs"), qjb("programs", "hello-world")
+    backends, backend = qjb("backends"), qjb("backends", "fake_line_5", "--json")
+
+    for name in ("sampler", "circuit-runner", "sample-program", "hello-world"):
+        assert name in programs.stdout
+    assert "iterations" in program.stdout
+    assert "integer" in program.stdout
+    for name in ("aer_simulator", "fake_line_5", "fake_heavy_hex_19", "fake_heavy_hex_57"):
+        assert name in backends.stdout
+    assert json.loads(backend.stdout)["n_qubits"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("submit", "hello-wrld"), 6, "hello-wrld"),
+        (("submit", "sampler"), 5, "circuits"),
+        (("submit", "hello-world", "-i", "iterations=many"), 5, "/params/iterations"),
+        (("submit", "hello-world", "--job-id", "a/b"), 5, "job_id"),
+        (("submit", "hello-world", "--shots", "5"), 2, "hello-world has no shots"),
+        (("submit", "hello-world", "-i", "iterations"), 2, "name=value"),
+        (("submit", "sampler", "-i", "circuits=@nowhere.qasm"), 2, "nowhere.qasm"),
+        (("watch", "nobody"), 6, "nobody"),
+        (("result", "nobody"), 6, "nobody"),
+        (("cancel", "nobody"), 6, "nobody"),
+        (("backends", "nowhere"), 6, "nowhere"),
+        (("programs", "nothing"), 6, "nothing"),
+        (("jobs", "--limit", "0"), 2, "--limit"),
+        (("frobnicate",), 2, "frobnicate"),
+    ],
+)
+def test_what_can_not_be_done_is_said_in_plain_words(
+    qjb: Qjb, arguments: tuple[str, ...], status: int, says: str
+) -> None:
+    done = qjb(*arguments)
+
+    assert done.returncode == status, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_every_rule_that_the_inputs_break_is_listed(qjb: Qjb) -> None:
+    done = qjb("submit", "circuit-runner", "-i", "shots=none", "-i", "optimization_level=9")
+
+    assert done.returncode == 5
+    for part in ("/params/shots", "/params/optimization_level", "circuits"):
+        assert part in done.stderr
+
+
+def test_a_gateway_that_lives_is_healthy(qjb: Qjb) -> None:
+    assert qjb("health").returncode == 0
+
+
+def test_a_second_one_on_the_same_data_is_refused(served: tuple[str, Process]) -> None:
+    data = served[1].arguments[2]
+
+    done = run("up", "--data", str(data), "--port", "0")
+
+    assert done.returncode == 2
+    assert "in use by process" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(served: tuple[str, Process], tmp_path: Path) -> None:
+    port = served[0].rpartition(":")[2]
+
+    done = run("up", "--data", str(tmp_path), "--port", port)
+
+    assert done.returncode == 2
+    assert f"QJB_PORT: 127.0.0.1:{port} can not be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_gateway_that_is_not_there_is_one_sentence() -> None:
+    for command in (("jobs",), ("watch", "j"), ("submit", "hello-world"), ("health",)):
+        done = run(*command, "--url", f"http://127.0.0.1:{free_port()}")
+
+        assert done.returncode == 7
+        assert "no gateway answers at" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"QJB_LOG": "nonsense"}, "QJB_LOG"),
+        ({"QJB_LOG": "postgres://x"}, "QJB_LOG"),
+        ({"QJB_SLOTS": "none"}, "QJB_SLOTS"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(
+    variables: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    done = run("up", "--data", str(tmp_path), **variables)
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_one_role_alone_says_that_it_needs_a_log_that_others_reach(tmp_path: Path) -> None:
+    done = run("worker", "--data", str(tmp_path))
+
+    assert done.returncode == 2
+    assert "kafka://" in done.stderr
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = (
+        "import sys; from broker.cli.main import cli\n"
+        "cli(['--help'], standalone_mode=False)\n"
+        "heavy = {'aiohttp', 'pydantic', 'structlog', 'rich', 'qiskit', 'aiokafka', 'apsw'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_serving_process_does_without_qiskit() -> None:
+    code = (
+        "import sys, broker.cli.roles, broker.cli.demo, executors.simulator\n"
+        "print(sorted({'qiskit', 'qiskit_aer', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"

@@ -1,0 +1,56 @@
+"""How events look in a terminal."""
+
+from typing import Any
+
+import pytest
+
+from broker.cli.show import event_lines, how_far
+
+
+def texts(event: dict[str, Any]) -> list[str]:
+    return [text for _, _, text in event_lines(event)]
+
+
+@pytest.mark.parametrize(
+    ("event", "lines"),
+    [
+        ({"kind": "queued", "backend": "aer_simulator"}, ["for aer_simulator"]),
+        ({"kind": "dispatched", "attempt": 2, "worker": "w1"}, ["attempt 2, to worker w1"]),
+        ({"kind": "interim", "value": {"iteration": 0}}, ['{"iteration": 0}']),
+        ({"kind": "interim", "value_ref": {}}, ["(large)"]),
+        ({"kind": "log", "message": "one\ntwo\n"}, ["one", "two"]),
+        ({"kind": "failed", "reason": "program_error", "message": "no"}, ["program_error: no"]),
+        ({"kind": "completed"}, [""]),
+        ({"kind": "something_new"}, [""]),
+        (
+            {
+                "kind": "rejected",
+                "reason": "invalid_inputs",
+                "violations": [{"path": "/params/shots", "rule": "minimum: 1", "value": "0"}],
+            },
+            ["invalid_inputs", "/params/shots: minimum: 1"],
+        ),
+        (
+            {"state": "completed", "job_id": "j"},
+            ["earlier events are not kept any more; the job is completed"],
+        ),
+    ],
+)
+def test_each_kind_of_event_says_what_matters(event: dict[str, Any], lines: list[str]) -> None:
+    assert texts(event) == lines
+
+
+def test_a_long_interim_result_is_cut() -> None:
+    (text,) = texts({"kind": "interim", "value": "x" * 1000})
+
+    assert len(text) <= 100
+    assert text.endswith("…")
+
+
+def test_a_program_that_counts_its_iterations_says_how_far_it_is() -> None:
+    queued = {"kind": "queued", "job": {"params": {"iterations": 5}}}
+
+    assert how_far(queued) == (None, 5)
+    assert how_far({"kind": "interim", "value": {"iteration": 2}}) == (3, None)
+    assert how_far({"kind": "queued", "job": {"params": {"iterations": 0}}}) == (None, None)
+    assert how_far({"kind": "interim", "value": "text"}) == (None, None)

@@ -1,0 +1,73 @@
+"""How the parts of a process are put together."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from broker.errors import SettingsError
+from broker.settings import host_name, load
+from broker.transports.blobs import open_blobs
+from broker.transports.memory import MemoryLog
+from broker.wiring import WORKER, Parts, built_in_programs, serving
+from schemas.values import is_id
+
+
+def parts(folder: Path, stack: AsyncExitStack, **options: object) -> Parts:
+    settings = load({"data": folder, "executor": "scripted", **options})
+    return Parts(settings, MemoryLog(), open_blobs("memory:///"), stack)
+
+
+async def test_workers_that_share_a_folder_get_names_of_their_own(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        first, second = (parts(tmp_path, stack).worker().worker_id for _ in range(2))
+
+    async with AsyncExitStack() as stack:
+        again = parts(tmp_path, stack).worker().worker_id
+
+    assert (first, second) == (host_name(), f"{host_name()}-2")
+    assert again == first
+    assert is_id(first)
+
+
+async def test_a_name_that_is_given_is_used_by_one_worker_only(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        parts(tmp_path, stack, worker_id="w").worker()
+        with pytest.raises(SettingsError, match=r"'worker-w'.*in use"):
+            parts(tmp_path, stack, worker_id="w").worker()
+
+
+async def test_one_role_alone_is_refused_on_a_log_that_nobody_else_reaches(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="kafka://"):
+        async with serving(load({"data": tmp_path}), (WORKER,)):
+            pass
+
+
+def test_the_built_in_programs_are_there() -> None:
+    names = [program.id for program in built_in_programs()]
+
+    assert names == sorted(names)
+    assert {"circuit-runner", "hello-world", "sample-program", "sampler"} <= set(names)
+
+
+@pytest.mark.slow
+async def test_everything_serves_and_ends_in_order(tmp_path: Path) -> None:
+    settings = load({"data": tmp_path, "executor": "scripted", "port": 0, "stream_drain": 0.0})
+
+    for _ in range(2):  # what it held is free again
+        async with serving(settings) as found:
+            assert found.url is not None
+            assert found.url.startswith("http://127.0.0.1:")
+            assert found.backends == ("scripted",)
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.slow
+async def test_an_error_in_the_block_ends_everything(tmp_path: Path) -> None:
+    settings = load({"data": tmp_path, "executor": "scripted", "port": 0, "stream_drain": 0.0})
+
+    with pytest.raises(LookupError, match="mine"):
+        async with serving(settings):
+            raise LookupError("mine")
+    assert len(asyncio.all_tasks()) == 1
