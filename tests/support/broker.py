@@ -1,0 +1,292 @@
+"""The broker role on a memory log: requests in, history out, and workers that do as they are told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from typing import Any, TypeVar
+
+import msgspec
+
+from broker.core.reader_rule import PartitionReader
+from broker.ledger.broker import Broker, Options
+from broker.telemetry import times
+from broker.transports.blobs import Blobs, open_blobs
+from broker.transports.log import TopicPartition
+from broker.transports.memory import MemoryLog
+from broker.transports.topics import DEAD_LETTERS, EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
+from executors.scripted import scripted_backend
+from schemas.cloudevents import (
+    decode,
+    read_ledger,
+    report_record,
+    request_record,
+    status_record,
+)
+from schemas.events import AnyEvent
+from schemas.inbox import CancelAttempt, Dispatch, Instruction
+from schemas.jobs import Job
+from schemas.ledger import Claim, Entry
+from schemas.records import Record, Stored
+from schemas.reports import Began, Body, Report, Returned
+from schemas.requests import CancelJob, SubmitJob
+from schemas.specification import Program, parse_specification
+from schemas.values import JobKey
+from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
+
+T = TypeVar("T")
+# Everything twenty times as fast as it is set up by default.
+QUICK = Options(tick=0.02, lease=0.2, snapshot=0.01)
+ALONE = replace(QUICK, alone=True)
+HELLO = Returned(msgspec.Raw(b'"Hello, World!"'))
+
+
+@cache
+def hello_world() -> Program:
+    """The program that every test runs."""
+    data = (resources.files("schemas") / "programs" / "hello-world.json").read_bytes()
+    return Program(parse_specification(data))
+
+
+async def until(condition: Callable[[], T], within: float = 10.0) -> T:
+    """Wait for the thing itself: what *condition* gives as soon as that is true."""
+    async with asyncio.timeout(within):
+        while not (value := condition()):
+            await asyncio.sleep(0.002)
+    return value
+
+
+def stored(log: MemoryLog, topic: str) -> list[Stored]:
+    """Everything on *topic*, partition by partition."""
+    found: list[Stored] = []
+    for partition in range(log.partitions(topic)):
+        found += log._tails[TopicPartition(topic, partition)].all()
+    return found
+
+
+def ledger(log: MemoryLog) -> dict[JobKey, list[Entry]]:
+    """What every reader makes of the ledger: the entries that count, job by job."""
+    readers: dict[int, PartitionReader] = {}
+    histories: dict[JobKey, list[Entry]] = {}
+    for record in stored(log, EVENTS):
+        reader = readers.setdefault(record.partition, PartitionReader())
+        found = read_ledger(record)
+        if isinstance(found, Claim):
+            reader.claim(found)
+            continue
+        history = histories.setdefault(found.key, [])
+        if reader.counts(found, len(history)):
+            history.append(found)
+    return {key: history for key, history in histories.items() if history}
+
+
+def check_histories(log: MemoryLog, ended: bool = True) -> dict[JobKey, list[Entry]]:
+    """Rules 1 and 2: numbers without a gap, one terminal event, and it is the last."""
+    histories = ledger(log)
+    for key, history in histories.items():
+        assert [entry.event.seq for entry in history] == list(range(1, len(history) + 1)), key
+        assert not any(entry.event.terminal for entry in history[:-1]), key
+        if ended:
+            assert history[-1].event.terminal, (key, history[-1])
+    return histories
+
+
+class Side:
+    """What clients see and do."""
+
+    def __init__(self, log: MemoryLog, blobs: Blobs) -> None:
+        self.log = log
+        self.blobs = blobs
+
+    async def submit(self, *job_ids: str | None, **more: Any) -> None:
+        """Ask for jobs of `hello-world`, or what *more* says."""
+        bodies = [
+            SubmitJob(**({"program_id": "hello-world", "job_id": job_id} | more))
+            for job_id in job_ids
+        ]
+        await self.log.append(REQUESTS, [request_record(body, times.now()) for body in bodies])
+
+    async def cancel(self, job_id: str) -> None:
+        await self.log.append(REQUESTS, [request_record(CancelJob(job_id), times.now())])
+
+    async def raw(self, *values: bytes, **record: Any) -> None:
+        """Put bytes on the requests topic, whatever they are."""
+        await self.log.append(REQUESTS, [Record(value, **record) for value in values])
+
+    def events(self, job_id: str) -> list[AnyEvent]:
+        return [entry.event for entry in ledger(self.log).get(JobKey("default", job_id), [])]
+
+    def kinds(self, job_id: str) -> list[str]:
+        return [event.kind for event in self.events(job_id)]
+
+    async def reaches(self, job_id: str, kind: str, within: float = 10.0) -> list[AnyEvent]:
+        """The job's events once *kind* is among them."""
+        await until(lambda: kind in self.kinds(job_id), within)
+        return self.events(job_id)
+
+    async def ends(self, job_id: str, within: float = 10.0) -> list[AnyEvent]:
+        """The job's events once it has ended."""
+        await until(lambda: (seen := self.events(job_id)) and seen[-1].terminal, within)
+        return self.events(job_id)
+
+    def snapshots(self) -> dict[str, Job]:
+        """The newest snapshot of each job."""
+        return {
+            (record.key or b"").decode(): decode(record.value, Job)
+            for record in stored(self.log, STATE)
+            if record.key != b"~checkpoint"
+        }
+
+    def letters(self) -> list[Stored]:
+        return stored(self.log, DEAD_LETTERS)
+
+
+class Hand:
+    """A worker by hand: beats quickly, and reports when a test says so.
+
+    With *runs*, it begins and returns whatever it is told to run.
+    """
+
+    def __init__(
+        self,
+        log: MemoryLog,
+        name: str = "w1",
+        *,
+        slots: int = 2,
+        instance: str = "i1",
+        runs: bool = False,
+        backends: Sequence[BackendAnnounced] = (),
+    ) -> None:
+        self.log = log
+        self.name, self.instance, self.slots, self.runs = name, instance, slots, runs
+        self.backends = tuple(backends) or (scripted_backend(),)
+        self.told: list[Instruction] = []
+        self.dispatches: dict[str, Dispatch] = {}  # newest, by job
+        self.running: dict[AttemptName, int] = {}  # number of the newest report
+        self.ignores: set[str] = set()  # jobs that it does not run by itself
+        self.deaf = False  # heeds nothing, names nothing
+        self.stopping = False
+        self._inbox = 0
+
+    async def work(self) -> None:
+        """Beat, and read the inbox, until cancelled."""
+        partition = self.log.partition_of(INBOX, self.name.encode())
+        self._inbox = (await self.log.bounds(INBOX, partition)).next
+        follower = self.log.follow({TopicPartition(INBOX, partition): self._inbox})
+        await self._append_status(*self.backends)
+        beating = asyncio.create_task(self._beat())
+        try:
+            while True:
+                records = await follower.next(1.0)
+                mine = [r for r in records if r.key == self.name.encode()]
+                await self._heed([decode(record.value, Instruction) for record in mine])
+                if records:
+                    self._inbox = records[-1].offset + 1
+        finally:
+            beating.cancel()
+            await follower.close()
+
+    async def report(self, job_id: str, *bodies: Body) -> None:
+        """Say something about the newest attempt at *job_id*."""
+        await self.append(*(self.say(job_id, body) for body in bodies))
+
+    def say(self, job_id: str, body: Body) -> Record:
+        """The next report of that attempt, as a record."""
+        dispatch = self.dispatches[job_id]
+        name = AttemptName(dispatch.tenant, job_id, dispatch.attempt)
+        self.running[name] = number = self.running.get(name, 0) + 1
+        return report_record(
+            Report(
+                tenant=dispatch.tenant,
+                job_id=job_id,
+                attempt=dispatch.attempt,
+                number=number,
+                worker=self.name,
+                instance=self.instance,
+                time=times.now(),
+                body=body,
+            )
+        )
+
+    async def append(self, *records: Record) -> None:
+        await self.log.append(REPORTS, records)
+
+    async def is_told(self, job_id: str, attempt: int = 1) -> Dispatch:
+        """Its dispatch of that attempt, once it has it."""
+        await until(
+            lambda: (d := self.dispatches.get(job_id)) is not None and d.attempt >= attempt
+        )
+        return self.dispatches[job_id]
+
+    def cancels(self, job_id: str) -> list[CancelAttempt]:
+        return [t for t in self.told if isinstance(t, CancelAttempt) and t.job_id == job_id]
+
+    async def beat(self) -> None:
+        """Beat once."""
+        await self._append_status(
+            Heartbeat(
+                worker=self.name,
+                instance=self.instance,
+                slots=self.slots,
+                backends=tuple(backend.name for backend in self.backends),
+                attempts=tuple(self.running),
+                inbox=self._inbox,
+                stopping=self.stopping,
+            )
+        )
+
+    async def _beat(self) -> None:
+        while True:
+            if not self.deaf:
+                await self.beat()
+            await asyncio.sleep(0.05)
+
+    async def _heed(self, instructions: Sequence[Instruction]) -> None:
+        if self.deaf:
+            return
+        self.told += instructions
+        fresh = [t for t in instructions if isinstance(t, Dispatch) and t.instance == self.instance]
+        for dispatch in fresh:
+            name = AttemptName(dispatch.tenant, dispatch.job_id, dispatch.attempt)
+            self.dispatches[dispatch.job_id] = dispatch
+            self.running.setdefault(name, 0)
+        run = [d.job_id for d in fresh if self.runs and d.job_id not in self.ignores]
+        await self.append(*(self.say(j, body) for j in run for body in (Began(), HELLO)))
+
+    async def _append_status(self, *bodies: Any) -> None:
+        await self.log.append(STATUS, [status_record(body, times.now()) for body in bodies])
+
+
+@asynccontextmanager
+async def running(*roles: Any) -> AsyncIterator[list["asyncio.Task[None]"]]:
+    """Brokers and hands that run while the block does; then they are cut off."""
+    tasks = [
+        asyncio.create_task(role.work() if isinstance(role, Hand) else role.run())
+        for role in roles
+    ]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def a_broker(log: MemoryLog, blobs: Blobs | None = None, options: Options = ALONE) -> Broker:
+    """A broker that knows `hello-world`."""
+    return Broker(log, blobs or open_blobs("memory:///"), [hello_world()], options=options)
+
+
+@asynccontextmanager
+async def system(
+    *hands: Hand, log: MemoryLog | None = None, options: Options = ALONE
+) -> AsyncIterator[Side]:
+    """An active broker, with *hands* to work for it."""
+    log = log or (hands[0].log if hands else MemoryLog())
+    blobs = open_blobs("memory:///")
+    broker = a_broker(log, blobs, options)
+    async with running(broker, *hands) as tasks:
+        await until(lambda: broker.active.is_set() or tasks[0].done())
+        yield Side(log, blobs)
