@@ -76,6 +76,8 @@ class Tail:
         follower = self._log.follow(starts)
         try:
             while not self._model.damaged:
+                if not self.caught_up.is_set() and self._reached(targets):
+                    await self._catch_up(cold)
                 try:
                     records = await follower.next(1.0)
                 except LogUnavailableError as error:
@@ -84,14 +86,14 @@ class Tail:
                     continue
                 self.reachable = True
                 await self._take_all(records)
-                if not self.caught_up.is_set() and self._reached(targets):
-                    if cold:
-                        await self._take_snapshots()
-                    cold = False
-                    self.caught_up.set()
-                    log.info("gateway.caught_up", positions=self._model.positions)
         finally:
             await follower.close()
+
+    async def _catch_up(self, cold: bool) -> None:
+        if cold:
+            await self._take_snapshots()
+        self.caught_up.set()
+        log.info("gateway.caught_up", positions=self._model.positions)
 
     def _unreachable(self, error: Exception) -> None:
         if self.reachable:
