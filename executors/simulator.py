@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import msgspec
 
@@ -26,6 +26,7 @@ from schemas.reports import (
 from schemas.values import Reason
 from schemas.workers import BackendAnnounced
 
+START_GRACE = 30.0  # s beside the time limit, until the program has begun: to decode its inputs
 MOST_WAITING = 16  # bodies that nobody has asked for yet; then the child has to wait
 MOST_WAITING_BYTES = 1024 * 1024
 
@@ -33,10 +34,13 @@ _raised = msgspec.json.Decoder(Raised)
 
 
 class SimulatorExecutor:
-    """Runs built-in programs on simulators, in warm children."""
+    """Runs programs on simulators, *slots* at once, in warm children.
 
-    def __init__(self, slots: int) -> None:
-        self._pool = Pool(slots)
+    *programs* (id to `module:function`) are offered beside the built-in ones, and trusted as much.
+    """
+
+    def __init__(self, slots: int, programs: Mapping[str, str] | None = None) -> None:
+        self._pool = Pool(slots, programs or {})
 
     @property
     def fork_server_pid(self) -> int:
@@ -87,7 +91,7 @@ class Attempt:
         self._is_given_back = False
         self.is_over = False
         child.give(task_frame(TaskHeader(task.program_id, task.backend), task.inputs), self)
-        self._set_limit()
+        self._set_limit(task.time_limit + START_GRACE)
         self._forget_stop = stop.when_asked(self._on_stop)
 
     async def next(self) -> Body:
@@ -121,7 +125,7 @@ class Attempt:
         """The child said something."""
         match kind:
             case Kind.BEGAN:
-                self._set_limit()
+                self._set_limit(self._task.time_limit)
                 self._add(Began())
             case Kind.PUBLISHED:
                 self._add(Published(msgspec.Raw(payload)))
@@ -164,12 +168,11 @@ class Attempt:
         self._ending = reason
         self._child.end()
 
-    def _set_limit(self) -> None:
-        """Count from now: from the hand-over until the program begins, then from there."""
+    def _set_limit(self, seconds: float) -> None:
         if self._limit is not None:
             self._limit.cancel()
-        if not math.isinf(self._task.time_limit):
-            self._limit = self._loop.call_later(self._task.time_limit, self._on_limit)
+        if not math.isinf(seconds):
+            self._limit = self._loop.call_later(seconds, self._on_limit)
 
     def _end(self, last: Body) -> None:
         if self._has_ended:

@@ -14,6 +14,8 @@ DESCRIPTION = "Ideal simulator: Qiskit Aer, which picks the method that suits th
 class LocalSimulator(AerSimulator):  # type: ignore[misc]  # Aer has no types
     """Qiskit Aer with one thread for small circuits and all cores for large ones."""
 
+    most_qubits: int | None = None  # a bound that no method of simulation lifts, if there is one
+
     def run(self, circuits: Any, parameter_binds: Any = None, **options: Any) -> Any:
         """Run *circuits*; options are Aer's."""
         options.setdefault("max_parallel_threads", threads_for(circuits))

@@ -70,7 +70,9 @@ class NoisySimulator(LocalSimulator):
         super().__init__()
         self._target = model.target
         self._set_configuration_option("basis_gates", list(BASIS))
+        self._set_configuration_option("n_qubits", model.num_qubits)
         self.name = device.name
+        self.most_qubits = int(model.num_qubits)
 
     @property
     def target(self) -> Target:

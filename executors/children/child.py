@@ -1,9 +1,10 @@
 """What runs in a child: one attempt after the other, each told to the parent as it goes."""
 
+import select
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from executors.backends import catalogue
 from executors.children import posix
 from executors.children.frames import Kind, pack, read_task, receive
 from executors.programs import builtin
+from executors.programs.builtin import UnknownProgramError
 from executors.runtime_json import InvalidInputsError
 from schemas.reports import Raised
 from schemas.specification import Program
@@ -24,13 +26,19 @@ from schemas.workers import BackendAnnounced
 CHECKED_BEFORE = 8 * 1024 * 1024  # bytes; inputs up to here were checked when they were accepted
 MOST_MEMORY = 1024 * 1024 * 1024  # bytes; a child that ever held more is replaced
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
+IDLE = 0.005  # s without a task, after which a new child uses its time to get faster
 MOST_MESSAGE = 16 * 1024  # characters of a traceback that are told
 
 
-def preload() -> Sequence[BackendAnnounced]:
-    """Import and build what programs need, in the fork server; the backends on offer."""
-    builtin.preload()
+def describe() -> Sequence[BackendAnnounced]:
+    """Make the backends; what they say of themselves."""
     return catalogue.preload()
+
+
+def preload(programs: Mapping[str, str]) -> None:
+    """Import and build, in the fork server, what the built-in programs and *programs* need."""
+    builtin.add(programs)
+    builtin.preload()
 
 
 class InvalidResultError(Exception):
@@ -65,6 +73,8 @@ def serve(connection: socket.socket) -> None:
     np.random.seed()  # programs and Qiskit use it; siblings must not draw the same
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     attempts = 0
+    if not select.select([connection], [], [], IDLE)[0]:
+        builtin.warm_up()
     while (frame := receive(connection)) is not None:
         attempts += 1
         end = _attempt(connection, frame[1])
@@ -87,6 +97,8 @@ def _attempt(connection: socket.socket, payload: bytes) -> bytes:
         return pack(Kind.RETURNED, _result(messenger, value))
     except InvalidInputsError as error:
         raised = Raised(Reason.INVALID_INPUTS, str(error), error.violations)
+    except UnknownProgramError as error:
+        raised = Raised(Reason.PROGRAM_ERROR, str(error))
     except InvalidResultError as error:
         raised = Raised(Reason.INVALID_RESULT, str(error), error.violations)
     except BaseException as error:  # noqa: BLE001  whatever a program raises is its own end only

@@ -1,6 +1,7 @@
 """The fork server: a process that has imported all that programs need, and forks on request.
 
-`python -m executors.children.forkserver FD PARENT`, where FD is its end of a stream socket pair.
+`python -m executors.children.forkserver FD PARENT PROGRAMS`, where FD is its end of a stream
+socket pair, PARENT a pid and PROGRAMS a JSON object of more programs, id to `module:function`.
 It reads requests of five bytes, `F` and a ticket, with two file descriptors (the child's socket
 and the pipe for its output), or `R` and a pid; and it writes frames. It starts before its parent
 holds secrets, never runs a circuit, and has one thread, so that forking it is safe. When it ends,
@@ -39,10 +40,9 @@ def main() -> None:
     posix.set_name("qjb-forkserver")
     posix.no_core_dumps()
     wakeup = _wake_on_child()
-    announced = _preload()
+    _preload(control, msgspec.json.decode(sys.argv[3], type=dict[str, str]))
     gc.collect()
     gc.freeze()  # the collector touches no page that children share
-    control.sendall(pack(Kind.READY, announced))
     server = Server(control, wakeup)
     try:
         server.serve()
@@ -64,11 +64,15 @@ def _noticed(number: int, frame: FrameType | None) -> None:
     """The wake-up descriptor says it all."""
 
 
-def _preload() -> bytes:
-    """Import what programs need, build what is costly to build; the backends on offer as JSON."""
+def _preload(control: socket.socket, programs: dict[str, str]) -> None:
+    """Import what programs need, and build what is costly to build.
+
+    The parent hears what there is before all is done: what it asks for then waits a little.
+    """
     from executors.children import child
 
-    return msgspec.json.encode(child.preload())
+    control.sendall(pack(Kind.READY, msgspec.json.encode(child.describe())))
+    child.preload(programs)
 
 
 class Server:

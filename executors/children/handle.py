@@ -114,12 +114,12 @@ class Child:
             self._killer.cancel()
         self._wire.drain()
         self.read_output()
-        self._wire.close()
-        self._loop.remove_reader(self._pipe)
-        os.close(self._pipe)
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.on_gone(how)
+        self._wire.close()
+        self._loop.remove_reader(self._pipe)
+        os.close(self._pipe)
         if pid is not None:
             self._server.reap(pid)
         self._on_gone(self)

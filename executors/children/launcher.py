@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -39,9 +39,13 @@ class Forkling(Protocol):
 
 
 class ForkServer:
-    """A running fork server. Calls *on_lost* if it ends without having been closed."""
+    """A running fork server, with *programs* (id to `module:function`) beside the built-in ones.
 
-    def __init__(self, on_lost: Callable[[], None]) -> None:
+    Calls *on_lost* if it ends without having been closed.
+    """
+
+    def __init__(self, programs: Mapping[str, str], on_lost: Callable[[], None]) -> None:
+        self._programs = programs
         self._on_lost = on_lost
         self._process: asyncio.subprocess.Process | None = None
         self._wire: Wire | None = None
@@ -60,6 +64,7 @@ class ForkServer:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "executors.children.forkserver"),
                 *(str(theirs.fileno()), str(os.getpid())),
+                msgspec.json.encode(self._programs).decode(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -21,9 +21,10 @@ log = structlog.get_logger()
 class Pool:
     """Gives out children, at most *slots* at once, and replaces those that end."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, programs: Mapping[str, str]) -> None:
         self.slots = slots
-        self._server = ForkServer(self._on_lost)
+        self._programs = programs
+        self._server = ForkServer(programs, self._on_lost)
         self._children: set[Child] = set()  # alive, and not about to end
         self._idle: list[Child] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -132,7 +133,7 @@ class Pool:
         while True:
             await asyncio.sleep(pause)
             await self._server.close()
-            self._server = ForkServer(self._on_lost)
+            self._server = ForkServer(self._programs, self._on_lost)
             try:
                 await self._server.start()
             except (ForkServerError, OSError) as error:

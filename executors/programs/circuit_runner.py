@@ -36,7 +36,7 @@ def main(
     if rep_delay is not None or not init_qubits:
         sys.stderr.write("note: init_qubits and rep_delay change nothing on a simulator\n")
     asked = read_circuits(circuits)
-    must_be_runnable(asked)
+    must_be_runnable(asked, backend)
     options = {
         "initial_layout": initial_layout,
         "layout_method": layout_method,

@@ -5,6 +5,7 @@ from typing import Any
 
 from qiskit import QuantumCircuit, qasm2, qasm3
 
+from executors.backends.aer import LocalSimulator
 from executors.runtime_json import InvalidInputsError
 
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
@@ -29,10 +30,14 @@ def read_circuit(value: Any, field: str) -> QuantumCircuit:
     raise InvalidInputsError(f"{field} is neither a circuit nor OpenQASM text")
 
 
-def must_be_runnable(circuits: list[QuantumCircuit], field: str = "circuits") -> None:
-    """Raise `InvalidInputsError` if one of them has open parameters or measures nothing."""
+def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) -> None:
+    """Raise `InvalidInputsError` if one has open parameters, measures nothing or is too wide."""
     for number, circuit in enumerate(circuits):
-        name = f"{field}[{number}]"
+        name = f"circuits[{number}]"
+        if backend.most_qubits is not None and circuit.num_qubits > backend.most_qubits:
+            raise InvalidInputsError(
+                f"{name} has {circuit.num_qubits} qubits, and {backend.name} {backend.most_qubits}"
+            )
         if circuit.parameters:
             names = ", ".join(parameter.name for parameter in circuit.parameters)
             raise InvalidInputsError(f"{name} has parameters without a value: {names}")

@@ -24,7 +24,7 @@ def main(
     """The counts of each circuit; with mitigation quasi-probabilities too."""
     del user_messenger, ignored
     asked = read_circuits(circuits)
-    must_be_runnable(asked)
+    must_be_runnable(asked, backend)
     ready = asked if skip_transpilation else transpiled(asked, backend, transpiler_config or {})
     counts = counts_of(run(backend, ready, run_config or {}))
     results: dict[str, Any] = {"raw_counts": counts}

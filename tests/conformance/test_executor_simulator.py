@@ -1,0 +1,470 @@
+"""What the simulator executor promises beyond the protocol: real processes, real circuits."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from executors.base import Stop
+from executors.children.output import CUT, PIECE, TOTAL
+from executors.simulator import SimulatorExecutor
+from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
+from tests.support.executing import (
+    bodies,
+    kind,
+    kinds,
+    last,
+    log_of,
+    started,
+    task,
+    until_begun,
+    value,
+)
+from tests.support.programs import PROGRAMS
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SLOTS = 2
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def executor() -> AsyncIterator[SimulatorExecutor]:
+    made = SimulatorExecutor(SLOTS, PROGRAMS)
+    async with started(made):
+        yield made
+
+
+def total_variation(one: dict[str, int], other: dict[str, float]) -> float:
+    shots = sum(one.values())
+    keys = {*one, *other}
+    return sum(abs(one.get(key, 0) / shots - other.get(key, 0.0)) for key in keys) / 2
+
+
+# Programs and circuits
+
+
+@pytest.mark.parametrize("form", ["OpenQASM 2", "OpenQASM 3", "QPY"])
+async def test_a_bell_circuit_gives_equal_bits_in_any_form(
+    executor: SimulatorExecutor, form: str
+) -> None:
+    circuit = {"OpenQASM 2": BELL_2, "OpenQASM 3": BELL_3, "QPY": bell_encoded()}[form]
+
+    end = await last(executor, task("sampler", {"circuits": [circuit, circuit]}))
+
+    assert kind(end) == "returned"
+    for counts in value(end)["raw_counts"]:
+        assert set(counts) == {"00", "11"}
+        assert sum(counts.values()) == 1024
+        assert total_variation(counts, {"00": 0.5, "11": 0.5}) < 0.15
+
+
+async def test_a_seed_makes_the_counts_repeatable(executor: SimulatorExecutor) -> None:
+    inputs = {"circuits": BELL_2, "run_config": {"shots": 500, "seed_simulator": 7}}
+
+    ends = [await last(executor, task("sampler", inputs)) for _ in range(2)]
+
+    assert value(ends[0]) == value(ends[1])
+    assert sum(value(ends[0])["raw_counts"][0].values()) == 500
+
+
+@pytest.mark.parametrize("backend", ["fake_line_5", "fake_heavy_hex_19", "fake_heavy_hex_57"])
+async def test_a_device_model_is_noisy_but_not_much(
+    executor: SimulatorExecutor, backend: str
+) -> None:
+    inputs = {"circuits": BELL_3, "run_config": {"shots": 20000, "seed_simulator": 1}}
+
+    end = await last(executor, task("sampler", inputs, backend=backend))
+
+    counts = value(end)["raw_counts"][0]
+    assert counts.get("01", 0) + counts.get("10", 0) > 0
+    assert total_variation(counts, {"00": 0.5, "11": 0.5}) < 0.1
+
+
+async def test_mitigation_brings_the_distribution_closer_to_the_ideal(
+    executor: SimulatorExecutor,
+) -> None:
+    inputs = {
+        "circuits": BELL_3,
+        "run_config": {"shots": 100_000, "seed_simulator": 1},
+        "use_measurement_mitigation": True,
+        "return_mitigation_overhead": True,
+    }
+
+    result = value(await last(executor, task("sampler", inputs, backend="fake_heavy_hex_19")))
+
+    (raw,), (quasi,), (overhead,) = (
+        result["raw_counts"],
+        result["quasiprobabilities"],
+        result["mitigation_overhead"],
+    )
+    wrong = (raw.get("01", 0) + raw.get("10", 0)) / 100_000
+    assert abs(quasi.get("01", 0.0)) + abs(quasi.get("10", 0.0)) < wrong
+    assert overhead >= 1
+
+
+async def test_circuit_runner_takes_every_input_of_2021(executor: SimulatorExecutor) -> None:
+    inputs = {
+        "circuits": [BELL_2],
+        "shots": 200,
+        "initial_layout": {"0": 3, "1": 2},
+        "layout_method": "noise_adaptive",
+        "routing_method": "stochastic",
+        "translation_method": "unroller",
+        "seed_transpiler": 1,
+        "optimization_level": 2,
+        "init_qubits": True,
+        "rep_delay": 0.0001,
+        "transpiler_options": {"approximation_degree": 1.0},
+        "measurement_error_mitigation": True,
+    }
+
+    found = await bodies(executor, task("circuit-runner", inputs, backend="fake_line_5"))
+
+    result = value(found[-1])
+    assert result["success"] is True
+    assert sum(result["results"][0]["data"]["counts"].values()) == 200
+    assert "quasiprobabilities" in result["results"][0]["header"]
+    for gone in ("noise_adaptive", "stochastic", "unroller"):
+        assert f"'{gone}' is gone from Qiskit" in log_of(found)
+
+
+@pytest.mark.parametrize(
+    ("program", "word"), [("hello-world", "Hello, World!"), ("sample-program", "All done!")]
+)
+async def test_the_sample_programs_publish_counts_and_say_their_word(
+    executor: SimulatorExecutor, program: str, word: str
+) -> None:
+    found = await bodies(executor, task(program, {"iterations": 3}, backend="fake_line_5"))
+
+    published = [value(body) for body in found if kind(body) == "published"]
+    assert [one["iteration"] for one in published] == [0, 1, 2]
+    assert all(sum(one["counts"].values()) == 1024 for one in published)
+    assert value(found[-1]) == word
+
+
+async def test_a_circuit_of_two_hundred_clifford_gates_runs_on_the_ideal_simulator(
+    executor: SimulatorExecutor,
+) -> None:
+    chain = "".join(f"cx q[{number}],q[{number + 1}];" for number in range(199))
+    text = f'OPENQASM 2.0; include "qelib1.inc"; qreg q[200]; creg c[200]; h q[0]; {chain} measure q->c;'
+
+    end = await last(executor, task("sampler", {"circuits": text}))
+
+    assert set(value(end)["raw_counts"][0]) == {"0" * 200, "1" * 200}
+
+
+@pytest.mark.parametrize(
+    ("circuits", "told"),
+    [
+        ([BELL_2, "OPENQASM 2.0; qreg q[1]; nope q[0];"], "circuits[1] is not valid OpenQASM 2"),
+        ("OPENQASM 3.0; qubit[2 q;", "circuits is not valid OpenQASM 3"),
+        ("hello", "circuits does not begin with OPENQASM"),
+        ('OPENQASM 2.0; include "/etc/passwd";', "unable to find '/etc/passwd'"),
+        (["OPENQASM 3.0; qubit q;"], "circuits[0] measures nothing"),
+        ("OPENQASM 3.0; input float a; qubit q; bit c; U(a,0,0) q; c = measure q;", "value: a"),
+        (
+            [{"__type__": "QuantumCircuit", "__value__": "AAAA"}],
+            "circuits[0] is not a valid QuantumCircuit",
+        ),
+        (
+            [bell_encoded() | {"__value__": bell_encoded()["__value__"][:80]}],
+            "circuits[0] is not a valid QuantumCircuit",
+        ),
+    ],
+)
+async def test_bad_circuits_are_named_plainly(
+    executor: SimulatorExecutor, circuits: Any, told: str
+) -> None:
+    end = await last(executor, task("sampler", {"circuits": circuits}))
+
+    assert (kind(end), end.reason) == ("raised", "invalid_inputs")
+    assert told in end.message
+    assert "Traceback" not in end.message
+
+
+async def test_inputs_that_are_not_json_are_told(executor: SimulatorExecutor) -> None:
+    end = await last(executor, task("returns", b'{"value": '))
+
+    assert (kind(end), end.reason) == ("raised", "invalid_inputs")
+
+
+async def test_large_inputs_are_checked_by_the_worker(executor: SimulatorExecutor) -> None:
+    inputs = {"circuits": "x" * (9 * 1024 * 1024), "skip_transpilation": "yes"}
+
+    end = await last(executor, task("sampler", inputs))
+
+    assert (kind(end), end.reason) == ("raised", "invalid_inputs")
+    assert [violation.path for violation in end.violations] == ["/params/skip_transpilation"]
+
+
+async def test_a_circuit_too_wide_for_the_device_is_an_error_of_the_job(
+    executor: SimulatorExecutor,
+) -> None:
+    text = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[9]; creg c[9]; h q; measure q->c;'
+
+    end = await last(executor, task("sampler", {"circuits": text}, backend="fake_line_5"))
+
+    assert (kind(end), end.reason) == ("raised", "invalid_inputs")
+    assert "9 qubits" in end.message
+
+
+async def test_an_unknown_backend_or_program_is_told(executor: SimulatorExecutor) -> None:
+    where = await last(executor, task("returns", backend="nowhere"))
+    what = await last(executor, task("nothing"))
+
+    assert "no backend 'nowhere'" in where.message
+    assert "no program 'nothing'" in what.message
+
+
+async def test_a_result_that_json_has_no_form_for_is_an_invalid_result(
+    executor: SimulatorExecutor,
+) -> None:
+    end = await last(executor, task("returns-a-thing"))
+
+    assert (kind(end), end.reason) == ("raised", "invalid_result")
+
+
+async def test_results_that_break_the_schema_are_not_told_as_results() -> None:
+    programs = {
+        "hello-world": "tests.support.programs:publishes",  # an interim result without counts
+        "sample-program": "tests.support.programs:returns",  # another word than it promises
+    }
+    async with started(SimulatorExecutor(1, programs)) as executor:
+        interim = await bodies(executor, task("hello-world"))
+        final = await bodies(executor, task("sample-program"))
+
+    for found in (interim, final):
+        assert kinds(found) == ["began", "raised"]
+        assert found[-1].reason == "invalid_result"
+        assert found[-1].violations
+
+
+# What the program writes
+
+
+@pytest.mark.parametrize("end", ["returns", "raises", "dies"])
+async def test_all_that_is_written_by_whatever_means_is_told_before_the_end(
+    executor: SimulatorExecutor, end: str
+) -> None:
+    found = await bodies(executor, task("writes", {"end": end}))
+
+    text = log_of(found)
+    assert kind(found[-1]) == {"returns": "returned", "raises": "raised", "dies": "died"}[end]
+    assert "to stderr\n" in text
+    assert "by the system call\n" in text
+    assert "without a newline" in text
+    if end != "dies":  # libc's own buffer dies with the process
+        assert "by libc\n" in text
+
+
+async def test_a_flood_of_output_is_cut_and_says_so(executor: SimulatorExecutor) -> None:
+    found = await bodies(executor, task("floods-the-log"))
+
+    pieces = [body.text for body in found if kind(body) == "logged"]
+    assert sum(len(piece) for piece in pieces) == TOTAL + len(CUT)
+    assert max(len(piece) for piece in pieces) <= PIECE
+    assert pieces[-1] == CUT
+    assert kind(found[-1]) == "returned"
+
+
+async def test_output_comes_while_the_program_runs(executor: SimulatorExecutor) -> None:
+    stop = Stop()
+    run = executor.run(task("writes-then-hangs"), stop)
+
+    found = [await anext(run), await anext(run)]
+
+    assert kinds(found) == ["began", "logged"]
+    await run.aclose()
+
+
+async def test_output_of_one_attempt_is_not_told_by_the_next(executor: SimulatorExecutor) -> None:
+    await bodies(executor, task("writes"))
+
+    assert kinds(await bodies(executor, task("returns"))) == ["began", "returned"]
+
+
+# Processes
+
+
+async def test_a_run_in_the_middle_of_cpp_is_stopped(executor: SimulatorExecutor) -> None:
+    stop = Stop()
+    run = executor.run(task("sampler", {"circuits": large()}), stop)
+    await anext(run)
+    following = asyncio.ensure_future(anext(run))
+    await asyncio.sleep(0.5)  # long enough to be inside Aer
+
+    asked = time.perf_counter()
+    stop.ask("user_request")
+    end = await following
+
+    assert kind(end) == "stopped"
+    assert time.perf_counter() - asked < 2
+
+
+async def test_a_stop_takes_along_what_the_program_started(executor: SimulatorExecutor) -> None:
+    stop = Stop()
+    run = executor.run(task("starts-a-process"), stop)
+    await anext(run)
+    pid = value(await anext(run))["pid"]
+
+    stop.ask("user_request")
+    end = await anext(run)
+
+    assert kind(end) == "stopped"
+    await gone(pid)
+
+
+async def test_warm_children_are_used_again_and_killed_ones_replaced(
+    executor: SimulatorExecutor,
+) -> None:
+    first = value(await last(executor, task("names-its-process")))[0]
+    second = value(await last(executor, task("names-its-process")))[0]
+    await bodies(executor, task("hangs", limit=0.1))
+    third = value(await last(executor, task("names-its-process")))[0]
+
+    assert first == second
+    assert third != os.getpid()
+
+
+async def test_a_child_that_exits_says_with_which_status(executor: SimulatorExecutor) -> None:
+    end = await last(executor, task("exits"))
+
+    assert kind(end) == "died"
+    assert "exited with status 3" in end.message
+
+
+async def test_a_child_has_a_session_of_its_own_and_no_descriptors_of_others(
+    executor: SimulatorExecutor,
+) -> None:
+    pid, session, descriptors = value(await last(executor, task("names-its-process")))
+
+    assert session == pid
+    assert descriptors == 5  # input, output, errors, the connection, and the listing itself
+
+
+async def test_an_attempt_above_the_slots_waits_for_one(executor: SimulatorExecutor) -> None:
+    stops = [Stop() for _ in range(SLOTS)]
+    runs = [await until_begun(executor, task("hangs"), stop) for stop in stops]
+    third = asyncio.create_task(bodies(executor, task("returns")))
+    refused = Stop()
+    fourth = asyncio.create_task(bodies(executor, task("returns"), refused))
+    await asyncio.sleep(0.05)
+    assert not third.done()
+
+    refused.ask("user_request")
+    assert kinds(await fourth) == ["stopped"]
+    stops[0].ask("user_request")
+    await runs[0][1]
+
+    assert kinds(await third) == ["began", "returned"]
+    stops[1].ask("user_request")
+    await runs[1][1]
+
+
+async def test_a_child_can_run_ahead_by_a_bounded_amount_only(
+    executor: SimulatorExecutor, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    run = executor.run(task("floods-the-stream", {"path": str(mark)}), Stop())
+    await anext(run)
+    while not mark.exists():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)
+    came = int(mark.read_text())
+
+    found = [body async for body in run]
+
+    assert came < 100
+    assert kinds(found) == ["published"] * 1000 + ["returned"]
+
+
+async def test_children_draw_different_random_numbers(executor: SimulatorExecutor) -> None:
+    drawn = []
+    for _ in range(2):
+        drawn.append(value(await last(executor, task("draws"))))
+        await bodies(executor, task("dies"))
+
+    assert drawn[0][0] != drawn[1][0]
+    assert drawn[0][1] != drawn[1][1]
+
+
+async def test_settings_do_not_reach_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QJB_SECRET", "hush")
+    async with started(SimulatorExecutor(1, PROGRAMS)) as executor:
+        end = await last(executor, task("returns-a-secret-of-the-environment"))
+
+    assert value(end) == []
+
+
+async def test_a_lost_fork_server_costs_the_attempts_and_is_replaced() -> None:
+    async with started(SimulatorExecutor(1, PROGRAMS)) as executor:
+        assert isinstance(executor, SimulatorExecutor)
+        lost = executor.fork_server_pid
+        run, following = await until_begun(executor, task("names-its-process"), Stop())
+        children = psutil.Process(lost).children()
+        await following
+        await run.aclose()
+        _, following = await until_begun(executor, task("hangs"), Stop())
+
+        os.kill(lost, signal.SIGKILL)
+
+        assert kind(await following) == "died"
+        assert kind(await last(executor, task("returns"))) == "returned"
+        assert executor.fork_server_pid != lost
+        for child in children:
+            await gone(child.pid)
+
+
+PARENT = """
+import asyncio, sys
+from executors.base import Stop
+from executors.simulator import SimulatorExecutor
+from tests.support.executing import task
+from tests.support.programs import PROGRAMS
+
+async def main():
+    executor = SimulatorExecutor(1, PROGRAMS)
+    await executor.start()
+    run = executor.run(task("names-its-process", {"seconds": 600}), Stop())
+    await anext(run)
+    body = await anext(run)
+    print(bytes(body.value).decode(), flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_parent_takes_its_children_along() -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PARENT),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert parent.stdout is not None
+    await parent.stdout.readline()
+    below = psutil.Process(parent.pid).children(recursive=True)
+    assert len(below) >= 3  # the fork server, the child, the spare
+
+    parent.kill()
+    await parent.wait()
+
+    for process in below:
+        await gone(process.pid)
+
+
+async def gone(pid: int, within: float = 10.0) -> None:
+    """Wait until process *pid* has ended; a zombie has."""
+    async with asyncio.timeout(within):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                await asyncio.sleep(0.01)

@@ -1,0 +1,62 @@
+"""Tasks in short form, and what comes of them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from executors.base import Executor, Stop, Task
+from schemas.reports import Body
+
+
+def task(
+    program_id: str,
+    inputs: dict[str, Any] | bytes | None = None,
+    *,
+    job_id: str = "j1",
+    backend: str = "aer_simulator",
+    limit: float = 60.0,
+) -> Task:
+    data = inputs if isinstance(inputs, bytes) else json.dumps(inputs or {}).encode()
+    return Task("default", job_id, 1, program_id, "v1", data, backend, limit)
+
+
+async def bodies(executor: Executor, job: Task, stop: Stop | None = None) -> list[Body]:
+    return [body async for body in executor.run(job, stop or Stop())]
+
+
+async def last(executor: Executor, job: Task, stop: Stop | None = None) -> Any:
+    return (await bodies(executor, job, stop))[-1]
+
+
+def kind(body: Body) -> str:
+    return str(body.__struct_config__.tag)
+
+
+def kinds(found: list[Body]) -> list[str]:
+    return [kind(body) for body in found]
+
+
+def value(body: Any) -> Any:
+    return json.loads(bytes(body.value))
+
+
+def log_of(found: list[Body]) -> str:
+    return "".join(body.text for body in found if kind(body) == "logged")
+
+
+async def until_begun(executor: Executor, job: Task, stop: Stop) -> tuple[Any, asyncio.Future[Any]]:
+    """A run that has begun, and the body that comes next."""
+    run = executor.run(job, stop)
+    assert kind(await anext(run)) == "began"
+    return run, asyncio.ensure_future(anext(run))
+
+
+@asynccontextmanager
+async def started(executor: Executor) -> AsyncIterator[Executor]:
+    await executor.start()
+    try:
+        yield executor
+    finally:
+        await executor.close()

@@ -1,0 +1,132 @@
+"""Programs that misbehave in every way that an executor has to stand."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = "tests.support.programs"
+PROGRAMS = {
+    name.replace("_", "-"): f"{HERE}:{name}"
+    for name in (
+        "returns",
+        "publishes",
+        "hangs",
+        "hangs_in_c",
+        "ignores_stop",
+        "dies",
+        "exits",
+        "raises",
+        "writes",
+        "writes_then_hangs",
+        "floods_the_log",
+        "floods_the_stream",
+        "returns_a_secret_of_the_environment",
+        "starts_a_process",
+        "draws",
+        "names_its_process",
+        "returns_a_thing",
+    )
+}
+
+
+def returns(backend: Any, user_messenger: Any, value: Any = "done", **_: Any) -> Any:
+    return value
+
+
+def publishes(backend: Any, user_messenger: Any, count: int = 2, **_: Any) -> str:
+    for iteration in range(count):
+        user_messenger.publish({"iteration": iteration})
+    return "done"
+
+
+def hangs(backend: Any, user_messenger: Any, **_: Any) -> None:
+    while True:
+        time.sleep(60)
+
+
+def hangs_in_c(backend: Any, user_messenger: Any, **_: Any) -> None:
+    ctypes.CDLL(None).sleep(3600)
+
+
+def ignores_stop(backend: Any, user_messenger: Any, **_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    hangs(backend, user_messenger)
+
+
+def dies(backend: Any, user_messenger: Any, **_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def exits(backend: Any, user_messenger: Any, **_: Any) -> None:
+    os._exit(3)
+
+
+def raises(backend: Any, user_messenger: Any, **_: Any) -> None:
+    raise ValueError("as asked")
+
+
+def writes(backend: Any, user_messenger: Any, end: str = "returns", **_: Any) -> str:
+    sys.stdout.write("to stdout\n")
+    sys.stderr.write("to stderr\n")
+    os.write(1, b"by the system call\n")
+    ctypes.CDLL(None).puts(b"by libc")
+    sys.stdout.write("without a newline")
+    if end == "dies":
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if end == "raises":
+        raise ValueError("after writing")
+    return "done"
+
+
+def writes_then_hangs(backend: Any, user_messenger: Any, **_: Any) -> None:
+    sys.stdout.write("here I am\n")
+    hangs(backend, user_messenger)
+
+
+def floods_the_log(backend: Any, user_messenger: Any, mib: int = 3, **_: Any) -> str:
+    line = "x" * 1023 + "\n"
+    for _ in range(mib * 1024):
+        sys.stdout.write(line)
+    return "done"
+
+
+def floods_the_stream(backend: Any, user_messenger: Any, path: str, **_: Any) -> str:
+    """Publishes 64 KiB a thousand times, and notes in the file *path* how far it came."""
+    for number in range(1000):
+        user_messenger.publish("x" * 65536)
+        Path(path).write_text(str(number))
+    return "done"
+
+
+def returns_a_secret_of_the_environment(backend: Any, user_messenger: Any, **_: Any) -> Any:
+    return sorted(name for name in os.environ if name.startswith("QJB_"))
+
+
+def starts_a_process(backend: Any, user_messenger: Any, **_: Any) -> None:
+    child = subprocess.Popen(["sleep", "3600"])
+    user_messenger.publish({"pid": child.pid})
+    hangs(backend, user_messenger)
+
+
+def draws(backend: Any, user_messenger: Any, **_: Any) -> list[float]:
+    import random
+
+    import numpy as np
+
+    return [random.random(), float(np.random.random())]
+
+
+def names_its_process(backend: Any, user_messenger: Any, seconds: float = 0, **_: Any) -> list[int]:
+    user_messenger.publish({"pid": os.getpid()})
+    time.sleep(seconds)
+    return [os.getpid(), os.getsid(0), len(list(Path("/dev/fd").iterdir()))]
+
+
+def returns_a_thing(backend: Any, user_messenger: Any, **_: Any) -> Any:
+    return b"bytes have no form in JSON"
