@@ -27,6 +27,7 @@ from broker.transports import database
 from broker.transports.database import Shelf
 from broker.transports.lock import FileLock
 from broker.transports.log import Bounds, Position, TopicPartition, check_size
+from broker.transports.placement import Placement
 from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import TOPICS, Topic, partition_for
 from schemas.records import Record, Stored
@@ -74,7 +75,8 @@ class EmbeddedLog:
     ) -> None:
         self._path = path
         self._topics = topics
-        self._wanted = {n: min(partitions, t.partitions) for n, t in topics.items()}
+        counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
+        self._placement = Placement(topics, counts)
         self._clock = clock
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         self._shelves: dict[str, list[Shelf]] = {}
@@ -83,7 +85,6 @@ class EmbeddedLog:
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._long_wal = False
-        self._turn = 0  # for records without a key
         self._threads: list[threading.Thread] = []
         self._open = False
         self.identity = ""
@@ -112,7 +113,7 @@ class EmbeddedLog:
         if not self._open:
             raise AppendFailedError("the log is closed")
         shelves = self._shelves[topic]
-        places = [self._place(shelves, record) for record in records]
+        places = [shelves[self._placement.place(topic, record)] for record in records]
         headers = [database.pack(record.headers) for record in records]
         for record, packed in zip(records, headers, strict=True):
             check_size(len(record.value) + len(packed) + len(record.key or b""))
@@ -143,7 +144,7 @@ class EmbeddedLog:
         return Bounds(min(self._shelves[topic][partition].first, tail.next), tail.next)
 
     def partitions(self, topic: str) -> int:
-        return len(self._shelves[topic]) if self._shelves else self._wanted[topic]
+        return self._placement.counts[topic]
 
     def partition_of(self, topic: str, key: bytes) -> int:
         return partition_for(key, self.partitions(topic))
@@ -169,18 +170,6 @@ class EmbeddedLog:
 
     # On the loop
 
-    def _place(self, shelves: list[Shelf], record: Record) -> Shelf:
-        if record.partition is not None:
-            if not 0 <= record.partition < len(shelves):
-                raise ValueError(f"{shelves[0].where.topic} has no partition {record.partition}")
-            return shelves[record.partition]
-        if len(shelves) == 1:
-            return shelves[0]
-        if record.key is not None:
-            return shelves[partition_for(record.key, len(shelves))]
-        self._turn += 1
-        return shelves[self._turn % len(shelves)]
-
     def _settle(self, group: _Group) -> None:
         """The group is durable: readable first, then acknowledged."""
         for where, records in group.stored.items():
@@ -204,10 +193,12 @@ class EmbeddedLog:
         self._db = database.connect(self._path)
         self.identity = database.prepare(self._db, self._path)
         self._shelves = {}
-        for shelf in database.shelves(self._db, self._topics, self._wanted):
+        for shelf in database.shelves(self._db, self._topics, self._placement.counts):
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)
             self._tails[shelf.where] = Tail(shelf.next)
             self._followers[shelf.where] = set()
+        counts = {name: len(each) for name, each in self._shelves.items()}
+        self._placement = Placement(self._topics, counts)
         self._history = database.connect(self._path)
         self._second = database.connect(self._path)
 

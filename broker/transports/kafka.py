@@ -41,6 +41,7 @@ from broker.errors import (
 from broker.transports.cluster import Cluster
 from broker.transports.kafka_topics import BATCH_LIMIT, configs, findings, risks
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
+from broker.transports.placement import Placement
 from broker.transports.tail import BATCH
 from broker.transports.topics import TOPICS, Topic, partition_for
 from schemas.records import Record, Stored
@@ -78,10 +79,12 @@ class KafkaLog:
         self._topics = topics
         self._prefix = prefix
         self._open_within = open_within
-        self._counts = {
+        counts = {
             name: topic.partitions if partitions is None else min(partitions, topic.partitions)
             for name, topic in topics.items()
         }
+        self._placement = Placement(topics, counts)
+        self._counts = self._placement.counts
         self._lanes: dict[TopicPartition, Lane] = {}
         self._followers: set[KafkaFollower] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,7 +93,6 @@ class KafkaLog:
         self._asker: Any = None
         self._asking = asyncio.Lock()
         self._reader = Reader(self)
-        self._turn = itertools.count()  # for records without a key
         self._open = False
         self.waiting = 0  # bytes that wait to be sent
         self.identity = ""
@@ -124,7 +126,7 @@ class KafkaLog:
         for index, record in enumerate(records):
             sizes.append(size_of(record))
             check_size(sizes[-1])
-            shares.setdefault(self._place(topic, record), []).append(index)
+            shares.setdefault(self._placement.place(topic, record), []).append(index)
         if len(shares) == 1:
             ((partition, _),) = shares.items()
             return await self._lane(topic, partition).append(records, sum(sizes))
@@ -263,16 +265,6 @@ class KafkaLog:
         if (lane := self._lanes.get(where)) is None:
             lane = self._lanes[where] = Lane(self, where)
         return lane
-
-    def _place(self, topic: str, record: Record) -> int:
-        count = self._counts[topic]
-        if record.partition is not None:
-            if not 0 <= record.partition < count:
-                raise ValueError(f"{topic} has no partition {record.partition}")
-            return record.partition
-        if record.key is not None:
-            return partition_for(record.key, count)
-        return next(self._turn) % count
 
     async def _make_producer(self) -> Any:
         producer = AIOKafkaProducer(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableError
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
+from broker.transports.placement import Placement
 from broker.transports.retention import survivors
 from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import TOPICS, partition_for
@@ -130,20 +131,18 @@ class MemoryLog:
     """
 
     def __init__(self, partitions: int | Mapping[str, int] | None = None) -> None:
-        self._counts = {name: topic.partitions for name, topic in TOPICS.items()}
+        counts = {name: topic.partitions for name, topic in TOPICS.items()}
         if isinstance(partitions, int):
-            self._counts = {
-                n: min(partitions, c) if c == 1 else partitions for n, c in self._counts.items()
-            }
+            counts = {n: partitions if c > 1 else c for n, c in counts.items()}
         elif partitions is not None:
-            self._counts |= partitions
+            counts |= partitions
+        self._placement = Placement(TOPICS, counts)
         self._tails = {
             TopicPartition(topic, partition): Tail()
-            for topic, count in self._counts.items()
+            for topic, count in counts.items()
             for partition in range(count)
         }
         self._followers: dict[TopicPartition, set[TailFollower]] = {w: set() for w in self._tails}
-        self._turn = 0  # for records without a key
         self._open = True
         self.identity = f"memory-{uuid.uuid4().hex}"
         self.faults: list[Fault] = []
@@ -178,17 +177,18 @@ class MemoryLog:
         self._open = True
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
-        self._check_open()
+        if not self._open:
+            raise AppendFailedError("the log is closed")
         for record in records:
             check_size(size_of(record))
-            self._place(topic, record)  # an unknown topic is found before anything is stored
+        places = [TopicPartition(topic, self._placement.place(topic, r)) for r in records]
         await asyncio.sleep(
             0
         )  # the others suspend here, so nobody comes to rely on this one not to
         fault = next((f for f in self.faults if f.applies(topic)), None)
         if fault is None:
-            return self._store(topic, records)
-        return await fault.append(lambda: self._store(topic, records))
+            return self._store(places, records)
+        return await fault.append(lambda: self._store(places, records))
 
     async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
         await self._reachable(topic)
@@ -206,10 +206,10 @@ class MemoryLog:
         return Bounds(tail.start, tail.next)
 
     def partitions(self, topic: str) -> int:
-        return self._counts[topic]
+        return self._placement.counts[topic]
 
     def partition_of(self, topic: str, key: bytes) -> int:
-        return partition_for(key, self._counts[topic])
+        return partition_for(key, self._placement.counts[topic])
 
     async def close(self) -> None:
         self._open = False
@@ -234,47 +234,21 @@ class MemoryLog:
 
     # Its own
 
-    def _check_open(self) -> None:
+    async def _reachable(self, topic: str) -> None:
         if not self._open:
             raise LogUnavailableError("the log is closed")
-
-    async def _reachable(self, topic: str) -> None:
-        self._check_open()
         for fault in [f for f in self.faults if f.hides(topic)]:
             assert isinstance(fault, Stall)
             await fault.over()
 
-    def _place(self, topic: str, record: Record) -> int:
-        count = self._counts[topic]
-        if record.partition is not None:
-            if not 0 <= record.partition < count:
-                raise ValueError(f"{topic} has no partition {record.partition}")
-            return record.partition
-        if record.key is not None:
-            return partition_for(record.key, count)
-        self._turn += 1
-        return self._turn % count
-
-    def _store(self, topic: str, records: Sequence[Record]) -> list[Position]:
+    def _store(self, places: Sequence[TopicPartition], records: Sequence[Record]) -> list[Position]:
         timestamp = int(time.time() * 1000)
         positions = []
-        for record in records:
-            where = TopicPartition(topic, self._place(topic, record))
+        for where, record in zip(places, records, strict=True):
             tail = self._tails[where]
             offset = tail.next
-            tail.extend(
-                (
-                    Stored(
-                        topic,
-                        where.partition,
-                        offset,
-                        timestamp,
-                        record.key,
-                        record.value,
-                        record.headers,
-                    ),
-                )
-            )
+            stored = Stored(*where, offset, timestamp, record.key, record.value, record.headers)
+            tail.extend((stored,))
             positions.append(Position(where.partition, offset))
             for follower in self._followers[where]:
                 follower.notify()

@@ -1,0 +1,53 @@
+"""What all tests may use: a real Kafka, started once if a test asks for it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.kafka import KafkaCluster, NoKafkaError
+
+
+@pytest.fixture(scope="session")
+def kafka(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The bootstrap servers of a Kafka: our own, or the one that QJB_TEST_KAFKA names.
+
+    Tests share it, so each takes a prefix of its own for its topics.
+    """
+    if found := os.environ.get("QJB_TEST_KAFKA"):
+        yield found
+        return
+    with _cluster(tmp_path_factory.mktemp("kafka"), 1, request) as cluster:
+        yield cluster.bootstrap
+
+
+@pytest.fixture(scope="session")
+def three_nodes(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[KafkaCluster]:
+    """Three nodes to break; who breaks one mends it."""
+    with _cluster(tmp_path_factory.mktemp("kafka-3"), 3, request) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _cluster(folder: Path, count: int, request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
+    """Runs while the block does; its logs are kept if a test failed."""
+    cluster = KafkaCluster.make(folder, count)
+    try:
+        yield cluster.up()
+    except NoKafkaError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"no Kafka, which must be here in CI: {error}", pytrace=False)
+        pytest.skip(str(error))
+    finally:
+        cluster.down(hard=True)
+        for node in cluster.nodes:
+            shutil.rmtree(node.home / "data", ignore_errors=True)
+        if not request.session.testsfailed:
+            shutil.rmtree(folder, ignore_errors=True)
