@@ -55,7 +55,9 @@ async def _demo(settings: Settings) -> Exit:
         async with Client(serving.url) as client:
             params = {"circuits": BELL, "run_config": {"shots": SHOTS}}
             answer = await client.submit({"program_id": "sampler", "params": params})
-            status, result = await show_events(client, str(answer["id"]), as_json=False)
+            job_id = str(answer["id"])
+            click.echo(f"job {job_id}")
+            status, result = await show_events(client, job_id, as_json=False)
     for counts in histogram.in_result(result):
         show.bars(counts)
     if status is Exit.DONE:

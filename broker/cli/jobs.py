@@ -67,6 +67,8 @@ def submit(
             answer = await client.submit(request)
             job_id = str(answer["id"])
             if watch:
+                if not as_json:
+                    click.echo(f"job {job_id}")
                 return await follow(client, job_id, as_json=as_json)
             show.as_json(answer) if as_json else click.echo(job_id)
             return Exit.DONE
@@ -101,8 +103,6 @@ async def follow(client: Client, job_id: str, *, as_json: bool) -> Exit:
 async def show_events(client: Client, job_id: str, *, as_json: bool) -> tuple[Exit, Any]:
     """Show a job to its end; the exit status that its outcome is, and its result."""
     final: dict[str, Any] | None = None
-    if not as_json:
-        click.echo(f"job {job_id}")
     with nullcontext() if as_json else show.Watch() as screen:
         async with aclosing(client.events(job_id)) as events:
             async for happened in events:

@@ -35,7 +35,7 @@ def _renderers(pretty: bool) -> list[Any]:
         return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     return [
         structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(serializer=orjson.dumps, default=str),
+        structlog.processors.JSONRenderer(serializer=_dumps),
     ]
 
 
@@ -64,5 +64,13 @@ def _configure_libraries(shared: list[Any], pretty: bool, level: int) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def _dumps(event: Any, **_: Any) -> bytes:
+    """*event* as JSON, whatever is in it: a log line stops nobody's work."""
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        return orjson.dumps({str(name): str(value) for name, value in event.items()})
+
+
 def _as_text(_logger: Any, _method: str, event: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    return _dumps(event).decode()

@@ -45,7 +45,8 @@ def main() -> None:
     gc.freeze()  # the collector touches no page that children share
     server = Server(control, wakeup)
     try:
-        server.serve()
+        with contextlib.suppress(ConnectionError):  # nobody is left to answer
+            server.serve()
     finally:
         server.kill_all()
 

@@ -1,0 +1,52 @@
+"""Log lines, as a process writes them."""
+
+import json
+import subprocess
+import sys
+
+CODE = """
+import logging, structlog
+from broker.telemetry.logging import configure
+configure({level!r}, "json")
+log = structlog.get_logger()
+log.debug("small"); log.info("job.event", job_id="j", seq=1)
+log.warning("odd", positions={{("a", 1): 2}}, thing=object)
+logging.getLogger("library").warning("says %s", "this")
+try:
+    secret = "inputs"
+    raise ValueError("no")
+except ValueError:
+    log.exception("broke")
+"""
+
+
+def lines(level: str) -> list[dict[str, object]]:
+    command = [sys.executable, "-c", CODE.format(level=level)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_each_line_is_json_whatever_is_in_it() -> None:
+    found = lines("info")
+
+    assert [line["event"] for line in found] == ["job.event", "odd", "says this", "broke"]
+    assert found[0] | {"timestamp": ""} == {
+        "event": "job.event",
+        "level": "info",
+        "job_id": "j",
+        "seq": 1,
+        "timestamp": "",
+    }
+
+
+def test_an_exception_is_told_without_the_values_of_variables() -> None:
+    text = str(lines("error")[-1]["exception"])
+
+    assert "ValueError: no" in text
+    assert "secret = " not in text.replace('secret = "inputs"', "")
+    assert text.count("inputs") == 0
+
+
+def test_less_important_lines_are_left_out() -> None:
+    assert [line["event"] for line in lines("warning")] == ["odd", "says this", "broke"]
