@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.kafka import KafkaCluster
 from tests.support.streams import frames
 from tests.support.systems import System, embedded_system, kafka_system
 
@@ -82,18 +83,19 @@ async def embedded() -> AsyncIterator[System]:
 @contextlib.contextmanager
 def kafka_node(nodes: int = 1) -> Iterator[str]:
     """A real Kafka in a temporary directory: its bootstrap servers."""
-    from tests.support import kafka  # a JDK is needed only where this is asked for
-
-    with tempfile.TemporaryDirectory() as directory, kafka.cluster(Path(directory), nodes) as found:
-        yield found.bootstrap
+    with tempfile.TemporaryDirectory() as directory:
+        cluster = KafkaCluster.make(Path(directory), nodes).up()
+        try:
+            yield cluster.bootstrap
+        finally:
+            cluster.down(hard=True)
 
 
 @contextlib.asynccontextmanager
-async def on_kafka(bootstrap: str, **kwargs: int) -> AsyncIterator[System]:
+async def on_kafka(bootstrap: str) -> AsyncIterator[System]:
     """Every role a process of its own, on that Kafka."""
     with tempfile.TemporaryDirectory() as directory:
-        log = f"kafka://{bootstrap}"
-        async with running(kafka_system(Path(directory), log, **kwargs)) as system:
+        async with running(kafka_system(Path(directory), bootstrap)) as system:
             yield system
 
 

@@ -1,14 +1,16 @@
-"""What all tests may use: a real Kafka, started once if a test asks for it."""
+"""What all tests may use: a real Kafka, started once if asked for; the product as processes."""
 
 import os
 import shutil
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.kafka import KafkaCluster, NoKafkaError
+from tests.support.systems import System, embedded_system, kafka_system
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +53,21 @@ def _cluster(folder: Path, count: int, request: pytest.FixtureRequest) -> Iterat
             shutil.rmtree(node.home / "data", ignore_errors=True)
         if not request.session.testsfailed:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def embedded(tmp_path: Path) -> AsyncIterator[System]:
+    """`qjb up`, as a process."""
+    system = embedded_system(tmp_path)
+    await system.start()
+    yield system
+    system.stop()
+
+
+@pytest.fixture
+async def on_kafka(tmp_path: Path, kafka: str) -> AsyncIterator[System]:
+    """Every role as processes, on Kafka, with topics of their own."""
+    system = kafka_system(tmp_path, kafka, prefix=f"t{uuid.uuid4().hex[:8]}.")
+    await system.start()
+    yield system
+    system.stop()
