@@ -40,12 +40,12 @@ def main() -> None:
     posix.set_name("qjb-forkserver")
     posix.no_core_dumps()
     wakeup = _wake_on_child()
-    _preload(control, msgspec.json.decode(sys.argv[3], type=dict[str, str]))
-    gc.collect()
-    gc.freeze()  # the collector touches no page that children share
     server = Server(control, wakeup)
     try:
         with contextlib.suppress(ConnectionError):  # nobody is left to answer
+            _preload(control, msgspec.json.decode(sys.argv[3], type=dict[str, str]))
+            gc.collect()
+            gc.freeze()  # the collector touches no page that children share
             server.serve()
     finally:
         server.kill_all()
