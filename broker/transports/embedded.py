@@ -85,6 +85,7 @@ class EmbeddedLog:
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._long_wal = False
+        self._failing = False
         self._threads: list[threading.Thread] = []
         self._open = False
         self.identity = ""
@@ -251,9 +252,14 @@ class EmbeddedLog:
         except apsw.Error as error:
             for shelf, following, timestamp in shelves.values():
                 shelf.next, shelf.timestamp = following, timestamp
-            log.error("log.append_failed", error=str(error), appends=len(group.appends))
+            if not self._failing:  # a full disk fails every append, so it is said once
+                log.error("log.append_failed", error=str(error))
+            self._failing = True
             self._tell(self._refuse, group, _refusal(error))
         else:
+            if self._failing:
+                log.info("log.appends_again")
+            self._failing = False
             self._tell(self._settle, group)
 
     def _number(self, group: _Group) -> dict[str, list[database.Row]]:

@@ -1,0 +1,371 @@
+"""What only the embedded log promises: its file, its lock, its disk, its history."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import apsw
+import pytest
+
+from broker.errors import AppendFailedError, SettingsError
+from broker.transports import embedded
+from broker.transports.embedded import EmbeddedLog
+from broker.transports.log import Bounds, TopicPartition
+from broker.transports.topics import DAY, EVENTS, INBOX, STATE, STATUS, TOPICS
+from schemas.records import Record, Stored
+
+KEY = b"default/job-1"
+
+
+async def opened(path: Path, **more: object) -> EmbeddedLog:
+    log = EmbeddedLog(path, **more)  # type: ignore[arg-type]
+    await log.open()
+    return log
+
+
+def size(path: Path | str) -> int:
+    return Path(path).stat().st_size if Path(path).exists() else 0
+
+
+async def read_all(log: EmbeddedLog, topic: str = EVENTS, start: int = 0) -> list[Stored]:
+    found: list[Stored] = []
+    while more := await log.read(topic, 0, start):
+        found += more
+        start = more[-1].offset + 1
+    return found
+
+
+def python(code: str, *args: object) -> "subprocess.Popen[str]":
+    """Another process that runs *code*."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, args)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=Path.cwd()
+    )
+
+
+OPEN_AND_WAIT = """
+import asyncio, sys
+from pathlib import Path
+from broker.transports.embedded import EmbeddedLog
+
+async def main():
+    await EmbeddedLog(Path(sys.argv[1])).open()
+    print("open", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+APPEND_FOR_EVER = """
+import asyncio, sys
+from pathlib import Path
+from broker.transports.embedded import EmbeddedLog
+from broker.transports.topics import EVENTS
+from schemas.records import Record
+
+async def append(log, name):
+    number = 0
+    while True:
+        record = Record(b"%d" % number, b"%d" % name)
+        (position,) = await log.append(EVENTS, [record])
+        sys.stdout.write(f"{position.offset} {name} {number}\\n")
+        sys.stdout.flush()
+        number += 1
+
+async def main():
+    log = EmbeddedLog(Path(sys.argv[1]))
+    await log.open()
+    await asyncio.gather(*(append(log, name) for name in range(8)))
+
+asyncio.run(main())
+"""
+
+
+# One process
+
+
+async def test_a_second_process_is_told_who_has_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    other = await asyncio.to_thread(python, OPEN_AND_WAIT, path)
+    try:
+        assert other.stdout is not None
+        assert await asyncio.to_thread(other.stdout.readline) == "open\n"
+        with pytest.raises(SettingsError, match=f"QJB_LOG: .*in use by process {other.pid}"):
+            await opened(path)
+    finally:
+        other.kill()
+        other.communicate()
+    log = await opened(path)
+    await log.close()
+
+
+async def test_a_second_log_in_this_process_is_refused_too(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db")
+    with pytest.raises(SettingsError, match="in use"):
+        await opened(tmp_path / "log.db")
+    await log.append(EVENTS, [Record(b"x", KEY)])
+    await log.close()
+
+
+async def test_what_was_acknowledged_survives_the_kill_of_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    for _ in range(3):
+        other = await asyncio.to_thread(python, APPEND_FOR_EVER, path)
+        assert other.stdout is not None
+        await asyncio.to_thread(other.stdout.readline)
+        await asyncio.sleep(0.4)
+        other.send_signal(signal.SIGKILL)
+        said, _ = await asyncio.to_thread(other.communicate)
+
+        log = await opened(path)
+        records = {r.offset: r for r in await read_all(log)}
+        await log.close()
+
+        acknowledged = [line.split() for line in said.splitlines(keepends=True) if line[-1] == "\n"]
+        assert len(acknowledged) > 50
+        for offset, name, number in acknowledged:
+            record = records[int(offset)]
+            assert (record.key, record.value) == (name.encode(), number.encode())
+        assert sorted(records) == list(range(len(records)))
+
+
+# Its file
+
+
+async def test_a_log_can_not_be_the_database_of_another_program(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    other = apsw.Connection(str(path))
+    other.pragma("application_id", 7)
+    other.execute("CREATE TABLE t (x)")
+    other.close()
+
+    with pytest.raises(SettingsError, match="another program"):
+        await opened(path)
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("this is no database " * 100)
+
+    with pytest.raises(SettingsError, match="can not be opened"):
+        await opened(path)
+
+
+async def test_a_log_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    await (await opened(path)).close()
+    other = apsw.Connection(str(path))
+    other.pragma("user_version", 99)
+    other.close()
+
+    with pytest.raises(SettingsError, match="newer version"):
+        await opened(path)
+
+
+async def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"log\.db can not be used"):
+        await opened(tmp_path / "file" / "log.db")
+
+
+async def test_two_logs_have_two_identities(tmp_path: Path) -> None:
+    one, two = await opened(tmp_path / "1.db"), await opened(tmp_path / "2.db")
+    assert one.identity != two.identity
+    await one.close()
+    await two.close()
+
+
+async def test_partitions_stay_when_fewer_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = await opened(path, partitions=4)
+    await log.append(EVENTS, [Record(b"x", KEY, partition=3)])
+    await log.close()
+
+    log = await opened(path)
+    assert log.partitions(EVENTS) == 4
+    assert len(await log.read(EVENTS, 3, 0)) == 1
+    await log.close()
+
+
+# Its disk
+
+
+async def test_a_full_disk_fails_appends_and_room_lets_them_work_again(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db")
+    await log.append(EVENTS, [Record(b"before", KEY)])
+    pages = log._db.pragma("page_count")
+    log._db.pragma("max_page_count", pages)  # what SQLite says then is what a full disk says
+    failed = 0
+    for _ in range(30):
+        try:
+            await log.append(EVENTS, [Record(b"x" * 4000, KEY)])
+        except AppendFailedError:
+            failed += 1
+    assert failed >= 25
+
+    stored = await read_all(log)
+    assert len(stored) == 1 + 30 - failed
+    log._db.pragma("max_page_count", 1_000_000)
+    (position,) = await log.append(EVENTS, [Record(b"after", KEY)])
+    assert position.offset == len(stored)
+    await log.close()
+
+
+# Its history
+
+
+async def test_a_follower_that_fell_behind_reads_on_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "TAIL", 100)
+    log = await opened(tmp_path / "log.db")
+    follower = log.follow({TopicPartition(EVENTS, 0): 0})
+    for number in range(0, 3000, 50):
+        await log.append(EVENTS, [Record(b"%d" % n, KEY) for n in range(number, number + 50)])
+
+    found: list[Stored] = []
+    for number in range(3000, 3100):
+        found += await follower.next(0)
+        await log.append(EVENTS, [Record(b"%d" % number, KEY)])
+    found += await follower.next(0)
+
+    assert [int(r.value) for r in found] == list(range(3100))
+    await log.close()
+
+
+async def test_large_records_are_read_in_small_batches(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = await opened(path)
+    await log.append(EVENTS, [Record(b"x" * 900_000, KEY) for _ in range(30)])
+    await log.close()
+
+    log = await opened(path)
+    assert 1 <= len(await log.read(EVENTS, 0, 0)) <= 12
+    assert len(await read_all(log)) == 30
+    await log.close()
+
+
+# Cleaning
+
+
+async def cleaned(log: EmbeddedLog, topic: str, expected: int) -> list[Stored]:
+    """What is in the file once so many records are left, or after a while."""
+    found: list[Stored] = []
+    shelf = log._shelves[topic][0]
+    for _ in range(200):
+        found = await asyncio.to_thread(log._select, shelf, 0, 10_000)
+        if len(found) == expected:
+            break
+        await asyncio.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.05)
+    monkeypatch.setattr(embedded, "CLEAN_STEP", 50)
+
+
+@pytest.mark.usefixtures("_eager")
+async def test_old_records_go_when_their_time_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    now = [time.time() - 8 * DAY]
+    log = await opened(path, clock=lambda: now[0])
+    await log.append(EVENTS, [Record(b"old", KEY)] * 300)
+    await log.append(STATE, [Record(b"old", KEY)])
+    now[0] = time.time()
+    await log.append(EVENTS, [Record(b"new", KEY)] * 3)
+
+    assert [r.value for r in await cleaned(log, EVENTS, 3)] == [b"new"] * 3
+    assert await log.bounds(EVENTS, 0) == Bounds(300, 303)
+    assert len(await read_all(log, STATE)) == 1
+    await log.close()
+
+    log = await opened(path)
+    assert await log.bounds(EVENTS, 0) == Bounds(300, 303)
+    assert len(await log.read(EVENTS, 0, 0)) == 3
+    await log.close()
+
+
+@pytest.mark.usefixtures("_eager")
+async def test_offsets_go_on_when_no_record_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = await opened(path, clock=lambda: time.time() - 2 * DAY)
+    await log.append(INBOX, [Record(b"old", b"worker")] * 10)
+    await log.close()
+
+    log = await opened(path)
+    assert await cleaned(log, INBOX, 0) == []
+    await log.close()
+
+    log = await opened(path)
+    follower = log.follow({TopicPartition(INBOX, 0): 3})
+    assert await log.bounds(INBOX, 0) == Bounds(10, 10)
+    (position,) = await log.append(INBOX, [Record(b"new", b"worker")])
+    assert position.offset == 10
+    assert [r.offset for r in await follower.next(5)] == [10]
+    await log.close()
+
+
+@pytest.mark.usefixtures("_eager")
+async def test_compaction_keeps_the_newest_record_of_each_key(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db")
+    for number in range(40):
+        keys = [b"key-%d" % n for n in range(10)]
+        await log.append(STATE, [Record(b"%d" % number, key) for key in keys])
+    await log.append(STATE, [Record(b"", b"key-0")])
+
+    left = await cleaned(log, STATE, 10)
+
+    assert {r.key: r.value for r in left} == {b"key-%d" % n: b"39" if n else b"" for n in range(10)}
+    await log.close()
+
+
+@pytest.mark.usefixtures("_eager")
+async def test_an_empty_value_deletes_its_key_in_the_end(tmp_path: Path) -> None:
+    now = [time.time() - 2 * DAY]
+    log = await opened(tmp_path / "log.db", clock=lambda: now[0])
+    await log.append(STATE, [Record(b"x", b"gone"), Record(b"x", b"kept"), Record(b"", b"gone")])
+    assert len(await cleaned(log, STATE, 2)) == 2
+
+    now[0] = time.time()
+    assert [r.key for r in await cleaned(log, STATE, 1)] == [b"kept"]
+    await log.close()
+
+
+@pytest.mark.usefixtures("_eager")
+async def test_cleaning_does_not_stop_what_is_live(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db")
+    follower = log.follow({TopicPartition(STATUS, 0): 0})
+    found: list[Stored] = []
+    for number in range(300):
+        await log.append(STATUS, [Record(b"%d" % number, b"broker/%d" % (number % 3))])
+        found += await follower.next(0)
+
+    assert [int(r.value) for r in found] == list(range(300))
+    await log.close()
+
+
+async def test_the_write_ahead_log_is_brought_back_into_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "WAL_PAGES", 500)
+    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.02)
+    path = tmp_path / "log.db"
+    log = await opened(path)
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        await log.append(EVENTS, [Record(b"x" * 3000, KEY)] * 50)
+
+    assert size(f"{path}-wal") < size(path) / 4
+    await log.close()
+    assert size(f"{path}-wal") == 0
+
+
+def test_every_topic_is_there() -> None:
+    log = EmbeddedLog(Path("unused"))
+    assert all(log.partitions(topic) == 1 for topic in TOPICS)
