@@ -28,7 +28,7 @@ def run(
         for name, value in options.items()
         if value is not None and name not in _OF_DEVICES
     }
-    known = set(backend.options.__dict__) if hasattr(backend.options, "__dict__") else set(chosen)
+    known = set(backend.options.__dict__)
     if unknown := sorted((set(chosen) - known) | (set(chosen) & _RESERVED)):
         raise InvalidInputsError(f"{backend.name} has no run option {', '.join(unknown)}")
     result = backend.run(list(circuits), **chosen).result()

@@ -387,6 +387,14 @@ async def test_a_child_can_run_ahead_by_a_bounded_amount_only(
     assert kinds(found) == ["published"] * 1000 + ["returned"]
 
 
+async def test_large_inputs_and_results_pass_whole(executor: SimulatorExecutor) -> None:
+    text = "x" * (20 * 1024 * 1024)
+
+    end = await last(executor, task("returns", {"value": text}))
+
+    assert value(end) == text
+
+
 async def test_children_draw_different_random_numbers(executor: SimulatorExecutor) -> None:
     drawn = []
     for _ in range(2):

@@ -1,0 +1,113 @@
+"""The small parts between parent and child: frames, merged output, names in the registry."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from executors.children.frames import (
+    HEADER,
+    MAX_PAYLOAD,
+    BrokenFrameError,
+    Kind,
+    Splitter,
+    TaskHeader,
+    pack,
+    read_task,
+    receive,
+    task_frame,
+)
+from executors.children.output import CUT, PIECE, TOTAL, Output
+from executors.registry import NAMES, make_executor
+from executors.scripted import ScriptedExecutor
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7, 1000])
+def test_frames_come_out_whole_however_they_are_cut(chunk: int) -> None:
+    sent = [(Kind.BEGAN, b""), (Kind.PUBLISHED, b"x" * 20), (Kind.RETURNED, b"null")]
+    stream = b"".join(pack(kind, payload) for kind, payload in sent)
+    splitter = Splitter()
+
+    found = []
+    for start in range(0, len(stream), chunk):
+        found += splitter.feed(stream[start : start + chunk])
+
+    assert found == sent
+
+
+@pytest.mark.parametrize("head", [HEADER.pack(MAX_PAYLOAD + 1, Kind.BEGAN), HEADER.pack(0, 99)])
+def test_what_is_no_frame_is_an_error(head: bytes) -> None:
+    with pytest.raises(BrokenFrameError):
+        Splitter().feed(head)
+
+
+def test_a_blocking_end_receives_frames_until_the_other_hangs_up() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(pack(Kind.TASK, b"abc") + pack(Kind.BEGAN) + HEADER.pack(9, Kind.TASK))
+        theirs.shutdown(socket.SHUT_WR)
+
+        assert receive(ours) == (Kind.TASK, b"abc")
+        assert receive(ours) == (Kind.BEGAN, b"")
+        assert receive(ours) is None  # cut short
+
+
+def test_a_task_keeps_inputs_as_they_are() -> None:
+    header = TaskHeader("sampler", "aer_simulator")
+
+    assert read_task(task_frame(header, b'{"a":\n1}')[HEADER.size :]) == (header, b'{"a":\n1}')
+
+
+def test_output_is_merged_and_letters_are_not_torn() -> None:
+    output = Output()
+    text = "ä" * PIECE
+    output.add(text.encode()[:-1])
+    first = output.pieces(0.0)
+    output.add(text.encode()[-1:])
+
+    assert "".join([*first, *output.rest()]) == text
+
+
+def test_bytes_that_are_no_text_are_replaced() -> None:
+    output = Output()
+    output.add(b"a\xff\xc3")
+
+    assert "".join(output.rest()) == "a��"
+
+
+def test_output_waits_between_pieces() -> None:
+    output = Output()
+    assert output.due(10.0) is None
+    output.add(b"a")
+    assert output.due(10.0) == pytest.approx(10.05)
+    output.pieces(10.05)
+    output.add(b"b")
+    assert output.due(10.06) == pytest.approx(10.35)
+
+
+def test_output_above_its_bound_is_cut_with_a_word() -> None:
+    output = Output()
+    for _ in range(3):
+        output.add(b"x" * TOTAL)
+    pieces = output.rest()
+
+    assert sum(len(piece) for piece in pieces[:-1]) == TOTAL
+    assert pieces[-1] == CUT
+
+
+def test_executors_have_names() -> None:
+    assert isinstance(make_executor("scripted", 1), ScriptedExecutor)
+    assert set(NAMES) == {"simulator", "scripted"}
+    with pytest.raises(ValueError, match="choose one of simulator, scripted"):
+        make_executor("hardware", 1)
+
+
+def test_the_parent_of_children_does_not_import_qiskit() -> None:
+    code = (
+        "import sys; from executors.registry import make_executor; "
+        "from executors import simulator; "
+        "sys.exit(any(name.partition('.')[0].startswith('qiskit') for name in sys.modules))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

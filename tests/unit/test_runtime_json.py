@@ -1,0 +1,140 @@
+"""The Runtime encoding: round trips, the stock client's own encoder, and hostile values."""
+
+import base64
+import io
+import json
+import zlib
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import CXGate
+from qiskit.quantum_info import SparsePauliOp
+from scipy import sparse
+
+from executors import runtime_json
+from executors.runtime_json import InvalidInputsError, NotEncodableError
+
+
+def round_trip(value: Any) -> Any:
+    return runtime_json.decode(json.loads(runtime_json.encode(value)))
+
+
+def bell() -> QuantumCircuit:
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    return circuit
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"plain": [1, 2.5, "x", None, True]},
+        1 + 2j,
+        datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        {1, 2, 3},
+        bell(),
+        CXGate(),
+        Parameter("θ"),
+        SparsePauliOp(["XX", "ZI"], [0.5, 1j]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_encoded_comes_back(value: Any) -> None:
+    assert round_trip(value) == value
+
+
+def test_arrays_and_sparse_matrices_come_back() -> None:
+    assert np.array_equal(round_trip(np.arange(6).reshape(2, 3)), np.arange(6).reshape(2, 3))
+    assert (round_trip(sparse.csr_matrix(np.eye(3))) != sparse.csr_matrix(np.eye(3))).nnz == 0
+
+
+def test_numpy_scalars_are_plain_numbers() -> None:
+    value = {"a": np.int64(3), "b": np.float32(0.5), "c": np.bool_(True)}
+
+    assert json.loads(runtime_json.encode(value)) == {"a": 3, "b": 0.5, "c": True}
+
+
+def test_what_json_has_no_number_for_is_null() -> None:
+    assert runtime_json.encode([float("nan"), float("inf")]) == b"[null,null]"
+
+
+def test_what_has_no_form_is_an_error() -> None:
+    with pytest.raises(NotEncodableError, match="bytes"):
+        runtime_json.encode({"value": b"bytes"})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("value", [bell(), 1 + 2j, {1, 2}, SparsePauliOp(["XY"], [0.5])])
+def test_the_stock_client_and_this_understand_each_other(value: Any) -> None:
+    client = pytest.importorskip("qiskit_ibm_runtime")
+
+    theirs = json.dumps(value, cls=client.RuntimeEncoder)
+    ours = runtime_json.encode(value).decode()
+
+    assert runtime_json.decode(json.loads(theirs)) == value
+    assert json.loads(ours, cls=client.RuntimeDecoder) == value
+
+
+def typed(name: str, value: Any, **more: str) -> dict[str, Any]:
+    return {"__type__": name, "__value__": value, **more}
+
+
+def packed(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data)).decode()
+
+
+def pickled_array() -> str:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return packed(buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        typed("QuantumCircuit", "not base64!"),
+        typed("QuantumCircuit", 7),
+        typed("QuantumCircuit", packed(b"QISKIT" + b"\xff" * 50)),
+        typed("QuantumCircuit", packed(b"")),
+        typed("ndarray", packed(b"\x93NUMPY\x01\x00garbage")),
+        typed("ndarray", pickled_array()),
+        typed("complex", ["a", "b"]),
+        typed("datetime", "yesterday"),
+        typed("set", [[1], [2]]),
+        typed("spmatrix", base64.b64encode(b"no zip file").decode()),
+        typed("Result", {"no": "result"}),
+        typed("settings", {}, __module__="os", __class__="system"),
+        typed("settings", {}, __module__="qiskit.quantum_info", __class__="Nothing"),
+        typed("settings", {"wrong": 1}, __module__="qiskit.quantum_info", __class__="Pauli"),
+        {"__type__": "complex"},
+    ],
+    ids=lambda value: f"{value['__type__']}-{str(value.get('__value__'))[:20]}",
+)
+def test_a_bad_value_is_named_by_its_field(value: Any) -> None:
+    inputs = json.dumps({"things": [1, {"inner": value}]}).encode()
+
+    with pytest.raises(InvalidInputsError, match=r"things\[1\]\.inner"):
+        runtime_json.decode_inputs(inputs)
+
+
+def test_a_bomb_is_refused_before_it_has_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_json, "MAX_UNPACKED", 1000)
+
+    with pytest.raises(InvalidInputsError, match="more than 1000 bytes"):
+        runtime_json.decode(typed("ndarray", packed(b"\0" * 100_000)), "data")
+
+
+@pytest.mark.parametrize("text", [b"[1]", b'"x"', b"null", b"{", b"\xff", b"[" * 5000])
+def test_inputs_that_are_no_object_are_refused(text: bytes) -> None:
+    with pytest.raises(InvalidInputsError):
+        runtime_json.decode_inputs(text)
+
+
+def test_an_unknown_type_stays_as_it_came() -> None:
+    assert runtime_json.decode(typed("Mystery", 1)) == typed("Mystery", 1)
