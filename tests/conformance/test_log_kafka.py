@@ -1,0 +1,309 @@
+"""What only the log on Kafka promises: its topics, its cluster's bad days."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.partitioner import DefaultPartitioner
+
+from broker.errors import LogUnavailableError, TopicMisconfiguredError
+from broker.transports.cluster import cluster_of
+from broker.transports.kafka import KafkaLog
+from broker.transports.log import Log, TopicPartition
+from broker.transports.topics import EVENTS, STATE, STATUS, TOPICS, partition_for
+from schemas.records import Record, Stored
+from tests.conformance.conftest import delete_topics
+from tests.support.kafka import KafkaCluster, free_ports
+
+pytestmark = pytest.mark.kafka
+SOME = {name: TOPICS[name] for name in (EVENTS, STATE, STATUS)}
+KEY = b"default/job-1"
+
+
+def kafka_log(servers: str, prefix: str, **more: object) -> KafkaLog:
+    return KafkaLog(cluster_of(f"kafka://{servers}"), topics=SOME, prefix=prefix, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"k{uuid.uuid4().hex[:8]}."
+
+
+@pytest.fixture
+async def admin(kafka: str, prefix: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    yield admin
+    await admin.close()
+    await delete_topics(kafka, [prefix + name for name in SOME])
+
+
+@pytest.fixture
+async def log(kafka: str, prefix: str, admin: AIOKafkaAdminClient) -> AsyncIterator[Log]:
+    log = kafka_log(kafka, prefix)
+    await log.open()
+    yield log
+    await log.close()
+
+
+async def follow_to(log: Log, count: int, within: float = 60.0) -> list[Stored]:
+    starts = {TopicPartition(EVENTS, p): 0 for p in range(log.partitions(EVENTS))}
+    follower = log.follow(starts)
+    found: list[Stored] = []
+    until = time.monotonic() + within
+    while len(found) < count and time.monotonic() < until:
+        found += await follower.next(0.5)
+    await follower.close()
+    return found
+
+
+# Topics
+
+
+async def test_topics_that_are_set_up_wrongly_are_all_named(
+    kafka: str, prefix: str, admin: AIOKafkaAdminClient
+) -> None:
+    await admin.create_topics(
+        [
+            NewTopic(prefix + EVENTS, 1, 1, topic_configs={"retention.ms": "60000"}),
+            NewTopic(prefix + STATE, 4, 1, topic_configs={"cleanup.policy": "delete"}),
+        ]
+    )
+    with pytest.raises(TopicMisconfiguredError) as caught:
+        await kafka_log(kafka, prefix).open()
+
+    said = caught.value.message
+    assert f"{prefix}{EVENTS}: retention.ms is 60000, wanted at least 604800000" in said
+    assert f"{prefix}{EVENTS}: partitions is 1, wanted at least 4" in said
+    assert f"{prefix}{STATE}: cleanup.policy is delete, wanted compact" in said
+    assert STATUS not in said
+
+
+async def test_more_partitions_than_wanted_are_used(
+    kafka: str, prefix: str, admin: AIOKafkaAdminClient
+) -> None:
+    config = {"retention.ms": "-1"}
+    await admin.create_topics([NewTopic(prefix + EVENTS, 7, 1, topic_configs=config)])
+    log = kafka_log(kafka, prefix)
+    await log.open()
+
+    assert log.partitions(EVENTS) == 7
+    positions = [(await log.append(EVENTS, [Record(b"x", b"key-%d" % n)]))[0] for n in range(50)]
+    assert {p.partition for p in positions} == set(range(7))
+    await log.close()
+
+
+async def test_several_processes_may_make_the_topics_at_once(
+    kafka: str, prefix: str, admin: AIOKafkaAdminClient
+) -> None:
+    logs = [kafka_log(kafka, prefix) for _ in range(4)]
+    await asyncio.gather(*(log.open() for log in logs))
+
+    assert {log.partitions(EVENTS) for log in logs} == {4}
+    assert len({log.identity for log in logs}) == 1
+    for log in logs:
+        await log.close()
+
+
+async def test_a_cluster_that_is_not_there_is_named(prefix: str) -> None:
+    (port,) = free_ports(1)
+    log = kafka_log(f"127.0.0.1:{port}", prefix, open_within=1.0)
+
+    with pytest.raises(LogUnavailableError, match=f"127.0.0.1:{port} can not be used"):
+        await log.open()
+
+
+# Other clients
+
+
+@pytest.mark.parametrize("partitions", [1, 3, 4, 16])
+def test_keys_go_where_other_clients_put_them(partitions: int) -> None:
+    theirs = DefaultPartitioner()
+    numbers = list(range(partitions))
+    for n in range(200):
+        key = b"tenant-%d/%s" % (n % 7, b"x" * n)
+        assert partition_for(key, partitions) == theirs(key, numbers, numbers)
+
+
+async def test_records_of_other_clients_are_read(kafka: str, prefix: str, log: Log) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, compression_type="gzip")
+    await producer.start()
+    try:
+        for n in range(10):
+            await producer.send_and_wait(prefix + EVENTS, b"%d" % n, key=KEY)
+        await producer.send_and_wait(prefix + EVENTS, None, key=KEY)
+    finally:
+        await producer.stop()
+
+    records = await log.read(EVENTS, log.partition_of(EVENTS, KEY), 0)
+    assert [record.value for record in records] == [b"%d" % n for n in range(10)] + [b""]
+
+
+async def test_a_position_that_is_gone_goes_on_with_what_is_kept(
+    prefix: str, log: Log, admin: AIOKafkaAdminClient
+) -> None:
+    partition = log.partition_of(EVENTS, KEY)
+    await log.append(EVENTS, [Record(b"%d" % n, KEY) for n in range(20)])
+    follower = log.follow({TopicPartition(EVENTS, partition): 2})
+    await delete_before(admin, prefix + EVENTS, partition, 15)
+
+    found: list[Stored] = []
+    until = time.monotonic() + 20
+    while len(found) < 5 and time.monotonic() < until:
+        found += await follower.next(0.5)
+
+    assert [record.offset for record in found] == list(range(15, 20))
+    assert (await log.bounds(EVENTS, partition)).first == 15
+    assert [r.offset for r in await log.read(EVENTS, partition, 0)] == list(range(15, 20))
+    await follower.close()
+
+
+async def delete_before(
+    admin: AIOKafkaAdminClient, topic: str, partition: int, offset: int
+) -> None:
+    from aiokafka import TopicPartition as KafkaPartition
+    from aiokafka.admin import RecordsToDelete
+
+    await admin.delete_records({KafkaPartition(topic, partition): RecordsToDelete(offset)})
+
+
+async def test_a_follower_that_has_fallen_silent_is_mended(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.transports.kafka.WATCH", 0.2)
+    where = TopicPartition(EVENTS, log.partition_of(EVENTS, KEY))
+    follower = log.follow({where: 0})
+    await log.append(EVENTS, [Record(b"1", KEY)])
+    assert len(await follower.next(10)) == 1
+    follower._consumer.pause(log.named(where))  # as good as deaf
+
+    await log.append(EVENTS, [Record(b"2", KEY)])
+    found: list[Stored] = []
+    until = time.monotonic() + 20
+    while not found and time.monotonic() < until:
+        found += await follower.next(0.1)
+
+    assert [record.value for record in found] == [b"2"]
+    await follower.close()
+
+
+async def test_an_append_after_the_producer_broke_uses_a_new_one(log: KafkaLog) -> None:
+    await log.append(EVENTS, [Record(b"1", KEY)])
+    broken = await log.producer()
+    await log.replace_producer(broken)
+
+    (position,) = await log.append(EVENTS, [Record(b"2", KEY)])
+
+    assert await log.producer() is not broken
+    assert position.offset == 1
+
+
+# Bad days
+
+
+class Traffic:
+    """Appends numbered records until told to stop, and follows them."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._stop = asyncio.Event()
+        self.appended = 0
+        self.worst = 0.0
+        self.found: list[Stored] = []
+
+    async def append(self) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            number = self.appended
+            await self._log.append(EVENTS, [Record(b"%d" % number, b"key-%d" % (number % 20))] * 1)
+            self.worst = max(self.worst, time.monotonic() - began)
+            self.appended += 1
+            await asyncio.sleep(0.002)
+
+    async def follow(self) -> None:
+        count = self._log.partitions(EVENTS)
+        follower = self._log.follow({TopicPartition(EVENTS, p): 0 for p in range(count)})
+        until = time.monotonic() + 120
+        while not (self._stop.is_set() and len(self.found) >= self.appended):
+            assert time.monotonic() < until, f"{len(self.found)} of {self.appended} records came"
+            self.found += await follower.next(0.5)
+        await follower.close()
+
+    async def through(self, *steps: tuple[float, object]) -> None:
+        """Run while each step, after its seconds, happens."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.append())
+            group.create_task(self.follow())
+            for seconds, step in steps:
+                await asyncio.sleep(seconds)
+                if step is not None:
+                    await asyncio.to_thread(step)  # type: ignore[arg-type]
+            self._stop.set()
+
+    def complete(self) -> bool:
+        """Whether every record came, once, and each key's in order."""
+        numbers = [int(record.value) for record in self.found]
+        for key in range(20):
+            mine = [n for n in numbers if n % 20 == key]
+            assert mine == sorted(mine)
+        assert sorted(numbers) == list(range(self.appended))
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("node", [1, 2, 3])
+async def test_a_killed_node_of_three_costs_some_seconds_and_no_record(
+    three_nodes: KafkaCluster, prefix: str, node: int
+) -> None:
+    log = kafka_log(three_nodes.bootstrap, prefix)
+    await log.open()
+    traffic = Traffic(log)
+
+    await traffic.through(
+        (2, lambda: three_nodes.kill(node)), (15, lambda: three_nodes.start(node)), (3, None)
+    )
+    await log.close()
+
+    assert traffic.complete()
+    print(f"worst append {traffic.worst:.1f} s, {traffic.appended} records")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_a_node_of_three_that_hangs_costs_some_seconds_and_no_record(
+    three_nodes: KafkaCluster, prefix: str
+) -> None:
+    log = kafka_log(three_nodes.bootstrap, prefix)
+    await log.open()
+    traffic = Traffic(log)
+
+    await traffic.through(
+        (2, lambda: three_nodes.pause(1)), (25, lambda: three_nodes.resume(1)), (5, None)
+    )
+    await log.close()
+
+    assert traffic.complete()
+    print(f"worst append {traffic.worst:.1f} s, {traffic.appended} records")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_cluster_that_is_away_for_a_minute_costs_that_minute_and_no_record(
+    three_nodes: KafkaCluster, prefix: str
+) -> None:
+    log = kafka_log(three_nodes.bootstrap, prefix)
+    await log.open()
+    traffic = Traffic(log)
+
+    await traffic.through(
+        (2, lambda: three_nodes.down(hard=True)), (60, three_nodes.up), (10, None)
+    )
+    assert traffic.complete()
+    assert (await log.bounds(EVENTS, 0)).next > 0
+    await log.close()
+    print(f"worst append {traffic.worst:.1f} s, {traffic.appended} records")
