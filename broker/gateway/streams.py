@@ -73,6 +73,7 @@ class Subscriber:
         "key",
         "quiet_since",
         "reading",
+        "why",
     )
 
     def __init__(
@@ -86,6 +87,7 @@ class Subscriber:
         loop = asyncio.get_running_loop()
         self.key, self.channel, self.cursor = key, channel, cursor
         self.closed: asyncio.Future[End] = loop.create_future()
+        self.why: End | None = None
         self.reading: asyncio.Task[Page] | None = None  # a page that comes from the file
         self.deadline = 0.0
         self._transport, self._chunked = transport, chunked
@@ -125,8 +127,10 @@ class Subscriber:
         return now - self._taken_at > limit
 
     def close(self, why: End) -> None:
-        """Nothing more is written; its request ends."""
-        if not self.closed.done():
+        """Nothing more is written; its request ends. The first reason stands."""
+        if self.why is None:
+            self.why = why
+        if not self.closed.done():  # it is cancelled with the request that waits for it
             self.closed.set_result(why)
 
     def abort(self, why: End) -> None:
@@ -265,7 +269,7 @@ class Streams:
     def leave(self, subscriber: Subscriber) -> None:
         """*subscriber*'s request is over."""
         subscriber.close(End.LEFT)
-        metrics.STREAM_ENDS.labels(subscriber.closed.result().value).inc()
+        metrics.STREAM_ENDS.labels((subscriber.why or End.LEFT).value).inc()
         key = subscriber.key
         self._all.discard(subscriber)
         self._behind.discard(subscriber)

@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 
 from broker.core.job import apply, following
+from broker.gateway.api.routes import without_prefix
 from broker.gateway.server import Gateway, Options
 from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
@@ -43,6 +44,7 @@ from schemas.requests import CancelJob, SubmitJob
 from schemas.specification import Program, parse_specification
 from schemas.values import JobKey, Violation
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
+from tests.support import contract
 
 SPECIFICATIONS = Path(__file__).parents[2] / "schemas" / "programs"
 
@@ -68,9 +70,7 @@ class Ledger:
         claims = [claim_record(Claim(epoch, f"broker-{epoch}"), p, now()) for p in partitions]
         await self.log.append(EVENTS, claims)
 
-    def entry(
-        self, job_id: str, kind: type[Event], tenant: str = "default", **facts: Any
-    ) -> Entry:
+    def entry(self, job_id: str, kind: type[Event], tenant: str = "default", **facts: Any) -> Entry:
         """The job's next event, which it takes note of."""
         key = JobKey(tenant, job_id)
         job = self.jobs.get(key)
@@ -94,7 +94,7 @@ class Ledger:
         backend = details.pop("backend", "aer_simulator")
         raw = msgspec.Raw(json.dumps({} if params is None else params).encode())
         known = {"program_id": "hello-world", "program_version": "v1", "time_limit": 300.0}
-        if "params_ref" not in details:
+        if details.get("params_ref") is None:
             known["params"] = raw
         return self.entry(
             job_id,
@@ -221,17 +221,22 @@ class Running:
     task: "asyncio.Task[None]"
 
     async def get(self, path: str, status: int = 200, **more: Any) -> Any:
-        """What a GET answers, as JSON."""
-        async with self.http.get(self.url + path, **more) as response:
-            assert response.status == status, (response.status, await response.text())
-            return await response.json() if status != 204 else await response.read()
+        """What a GET answers: JSON, or text; held against the API's description."""
+        return await self._ask("GET", path, status, **more)
 
-    async def post(self, path: str, body: Any, status: int = 200, **more: Any) -> Any:
-        """What a POST answers, as JSON."""
+    async def post(self, path: str, body: Any = None, status: int = 200, **more: Any) -> Any:
+        """What a POST answers."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with self.http.post(self.url + path, data=data, **more) as response:
-            assert response.status == status, (response.status, await response.text())
-            return await response.json() if status != 204 else await response.read()
+        return await self._ask("POST", path, status, data=data, **more)
+
+    async def _ask(self, method: str, path: str, status: int, **more: Any) -> Any:
+        async with self.http.request(method, self.url + path, **more) as response:
+            body = await response.read()
+            assert response.status == status, (response.status, body)
+            assert response.headers["uber-trace-id"]
+            kind = response.headers.get("Content-Type", "").partition(";")[0]
+            contract.check(method, without_prefix(path), response.status, kind, body)
+            return json.loads(body) if kind == "application/json" and body else body.decode()
 
     async def stop(self) -> None:
         """An orderly end."""

@@ -35,7 +35,7 @@ async def details(request: web.Request) -> web.Response:
     job = (await parts.find(key_of(request))).job
     params = None
     if job.details and wants_params(request.query.get("exclude_params")):
-        params = await fetch(job.details.params, job.details.params_ref, parts.blobs)
+        params = await fetch(job.details.params, job.details.params_ref, parts.blobs) or b"{}"
     return answer(job_object(job, params))
 
 
@@ -56,7 +56,7 @@ def _inline_params(job: Job) -> bytes | None:
     """The inputs, unless they are large: whoever wants those asks for the job itself."""
     if job.details is None or job.details.params_ref is not None:
         return None
-    return bytes(job.details.params)
+    return bytes(job.details.params) or b"{}"
 
 
 def filter_of(request: web.Request) -> JobFilter:

@@ -21,13 +21,19 @@ class Past:
 
 async def history(parts: Parts, hot: HotJob, after: int) -> tuple[Sequence[Past], bool]:
     """Events after number *after*, a page of them; and whether some before them are not kept."""
-    newest, recent = hot.job.seq, parts.model.recent_of(hot)
-    if after >= newest:
-        return [], False
-    if after + 1 < recent:
-        rows = await parts.model.history(hot, after, min(newest, recent - 1), PAGE_BYTES)
-        missing = not rows or rows[0].seq != after + 1
-        return [Past(row.seq, row.kind, row.value) for row in rows[:PAGE_EVENTS]], missing
+    recent = parts.model.recent_of(hot)
+    if after + 1 >= recent:
+        return _recent(hot, after), False
+    rows = await parts.model.history(hot, after, min(hot.job.seq, recent - 1), PAGE_BYTES)
+    if not rows or rows[0].seq != after + 1:
+        return [], True
+    found = [Past(row.seq, row.kind, row.value) for row in rows]
+    if found[-1].seq + 1 >= parts.model.recent_of(hot):
+        found += _recent(hot, found[-1].seq)
+    return found[:PAGE_EVENTS], False
+
+
+def _recent(hot: HotJob, after: int) -> list[Past]:
     found: list[Past] = []
     size = 0
     for event in hot.events.since(after + 1):
@@ -35,7 +41,7 @@ async def history(parts: Parts, hot: HotJob, after: int) -> tuple[Sequence[Past]
             break
         found.append(Past(event.seq, event.kind, event.value))
         size += len(event.value)
-    return found, False
+    return found
 
 
 async def all_events(parts: Parts, hot: HotJob) -> AsyncIterator[Past]:

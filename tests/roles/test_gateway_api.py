@@ -1,0 +1,568 @@
+"""The HTTP API. Every answer is also held against the API's own description."""
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from openapi_spec_validator import validate
+
+from broker.errors import RecordTooLargeError
+from broker.gateway.api.routes import API, AROUND
+from broker.gateway.intake import Appender
+from broker.transports.memory import LoseAcknowledgement, LoseAppend, MemoryLog
+from broker.transports.topics import REQUESTS
+from schemas.cloudevents import read_request, request_record
+from schemas.events import Cancelled, Completed, Dispatched, Log, Retried
+from schemas.records import Stored
+from schemas.requests import SubmitJob
+from tests.support.contract import DESCRIPTION
+from tests.support.gateway import Running, running, stream
+
+HELLO = {"program_id": "hello-world", "params": {"iterations": 2}}
+
+
+async def _requests(log: Any) -> list[Stored]:
+    found = []
+    for partition in range(log.partitions(REQUESTS)):
+        found += await log.read(REQUESTS, partition, 0)
+    return found
+
+
+# Submit
+
+
+async def test_a_job_that_is_submitted_can_be_looked_at_at_once() -> None:
+    async with running(brokered=True) as served:
+        for number in range(20):
+            said = await served.post("/jobs", HELLO | {"tags": [f"t{number}"]})
+            job = await served.get(f"/jobs/{said['id']}")
+            assert said["backend"] == job["backend"] == "aer_simulator"
+            assert job["tags"] == [f"t{number}"]
+            assert job["params"] == {"iterations": 2}
+
+
+async def test_ids_that_the_gateway_makes_sort_by_time() -> None:
+    async with running(brokered=True) as served:
+        ids = []
+        for _ in range(5):
+            ids.append((await served.post("/jobs", HELLO))["id"])
+            await asyncio.sleep(0.002)
+
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 5
+
+
+async def test_the_same_job_id_twice_is_one_job() -> None:
+    async with running(brokered=True) as served:
+        first = await served.post("/jobs", HELLO | {"job_id": "mine"})
+        again = await served.post("/jobs", HELLO | {"job_id": "mine"})
+        listed = await served.get("/jobs")
+
+    assert first == again
+    assert listed["count"] == 1
+
+
+async def test_inputs_that_break_the_schema_are_refused_with_every_violation() -> None:
+    async with running(brokered=True) as served:
+        body = {"program_id": "hello-world", "params": {"iterations": -5}}
+        error = await served.post("/jobs", body, 400)
+        nothing = await _requests(served.ledger.log)
+
+    assert error["error"]["code"] == "invalid_inputs"
+    assert error["error"]["name"] == "INVALID_INPUTS"
+    (violation,) = error["errors"]
+    assert violation["path"] == "/params/iterations"
+    assert violation["value"] == "-5"
+    assert violation["rule"].startswith("minimum")
+    assert nothing == []
+
+
+async def test_what_the_broker_rejects_is_refused_with_its_reasons() -> None:
+    async with running(brokered=True) as served:
+        error = await served.post("/jobs", HELLO | {"backend": "nowhere", "job_id": "r1"}, 400)
+        job = await served.get("/jobs/r1")
+
+    assert error["error"]["code"] == "unknown_backend"
+    assert error["errors"][0]["path"] == "/backend"
+    assert job["state"]["status"] == "Failed"
+    assert job["reason"] == "unknown_backend"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b'"text"', b'{"params": {}}', b'{"program_id": "a b"}', b"[" * 5000,
+     b'{"program_id": "hello-world", "priority": 1000}', b"\xff\xfe"],
+)  # fmt: skip
+async def test_bodies_that_are_no_request_are_refused(body: bytes) -> None:
+    async with running() as served:
+        error = await served.post("/jobs", body, 400)
+
+    assert error["error"]["code"] == "invalid_request"
+    assert error["error"]["message"]
+
+
+async def test_an_unknown_program_is_not_found() -> None:
+    async with running() as served:
+        error = await served.post("/jobs", {"program_id": "nope"}, 404)
+
+    assert error["error"]["code"] == "unknown_program"
+
+
+async def test_the_content_type_and_unknown_fields_are_ignored() -> None:
+    async with running(brokered=True) as served:
+        body = HELLO | {"hub": "h", "group": "g", "project": "p", "runtime": "", "log_level": "x"}
+        headers = {"Content-Type": "application/octet-stream"}
+        await served.post("/jobs", body, headers=headers)
+
+
+async def test_a_body_that_is_too_large_is_refused() -> None:
+    async with running(max_body=10_000) as served:
+        error = await served.post("/jobs", b'{"program_id": "' + b"x" * 20_000 + b'"}', 413)
+
+    assert error["error"]["code"] == "too_large"
+
+
+async def test_large_inputs_travel_by_reference_and_come_back_whole() -> None:
+    async with running(brokered=True) as served:
+        params = {"iterations": 1, "fill": "x" * 300_000}
+        job_id = (await served.post("/jobs", HELLO | {"params": params}))["id"]
+        (record,) = await _requests(served.ledger.log)
+        job = await served.get(f"/jobs/{job_id}")
+
+    assert len(record.value) < 1000
+    assert job["params"] == params
+
+
+async def test_the_trace_of_a_request_goes_with_it() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with running(brokered=True) as served:
+        await served.post("/jobs", HELLO, headers={"traceparent": trace})
+        await served.post("/jobs", HELLO, headers={"traceparent": "nonsense"})
+        records = await _requests(served.ledger.log)
+
+    traces = [read_request(record).traceparent for record in records]
+    assert trace in traces
+    assert all(found and len(found) == 55 for found in traces)
+
+
+async def test_requests_that_come_together_are_appended_together() -> None:
+    log = MemoryLog()
+    appended: list[int] = []
+    plain = log.append
+
+    async def counting(topic: str, records: Any) -> Any:
+        if topic == REQUESTS:
+            appended.append(len(records))
+        return await plain(topic, records)
+
+    log.append = counting  # type: ignore[method-assign]
+    async with running(log, brokered=True) as served:
+        await asyncio.gather(*(served.post("/jobs", HELLO) for _ in range(50)))
+
+    assert sum(appended) == 50
+    assert len(appended) < 40
+
+
+async def test_without_a_broker_a_request_is_acknowledged_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("broker.gateway.intake.ACKNOWLEDGE", 0.05)
+    monkeypatch.setattr("broker.gateway.api.parts.PENDING", 0.05)
+    async with running() as served:
+        said = await served.post("/jobs", HELLO | {"job_id": "j1", "backend": "aer_simulator"})
+        assert said == {"id": "j1", "backend": "aer_simulator"}
+        await served.get("/jobs/j1", 503)
+        serving = asyncio.create_task(served.ledger.serve())
+        monkeypatch.setattr("broker.gateway.api.parts.PENDING", 5)
+        assert (await served.get("/jobs/j1"))["state"]["status"] == "Queued"
+        serving.cancel()
+
+
+async def test_a_request_whose_append_failed_or_is_unknown_is_appended_again() -> None:
+    log = MemoryLog()
+    async with running(log, brokered=True) as served:
+        for fault in (LoseAppend(REQUESTS, times=2), LoseAcknowledgement(REQUESTS, times=1)):
+            with log.fault(fault):
+                await served.post("/jobs", HELLO)
+        assert (await served.get("/jobs"))["count"] == 2
+
+
+async def test_a_log_that_is_away_is_an_error_that_can_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("broker.gateway.intake.PERSIST", 0.1)
+    log = MemoryLog()
+    async with running(log, brokered=True) as served:
+        with log.fault(LoseAppend(REQUESTS)):
+            error = await served.post("/jobs", HELLO, 503)
+        assert error["error"]["code"] == "unavailable"
+        await served.post("/jobs", HELLO)
+
+
+async def test_a_request_is_finished_although_its_client_has_gone() -> None:
+    log = MemoryLog()
+    async with running(log) as served:
+        timeout = aiohttp.ClientTimeout(total=0.2)
+        with pytest.raises(asyncio.TimeoutError):
+            await served.post("/jobs", HELLO | {"job_id": "left"}, timeout=timeout)
+        serving = asyncio.create_task(served.ledger.serve())
+        assert (await served.get("/jobs/left"))["id"] == "left"
+        serving.cancel()
+
+
+# Details, list, cancel
+
+
+async def test_a_job_is_shown_as_all_generations_of_clients_read_it() -> None:
+    async with running(brokered=True) as served:
+        job_id = (await served.post("/jobs", HELLO | {"session_id": "s1"}))["id"]
+        job = await served.get(f"/jobs/{job_id}")
+        without = await served.get(f"/jobs/{job_id}?exclude_params=true")
+        with_them = await served.get(f"/jobs/{job_id}?exclude_params=False")
+
+    assert job["status"] == "Queued"
+    assert job["state"] == {"status": "Queued"}
+    assert job["program"] == {"id": "hello-world"}
+    assert job["session_id"] == "s1"
+    assert {"hub", "group", "project", "created", "backend", "tags"} <= set(job)
+    assert "params" not in without
+    assert with_them == job
+
+
+async def test_the_api_answers_under_the_prefixes_that_clients_put_in_front() -> None:
+    async with running(brokered=True) as served:
+        job_id = (await served.post("/experimental/jobs", HELLO))["id"]
+        for prefix in ("", "/api/v1", "/quantum-computing.ibm.com/api", "/experimental"):
+            assert (await served.get(f"{prefix}/jobs/{job_id}"))["id"] == job_id
+
+
+async def test_pages_of_jobs_are_complete_and_newest_first() -> None:
+    async with running() as served:
+        ids = [f"j{number:02}" for number in range(25)]
+        for job_id in ids:
+            await served.ledger.queue(job_id)
+            await asyncio.sleep(0.001)
+        await served.get("/jobs/j24")
+        found: list[str] = []
+        while True:
+            page = await served.get(f"/jobs?limit=10&offset={len(found)}")
+            assert page["count"] == 25
+            found += [job["id"] for job in page["jobs"]]
+            if len(found) == page["count"]:
+                break
+        oldest = await served.get("/jobs?limit=3&sort=ASC")
+
+    assert found == ids[::-1]
+    assert [job["id"] for job in oldest["jobs"]] == ids[:3]
+
+
+async def test_jobs_are_found_by_what_they_are() -> None:
+    async with running() as served:
+        ledger = served.ledger
+        await ledger.queue("a", program_id="sampler", tags=("x", "y"), session_id="s1")
+        await ledger.queue("b", tags=("x",), backend="other")
+        await ledger.whole("c")
+        await served.get("/jobs/c")
+        created = (await served.get("/jobs/b"))["created"]
+
+        async def found(query: str) -> list[str]:
+            page = await served.get(f"/jobs?{query}")
+            assert page["count"] == len(page["jobs"])
+            return sorted(job["id"] for job in page["jobs"])
+
+        assert await found("program=sampler") == ["a"]
+        assert await found("tags=x") == ["a", "b"]
+        assert await found("tags=x&tags=y") == ["a"]
+        assert await found("session_id=s1") == ["a"]
+        assert await found("backend=other") == ["b"]
+        assert await found("pending=true") == ["a", "b"]
+        assert await found("pending=false") == ["c"]
+        assert await found("created_after=2999-01-01T00:00:00Z") == []
+        assert await found("created_before=2999-01-01T00:00:00%2B02:00") == ["a", "b", "c"]
+        assert "b" not in await found(f"created_after={created}")
+        await served.get("/jobs?limit=ten", 400)
+        await served.get("/jobs?pending=perhaps", 400)
+        await served.get("/jobs?created_after=yesterday", 400)
+
+
+async def test_a_queued_job_is_cancelled_and_cannot_be_twice() -> None:
+    async with running(brokered=True) as served:
+        job_id = (await served.post("/jobs", HELLO))["id"]
+        await served.post(f"/jobs/{job_id}/cancel", status=204)
+        job = await served.get(f"/jobs/{job_id}")
+        error = await served.post(f"/jobs/{job_id}/cancel", status=409)
+        await served.post("/jobs/nobody/cancel", status=404)
+
+    assert job["state"]["status"] == "Cancelled"
+    assert error["error"]["code"] == "job_ended"
+
+
+async def test_a_running_job_is_being_cancelled_until_it_has_ended() -> None:
+    async with running(brokered=True) as served:
+        await served.post("/jobs", HELLO | {"job_id": "j1"})
+        await served.ledger.start("j1")
+        for _ in range(2):
+            await served.post("/jobs/j1/cancel", status=204)
+        async with stream(served, "/jobs/j1/events") as sse:
+            kinds = [(await sse.next())[0] for _ in range(5)]
+
+    assert kinds == ["", "queued", "dispatched", "started", "cancel_requested"]
+
+
+async def test_a_job_that_ran_too_long_is_told_in_every_generations_words() -> None:
+    async with running() as served:
+        await served.ledger.queue("j1")
+        await served.ledger.start("j1")
+        await served.ledger.append(
+            "j1", Cancelled, reason="ran_too_long", message="over its limit", attempt=1
+        )
+        job = await served.get("/jobs/j1")
+        await served.get("/jobs/j1/results", 204)
+
+    assert job["status"] == "Cancelled - Ran too long"
+    expected = {"status": "Cancelled", "reason": "Ran too long", "reasonCode": 1305}
+    assert job["state"] == expected
+
+
+# Results
+
+
+async def test_results_interim_results_and_logs() -> None:
+    async with running() as served:
+        ledger = served.ledger
+        await ledger.queue("j1")
+        await ledger.start("j1")
+        await served.get("/jobs/j1/results", 204)
+        await ledger.interim("j1", {"iteration": 0})
+        await ledger.append("j1", Log, attempt=1, message="hello\n")
+        await ledger.append("j1", Log, attempt=1, message="world\n")
+        await ledger.interim("j1", 17)
+        await ledger.complete("j1", {"counts": {"00": 1}})
+        result = await served.get("/jobs/j1/results")
+        interim = await served.get("/jobs/j1/interim_results")
+        logs = await served.get("/jobs/j1/logs")
+
+    assert result == {"counts": {"00": 1}}
+    assert [json.loads(text) for text in interim] == [{"iteration": 0}, 17]
+    assert logs == "hello\nworld\n"
+
+
+async def test_what_a_lost_attempt_said_is_not_among_the_results() -> None:
+    async with running() as served:
+        ledger = served.ledger
+        await ledger.queue("j1")
+        await ledger.start("j1")
+        await ledger.interim("j1", "lost")
+        await ledger.append("j1", Retried, attempt=1, reason="worker_lost", message="", backend="b")
+        again = {"attempt": 2, "backend": "b", "worker": "w", "instance": "i"}
+        await ledger.append("j1", Dispatched, **again)
+
+        assert await served.get("/jobs/j1/interim_results") == []
+
+
+async def test_a_result_by_reference_is_fetched() -> None:
+    async with running() as served:
+        await served.ledger.queue("j1")
+        await served.ledger.start("j1")
+        ref = await served.gateway._parts.blobs.put(b'{"large": true}')
+        await served.ledger.append("j1", Completed, attempt=1, value_ref=ref)
+
+        assert await served.get("/jobs/j1/results") == {"large": True}
+
+
+async def test_a_failed_job_says_why() -> None:
+    async with running() as served:
+        await served.ledger.queue("j1")
+        await served.ledger.start("j1")
+        await served.ledger.fail("j1", "Traceback (most recent call last): boom")
+        job = await served.get("/jobs/j1")
+        text = await served.get("/jobs/j1/results")
+
+    assert job["state"]["status"] == "Failed"
+    assert "boom" in job["state"]["reason"]
+    assert text.startswith("Traceback")
+
+
+# Programs, backends, queue
+
+
+async def test_programs_are_listed_with_their_schemas() -> None:
+    async with running() as served:
+        everything = await served.get("/programs")
+        first = await served.get("/programs?limit=1&offset=1")
+        hello = await served.get("/programs/hello-world")
+        await served.get("/programs/nope", 404)
+
+    names = [program["id"] for program in everything["programs"]]
+    assert everything["count"] == len(names)
+    assert names == sorted(names)
+    assert [program["id"] for program in first["programs"]] == names[1:2]
+    assert hello["cost"] == 300
+    assert "iterations" in hello["spec"]["parameters"]["properties"]
+    assert hello["spec"]["backend_requirements"]["min_num_qubits"] == 5
+
+
+async def test_backends_are_names_for_old_clients_and_objects_for_new_ones() -> None:
+    async with running() as served:
+        await served.ledger.fleet()
+        await _until_listed(served)
+        old = await served.get("/backends")
+        older = await served.get("/backends", headers={"IBM-API-Version": "2024-01-01"})
+        new = await served.get("/backends", headers={"IBM-API-Version": "2026-04-15"})
+        status = await served.get("/backends/aer_simulator/status")
+        configuration = await served.get("/backends/aer_simulator/configuration")
+        properties = await served.get("/backends/aer_simulator/properties")
+        defaults = await served.get("/backends/aer_simulator/defaults")
+        await served.get("/backends/nowhere/configuration", 404)
+
+    assert old == older == {"devices": ["aer_simulator"]}
+    assert new["devices"][0]["status"] == {"name": "online", "reason": "available"}
+    assert status["state"] is True
+    assert status["status"] == "active"
+    assert status["length_queue"] == 2
+    assert configuration["n_qubits"] == 30
+    assert properties == defaults == {}
+
+
+async def _until_listed(served: Running) -> None:
+    async with asyncio.timeout(5):
+        while not (await served.get("/backends"))["devices"]:
+            await asyncio.sleep(0.01)
+
+
+async def test_the_queue_says_why_a_job_waits() -> None:
+    async with running() as served:
+        await served.ledger.queue("a")
+        await served.ledger.queue("b")
+        await served.ledger.whole("c")
+        await served.ledger.fleet()
+        await _until_listed(served)
+        second = await served.get("/jobs/b/queue")
+        over = await served.get("/jobs/c/queue")
+
+    assert (second["position"], second["ahead"], second["slots"]) == (2, 1, 2)
+    assert second["waiting"]
+    assert second["backend_online"]
+    assert second["estimated_wait_seconds"] is not None
+    assert not over["waiting"]
+
+
+# The gateway itself
+
+
+async def test_health_tells_whether_the_gateway_answers() -> None:
+    async with running() as served:
+        assert (await served.get("/live"))["status"] == "live"
+        await served.ledger.fleet()
+        await _until_listed(served)
+        ready = await served.get("/ready")
+        metrics = await served.get("/metrics")
+
+    assert ready["status"] == "ready"
+    assert ready["broker"]
+    assert ready["workers"] == 1
+    assert "qjb_sse_streams" in metrics
+
+
+async def test_paths_and_methods_that_are_not_there_are_errors_in_json() -> None:
+    async with running() as served:
+        for method, path, status in (
+            ("GET", "/nowhere", 404),
+            ("GET", "/jobs/a/b/c", 404),
+            ("DELETE", "/jobs", 405),
+            ("GET", "/docs/..%2fsecrets", 404),
+        ):
+            async with served.http.request(method, served.url + path) as response:
+                assert response.status == status, path
+                body = await response.json()
+                assert body["error"]["message"]
+                assert body["trace"]
+
+
+async def test_a_bug_is_one_error_and_the_service_lives_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running() as served:
+        monkeypatch.setattr(served.gateway._parts.model, "locate", lambda key: 1 / 0)
+        error = await served.get("/jobs/j1", 500)
+        monkeypatch.undo()
+        await served.get("/jobs/j1", 404)
+
+    assert error["error"]["code"] == "internal_error"
+    assert "division" not in json.dumps(error)
+
+
+async def test_every_route_is_described_and_every_description_is_a_route() -> None:
+    routes = {(method.lower(), path) for method, path, _ in (*API, *AROUND)}
+    described = {
+        (method, path)
+        for path, item in DESCRIPTION["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+
+    assert routes == described
+
+
+async def test_the_description_is_valid() -> None:
+    async with running() as served:
+        description = await served.get("/openapi.json")
+
+    validate(description)
+    assert description["openapi"].startswith("3.1")
+
+
+async def test_pages_load_nothing_from_elsewhere() -> None:
+    async with running() as served:
+        for path in ("/", "/docs"):
+            page = await served.get(path)
+            assert "http://" not in page.replace("http://www.w3.org", "")
+            assert "https://" not in page.replace("https://www.w3.org", "")
+        assert "SwaggerUIBundle" in await served.get("/docs/swagger-ui-bundle.js")
+        assert ".swagger-ui" in await served.get("/docs/swagger-ui.css")
+        await served.get("/docs/other.js", 404)
+        await served.get("/favicon.svg")
+
+
+async def test_pages_from_elsewhere_change_nothing_unless_they_are_allowed() -> None:
+    evil = {"Origin": "http://evil.example"}
+    async with running(brokered=True) as served:
+        own = {"Origin": served.url}
+        await served.post("/jobs", HELLO, headers=own)
+        await served.post("/jobs", HELLO, 403, headers=evil)
+        cross = own | {"Sec-Fetch-Site": "cross-site"}
+        await served.post("/jobs", HELLO, 403, headers=cross)
+        async with served.http.get(served.url + "/jobs", headers=evil) as response:
+            assert "Access-Control-Allow-Origin" not in response.headers
+        async with served.http.options(served.url + "/jobs", headers=evil) as response:
+            assert response.status == 403
+
+
+async def test_pages_from_origins_that_are_allowed_may_use_everything() -> None:
+    friend = {"Origin": "http://friend.example"}
+    async with running(brokered=True, cors_origins=("http://friend.example",)) as served:
+        job_id = (await served.post("/jobs", HELLO, headers=friend))["id"]
+        asking = friend | {"Access-Control-Request-Method": "POST"}
+        async with served.http.options(served.url + "/jobs", headers=asking) as response:
+            assert response.status == 204
+            assert response.headers["Access-Control-Allow-Origin"] == "http://friend.example"
+            assert "POST" in response.headers["Access-Control-Allow-Methods"]
+        async with stream(served, f"/jobs/{job_id}/events", headers=friend) as sse:
+            allowed = sse.response.headers["Access-Control-Allow-Origin"]
+            assert allowed == "http://friend.example"
+
+
+async def test_a_request_in_a_batch_that_the_log_finds_too_large_fails_alone() -> None:
+
+    log = MemoryLog()
+    appender = Appender(log)
+    good = request_record(SubmitJob("hello-world", job_id="a"), "t")
+    bad = request_record(SubmitJob("hello-world", job_id="b", backend="x" * 3_000_000), "t")
+    results = await asyncio.gather(
+        appender.append(good), appender.append(bad), appender.append(good), return_exceptions=True
+    )
+
+    assert results[0] is results[2] is None
+    assert isinstance(results[1], RecordTooLargeError)

@@ -1,0 +1,43 @@
+"""Answers held against the API's own description."""
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+
+from broker.gateway.api.openapi import document
+
+DESCRIPTION = json.loads(document())
+
+
+def template_of(path: str) -> str:
+    """The path of the description that *path* is an instance of."""
+    plain = path.partition("?")[0]
+    for template in DESCRIPTION["paths"]:
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), plain):
+            return str(template)
+    raise AssertionError(f"{path} is not in the description")
+
+
+def check(method: str, path: str, status: int, media_type: str, body: bytes) -> None:
+    """Whether the description allows that answer."""
+    operation = DESCRIPTION["paths"][template_of(path)][method.lower()]
+    responses = operation["responses"]
+    answer = responses.get(str(status)) or DESCRIPTION["components"]["responses"]["Error"]
+    assert str(status) in responses or status >= 400, f"{status} of {path} is not described"
+    content = answer.get("content", {})
+    if not body and not content:
+        return
+    assert media_type in content, f"{media_type} of {path} is not described"
+    if media_type == "application/json":
+        schema = json.dumps(content[media_type]["schema"])
+        errors = [str(error) for error in _validator(schema).iter_errors(json.loads(body))]
+        assert not errors, (path, errors[:3])
+
+
+@cache
+def _validator(schema: str) -> Any:
+    whole = json.loads(schema) | {"components": DESCRIPTION["components"]}
+    return jsonschema_rs.Draft202012Validator(whole)
