@@ -53,7 +53,7 @@ def admit(
     if program is None:
         return _unknown_program(request, catalogue)
     found = _shape(request)
-    if found.violations or found.by_reference:
+    if found.by_reference:
         checked = checked or ()
     elif checked is None:
         checked = program.check_parameters(bytes(request.params))

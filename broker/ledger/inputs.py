@@ -112,7 +112,7 @@ class Inputs:
             self._kinds[REPORTS].take(REPORTS_IN_A_TURN),
             _drain(self._status),
             _drain(self._prepared),
-            [] if no_more else self._kinds[REQUESTS].take(REQUESTS_IN_A_TURN),
+            [] if no_more else _by_arrival(self._kinds[REQUESTS].take(REQUESTS_IN_A_TURN)),
         )
         if self._kinds[REPORTS].records or (self._kinds[REQUESTS].records and not no_more):
             self._wake.set()
@@ -146,6 +146,19 @@ async def next_of(follower: Follower, wait: float = 60.0) -> Sequence[Stored]:
         log.warning("log.unreachable", code=error.code, error=error.message)
         await asyncio.sleep(PAUSE)
         return ()
+
+
+def _by_arrival(records: list[Stored]) -> list[Stored]:
+    """By the time at which they were stored, but for each partition in its own order."""
+    newest: dict[int, int] = {}
+    times = []
+    for record in records:
+        newest[record.partition] = time = max(newest.get(record.partition, 0), record.timestamp)
+        times.append(time)
+    if len(newest) < 2:
+        return records
+    order = sorted(range(len(records)), key=times.__getitem__)
+    return [records[index] for index in order]
 
 
 def _drain(items: deque[T]) -> list[T]:

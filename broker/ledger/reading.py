@@ -5,18 +5,22 @@ from typing import Any
 
 import msgspec
 import orjson
+import structlog
 from msgspec.structs import FieldInfo, fields
 
 from broker.core.admission import malformed
 from broker.core.turn import CancelAsked, Reported, Submitted
 from broker.telemetry import times
-from schemas.cloudevents import STRUCTURED, UnreadableError, decode, read_request
+from schemas.cloudevents import CHECKPOINT_KEY, STRUCTURED, UnreadableError, decode, read_request
+from schemas.jobs import Job
 from schemas.ledger import InputPosition
 from schemas.records import Stored
 from schemas.reports import Report
 from schemas.requests import CancelJob, SubmitJob
 from schemas.values import DEFAULT_TENANT, JobKey, Violation, is_id
 from schemas.workers import Status
+
+log = structlog.get_logger()
 
 SHOWN = 120  # characters of a value that a violation quotes
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -74,6 +78,28 @@ def read_status(record: Stored) -> Status | None:
     except UnreadableError:
         return None
     return status
+
+
+def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
+    """Whose state *record* is, its epoch and number; no key for what has no state any more."""
+    if not record.value or record.key in (None, CHECKPOINT_KEY):
+        return None, 0, 0
+    found = dict(record.headers)
+    try:
+        return JobKey.decode(record.key or b""), int(found["qjb-epoch"]), int(found["qjb-seq"])
+    except (KeyError, ValueError):
+        log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
+        return None, 0, 0
+
+
+def read_snapshot(record: Stored) -> Job | None:
+    """The state in *record*; None if it can not be read."""
+    try:
+        job: Job = decode(record.value, Job)
+    except UnreadableError as error:
+        log.error("snapshot.unreadable", offset=record.offset, error=error.message)
+        return None
+    return job
 
 
 def _trace(traceparent: str | None) -> str:

@@ -7,6 +7,7 @@ import structlog
 from broker.core.book import Book
 from broker.core.reader_rule import PartitionReader
 from broker.ledger.inputs import next_of
+from broker.ledger.reading import named_snapshot, read_snapshot
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import EVENTS, STATE
 from schemas.cloudevents import CHECKPOINT_KEY, UnreadableError, decode, read_ledger
@@ -149,7 +150,7 @@ class Replica:
         if record.key == CHECKPOINT_KEY:
             self._see_checkpoint(record)
             return
-        key, epoch, seq = _named(record)
+        key, epoch, seq = named_snapshot(record)
         if key is None:
             return
         self._newest_epoch = max(self._newest_epoch, epoch)
@@ -161,7 +162,7 @@ class Replica:
             return
         if key not in self.book.jobs and self.book.knows(key) and epoch < self._newest_epoch:
             return  # it has ended, and a lost broker did not know
-        job = _job(record)
+        job = read_snapshot(record)
         if job is not None:
             self._versions[key] = epoch, seq
             self.book.restore(job)
@@ -171,7 +172,7 @@ class Replica:
         if record.key == CHECKPOINT_KEY:
             self._see_checkpoint(record)
             return
-        key, _, seq = _named(record)
+        key, _, seq = named_snapshot(record)
         if key is None or record.header("qjb-terminal") != b"1":
             return
         job = self.book.jobs.get(key)
@@ -191,24 +192,3 @@ class Replica:
         if self.checkpoint is None or checkpoint.epoch >= self.checkpoint.epoch:
             self.checkpoint = checkpoint
         self._newest_epoch = max(self._newest_epoch, checkpoint.epoch)
-
-
-def _named(record: Stored) -> tuple[JobKey | None, int, int]:
-    """Whose state it is, and its epoch and number; None for what has no state any more."""
-    if not record.value:
-        return None, 0, 0
-    found = dict(record.headers)
-    try:
-        return JobKey.decode(record.key or b""), int(found["qjb-epoch"]), int(found["qjb-seq"])
-    except (KeyError, ValueError):
-        log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
-        return None, 0, 0
-
-
-def _job(record: Stored) -> Job | None:
-    try:
-        job: Job = decode(record.value, Job)
-    except UnreadableError as error:
-        log.error("snapshot.unreadable", offset=record.offset, error=error.message)
-        return None
-    return job

@@ -159,10 +159,13 @@ class Service:
                     epoch = record.header("qjb-epoch") or b""
                     if not epoch.isdigit() or int(epoch) >= self._mandate.epoch:
                         continue
-                    if record.key is not None and record.key != CHECKPOINT_KEY:
-                        log.warning("snapshot.of_a_lost_broker", epoch=int(epoch))
-                        with suppress(ValueError):
-                            self._snapshots.overwritten(JobKey.decode(record.key))
+                    log.warning("snapshot.of_a_lost_broker", epoch=int(epoch))
+                    with suppress(ValueError):
+                        self._snapshots.overwritten(
+                            None
+                            if record.key == CHECKPOINT_KEY
+                            else JobKey.decode(record.key or b"")
+                        )
         finally:
             await follower.close()
 

@@ -11,6 +11,7 @@ import structlog
 from broker.core.book import Book
 from broker.errors import RecordTooLargeError
 from broker.ledger.appending import append_surely
+from broker.ledger.mending import true_states
 from broker.telemetry import times
 from broker.transports.log import Log
 from broker.transports.topics import STATE
@@ -49,6 +50,7 @@ class Snapshots:
         self._interval = interval
         self._due: dict[JobKey, Job] = {}
         self._overwritten: set[JobKey] = set()
+        self._forgotten: set[JobKey] = set()  # of those, the ones that have left the book
         self._last: Cut | None = None
 
     @property
@@ -61,14 +63,18 @@ class Snapshots:
         for job in jobs:
             self._due[job.key] = job
 
-    def overwritten(self, key: JobKey) -> None:
-        """A lost broker has written a snapshot of that job: it is due again."""
-        self._overwritten.add(key)
+    def overwritten(self, key: JobKey | None) -> None:
+        """A lost broker has written a snapshot of that job, or a checkpoint: it is due again."""
+        if key is None:
+            self._last = None
+        else:
+            self._overwritten.add(key)
 
     def mend(self, book: Book) -> None:
         """Mark what was overwritten; *book* must be what is on the ledger, and nothing more."""
         keys, self._overwritten = self._overwritten, set()
         self.mark(job for key in keys if (job := book.jobs.get(key)) is not None)
+        self._forgotten |= {key for key in keys if key not in book.jobs and book.knows(key)}
 
     async def run(self) -> None:
         """Write what is due, until cancelled."""
@@ -80,11 +86,18 @@ class Snapshots:
         """Write what is due, and how far that reaches."""
         cut = self._cut()  # taken with what is due: both say what the same turns have done
         due, self._due = self._due, {}
+        if self._forgotten:
+            due |= await self._remembered()
         jobs = iter(due.values())
         while chunk := list(islice(jobs, AT_ONCE)):
             await self._write(chunk)
         if cut != self._last:
             await self._write_checkpoint(cut)
+
+    async def _remembered(self) -> dict[JobKey, Job]:
+        """The states of jobs that have left the book and were overwritten since."""
+        keys, self._forgotten = self._forgotten, set()
+        return {job.key: job for job in await true_states(self._log, keys)}
 
     async def _write(self, jobs: Sequence[Job]) -> None:
         time = times.now()

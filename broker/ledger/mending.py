@@ -1,0 +1,30 @@
+"""Snapshots that a lost broker has overwritten: what the state of an ended job really is."""
+
+from collections.abc import Collection
+
+from broker.ledger.reading import named_snapshot, read_snapshot
+from broker.transports.log import Log
+from broker.transports.topics import STATE
+from schemas.jobs import Job
+from schemas.records import Stored
+from schemas.values import JobKey
+
+
+async def true_states(target: Log, keys: Collection[JobKey]) -> list[Job]:
+    """The newest snapshots of *keys* by epoch and number, read from all that are still there.
+
+    Costs as much as there are snapshots; it is needed only when a broker was thought dead, was not,
+    and wrote about a job that has ended since.
+    """
+    best: dict[JobKey, tuple[tuple[int, int], Stored]] = {}
+    for partition in {target.partition_of(STATE, key.encode()) for key in keys}:
+        position = (await target.bounds(STATE, partition)).first
+        while records := await target.read(STATE, partition, position, 1000):
+            for record in records:
+                key, epoch, seq = named_snapshot(record)
+                if key is None or key not in keys:
+                    continue
+                if key not in best or (epoch, seq) >= best[key][0]:
+                    best[key] = (epoch, seq), record
+            position = records[-1].offset + 1
+    return [job for _, record in best.values() if (job := read_snapshot(record)) is not None]

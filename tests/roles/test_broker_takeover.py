@@ -1,0 +1,428 @@
+"""Brokers that come and go: claims, standby, recovery, zombies, and what a log does to them."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.ledger.broker import Broker
+from broker.telemetry import times
+from broker.transports.log import Position
+from broker.transports.memory import (
+    Delay,
+    Duplicate,
+    Fault,
+    LoseAcknowledgement,
+    LoseSilently,
+    MemoryLog,
+    Stall,
+)
+from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
+from schemas.cloudevents import decode, read_ledger, snapshot_record
+from schemas.ledger import Checkpoint, Claim
+from schemas.records import Record
+from schemas.reports import Began, Published
+from schemas.values import State
+from tests.support.broker import (
+    ALONE,
+    HELLO,
+    QUICK,
+    Hand,
+    Side,
+    a_broker,
+    check_histories,
+    ledger,
+    running,
+    stored,
+    system,
+    until,
+)
+
+RAN = ["queued", "dispatched", "started", "completed"]
+
+
+class Wire:
+    """A log as one process sees it. What it appends can be held back, and cut off."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.cut = False
+        self.held: list[asyncio.Task[list[Position]]] = []
+        self.holding = asyncio.Event()
+        self.holding.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
+        if self.cut:
+            await asyncio.Event().wait()
+        if self.holding.is_set():
+            return await self._log.append(topic, records)
+        self.held.append(asyncio.create_task(self._append_later(topic, records)))
+        return await asyncio.shield(self.held[-1])
+
+    async def _append_later(self, topic: str, records: Sequence[Record]) -> list[Position]:
+        """On its way even if nobody waits for it any more."""
+        await self.holding.wait()
+        return await self._log.append(topic, records)
+
+
+async def kill(task: "asyncio.Task[None]", wire: Wire) -> None:
+    """End a broker as a kill would: nothing more of it reaches the log."""
+    wire.cut = True
+    task.cancel()
+    task.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def claims(log: MemoryLog) -> dict[int, list[Claim]]:
+    found: dict[int, list[Claim]] = {}
+    for record in stored(log, EVENTS):
+        entry = read_ledger(record)
+        if isinstance(entry, Claim):
+            found.setdefault(record.partition, []).append(entry)
+    return found
+
+
+def side(log: MemoryLog, broker: Broker) -> Side:
+    return Side(log, broker._blobs)
+
+
+async def test_a_broker_on_a_new_log_claims_every_partition_with_epoch_one() -> None:
+    log = MemoryLog()
+    async with system(log=log):
+        assert {p: [c.epoch for c in found] for p, found in claims(log).items()} == {
+            p: [1] for p in range(log.partitions(EVENTS))
+        }
+
+
+async def test_of_two_that_start_together_one_is_active_and_stays_so() -> None:
+    log = MemoryLog()
+    brokers = [a_broker(log, options=QUICK) for _ in range(2)]
+    async with running(*brokers, Hand(log, runs=True)):
+        await until(lambda: any(broker.active.is_set() for broker in brokers))
+        await side(log, brokers[0]).submit("j1")
+        await side(log, brokers[0]).ends("j1")
+        await asyncio.sleep(0.5)
+
+        assert sum(broker.active.is_set() for broker in brokers) == 1
+        holders = {found[-1].broker for found in claims(log).values()}
+        assert holders == {b.identity for b in brokers if b.active.is_set()}
+
+
+async def test_a_standby_takes_over_from_one_that_was_killed() -> None:
+    log = MemoryLog()
+    hand = Hand(log)
+    wire = Wire(log)
+    first = a_broker(wire, options=QUICK)
+    async with running(first, hand) as tasks:
+        await first.active.wait()
+        qjb = side(log, first)
+        await qjb.submit("done", "running", "waiting")
+        for job_id in ("done", "running"):
+            await until(lambda j=job_id: hand.dispatches or qjb.kinds(j))
+        await hand.is_told(next(iter(hand.dispatches)))
+        second = a_broker(log, first._blobs, QUICK)
+        async with running(second):
+            await asyncio.sleep(0.05)
+            assert not second.active.is_set()
+            await kill(tasks[0], wire)
+            hand.runs = True
+            for job_id in list(hand.dispatches):
+                await hand.report(job_id, Began(), HELLO)
+            for job_id in ("done", "running", "waiting"):
+                assert [e.kind for e in await qjb.ends(job_id)] == RAN
+            assert second.active.is_set()
+    check_histories(log)
+
+
+async def test_a_standby_takes_over_at_once_from_one_that_retires() -> None:
+    log = MemoryLog()
+    slow = replace(QUICK, lease=60.0)
+    first, second = a_broker(log, options=slow), a_broker(log, options=slow)
+    async with running(first):
+        await first.active.wait()
+        async with running(second):
+            await asyncio.sleep(0.1)
+            first.stop()
+            await asyncio.wait_for(second.active.wait(), 2)
+
+
+async def test_a_stalled_log_makes_no_standby_claim() -> None:
+    log = MemoryLog()
+    first, second = a_broker(log, options=QUICK), a_broker(log, options=QUICK)
+    async with running(first):
+        await first.active.wait()
+        async with running(second):
+            await asyncio.sleep(0.1)
+            with log.fault(Stall(STATUS)):
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(0.1)
+            assert first.active.is_set()
+            assert not second.active.is_set()
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+async def test_a_new_broker_finds_everything_as_it_was(partitions: int) -> None:
+    log = MemoryLog(partitions)
+    hand = Hand(log, slots=2)
+    async with system(hand) as qjb:
+        await qjb.submit("ended")
+        await hand.is_told("ended")
+        await hand.report("ended", HELLO)
+        await qjb.ends("ended")
+        await qjb.submit("running", "cancelling")
+        for job_id in ("running", "cancelling"):
+            await hand.is_told(job_id)
+        await hand.report("running", Began(), Published(msgspec.Raw(b"1")))
+        await qjb.reaches("running", "interim")
+        for number in range(5):
+            await qjb.submit(f"waits{number}")
+            await qjb.reaches(f"waits{number}", "queued")
+        await qjb.submit("urgent", priority=1)
+        await qjb.cancel("cancelling")
+        await qjb.reaches("cancelling", "cancel_requested")
+        await qjb.reaches("urgent", "queued")
+    before = {job_id: qjb.events(job_id) for job_id in ("ended", "running", "cancelling")}
+
+    again = Hand(log, runs=True, slots=1)
+    again.dispatches, again.running = hand.dispatches, hand.running
+    async with system(again) as qjb:
+        for job_id, events in before.items():
+            assert qjb.events(job_id) == events
+        await again.report("running", HELLO)
+        await again.report("cancelling", HELLO)
+        for number in range(5):
+            await qjb.ends(f"waits{number}")
+        order = [job_id for job_id in again.dispatches if job_id.startswith(("waits", "urgent"))]
+
+    assert order == ["urgent", *(f"waits{number}" for number in range(5))]
+    check_histories(log)
+
+
+async def test_recovery_needs_no_snapshot() -> None:
+    log = MemoryLog()
+    with log.fault(Stall(STATE, reads=False)):
+        hand = Hand(log)
+        broker = a_broker(log)
+        async with running(broker, hand) as tasks:
+            await broker.active.wait()
+            qjb = side(log, broker)
+            await qjb.submit("j1", "j2")
+            await hand.is_told("j1")
+            await hand.report("j1", HELLO)
+            await qjb.ends("j1")
+            tasks[0].cancel()
+            await asyncio.sleep(0.01)
+            tasks[0].cancel()
+    assert not [r for r in stored(log, STATE) if r.key == b"default/j1"]
+    again = Hand(log, runs=True)
+    again.dispatches, again.running = hand.dispatches, hand.running
+    async with system(again) as qjb:
+        await again.report("j2", HELLO)
+        await qjb.ends("j2")
+        await until(lambda: [job.terminal for job in qjb.snapshots().values()] == [True, True])
+
+
+async def test_recovery_needs_no_ledger_before_the_checkpoint() -> None:
+    log = MemoryLog()
+    async with system(Hand(log, slots=0)) as qjb:
+        await qjb.submit("j1")
+        await qjb.reaches("j1", "queued")
+        await until(lambda: "default/j1" in qjb.snapshots())
+    for partition in range(log.partitions(EVENTS)):
+        tail = log.tail(next(w for w in log._tails if w == (EVENTS, partition)))
+        tail.replace([], tail.next)
+    hand = Hand(log, runs=True)
+    async with system(hand) as qjb:
+        await until(lambda: qjb.snapshots()["default/j1"].terminal)
+
+    assert qjb.snapshots()["default/j1"].seq == 4
+
+
+async def test_a_checkpoint_reaches_to_the_end_when_the_broker_stops() -> None:
+    log = MemoryLog()
+    async with system(Hand(log, runs=True)) as qjb:
+        await qjb.submit(*(f"j{n}" for n in range(20)))
+        for n in range(20):
+            await qjb.ends(f"j{n}")
+    letters = [r for r in stored(log, STATE) if r.key == b"~checkpoint"]
+    last = decode(letters[-1].value, Checkpoint)
+
+    for partition in range(log.partitions(EVENTS)):
+        assert last.ledger[partition] == (await log.bounds(EVENTS, partition)).next
+    for topic in (REQUESTS, REPORTS):
+        for partition in range(log.partitions(topic)):
+            reached = last.inputs[f"{topic}:{partition}"]
+            assert reached == (await log.bounds(topic, partition)).next
+
+
+async def test_inputs_that_are_read_again_change_nothing() -> None:
+    log = MemoryLog()
+    hand = Hand(log)
+    async with system(hand) as qjb:
+        await qjb.submit("j1", "j2")
+        await qjb.raw(b'{"program_id":"hello-world"}')
+        await qjb.raw(b'{"program_id":"nonsense"}')
+        await hand.is_told("j1")
+        await hand.report("j1", Began(), Published(msgspec.Raw(b"1")), HELLO)
+        await qjb.ends("j1")
+        await until(lambda: len(ledger(log)) == 4)
+        before = {key: [e.event for e in history] for key, history in ledger(log).items()}
+    for where, tail in log._tails.items():
+        if where.topic == STATE:  # as if no checkpoint had ever been written
+            tail.replace([r for r in tail.all() if r.key != b"~checkpoint"], tail.start)
+
+    again = Hand(log, slots=0)
+    again.running = hand.running
+    async with system(again, log=log) as qjb:
+        await qjb.submit("last")
+        await qjb.reaches("last", "queued")
+        await asyncio.sleep(0.1)
+        after = {key: [e.event for e in history] for key, history in ledger(log).items()}
+
+    for key, events in before.items():
+        assert after[key][: len(events)] == events
+        assert not [e for e in after[key][len(events) :] if e.kind != "dispatched"]
+
+
+@pytest.mark.parametrize("fault", [LoseSilently, LoseAcknowledgement])
+@pytest.mark.parametrize("skip", [0, 1, 2, 3])
+async def test_after_an_append_of_unknown_outcome_a_broker_reads_again_and_goes_on(
+    fault: type[Fault], skip: int
+) -> None:
+    hand = Hand(MemoryLog(), runs=True)
+    async with system(hand) as qjb:
+        with qjb.log.fault(fault(EVENTS, skip=skip, times=1)) as lost:
+            for number in range(6):
+                await qjb.submit(f"j{number}")
+                await qjb.ends(f"j{number}")
+            assert lost.hits == 1
+
+        assert max(c.epoch for c in claims(qjb.log)[0]) == 2
+        check_histories(qjb.log)
+
+
+async def test_records_that_were_stored_twice_count_once() -> None:
+    hand = Hand(MemoryLog(), runs=True)
+    async with system(hand) as qjb:
+        with qjb.log.fault(Duplicate()):
+            await qjb.submit(*(f"j{n}" for n in range(10)))
+            for n in range(10):
+                assert [e.kind for e in await qjb.ends(f"j{n}")] == RAN
+
+
+async def test_a_broker_whose_loop_stood_still_steps_down_before_it_writes() -> None:
+    log = MemoryLog()
+    broker = a_broker(log, options=replace(ALONE, stall=0.3))
+    async with running(broker, Hand(log, runs=True)):
+        await broker.active.wait()
+        await side(log, broker).submit("j1")
+        await asyncio.sleep(0)
+        time.sleep(0.5)  # noqa: ASYNC251 -- it is to stand still
+        await side(log, broker).ends("j1")
+
+        assert claims(log)[0][-1].epoch == 2
+        assert [e.event.kind for h in check_histories(log).values() for e in h] == RAN
+
+
+async def test_what_a_lost_broker_still_writes_is_ignored_and_its_snapshots_are_mended() -> None:
+    log = MemoryLog()
+    hand = Hand(log)
+    wire = Wire(log)
+    zombie = a_broker(wire, options=QUICK)
+    async with running(zombie, hand):
+        await zombie.active.wait()
+        qjb = side(log, zombie)
+        await qjb.submit("j1")
+        await hand.is_told("j1")
+        await until(lambda: "default/j1" in qjb.snapshots())
+        wire.holding.clear()  # its appends are under way, for a long time
+        await hand.report("j1", Began())
+        await until(lambda: wire.held)
+        second = a_broker(log, zombie._blobs, QUICK)
+        async with running(second):
+            await asyncio.wait_for(second.active.wait(), 5)
+            await qjb.reaches("j1", "started")
+            await hand.report("j1", Published(msgspec.Raw(b"1")))
+            await qjb.reaches("j1", "interim")
+            wire.holding.set()
+            await asyncio.gather(*wire.held)
+            await asyncio.sleep(0.1)
+            fake = msgspec.structs.replace(
+                qjb.snapshots()["default/j1"], seq=9, state=State.FAILED, terminal=True
+            )
+            await log.append(STATE, [snapshot_record(fake, 1, times.now())])
+            await until(lambda: not qjb.snapshots()["default/j1"].terminal)
+            await hand.report("j1", HELLO)
+            await qjb.ends("j1")
+            await until(lambda: qjb.snapshots()["default/j1"].state is State.COMPLETED)
+
+    [history] = check_histories(log).values()
+    assert [e.event.kind for e in history] == [*RAN[:3], "interim", "completed"]
+    assert {e.epoch for e in history[2:]} == {2}
+
+
+async def test_a_mended_snapshot_of_a_job_that_was_forgotten_is_its_true_one() -> None:
+    log = MemoryLog()
+    async with system(Hand(log, runs=True), options=replace(ALONE)) as qjb:
+        await qjb.submit("j1")
+        await qjb.ends("j1")
+        await until(
+            lambda: qjb.snapshots().get("default/j1") and qjb.snapshots()["default/j1"].terminal
+        )
+        true = qjb.snapshots()["default/j1"]
+        fake = msgspec.structs.replace(true, seq=2, state=State.RUNNING, terminal=False)
+        await log.append(STATE, [snapshot_record(fake, 0, times.now())])
+        await until(lambda: qjb.snapshots()["default/j1"] == true)
+
+
+async def test_a_dispatch_that_never_left_is_made_again_by_the_next_broker() -> None:
+    log = MemoryLog()
+    wire = Wire(log)
+    hand = Hand(log)
+    first = a_broker(wire, options=QUICK)
+    async with running(first, hand) as tasks:
+        await first.active.wait()
+        await asyncio.sleep(0.1)
+        qjb = side(log, first)
+        with log.fault(Stall(INBOX, reads=False)):
+            await qjb.submit("j1")
+            await qjb.reaches("j1", "dispatched")
+            await kill(tasks[0], wire)
+            for where, tail in log._tails.items():
+                if where.topic == INBOX:
+                    tail.replace([], tail.next)
+        hand.runs = True
+        async with system(log=log) as qjb:
+            events = await qjb.ends("j1")
+
+    assert [e.kind for e in events].count("completed") == 1
+
+
+async def test_a_broker_that_is_told_to_stop_while_standing_by_stops() -> None:
+    log = MemoryLog()
+    async with system(log=log, options=QUICK):
+        standby = a_broker(log, options=QUICK)
+        task = asyncio.create_task(standby.run())
+        await asyncio.sleep(0.1)
+        standby.stop()
+        await asyncio.wait_for(task, 2)
+
+
+async def test_a_log_that_is_slow_is_only_slow() -> None:
+    hand = Hand(MemoryLog(), runs=True, slots=8)
+    async with system(hand) as qjb:
+        with qjb.log.fault(Delay(0.02)):
+            await qjb.submit(*(f"j{n}" for n in range(30)))
+            for n in range(30):
+                assert [e.kind for e in await qjb.ends(f"j{n}")] == RAN
+    assert len(claims(qjb.log)[0]) == 1
