@@ -100,6 +100,10 @@ class Turn:
                 return self._lose(item)
         return None
 
+    def resume(self) -> None:
+        """The first turn after a recovery: backends may be known that jobs have waited for."""
+        self._place_waiting()
+
     def tick(self) -> None:
         """Some time has passed: look for leases that have run out, and for hopeless waits."""
         self.suspects += self.roster.overdue(self.book)

@@ -78,6 +78,7 @@ class Writer:
 
     async def run(self) -> None:
         """Take turns until `finish`. Raises `SteppedDownError`."""
+        self._turn_now().resume()
         while not self._finishing:
             batch = await self._parts.inputs.take(self._is_full)
             await self._turn(batch)
@@ -99,8 +100,7 @@ class Writer:
         return self._parts.snapshots.is_behind or self._parts.book.weight > HEAVIEST
 
     async def _turn(self, batch: Batch) -> None:
-        parts = self._parts
-        turn = Turn(parts.book, parts.roster, parts.catalogue, self._epoch, times.now())
+        parts, turn = self._parts, self._turn_now()
         taken = _Taken(turn)
         self._decide(taken, batch)
         letters = [*taken.letters, *((letter, None) for letter in turn.letters)]
@@ -114,6 +114,10 @@ class Writer:
         _tell(turn.entries, len(batch))
         if turn.suspects:
             await self._doubt(turn.suspects)
+
+    def _turn_now(self) -> Turn:
+        parts = self._parts
+        return Turn(parts.book, parts.roster, parts.catalogue, self._epoch, times.now())
 
     # Decide
 

@@ -426,3 +426,16 @@ async def test_a_log_that_is_slow_is_only_slow() -> None:
             for n in range(30):
                 assert [e.kind for e in await qjb.ends(f"j{n}")] == RAN
     assert len(claims(qjb.log)[0]) == 1
+
+
+async def test_jobs_accepted_before_any_worker_came_are_placed_by_the_next_broker() -> None:
+    log = MemoryLog()
+    async with system(log=log) as qjb:
+        await qjb.submit("early")
+        await qjb.reaches("early", "queued")
+    working = asyncio.create_task(Hand(log, runs=True).work())
+    await until(lambda: stored(log, STATUS)[-1].key == b"worker/w1")
+
+    async with system(log=log) as qjb:
+        assert [event.kind for event in await qjb.ends("early")] == RAN
+    working.cancel()
