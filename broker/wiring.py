@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-import time
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from broker.gateway.server import Gateway
 from broker.gateway.server import Options as GatewayOptions
 from broker.ledger.broker import Broker
 from broker.ledger.broker import Options as BrokerOptions
-from broker.settings import Settings, host_name
+from broker.settings import Settings, host_name, without_password
 from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.lock import FileLock
 from broker.transports.log import Log
@@ -36,6 +35,7 @@ EMBEDDED_MEANS_ALONE = (
     "`qjb up` runs everything on the embedded one"
 )
 CAN_NOT_LISTEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
+PATIENCE = 3.0  # s that the log may take to open without a word about it
 NUMBERS = range(1, 1000)  # workers or gateways that share a data folder
 
 log = structlog.get_logger()
@@ -55,7 +55,6 @@ class Serving:
     broker_id: str | None
     backends: tuple[str, ...]  # of its worker
     programs: tuple[str, ...]
-    seconds: float  # that the start took
 
 
 @cache
@@ -78,7 +77,6 @@ async def serving(
     The block begins when all of them are ready. Raises what keeps one from starting, and cancels
     the block if one fails.
     """
-    began = time.perf_counter()
     if settings.is_embedded and set(roles) != set(EVERYTHING):
         raise SettingsError(EMBEDDED_MEANS_ALONE)
     async with AsyncExitStack() as stack:
@@ -87,13 +85,24 @@ async def serving(
             settings.log, partitions=settings.partitions, prefix=settings.topic_prefix
         )
         stack.push_async_callback(target.close)
-        await target.open()
+        await _open(target, settings)
         parts = Parts(settings, target, blobs, stack)
         with _plain_errors(settings):
             async with asyncio.TaskGroup() as tasks:
                 running = _start(parts, roles, tasks)
-                yield await _ready(parts, running, began)
+                yield await _ready(parts, running)
                 await _drain(running)
+
+
+async def _open(target: Log, settings: Settings) -> None:
+    """Open the log, and say so if it has to be waited for."""
+    late = asyncio.get_running_loop().call_later(
+        PATIENCE, lambda: log.warning("log.waited_for", log=without_password(settings.log))
+    )
+    try:
+        await target.open()
+    finally:
+        late.cancel()
 
 
 class Parts:
@@ -181,7 +190,7 @@ def _start(parts: Parts, roles: Collection[str], tasks: asyncio.TaskGroup) -> Ru
     return [(role, tasks.create_task(role.run(), name=type(role).__name__)) for role in made]
 
 
-async def _ready(parts: Parts, running: Running, began: float) -> Serving:
+async def _ready(parts: Parts, running: Running) -> Serving:
     url = worker_id = broker_id = None
     backends: tuple[str, ...] = ()
     for role, _ in running:
@@ -202,7 +211,6 @@ async def _ready(parts: Parts, running: Running, began: float) -> Serving:
         broker_id=broker_id,
         backends=backends,
         programs=tuple(program.id for program in built_in_programs()),
-        seconds=time.perf_counter() - began,
     )
 
 
@@ -225,7 +233,7 @@ def _plain_errors(settings: Settings) -> Iterator[None]:
     except BaseExceptionGroup as group:
         errors = [_named(error, settings) for error in _leaves(group)]
         first = next((error for error in errors if isinstance(error, QjbError)), errors[0])
-        raise first from group
+        raise first from (group if len(errors) > 1 else None)
 
 
 def _named(error: BaseException, settings: Settings) -> BaseException:

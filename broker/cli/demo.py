@@ -14,7 +14,7 @@ from broker.cli import histogram, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.jobs import show_events
-from broker.cli.options import run
+from broker.cli.options import run, seconds_since_start
 from broker.settings import Settings, load
 from broker.telemetry import logging
 
@@ -49,7 +49,7 @@ async def _demo(settings: Settings) -> Exit:
     click.echo("Starting a broker, a worker and a gateway in this process …")
     async with wiring.serving(settings) as serving:
         assert serving.url is not None
-        click.echo(f"They are ready after {serving.seconds:.1f} s, at {serving.url}\n")
+        click.echo(f"They are ready after {seconds_since_start():.1f} s, at {serving.url}\n")
         click.echo(click.style(BELL, fg="bright_black"))
         click.echo(f"Submitting this Bell circuit to the program `sampler`, {SHOTS} shots:\n")
         async with Client(serving.url) as client:

@@ -36,7 +36,7 @@ Exit status:
   4    the job was cancelled, by a user or because it ran too long
   5    the request was rejected; what is wrong with it is listed
   6    there is no such job, program or backend
-  7    no gateway answers there, or it can not serve now
+  7    no gateway answers there, or the service can not be used now
   8    not now: the job has no result yet, or has ended already
   130  interrupted (Ctrl-C); the job goes on
 """

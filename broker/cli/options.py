@@ -2,11 +2,13 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
 
+from broker.cli import LOADED_AT
 from broker.cli.exits import Exit
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -26,6 +28,11 @@ def of_a_client(command: Command) -> Command:
         show_envvar=True,
         help="The gateway's address.",
     )(command)
+
+
+def seconds_since_start() -> float:
+    """How long this process has lived."""
+    return time.perf_counter() - LOADED_AT
 
 
 def run(work: Coroutine[Any, Any, Exit]) -> None:

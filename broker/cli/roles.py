@@ -13,7 +13,7 @@ import structlog
 
 from broker import wiring
 from broker.cli.exits import Exit
-from broker.cli.options import DEFAULT_URL, of_a_client, run
+from broker.cli.options import DEFAULT_URL, of_a_client, run, seconds_since_start
 from broker.errors import SettingsError
 from broker.settings import Settings, load, unknown_variables, without_password
 from broker.telemetry import logging
@@ -179,7 +179,7 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
     ]
     what = "everything" if roles == wiring.EVERYTHING else roles[0]
     click.echo(
-        f"qjb {version('quantum-job-broker')}: {what} is ready after {serving.seconds:.1f} s"
+        f"qjb {version('quantum-job-broker')}: {what} is ready after {seconds_since_start():.1f} s"
     )
     for name, text in rows:
         if text:

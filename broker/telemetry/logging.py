@@ -8,7 +8,8 @@ import orjson
 import structlog
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-# Libraries whose own chatter is about what our log lines say already.
+AGAIN_AFTER = 10.0  # s until a library may repeat itself
+# Libraries that warn of what our own log lines say already.
 _QUIET = ("aiokafka", "aiohttp.access", "asyncio")
 
 
@@ -57,11 +58,29 @@ def _configure_libraries(shared: list[Any], pretty: bool, level: int) -> None:
             ],
         )
     )
+    handler.addFilter(Seldom())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+class Seldom(logging.Filter):
+    """Lets a message through once in ten seconds: clients that retry say the same all the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        name = (record.name, str(record.msg)[:200])  # of the message before its arguments are in it
+        if record.created - self._last.get(name, 0.0) < AGAIN_AFTER:
+            return False
+        if len(self._last) > 1000:
+            self._last.clear()
+        self._last[name] = record.created
+        return True
 
 
 def _dumps(event: Any, **_: Any) -> bytes:

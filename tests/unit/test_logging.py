@@ -50,3 +50,13 @@ def test_an_exception_is_told_without_the_values_of_variables() -> None:
 
 def test_less_important_lines_are_left_out() -> None:
     assert [line["event"] for line in lines("warning")] == ["odd", "says this", "broke"]
+
+
+def test_a_library_that_repeats_itself_is_heard_once() -> None:
+    code = (
+        "import logging; from broker.telemetry.logging import configure; configure('info', 'json')\n"
+        "for port in range(50): logging.getLogger('aiokafka').error('no answer on %s', port)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["no answer on 0"]
