@@ -21,19 +21,24 @@ class Past:
 
 async def history(parts: Parts, hot: HotJob, after: int) -> tuple[Sequence[Past], bool]:
     """Events after number *after*, a page of them; and whether some before them are not kept."""
-    recent = parts.model.recent_of(hot)
-    if after + 1 >= recent:
-        return _recent(hot, after), False
-    rows = await parts.model.history(hot, after, min(hot.job.seq, recent - 1), PAGE_BYTES)
-    if not rows or rows[0].seq != after + 1:
-        return [], True
-    found = [Past(row.seq, row.kind, row.value) for row in rows]
-    if found[-1].seq + 1 >= parts.model.recent_of(hot):
-        found += _recent(hot, found[-1].seq)
+    found: list[Past] = []
+    size = 0
+    while after < hot.job.seq and len(found) < PAGE_EVENTS and size < PAGE_BYTES:
+        part = await _part(parts, hot, after)
+        if not part or part[0].seq != after + 1:
+            return found, not found
+        found += part
+        size += sum(len(past.value) for past in part)
+        after = found[-1].seq
     return found[:PAGE_EVENTS], False
 
 
-def _recent(hot: HotJob, after: int) -> list[Past]:
+async def _part(parts: Parts, hot: HotJob, after: int) -> Sequence[Past]:
+    """What either memory or the file has next."""
+    recent = parts.model.recent_of(hot)
+    if after + 1 < recent:
+        rows = await parts.model.history(hot, after, min(hot.job.seq, recent - 1), PAGE_BYTES)
+        return [Past(row.seq, row.kind, row.value) for row in rows]
     found: list[Past] = []
     size = 0
     for event in hot.events.since(after + 1):
