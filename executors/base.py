@@ -71,9 +71,10 @@ class Executor(Protocol):
         """Yield what happens, `Began` first if the program begins; last, exactly one of
         `Returned`, `Raised`, `Stopped`, `Died`.
 
-        When asked for more, what it yielded is on record: hardware yields its intent, then
-        submits; yields the vendor's job id, then waits. Closing the generator early ends the
-        attempt and frees what it held.
+        When asked for more, what it yielded is on record, but for news (`Began`, `Published`,
+        `Logged`), of which some may still be on their way, in order. So hardware can yield its
+        intent, then submit; yield the vendor's job id, then wait. Closing the generator early
+        ends the attempt and frees what it held.
         """
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """The attempts that this start of a worker knows: those that run, and those that ended lately."""
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
 
 from executors.base import Stop
@@ -23,6 +23,7 @@ class Attempt:
         self.name = name_of(dispatch)
         self.stop = Stop()
         self.number = 0  # of its newest report
+        self.on_their_way: deque[asyncio.Future[None]] = deque()  # reports being appended, in order
         self.overdue: float | None = None  # loop time at which the executor has lost its chance
         self.limit: asyncio.Timeout | None = None  # runs while the executor is waited for
         self._patience = patience

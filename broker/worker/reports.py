@@ -1,4 +1,4 @@
-"""What attempts say, numbered and put on record: each before its executor is asked for more."""
+"""What attempts say, numbered and put on record, in order, several in one append."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,8 +16,12 @@ from broker.transports.topics import REPORTS
 from broker.worker.attempts import Attempt
 from schemas.cloudevents import report_record
 from schemas.records import Record
-from schemas.reports import Body, Died, Logged, Published, Raised, Report, Returned
+from schemas.reports import Began, Body, Died, Logged, Published, Raised, Report, Returned
 
+# What is merely told: to have it on record before the program runs on would protect nobody, and
+# at a few milliseconds a record would hold up a program that publishes much.
+NEWS = (Began, Published, Logged)
+AHEAD = 32  # reports of one attempt that may be on their way while its program runs on
 BATCH = 500  # reports in one append
 MESSAGE_LIMIT = 64 * 1024  # characters of a message; of a longer one the end is kept
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # s between tries while the log can not be reached
@@ -41,9 +45,10 @@ class Reports:
         self._wake = asyncio.Event()
 
     async def append(self, attempt: Attempt, body: Body) -> None:
-        """Put *body* on record as *attempt*'s next report; returns once it is.
+        """Put *body* on record as *attempt*'s next report.
 
-        Raises `RecordTooLargeError` where no log would take it.
+        Returns once it is, and all before it; news may still be on its way, within bounds.
+        Raises `RecordTooLargeError` where no log would take one of them.
         """
         body = await self._stowed(body)
         attempt.number += 1
@@ -60,7 +65,10 @@ class Reports:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((report_record(report, attempt.dispatch.traceparent), done))
         self._wake.set()
-        await done
+        attempt.on_their_way.append(done)
+        allowed = AHEAD if isinstance(body, NEWS) else 0
+        while len(attempt.on_their_way) > allowed:
+            await attempt.on_their_way.popleft()
 
     async def run(self) -> None:
         """Append what is waiting, until cancelled."""

@@ -1,6 +1,7 @@
 """The worker role: what it is told, what it runs, what it reports."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from importlib.resources import files
 
 import msgspec
@@ -10,6 +11,8 @@ from broker.transports.blobs import open_blobs
 from broker.transports.memory import LoseAcknowledgement, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import INBOX, REPORTS, STATUS
 from broker.worker.host import Worker
+from broker.worker.reports import AHEAD
+from executors.base import Stop, Task
 from executors.scripted import (
     CRASHES,
     DIES,
@@ -26,7 +29,7 @@ from executors.scripted import (
 )
 from schemas.inbox import CancelAttempt
 from schemas.records import Record
-from schemas.reports import Died, Raised, Returned, Stopped
+from schemas.reports import Began, Body, Died, Published, Raised, Returned, Stopped
 from schemas.specification import Program, parse_specification
 from schemas.values import NOTHING, BlobRef
 from schemas.workers import AttemptName
@@ -245,15 +248,34 @@ async def test_a_report_is_appended_until_it_is_on_record(fault: type[LoseAppend
     assert numbers == sorted(numbers)
 
 
-async def test_nothing_more_is_asked_of_an_executor_whose_report_is_not_on_record() -> None:
-    executor = ScriptedExecutor(publishes(3))
+async def test_a_program_runs_on_while_its_news_are_appended_but_not_far() -> None:
+    executor = Talkative(100)
     async with working(executor) as qjb:
         with qjb.log.fault(Stall(REPORTS)) as stall:
             await qjb.tell(qjb.dispatch())
-            await until(lambda: stall.hits)
+            await until(lambda: stall.hits and executor.said > AHEAD)
             await asyncio.sleep(0.05)
-            assert executor.running
-        assert [r.number for r in await qjb.ended()] == [1, 2, 3, 4, 5]
+            assert executor.said <= AHEAD + 1
+        reports = await qjb.ended()
+
+    assert [report.number for report in reports] == list(range(1, 103))
+    said = [bytes(r.body.value) for r in reports if isinstance(r.body, Published)]
+    assert said == [b"%d" % number for number in range(100)]
+
+
+class Talkative(ScriptedExecutor):
+    """Publishes so many numbers, and counts what was asked of it."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count, self.said = count, 0
+
+    async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
+        yield Began()
+        for number in range(self.count):
+            self.said += 1
+            yield Published(msgspec.Raw(b"%d" % number))
+        yield Returned(msgspec.Raw(b"null"))
 
 
 async def test_reports_of_several_attempts_share_an_append() -> None:
