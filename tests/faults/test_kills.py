@@ -96,8 +96,9 @@ async def test_embedded_survives_that_everything_is_killed(embedded: System) -> 
 @pytest.mark.kafka
 async def test_kafka_survives_a_killed_child(on_kafka: System) -> None:
     async def strike() -> None:
-        for child in children_of_fork_server(on_kafka.processes["worker-1"].pid):
-            os.kill(child, signal.SIGKILL)
+        for worker in ("worker-1", "worker-2"):
+            for child in children_of_fork_server(on_kafka.processes[worker].pid):
+                os.kill(child, signal.SIGKILL)
 
     histories = await kill_amid_jobs(on_kafka, strike)
 
