@@ -8,6 +8,7 @@ Needs a JDK 17 or later, and Maven to fetch 43 MB of jars once, into the user's 
 """
 
 import argparse
+import asyncio
 import ctypes
 import fcntl
 import functools
@@ -20,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -157,13 +159,20 @@ class KafkaCluster:
             self._launch(node)
         for node in self.nodes:
             self._wait(node)
+        self.settle()
         return self
 
     def start(self, number: int) -> None:
-        """Start a node again, and wait until it serves."""
+        """Start a node again, and wait until it has caught up with the others."""
         node = self.nodes[number - 1]
         self._launch(node)
         self._wait(node)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until every copy of every partition is up to date: another node may die then."""
+        with ThreadPoolExecutor(1) as thread:  # there may be a loop in this one
+            thread.submit(asyncio.run, in_sync(self.bootstrap)).result()
 
     def kill(self, number: int) -> None:
         """SIGKILL."""
@@ -253,14 +262,15 @@ class KafkaCluster:
         node.log.write_bytes(b"")
         command = self._java("kafka.Kafka", str(node.home / "server.properties"), heap=self.heap)
         with node.log.open("ab") as log:
-            node.process = subprocess.Popen(
+            node.process = _launcher.submit(
+                subprocess.Popen,
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=None if self.lasting else _end_with_parent,
-            )
+            ).result()
         (node.home / "pid").write_text(str(node.process.pid))
 
     def _wait(self, node: Node) -> None:
@@ -278,6 +288,35 @@ class KafkaCluster:
             if time.monotonic() > until:
                 node.send(signal.SIGKILL)
             time.sleep(0.02)
+
+
+async def in_sync(servers: str) -> None:
+    """Wait until every copy of every partition is up to date."""
+    from aiokafka.admin import AIOKafkaAdminClient
+    from aiokafka.errors import KafkaError
+
+    until = time.monotonic() + START_WITHIN
+    while time.monotonic() < until:
+        admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=5000)
+        try:
+            await admin.start()
+            topics = await admin.describe_topics()
+        except (KafkaError, OSError, TimeoutError):
+            topics = None
+        finally:
+            await admin.close()
+        if topics is not None and all(
+            partition["leader"] >= 0 and set(partition["isr"]) == set(partition["replicas"])
+            for topic in topics
+            for partition in topic["partitions"]
+        ):
+            return
+        await asyncio.sleep(0.2)
+    raise NoKafkaError("copies of partitions did not catch up")
+
+
+# The death of the thread that started it ends a process too, so it is always this one.
+_launcher = ThreadPoolExecutor(1, "kafka-launcher")
 
 
 @functools.cache
