@@ -53,6 +53,9 @@ class ReadModel:
         self._memory = memory
         self._writer = ThreadPoolExecutor(1, "gateway-writer")
         self._reader = ThreadPoolExecutor(1, "gateway-reader")
+        self._moved = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._wrote: asyncio.Future[None] | None = None
         self._begin({}, 0)
 
     def _begin(self, rows: Mapping[int, PartitionRow], partitions: int) -> None:
@@ -66,10 +69,8 @@ class ReadModel:
         self._jobs: dict[JobKey, HotJob] = {}  # whose newest state is not yet in the file
         self._looked_up: dict[JobKey, HotJob] = {}
         self._next_id = 1
-        self._moved = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._wrote: asyncio.Future[None] | None = None
         self.damaged = False
+        self._moved.set()  # whoever waits for a write hears of it
 
     async def open(self, identity: str, partitions: int) -> bool:
         """Open the file; whether it holds something of the log of that *identity*."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from broker.errors import SettingsError
 from broker.gateway.api.errors import add_trace, answer_errors
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import PARTS, Parts
@@ -67,22 +68,20 @@ class Gateway:
         )
 
     async def run(self) -> None:
-        """Serve until `stop`, then drain; a cancellation ends it at once."""
+        """Serve until `stop`, then drain; a cancellation ends it at once.
+
+        Raises `SettingsError` if it can not listen where it is to.
+        """
         runner = self._runner()
         try:
+            await self._listen(runner)
             async with asyncio.TaskGroup() as tasks:
                 tail = tasks.create_task(self._parts.tail.run(), name="gateway-tail")
                 streams = tasks.create_task(self._parts.streams.run(), name="gateway-streams")
-                await self._listen(runner)
                 await self._stop.wait()
                 await self._drain(runner)
                 tail.cancel()
                 streams.cancel()
-        except BaseException as error:
-            if not self._listening.done():
-                self._listening.set_exception(error)
-                self._listening.exception()  # nobody may be waiting for it
-            raise
         finally:
             await runner.cleanup()
             await self._parts.model.close()
@@ -97,8 +96,9 @@ class Gateway:
 
     async def ready(self) -> str:
         """The URL, once the gateway has also read what is on the log."""
+        url = await self.listening()
         await self._parts.tail.caught_up.wait()
-        return await self.listening()
+        return url
 
     def _runner(self) -> web.AppRunner:
         origins = Origins(self._options.cors_origins)
@@ -115,9 +115,16 @@ class Gateway:
         )
 
     async def _listen(self, runner: web.AppRunner) -> None:
-        await runner.setup()
-        await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
         host = f"[{self._host}]" if ":" in self._host else self._host
+        try:
+            await runner.setup()
+            await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
+        except OSError as error:
+            why = error.strerror or str(error)
+            taken = SettingsError(f"can not listen on {host}:{self._port}: {why}")
+            self._listening.set_exception(taken)
+            self._listening.exception()  # nobody may be waiting for it
+            raise taken from error
         url = f"http://{host}:{runner.addresses[0][1]}"
         self._listening.set_result(url)
         log.info("gateway.listening", url=url)

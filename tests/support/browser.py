@@ -62,9 +62,9 @@ class Browser:
                 await asyncio.sleep(0.05)
             return found
 
-    async def picture(self, file: Path) -> None:
+    async def picture(self) -> bytes:
         """The window as PNG."""
-        file.write_bytes(base64.b64decode(await self._command("GET", "screenshot")))
+        return base64.b64decode(await self._command("GET", "screenshot"))
 
 
 @contextlib.asynccontextmanager

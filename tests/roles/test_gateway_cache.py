@@ -1,0 +1,208 @@
+"""The gateway's local copy: kept over restarts, thrown away when it is not what it should be."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import apsw
+import pytest
+
+from broker.errors import SettingsError
+from broker.gateway.server import Gateway
+from broker.transports.blobs import open_blobs
+from broker.transports.memory import MemoryLog
+from broker.transports.topics import EVENTS, STATE
+from schemas.values import JobKey
+from tests.support.gateway import Ledger, eventually, running, seqs, stream
+
+
+class WatchedLog(MemoryLog):
+    """Notes from where it is read."""
+
+    def __init__(self) -> None:
+        super().__init__(partitions=1)
+        self.starts: list[int] = []
+        self.reads: list[str] = []
+
+    def follow(self, starts):  # type: ignore[no-untyped-def]
+        self.starts += [offset for where, offset in starts.items() if where.topic == EVENTS]
+        return super().follow(starts)
+
+    async def read(self, topic, partition, start, limit=1000):  # type: ignore[no-untyped-def]
+        self.reads.append(topic)
+        return await super().read(topic, partition, start, limit)
+
+
+async def _history(ledger: Ledger, cache: Path, job_id: str = "j1") -> list[int]:
+    async with (
+        running(ledger=ledger, cache=cache) as served,
+        stream(served, f"/jobs/{job_id}/events") as sse,
+    ):
+        return seqs(await sse.rest())
+
+
+async def test_a_gateway_that_starts_again_goes_on_where_it_was(tmp_path: Path) -> None:
+    log, cache = WatchedLog(), tmp_path / "cache.db"
+    ledger = Ledger(log)
+    await ledger.whole("j1")
+    assert await _history(ledger, cache) == [1, 2, 3, 4, 5, 6]
+    await ledger.whole("j2")
+    assert await _history(ledger, cache) == [1, 2, 3, 4, 5, 6]
+    assert await _history(ledger, cache, "j2") == [1, 2, 3, 4, 5, 6]
+
+    assert log.starts == [0, 6, 12]
+
+
+async def test_a_stream_goes_on_over_a_restart_without_gap_or_repeat(tmp_path: Path) -> None:
+    ledger = Ledger(MemoryLog())
+    cache = tmp_path / "cache.db"
+    await ledger.queue("j1")
+    await ledger.start("j1")
+    seen: list[int] = []
+    last = None
+    for number in range(4):
+        async with running(ledger=ledger, cache=cache, drain=0) as served:
+            await ledger.interim("j1", number)
+            async with stream(served, "/jobs/j1/events", last) as sse:
+                while len(seen) < 4 + number:
+                    kind, last, data = await sse.next()
+                    seen += [data["seq"]] if kind else []
+
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_the_claims_that_were_read_before_a_restart_still_hold(tmp_path: Path) -> None:
+    ledger, cache = Ledger(MemoryLog()), tmp_path / "cache.db"
+    await ledger.claim(5)
+    await ledger.queue("j1")
+    async with running(ledger=ledger, cache=cache) as served:
+        await served.get("/jobs/j1")
+    zombie = Ledger(ledger.log, epoch=4)
+    zombie.jobs = dict(ledger.jobs)
+    await zombie.start("j1")
+    async with running(ledger=ledger, cache=cache) as served:
+        assert (await served.get("/jobs/j1"))["seq"] == 1
+
+
+async def test_a_copy_of_another_log_is_thrown_away(tmp_path: Path) -> None:
+    cache = tmp_path / "cache.db"
+    first, second = Ledger(MemoryLog()), Ledger(MemoryLog())
+    await first.whole("theirs")
+    await second.whole("ours")
+    await _history(first, cache, "theirs")
+    async with running(ledger=second, cache=cache) as served:
+        await served.get("/jobs/ours")
+        await served.get("/jobs/theirs", 404)
+
+
+@pytest.mark.parametrize("damage", ["rubbish", "truncated", "a table is missing"])
+async def test_a_copy_that_is_damaged_is_filled_again(tmp_path: Path, damage: str) -> None:
+    ledger, cache = Ledger(MemoryLog()), tmp_path / "cache.db"
+    await ledger.whole("j1")
+    await _history(ledger, cache)
+    match damage:
+        case "rubbish":
+            cache.write_bytes(b"not a database at all" * 1000)
+        case "truncated":
+            cache.write_bytes(cache.read_bytes()[:5000])
+        case _:
+            apsw.Connection(str(cache)).execute("DROP TABLE partitions")
+
+    assert await _history(ledger, cache) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_copy_that_breaks_while_it_is_used_is_filled_again(tmp_path: Path) -> None:
+    ledger, cache = Ledger(MemoryLog()), tmp_path / "cache.db"
+    async with running(ledger=ledger, cache=cache, memory=1) as served:
+        await ledger.whole("j1")
+        await served.get("/jobs/j1/events?after=5&wait=5", headers={"Accept": "application/json"})
+        model = served.gateway._parts.model
+        await model.flush()
+        model.damaged = True
+        await ledger.whole("j2")
+        async with asyncio.timeout(5):
+            while True:
+                async with served.http.get(served.url + "/jobs/j2/results") as response:
+                    if response.status == 200:
+                        break
+                await asyncio.sleep(0.01)
+        async with stream(served, "/jobs/j1/events") as sse:
+            assert seqs(await sse.rest()) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_copy_that_is_older_than_the_log_reaches_is_filled_again(tmp_path: Path) -> None:
+    log = MemoryLog(partitions=1)
+    ledger, cache = Ledger(log), tmp_path / "cache.db"
+    await ledger.queue("old")
+    await _history_of_nothing(ledger, cache)
+    await ledger.start("old")
+    await ledger.complete("old")
+    await ledger.snapshot("old")
+    await log.clean(time.time() + 30 * 24 * 3600)
+    await ledger.whole("new")
+    async with running(ledger=ledger, cache=cache) as served:
+        assert (await served.get("/jobs/old"))["state"]["status"] == "Completed"
+        assert (await served.get("/jobs?sort=ASC"))["count"] == 2
+
+
+async def _history_of_nothing(ledger: Ledger, cache: Path) -> None:
+    async with running(ledger=ledger, cache=cache) as served:
+        await served.get("/jobs/old")
+
+
+async def test_snapshots_are_read_only_when_there_is_no_copy_yet(tmp_path: Path) -> None:
+    log, cache = WatchedLog(), tmp_path / "cache.db"
+    ledger = Ledger(log)
+    await ledger.whole("j1")
+    await ledger.snapshot("j1")
+    await _history(ledger, cache)
+    first = log.reads.count(STATE)
+    await _history(ledger, cache)
+
+    assert first > 0
+    assert log.reads.count(STATE) == first
+
+
+async def test_what_the_log_drops_is_dropped_here_too(tmp_path: Path) -> None:
+    log = MemoryLog(partitions=1)
+    ledger, cache = Ledger(log), tmp_path / "cache.db"
+    await ledger.whole("j1")
+    async with running(ledger=ledger, cache=cache, memory=1) as served:
+        model = served.gateway._parts.model
+        await served.get("/jobs/j1/events?after=5&wait=5", headers={"Accept": "application/json"})
+        await model.flush()
+        await model.prune({0: 3}, "2000-01-01T00:00:00.000Z")
+        async with stream(served, "/jobs/j1/events", "1") as sse:
+            assert [kind for kind, _, _ in await sse.rest()] == ["gap", "end"]
+        async with stream(served, "/jobs/j1/events", "3") as sse:
+            assert seqs(await sse.rest()) == [4, 5, 6]
+        await model.prune({0: 6}, "2999-01-01T00:00:00.000Z")
+        model._looked_up.clear()
+        await served.get("/jobs/j1", 404)
+
+
+async def test_memory_is_bounded_and_everything_can_still_be_read(tmp_path: Path) -> None:
+    ledger = Ledger(MemoryLog())
+    limit = 200_000
+    async with running(ledger=ledger, cache=tmp_path / "c.db", memory=limit) as served:
+        for number in range(60):
+            await ledger.queue(f"j{number}", {"fill": "x" * 20_000})
+        model = served.gateway._parts.model
+        await eventually(lambda: model.locate(JobKey("default", "j59")))
+        await model.flush()
+        await eventually(lambda: model._recent.bytes <= limit)
+        assert len(model._recent.jobs) < 10
+        for number in (0, 30, 59):
+            job = await served.get(f"/jobs/j{number}")
+            assert len(job["params"]["fill"]) == 20_000
+        assert (await served.get("/jobs?limit=5&exclude_params=true"))["count"] == 60
+
+
+async def test_a_gateway_whose_address_is_taken_says_so() -> None:
+    async with running() as served:
+        port = int(served.url.rpartition(":")[2])
+        other = Gateway(served.ledger.log, open_blobs("memory:///"), [], port=port)
+        with pytest.raises(SettingsError, match="address already in use"):
+            await other.run()
+        with pytest.raises(SettingsError, match=f"can not listen on 127.0.0.1:{port}"):
+            await other.listening()

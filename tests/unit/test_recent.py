@@ -1,0 +1,62 @@
+"""The newest events in memory."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.gateway.recent import HotJob, KeptEvent, Recent, Suffix
+from schemas.jobs import Job
+from schemas.values import JobKey, State
+
+
+def _hot(name: str) -> HotJob:
+    job = Job(tenant="t", job_id=name, seq=1, state=State.QUEUED, terminal=False, created="2026")
+    return HotJob(1, JobKey("t", name), job, based=False)
+
+
+class _Numbered:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@given(st.lists(st.booleans(), max_size=400), st.integers(0, 500))
+def test_a_suffix_gives_what_was_not_dropped_from_any_number_on(
+    steps: list[bool], start: int
+) -> None:
+    suffix: Suffix[_Numbered] = Suffix("number")
+    kept: list[int] = []
+    for number, is_append in enumerate(steps):
+        if is_append:
+            suffix.append(_Numbered(number))
+            kept.append(number)
+        elif kept:
+            suffix.drop_oldest()
+            kept.pop(0)
+
+    assert [item.number for item in suffix.since(start)] == [n for n in kept if n >= start]
+    assert suffix.first == (kept[0] if kept else None)
+    assert len(suffix) == len(kept)
+
+
+def test_what_is_not_in_the_file_yet_stays_whatever_its_size() -> None:
+    recent = Recent(1000, [0])
+    hot = _hot("a")
+    recent.jobs[hot.key] = hot
+    for offset in range(5):
+        recent.add(KeptEvent(hot, 0, offset, offset + 1, "log", b"x" * 1000))
+    recent.trim()
+    assert recent.floors == [0]
+    recent.written([3])
+
+    assert recent.floors == [3]
+    assert hot.events.first == 4
+
+
+def test_a_job_leaves_memory_with_its_last_event() -> None:
+    recent = Recent(0, [0])
+    hot = _hot("a")
+    recent.jobs[hot.key] = hot
+    recent.add(KeptEvent(hot, 0, 0, 1, "log", b"x"))
+    recent.written([1])
+
+    assert recent.jobs == {}
+    assert recent.bytes == 0
