@@ -22,6 +22,7 @@ from schemas.reports import Began, Body, Died, Logged, Published, Raised, Report
 # at a few milliseconds a record would hold up a program that publishes much.
 NEWS = (Began, Published, Logged)
 AHEAD = 32  # reports of one attempt that may be on their way while its program runs on
+COMPANY = 0.002  # s that a beginning waits, so that of a short job all goes with one append
 BATCH = 500  # reports in one append
 MESSAGE_LIMIT = 64 * 1024  # characters of a message; of a longer one the end is kept
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # s between tries while the log can not be reached
@@ -64,7 +65,10 @@ class Reports:
         )
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((report_record(report, attempt.dispatch.traceparent), done))
-        self._wake.set()
+        if isinstance(body, Began):
+            asyncio.get_running_loop().call_later(COMPANY, self._wake.set)
+        else:
+            self._wake.set()
         attempt.on_their_way.append(done)
         allowed = AHEAD if isinstance(body, NEWS) else 0
         while len(attempt.on_their_way) > allowed:
@@ -77,7 +81,8 @@ class Reports:
             batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
             if not self._pending:
                 self._wake.clear()
-            await self._append(batch)
+            if batch:  # what was waited for may have gone with others
+                await self._append(batch)
 
     async def _append(self, batch: list[tuple[Record, asyncio.Future[None]]]) -> None:
         records = [record for record, _ in batch]
