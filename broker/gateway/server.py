@@ -1,6 +1,7 @@
 """The gateway: everything over HTTP. Puts its parts together, serves, drains."""
 
 import asyncio
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,8 @@ class Gateway:
             await runner.setup()
             await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
         except OSError as error:
-            why = error.strerror or str(error)
-            taken = SettingsError(f"can not listen on {host}:{self._port}: {why}")
+            why = (os.strerror(error.errno) if error.errno else str(error)).lower()
+            taken = SettingsError(f"QJB_PORT: {host}:{self._port} can not be used: {why}")
             self._listening.set_exception(taken)
             self._listening.exception()  # nobody may be waiting for it
             raise taken from error

@@ -204,5 +204,5 @@ async def test_a_gateway_whose_address_is_taken_says_so() -> None:
         other = Gateway(served.ledger.log, open_blobs("memory:///"), [], port=port)
         with pytest.raises(SettingsError, match="address already in use"):
             await other.run()
-        with pytest.raises(SettingsError, match=f"can not listen on 127.0.0.1:{port}"):
+        with pytest.raises(SettingsError, match=f"127.0.0.1:{port} can not be used"):
             await other.listening()

@@ -1,0 +1,226 @@
+"""Many subscribers of one busy job: how late an event reaches them, and what stalled ones cost.
+
+`python -m benchmarks.fanout [--subscribers N] [--stalled N] [--seconds S] [--rate EVENTS]`.
+Server and subscribers are separate processes; late is from the append to the log until the bytes
+are read from the subscriber's socket. The reference, in the same run, is a bare asyncio protocol
+that writes the same bytes to all connections.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import select
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.common import line, machine, percentile
+from broker.gateway.frames import chunk, frame
+from broker.telemetry import logging as log_lines
+from broker.transports.memory import MemoryLog
+from tests.support.gateway import Ledger, eventually, running
+
+STAMP = re.compile(rb'"t": ?(\d+)')
+FILL = "x" * 4096  # so that what a stalled subscriber leaves unread fills the kernel's buffers
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much there is to tell, and to whom."""
+
+    subscribers: int
+    stalled: int
+    seconds: float
+    rate: float
+
+    @property
+    def events(self) -> int:
+        return int(self.seconds * self.rate)
+
+
+# The server's process
+
+
+def event_value() -> dict[str, object]:
+    return {"t": time.monotonic_ns(), "fill": FILL}
+
+
+async def serve_gateway(load: Load) -> None:
+    ledger = Ledger(MemoryLog(partitions=1))
+    async with running(ledger=ledger, drain=0.5) as served:
+        await ledger.queue("busy", program_id="hello-world")
+        await ledger.start("busy")
+        print(served.url.rpartition(":")[2], flush=True)
+        streams = served.gateway._parts.streams
+        await asyncio.to_thread(sys.stdin.readline)
+        await eventually(lambda: len(streams) == load.subscribers + load.stalled, 30)
+        print(memory(), flush=True)
+        await publish(load, lambda: ledger.interim("busy", event_value()))
+        print(memory(), flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+
+
+class Bare(asyncio.Protocol):
+    """Takes a request, and everything after it is what the server tells."""
+
+    told: list[asyncio.Transport] = []  # noqa: RUF012 - one server a process
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+        self._transport.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        Bare.told.append(self._transport)
+
+
+async def serve_bare(load: Load) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Bare, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await eventually(lambda: len(Bare.told) == load.subscribers + load.stalled, 30)
+    print(memory(), flush=True)
+
+    async def tell() -> None:
+        data = chunk(frame("1", "interim", json.dumps(event_value()).encode()))
+        for transport in Bare.told:
+            transport.write(data)
+
+    await publish(load, tell)
+    print(memory(), flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+
+
+async def publish(load: Load, tell) -> None:  # type: ignore[no-untyped-def]
+    """Tell each event at its time, however long the one before took."""
+    start = time.monotonic()
+    for number in range(load.events):
+        await asyncio.sleep(max(0.0, start + number / load.rate - time.monotonic()))
+        await tell()
+    await asyncio.sleep(1.0)
+
+
+def memory() -> int:
+    """Resident bytes of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+# The subscribers' process
+
+
+@dataclass
+class Outcome:
+    """What the subscribers saw."""
+
+    late: list[float]  # s
+    missing: int
+    growth: int  # bytes of the server's memory
+
+    def print(self, name: str) -> None:
+        print(line(name, self.late))
+        more = f"missing {self.missing}, server memory {self.growth / 2**20:+.1f} MiB"
+        print(f"{'':<52} {more}")
+
+    @property
+    def p99(self) -> float:
+        return percentile(self.late, 0.99)
+
+
+def connect(port: int, small: bool = False) -> socket.socket:
+    made = socket.socket()
+    if small:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.connect(("127.0.0.1", port))
+    made.sendall(b"GET /jobs/busy/events?last_event_id=now HTTP/1.1\r\nHost: b\r\n\r\n")
+    return made
+
+
+def measure(kind: str, load: Load) -> Outcome:
+    command = [sys.executable, "-m", "benchmarks.fanout", "--serve", kind]
+    for name, value in vars(load).items():
+        command += [f"--{name}", str(value)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        stalled = [connect(port, small=True) for _ in range(load.stalled)]
+        sockets = [connect(port) for _ in range(load.subscribers)]
+        print("go", file=server.stdin)
+        before = int(server.stdout.readline())
+        late = read_all(sockets, load)
+        after = int(server.stdout.readline())
+        for made in (*sockets, *stalled):
+            made.close()
+        print("end", file=server.stdin)
+        server.wait(30)
+    expected = load.subscribers * load.events
+    return Outcome(late, expected - len(late), after - before)
+
+
+def read_all(sockets: list[socket.socket], load: Load) -> list[float]:
+    """How late each event came to each socket, in seconds."""
+    by_number = {made.fileno(): made for made in sockets}
+    rest = dict.fromkeys(by_number, b"")
+    poll = select.epoll()
+    for number, made in by_number.items():
+        made.setblocking(False)
+        poll.register(number, select.EPOLLIN)
+    late: list[float] = []
+    deadline = time.monotonic() + load.seconds + 15
+    while len(late) < len(sockets) * load.events and time.monotonic() < deadline:
+        for number, _ in poll.poll(0.5):
+            data = by_number[number].recv(1 << 18)
+            now = time.monotonic_ns()
+            if not data:
+                poll.unregister(number)
+                continue
+            whole = rest[number] + data
+            end = 0
+            for found in STAMP.finditer(whole):
+                if found.end() == len(whole):
+                    break  # the number may go on
+                late.append((now - int(found[1])) / 1e9)
+                end = found.end()
+            rest[number] = whole[max(end, len(whole) - 40) :]
+    return late
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subscribers", type=int, default=1000)
+    parser.add_argument("--stalled", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rate", type=float, default=20)
+    parser.add_argument("--serve", choices=["gateway", "bare"])
+    asked = parser.parse_args()
+    load = Load(asked.subscribers, asked.stalled, asked.seconds, asked.rate)
+    if asked.serve:
+        log_lines.configure("warning")
+        asyncio.run((serve_gateway if asked.serve == "gateway" else serve_bare)(load))
+        return
+    print(machine())
+    print(
+        f"{load.subscribers} subscribers of one job, {load.rate:g} events/s of 4 KiB"
+        f" for {load.seconds:g} s"
+    )
+    healthy = Load(load.subscribers, 0, load.seconds, load.rate)
+    measure("bare", healthy).print("reference: bare protocol")
+    without = measure("gateway", healthy)
+    without.print("gateway")
+    with_stalled = measure("gateway", load)
+    with_stalled.print(f"gateway, and {load.stalled} stalled")
+    print(f"p99 with stalled ones : without = {with_stalled.p99 / without.p99:.2f}")
+
+
+if __name__ == "__main__":
+    main()
