@@ -22,7 +22,7 @@ def requests() -> list[dict[str, Any]]:
         {
             "job_id": f"job-{number:03d}",
             "program_id": "hello-world",
-            "params": {"iterations": 12},
+            "params": {"iterations": 60},
             "tags": ["killed"],
         }
         for number in range(JOBS)
