@@ -86,18 +86,24 @@ class Snapshots:
         """Write what is due, and how far that reaches."""
         cut = self._cut()  # taken with what is due: both say what the same turns have done
         due, self._due = self._due, {}
-        if self._forgotten:
-            due |= await self._remembered()
-        jobs = iter(due.values())
-        while chunk := list(islice(jobs, AT_ONCE)):
-            await self._write(chunk)
-        if cut != self._last:
-            await self._write_checkpoint(cut)
+        try:
+            if self._forgotten:
+                due = await self._remembered() | due
+            jobs = iter(due.values())
+            while chunk := list(islice(jobs, AT_ONCE)):
+                await self._write(chunk)
+            if cut != self._last:
+                await self._write_checkpoint(cut)
+        except BaseException:  # cut short: what the next checkpoint covers must still be written
+            self._due = due | self._due
+            raise
 
     async def _remembered(self) -> dict[JobKey, Job]:
         """The states of jobs that have left the book and were overwritten since."""
-        keys, self._forgotten = self._forgotten, set()
-        return {job.key: job for job in await true_states(self._log, keys)}
+        keys = set(self._forgotten)
+        jobs = {job.key: job for job in await true_states(self._log, keys)}
+        self._forgotten -= keys
+        return jobs
 
     async def _write(self, jobs: Sequence[Job]) -> None:
         time = times.now()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from broker.core.reader_rule import PartitionReader
+from broker.errors import LogUnavailableError
 from broker.ledger.broker import Broker, Options
 from broker.telemetry import times
 from broker.transports.blobs import Blobs, open_blobs
@@ -166,7 +167,7 @@ class Hand:
         self.dispatches: dict[str, Dispatch] = {}  # newest, by job
         self.running: dict[AttemptName, int] = {}  # number of the newest report
         self.ignores: set[str] = set()  # jobs that it does not run by itself
-        self.deaf = False  # heeds nothing, names nothing
+        self.deaf = False  # cut off: hears nothing and says nothing
         self.stopping = False
         self._inbox = 0
 
@@ -215,9 +216,7 @@ class Hand:
 
     async def is_told(self, job_id: str, attempt: int = 1) -> Dispatch:
         """Its dispatch of that attempt, once it has it."""
-        await until(
-            lambda: (d := self.dispatches.get(job_id)) is not None and d.attempt >= attempt
-        )
+        await until(lambda: (d := self.dispatches.get(job_id)) is not None and d.attempt >= attempt)
         return self.dispatches[job_id]
 
     def cancels(self, job_id: str) -> list[CancelAttempt]:
@@ -244,8 +243,8 @@ class Hand:
             await asyncio.sleep(0.05)
 
     async def _heed(self, instructions: Sequence[Instruction]) -> None:
-        if self.deaf:
-            return
+        while self.deaf:
+            await asyncio.sleep(0.005)
         self.told += instructions
         fresh = [t for t in instructions if isinstance(t, Dispatch) and t.instance == self.instance]
         for dispatch in fresh:
@@ -256,15 +255,15 @@ class Hand:
         await self.append(*(self.say(j, body) for j in run for body in (Began(), HELLO)))
 
     async def _append_status(self, *bodies: Any) -> None:
-        await self.log.append(STATUS, [status_record(body, times.now()) for body in bodies])
+        with suppress(LogUnavailableError):
+            await self.log.append(STATUS, [status_record(body, times.now()) for body in bodies])
 
 
 @asynccontextmanager
 async def running(*roles: Any) -> AsyncIterator[list["asyncio.Task[None]"]]:
     """Brokers and hands that run while the block does; then they are cut off."""
     tasks = [
-        asyncio.create_task(role.work() if isinstance(role, Hand) else role.run())
-        for role in roles
+        asyncio.create_task(role.work() if isinstance(role, Hand) else role.run()) for role in roles
     ]
     try:
         yield tasks

@@ -1,0 +1,271 @@
+"""Whatever happens to brokers and workers: one history, in which each job ends once and last."""
+
+import zlib
+from dataclasses import dataclass, field
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from broker.core.book import Book
+from broker.core.catalogue import Catalogue
+from broker.core.reader_rule import PartitionReader
+from broker.core.roster import Roster, Suspect
+from broker.core.turn import CancelAsked, Input, Instructed, Reported, Submitted, Turn
+from executors.scripted import scripted_backend
+from schemas.inbox import Dispatch
+from schemas.ledger import Claim, Entry, InputPosition
+from schemas.reports import Began, Body, Died, Published, Raised, Report, Returned, Stopped
+from schemas.requests import SubmitJob
+from schemas.values import JobKey
+from schemas.workers import Heartbeat
+from tests.support.broker import hello_world
+
+PARTITIONS = 2
+JOBS = 4
+WORKERS = ("w1", "w2")
+CATALOGUE = Catalogue([hello_world()])
+BODIES: tuple[Body, ...] = (
+    Began(),
+    Published(msgspec.Raw(b"1")),
+    Returned(msgspec.Raw(b"2")),
+    Raised("program_error", "no"),
+    Stopped("user_request"),
+    Died("child_died", "gone"),
+)
+
+
+@dataclass
+class World:
+    """A ledger of two partitions, inputs, and the workers' side of the inbox."""
+
+    ledger: list[list[Entry | Claim]] = field(
+        default_factory=lambda: [[] for _ in range(PARTITIONS)]
+    )
+    inputs: list[Input] = field(default_factory=list)
+    told: list[Instructed] = field(default_factory=list)
+    numbers: dict[tuple[str, int, str], int] = field(default_factory=dict)
+
+    def position(self) -> InputPosition:
+        return InputPosition("inputs", 0, len(self.inputs))
+
+    def land(self, entry: Entry) -> None:
+        self.ledger[partition_of(entry.key)].append(entry)
+
+    def dispatches(self) -> list[tuple[str, Dispatch]]:
+        return [(t.worker, t.body) for t in self.told if isinstance(t.body, Dispatch)]
+
+    def report(self, worker: str, dispatch: Dispatch, body: Body) -> None:
+        name = dispatch.job_id, dispatch.attempt, worker
+        self.numbers[name] = self.numbers.get(name, 0) + 1
+        report = Report(
+            tenant="default",
+            job_id=dispatch.job_id,
+            attempt=dispatch.attempt,
+            number=self.numbers[name],
+            worker=worker,
+            instance=dispatch.instance,
+            time="t",
+            body=body,
+        )
+        self.inputs.append(Reported(self.position(), report))
+
+
+def partition_of(key: JobKey) -> int:
+    return zlib.crc32(key.encode()) % PARTITIONS
+
+
+def fold(ledger: list[list[Entry | Claim]]) -> tuple[Book, dict[JobKey, list[Entry]], int]:
+    """What every reader makes of the ledger."""
+    book, histories, newest = Book(100), {}, 0
+    for partition in ledger:
+        reader = PartitionReader()
+        for record in partition:
+            if isinstance(record, Claim):
+                reader.claim(record)
+                continue
+            last = book.last_seq(record.key)
+            if last is not None and reader.counts(record, last):
+                book.record(record)
+                histories.setdefault(record.key, []).append(record)
+        newest = max(newest, reader.newest_claim)
+    return book, histories, newest
+
+
+class ModelBroker:
+    """Decides as the real one does, through the same core; appends when the test lets it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        _, _, newest = fold(world.ledger)
+        self.epoch = newest + 1
+        for partition in world.ledger:
+            partition.append(Claim(self.epoch, f"b{self.epoch}"))
+        self.book, _, _ = fold(world.ledger)
+        self.book.put_in_order()
+        self.roster = Roster()
+        self.read = 0  # everything is read again: the harshest checkpoint
+        self.pending: list[Entry] = []
+        for worker in WORKERS:
+            self.roster.hear(beat(worker))
+
+    def turn(self, count: int, lost: str | None = None) -> None:
+        turn = Turn(self.book, self.roster, CATALOGUE, self.epoch, "2026-01-01T00:00:00.000Z")
+        turn.take(scripted_backend())
+        for item in self.world.inputs[self.read : self.read + count]:
+            turn.take(item)
+        self.read = min(len(self.world.inputs), self.read + count)
+        for attempt in list(self.book.attempts_of(lost or "").values()):
+            turn.take(Suspect(attempt.key, attempt.number, "lost"))
+        turn.dispatch()
+        self.pending += turn.entries
+        self.world.told += turn.instructions  # beside the ledger: it may be in vain
+
+    def land(self) -> None:
+        for entry in self.pending:
+            self.world.land(entry)
+        self.pending.clear()
+
+    def crash(self, reached: list[int]) -> None:
+        """Of what was under way, each partition gets only so much."""
+        for partition in range(PARTITIONS):
+            mine = [e for e in self.pending if partition_of(e.key) == partition]
+            for entry in mine[: reached[partition]]:
+                self.world.land(entry)
+        self.pending.clear()
+
+
+def beat(worker: str) -> Heartbeat:
+    return Heartbeat(worker=worker, instance="i1", slots=2, backends=("scripted",))
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("submit"), st.integers(0, JOBS - 1)),
+    st.tuples(st.just("cancel"), st.integers(0, JOBS - 1)),
+    st.tuples(st.just("report"), st.integers(0, 30), st.sampled_from(BODIES)),
+    st.tuples(st.just("turn"), st.integers(0, 2), st.integers(0, 6)),
+    st.tuples(st.just("land"), st.integers(0, 2)),
+    st.tuples(st.just("lose"), st.integers(0, 2), st.sampled_from(WORKERS)),
+    st.tuples(st.just("crash"), st.lists(st.integers(0, 4), min_size=2, max_size=2)),
+    st.tuples(st.just("claim")),
+)
+
+
+def key_of(number: int) -> JobKey:
+    return JobKey("default", f"j{number}")
+
+
+def play(world: World, steps: list[tuple[object, ...]]) -> list[ModelBroker]:
+    """Brokers, the newest last; the others are zombies that write on."""
+    brokers = [ModelBroker(world)]
+    for step in steps:
+        match step:
+            case "submit", int(number):
+                body = SubmitJob("hello-world", job_id=f"j{number}")
+                world.inputs.append(Submitted(world.position(), key_of(number), body))
+            case "cancel", int(number):
+                world.inputs.append(CancelAsked(world.position(), key_of(number)))
+            case "report", int(which), body:
+                if told := world.dispatches():
+                    worker, dispatch = told[which % len(told)]
+                    world.report(worker, dispatch, body)  # type: ignore[arg-type]
+            case "turn", int(which), int(count):
+                brokers[-1 - which % len(brokers)].turn(count)
+            case "land", int(which):
+                brokers[-1 - which % len(brokers)].land()
+            case "lose", int(which), str(worker):
+                brokers[-1 - which % len(brokers)].turn(0, lost=worker)
+            case "crash", list(reached):
+                brokers.pop().crash(reached)
+                brokers.append(ModelBroker(world))
+            case ("claim",):
+                brokers.append(ModelBroker(world))
+    return brokers
+
+
+def settle(world: World) -> ModelBroker:
+    """A last broker, and workers that return whatever they are told to run."""
+    broker = ModelBroker(world)
+    done = 0
+    for _ in range(200):
+        broker.turn(1000)
+        broker.land()
+        told = world.dispatches()
+        for worker, dispatch in told[done:]:
+            world.report(worker, dispatch, Returned(msgspec.Raw(b"0")))
+        done = len(told)
+        for attempt in list(broker.book.attempts.values()):
+            job = broker.book.jobs[attempt.key]
+            dispatches = [
+                (w, d)
+                for w, d in told
+                if (d.job_id, d.attempt, w) == (job.job_id, job.attempt, job.worker)
+            ]
+            for worker, dispatch in dispatches[-1:]:
+                world.report(worker, dispatch, Returned(msgspec.Raw(b"0")))
+        if broker.read == len(world.inputs) and all(j.terminal for j in broker.book.jobs.values()):
+            return broker
+    raise AssertionError("jobs are left over")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, max_size=60))
+def test_each_accepted_job_ends_once_and_last_whoever_crashes_or_writes_on(
+    steps: list[tuple[object, ...]],
+) -> None:
+    world = World()
+    brokers = play(world, steps)
+    last = settle(world)
+    for zombie in brokers:
+        zombie.turn(5)
+        zombie.land()
+
+    book, histories, _ = fold(world.ledger)
+    asked = {item.key for item in world.inputs if isinstance(item, Submitted)}
+    assert set(histories) == asked
+    for key, history in histories.items():
+        events = [entry.event for entry in history]
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert [event.terminal for event in events] == [False] * (len(events) - 1) + [True]
+        assert book.jobs[key] == last.book.jobs[key]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, max_size=60))
+def test_what_a_broker_has_in_memory_is_what_a_reader_makes_of_its_ledger(
+    steps: list[tuple[object, ...]],
+) -> None:
+    world = World()
+    active = play(world, steps)[-1]
+    active.turn(1000)
+    active.land()
+
+    read, _, _ = fold(world.ledger)
+    assert read.jobs == active.book.jobs
+    assert set(read.attempts) == set(active.book.attempts)
+    assert read.queues.backends() == active.book.queues.backends() or len(read.queues) == len(
+        active.book.queues
+    )
+    assert read.weight == active.book.weight
+    for worker in WORKERS:
+        assert set(read.attempts_of(worker)) == set(active.book.attempts_of(worker))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, max_size=40), st.integers(0, 40))
+def test_inputs_that_are_read_twice_change_nothing(
+    steps: list[tuple[object, ...]], back: int
+) -> None:
+    world = World()
+    active = play(world, steps)[-1]
+    active.turn(1000)
+    active.land()
+    before = dict(active.book.jobs)
+    for worker in WORKERS:  # no free slots, so that nothing is dispatched meanwhile
+        active.roster.hear(msgspec.structs.replace(beat(worker), slots=0))
+
+    active.read = max(0, active.read - back)
+    active.turn(1000)
+
+    assert active.pending == []
+    assert active.book.jobs == before
