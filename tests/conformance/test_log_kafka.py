@@ -256,7 +256,7 @@ class Traffic:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("node", [1, 2, 3])
+@pytest.mark.parametrize("node", [1, 2])
 async def test_a_killed_node_of_three_costs_some_seconds_and_no_record(
     three_nodes: KafkaCluster, prefix: str, node: int
 ) -> None:
