@@ -408,6 +408,23 @@ async def test_a_dispatch_that_never_left_is_made_again_by_the_next_broker() -> 
     assert [e.kind for e in events].count("completed") == 1
 
 
+async def test_a_broker_that_is_cancelled_while_it_writes_snapshots_loses_none() -> None:
+    log = MemoryLog()
+    broker = a_broker(log)
+    async with running(broker, Hand(log, slots=0)) as tasks:
+        await broker.active.wait()
+        qjb = side(log, broker)
+        with log.fault(Delay(0.1, STATE)) as slow:
+            await qjb.submit("j1")
+            await qjb.reaches("j1", "queued")
+            before = slow.hits
+            await until(lambda: slow.hits > before)
+            tasks[0].cancel()
+            await asyncio.gather(tasks[0], return_exceptions=True)
+
+        assert "default/j1" in qjb.snapshots()
+
+
 async def test_a_broker_that_is_told_to_stop_while_standing_by_stops() -> None:
     log = MemoryLog()
     async with system(log=log, options=QUICK):

@@ -1,0 +1,149 @@
+"""May it run?"""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.core.admission import SIMULATOR_LIMIT, Admitted, Refused, Site, admit
+from broker.core.catalogue import Catalogue
+from broker.core.routing import Backend, Load
+from broker.core.scheduler import UNPLACED
+from schemas.requests import SubmitJob
+from schemas.specification import Program, Specification
+from schemas.values import BlobRef, Violation
+from tests.support.broker import hello_world
+
+LONG = Program(Specification("long", "long", max_execution_time=1e6))
+CATALOGUE = Catalogue([hello_world(), LONG])
+AER = Backend("aer", simulator=True, num_qubits=30, ideal=True)
+SMALL = Backend("small", simulator=True, num_qubits=2, ideal=True)
+DEVICE = Backend("device", simulator=False, num_qubits=127, ideal=False)
+
+
+def site(*backends: Backend, complete: bool = True) -> Site:
+    return Site({b.name: b for b in backends}, lambda _: Load(1, 1, 0), complete)
+
+
+def verdict(where: Site | None = None, **request: Any) -> Admitted | Refused:
+    body = SubmitJob(**({"program_id": "hello-world"} | request))
+    return admit(body, CATALOGUE, where or site(AER, SMALL, DEVICE))
+
+
+def refusal(where: Site | None = None, **request: Any) -> Refused:
+    found = verdict(where, **request)
+    assert isinstance(found, Refused)
+    return found
+
+
+def admitted(where: Site | None = None, **request: Any) -> Admitted:
+    found = verdict(where, **request)
+    assert isinstance(found, Admitted)
+    return found
+
+
+def test_what_is_accepted_is_kept_with_the_version_of_its_program() -> None:
+    params = msgspec.Raw(b'{"iterations":1}')
+    found = admitted(params=params, tags=("a", "b"), session_id="s", priority=3)
+
+    assert found.backend == "aer"
+    assert found.details.program_version == hello_world().version
+    assert bytes(found.details.params) == bytes(params)
+    assert (found.details.tags, found.details.session_id) == (("a", "b"), "s")
+    assert found.details.backend is None
+    assert found.details.priority == 3
+
+
+@pytest.mark.parametrize(
+    ("request_", "limit"),
+    [
+        ({}, 300.0),
+        ({"max_execution_time": 10.0}, 10.0),
+        ({"cost": 20.0}, 20.0),
+        ({"cost": 20.0, "max_execution_time": 30.0}, 30.0),
+        ({"max_execution_time": 1000.0}, 300.0),
+        ({"program_id": "long"}, SIMULATOR_LIMIT),
+        ({"program_id": "long", "backend": "device"}, 1e6),
+        ({"program_id": "long", "backend": "device", "cost": 7.0}, 7.0),
+    ],
+)
+def test_the_time_limit_is_the_smallest_that_applies(
+    request_: dict[str, Any], limit: float
+) -> None:
+    assert admitted(**request_).details.time_limit == limit
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason", "path"),
+    [
+        ({"program_id": "nothing"}, "unknown_program", "/program_id"),
+        ({"params": msgspec.Raw(b"[]")}, "invalid_inputs", "/params"),
+        ({"params": msgspec.Raw(b'{"iterations":"x"}')}, "invalid_inputs", "/params/iterations"),
+        ({"backend": "nowhere"}, "unknown_backend", "/backend"),
+        ({"backend": "small"}, "backend_unsuitable", "/backend"),
+        (
+            {"backend_requirements": {"min_num_qubits": 999}},
+            "backend_unsuitable",
+            "/backend_requirements",
+        ),
+        (
+            {"backend_requirements": {"colour": 1}},
+            "invalid_request",
+            "/backend_requirements/colour",
+        ),
+        ({"tags": ("x" * 257,)}, "invalid_request", "/tags/0"),
+        (
+            {"params": msgspec.Raw(b'{"a":1}'), "params_ref": BlobRef("0" * 64, 9)},
+            "invalid_request",
+            "/params_ref",
+        ),
+    ],
+)
+def test_a_refusal_names_the_rule_and_where_it_was_broken(
+    request_: dict[str, Any], reason: str, path: str
+) -> None:
+    found = refusal(**request_)
+
+    assert found.reason == reason
+    assert found.violations[0].path == path
+    assert found.message
+
+
+def test_a_refusal_lists_every_rule_that_was_broken() -> None:
+    found = refusal(
+        params=msgspec.Raw(b'{"iterations":-1}'), backend="nowhere", tags=("x" * 300, "y" * 300)
+    )
+
+    assert [v.path for v in found.violations] == [
+        "/tags/0",
+        "/tags/1",
+        "/params/iterations",
+        "/backend",
+    ]
+
+
+def test_as_long_as_backends_may_still_come_nobody_is_refused_for_want_of_one() -> None:
+    early = site(complete=False)
+
+    assert admitted(early).backend == UNPLACED
+    assert admitted(early, backend="nowhere").backend == "nowhere"
+    assert admitted(site(SMALL, complete=False)).backend == UNPLACED
+
+
+def test_inputs_that_were_checked_elsewhere_are_not_checked_again() -> None:
+    body = SubmitJob("hello-world", params_ref=BlobRef("0" * 64, 1_000_000))
+    wrong = Violation("/params/x", "type: integer", '"x"')
+
+    assert isinstance(admit(body, CATALOGUE, site(AER), ()), Admitted)
+    assert isinstance(admit(body, CATALOGUE, site(AER)), Admitted)
+    found = admit(body, CATALOGUE, site(AER), (wrong,))
+    assert isinstance(found, Refused)
+    assert found.violations == (wrong,)
+
+
+def test_what_a_refusal_quotes_is_short_however_long_the_request_was() -> None:
+    found = refusal(
+        params=msgspec.Raw(b'{"' + b"k" * 5000 + b'":' + b"[" * 200 + b"]" * 200 + b"}")
+    )
+
+    assert len(msgspec.json.encode(found.violations)) < 2000

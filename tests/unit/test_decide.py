@@ -1,0 +1,166 @@
+"""One input, at most one event."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.core.decide import after_death, is_current, on_cancel, on_no_backend, on_report
+from broker.core.job import TRANSITIONS
+from schemas.jobs import Job, JobDetails
+from schemas.reports import (
+    Began,
+    Body,
+    Died,
+    Logged,
+    Published,
+    Raised,
+    Report,
+    Returned,
+    Stopped,
+)
+from schemas.values import State, Violation
+
+NOW = "2026-01-01T00:00:00.000Z"
+DETAILS = JobDetails(program_id="p", program_version="1", time_limit=5.0)
+LIVE = [State.QUEUED, State.RUNNING, State.CANCELLING]
+
+
+def job(state: State = State.RUNNING, **more: Any) -> Job:
+    facts: dict[str, Any] = {
+        "attempt": 1,
+        "worker": "w",
+        "instance": "i",
+        "backend": "aer",
+        "reports": 2,
+        "details": DETAILS,
+    }
+    return Job(
+        tenant="default",
+        job_id="j",
+        seq=4,
+        state=state,
+        terminal=state.is_terminal,
+        created=NOW,
+        **(facts | more),
+    )
+
+
+def report(body: Body, **more: Any) -> Report:
+    facts: dict[str, Any] = {"attempt": 1, "number": 3, "worker": "w", "instance": "i"}
+    return Report(tenant="default", job_id="j", time=NOW, body=body, **(facts | more))
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "kind", "facts"),
+    [
+        (Began(), State.RUNNING, "started", {"backend": "aer"}),
+        (Published(msgspec.Raw(b"1")), State.RUNNING, "interim", {}),
+        (Logged("hm"), State.RUNNING, "log", {"message": "hm"}),
+        (Returned(msgspec.Raw(b"1")), State.RUNNING, "completed", {}),
+        (Raised("program_error", "no"), State.RUNNING, "failed", {"reason": "program_error"}),
+        (Stopped("user_request"), State.RUNNING, "cancelled", {"reason": "user_request"}),
+        (Stopped("ran_too_long"), State.RUNNING, "cancelled", {"reason": "ran_too_long"}),
+        (Stopped("worker_stopped"), State.RUNNING, "retried", {"reason": "worker_stopped"}),
+        (Died("child_died", "x"), State.RUNNING, "retried", {"reason": "child_died"}),
+        (Began(), State.CANCELLING, "started", {"state": State.CANCELLING}),
+        (Published(msgspec.Raw(b"1")), State.CANCELLING, "interim", {"state": State.CANCELLING}),
+        (Returned(msgspec.Raw(b"1")), State.CANCELLING, "completed", {}),
+        (Stopped("user_request"), State.CANCELLING, "cancelled", {"reason": "user_request"}),
+        (Died("child_died", "x"), State.CANCELLING, "cancelled", {"reason": "user_request"}),
+    ],
+)
+def test_a_report_of_the_current_attempt_becomes_its_event(
+    body: Body, state: State, kind: str, facts: dict[str, Any]
+) -> None:
+    event = on_report(job(state, reason="user_request"), report(body), NOW)
+
+    assert event is not None
+    assert (event.kind, event.seq) == (kind, 5)
+    assert event.terminal == event.state.is_terminal
+    assert {name: getattr(event, name) for name in facts} == facts
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"attempt": 2},
+        {"attempt": 0},
+        {"number": 2},
+        {"worker": "other"},
+        {"instance": "earlier"},
+    ],
+)
+def test_a_report_that_is_not_news_of_the_current_attempt_changes_nothing(
+    more: dict[str, Any],
+) -> None:
+    assert not is_current(job(), report(Began(), **more))
+    assert on_report(job(), report(Began(), **more), NOW) is None
+
+
+@pytest.mark.parametrize("state", [s for s in State if s not in (State.RUNNING, State.CANCELLING)])
+def test_nothing_is_reported_of_a_job_that_does_not_run(state: State) -> None:
+    waiting = job(state, worker=None)
+
+    assert on_report(waiting, report(Returned(msgspec.Raw(b"1"))), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        (State.QUEUED, "cancelled"),
+        (State.RUNNING, "cancel_requested"),
+        (State.CANCELLING, None),
+        (State.COMPLETED, None),
+        (State.FAILED, None),
+        (State.CANCELLED, None),
+        (State.REJECTED, None),
+    ],
+)
+def test_a_cancel_ends_what_waits_and_asks_what_runs(state: State, kind: str | None) -> None:
+    event = on_cancel(job(state), NOW)
+
+    assert (event.kind if event else None) == kind
+
+
+@pytest.mark.parametrize(
+    ("attempt", "state", "reason", "kind"),
+    [
+        (1, State.RUNNING, "worker_lost", "retried"),
+        (2, State.RUNNING, "worker_lost", "retried"),
+        (3, State.RUNNING, "worker_lost", "failed"),
+        (9, State.RUNNING, "worker_stopped", "retried"),
+        (1, State.CANCELLING, "worker_lost", "cancelled"),
+        (3, State.CANCELLING, "worker_lost", "cancelled"),
+    ],
+)
+def test_a_lost_attempt_is_followed_by_another_until_the_third(
+    attempt: int, state: State, reason: str, kind: str
+) -> None:
+    event = after_death(job(state, attempt=attempt), reason, "gone", NOW)
+
+    assert (event.kind, event.attempt) == (kind, attempt)
+
+
+def test_a_job_whose_backend_nobody_offers_fails_and_says_which() -> None:
+    event = on_no_backend(job(State.QUEUED), NOW)
+
+    assert (event.reason, event.message) == (
+        "unknown_backend",
+        "nobody offers the backend aer",
+    )
+    assert on_no_backend(job(State.QUEUED, backend=""), NOW).reason == "backend_unsuitable"
+
+
+def test_what_a_program_says_of_its_end_is_kept_and_not_endless() -> None:
+    violation = Violation("/counts", "type: object", "7")
+    event = on_report(job(), report(Raised("invalid_result", "x" * 200_000, (violation,))), NOW)
+
+    assert event is not None
+    assert event.message.endswith("/counts: type: object, but it is 7")  # type: ignore[union-attr]
+    assert len(event.message) < 70_000  # type: ignore[union-attr]
+
+
+def test_every_state_that_is_left_can_be_left_by_a_cancel_or_by_an_end() -> None:
+    for state in LIVE:
+        assert any(after.is_terminal for after in TRANSITIONS[state].values())

@@ -1,0 +1,185 @@
+"""Who lives, with which slots; whose lease has run out."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.core.book import Attempt, Book
+from broker.core.job import following
+from broker.core.roster import Roster, lease
+from executors.scripted import scripted_backend
+from schemas.events import Dispatched, Queued, Retried
+from schemas.jobs import JobDetails
+from schemas.ledger import Entry
+from schemas.values import JobKey
+from schemas.workers import AttemptName, Heartbeat
+
+DETAILS = JobDetails(program_id="p", program_version="1", time_limit=5.0)
+
+
+def beat(worker: str = "w", instance: str = "i", **more: Any) -> Heartbeat:
+    facts: dict[str, Any] = {"slots": 2, "backends": ("aer",)}
+    return Heartbeat(worker=worker, instance=instance, **(facts | more))
+
+
+def record(book: Book, job_id: str, kind: Any, **facts: Any) -> None:
+    key = JobKey("default", job_id)
+    event = following(book.jobs.get(key), job_id, "t", kind, **facts)
+    book.record(Entry(key, event, 1))
+
+
+def running(*job_ids: str, worker: str = "w", instance: str = "i") -> Book:
+    """A book in which *worker* has an attempt at each job, of which it was told at offset 4."""
+    book = Book(10)
+    for job_id in job_ids:
+        record(book, job_id, Queued, job=DETAILS, backend="aer")
+        where = {"backend": "aer", "worker": worker, "instance": instance}
+        record(book, job_id, Dispatched, attempt=1, **where)
+        attempt_at(book, job_id).inbox = 5
+    return book
+
+
+def attempt_at(book: Book, job_id: str) -> Attempt:
+    return book.attempts[JobKey("default", job_id)]
+
+
+@pytest.mark.parametrize(
+    ("ran_for", "seconds"), [(0, 4), (10, 5), (100, 14), (560, 60), (100_000, 60)]
+)
+def test_a_lease_is_in_proportion_to_what_the_attempt_has_run(
+    ran_for: float, seconds: float
+) -> None:
+    assert lease(4.0, ran_for) == seconds
+
+
+def test_free_slots_are_those_that_no_attempt_has() -> None:
+    roster = Roster()
+    roster.hear(beat())
+    roster.hear(beat("full", slots=1))
+    book = running("j1")
+    offers = {offer.worker: offer.free for offer in roster.offers(book)}
+    assert offers == {"w": 1, "full": 1}
+
+    assert roster.slots("aer") == 3
+    assert roster.load(book, "aer").free == 2
+    assert roster.load(book, "aer").wait == 0
+    assert roster.load(book, "nothing").wait == float("inf")
+
+
+def test_who_stops_or_is_silent_is_offered_nothing() -> None:
+    roster = Roster()
+    roster.hear(beat("stops", stopping=True))
+    roster.hear(beat("silent"))
+    roster.tick(4.5)
+    roster.hear(beat("lives"))
+
+    assert [offer.worker for offer in roster.offers(Book(10))] == ["lives"]
+
+
+def test_an_attempt_is_overdue_after_its_lease_and_not_before() -> None:
+    roster = Roster()
+    roster.hear(beat())
+    book = running("old", "young")
+    attempt_at(book, "old").since = -100.0
+    roster.tick(4.0)
+    assert roster.overdue(book) == []
+
+    roster.tick(0.5)
+    assert [suspect.key.job_id for suspect in roster.overdue(book)] == ["young"]
+
+    roster.tick(13.0)  # a tenth of the 117.5 s that the old one has run then, and 4
+    assert len(roster.overdue(book)) == 2
+
+
+def test_time_passes_by_ticks_alone() -> None:
+    roster = Roster()
+    roster.hear(beat())
+
+    assert roster.overdue(running("j1")) == []
+
+
+def test_a_worker_that_was_never_heard_has_its_lease_from_the_beginning() -> None:
+    roster, book = Roster(), running("j1", worker="unheard")
+    roster.tick(100)
+    attempt_at(book, "j1").since = roster.clock
+    roster.expect(attempt_at(book, "j1"))
+    assert roster.overdue(book) == []
+
+    roster.tick(4.5)
+    assert len(roster.overdue(book)) == 1
+
+
+@pytest.mark.parametrize(
+    ("heard", "lost"),
+    [
+        (beat(inbox=4), 0),  # it has not read so far
+        (beat(inbox=5), 1),
+        (beat(inbox=5, attempts=(AttemptName("default", "j1", 1),)), 0),
+        (beat(inbox=5, attempts=(AttemptName("default", "j1", 2),)), 1),
+        (beat(inbox=5, attempts=(AttemptName("other", "j1", 1),)), 1),
+        (beat(instance="i2", inbox=0), 1),
+        (beat("other", inbox=99), 0),
+    ],
+)
+def test_an_attempt_that_is_not_named_although_it_was_told_of_is_suspect(
+    heard: Heartbeat, lost: int
+) -> None:
+    assert len(Roster().unnamed(running("j1"), heard)) == lost
+
+
+def test_nobody_is_suspect_before_it_is_known_where_the_dispatch_stands() -> None:
+    book = running("j1")
+    attempt_at(book, "j1").inbox = None
+
+    assert Roster().unnamed(book, beat(inbox=10**9)) == []
+
+
+def test_an_echo_of_an_earlier_start_is_not_heard() -> None:
+    roster = Roster()
+    assert roster.hear(beat(instance="i1"))
+    assert roster.hear(beat(instance="i2"))
+    assert not roster.hear(beat(instance="i1"))
+    assert roster.workers["w"].instance == "i2"
+
+
+def test_a_worker_that_is_gone_for_long_is_forgotten() -> None:
+    roster = Roster()
+    roster.hear(beat())
+    roster.hear(beat("busy"))
+    roster.tick(61)
+    roster.forget_the_gone(running("j1", worker="busy"))
+
+    assert set(roster.workers) == {"busy"}
+
+
+def test_a_backend_without_a_coupling_map_is_ideal() -> None:
+    roster = Roster()
+    coupled = msgspec.Raw(b'{"coupling_map":[[0,1]],"n_qubits":2}')
+    assert roster.announce(scripted_backend("ideal"))
+    assert roster.announce(
+        msgspec.structs.replace(scripted_backend("noisy"), configuration=coupled)
+    )
+    assert roster.announce(
+        msgspec.structs.replace(scripted_backend("odd"), configuration=msgspec.Raw(b"[]"))
+    )
+    assert not roster.announce(scripted_backend("ideal"))
+
+    assert {name: b.ideal for name, b in roster.backends.items()} == {
+        "ideal": True,
+        "noisy": False,
+        "odd": False,
+    }
+
+
+def test_an_attempt_that_nobody_reported_the_end_of_is_void() -> None:
+    book = running("lost", "died")
+    facts = {"attempt": 1, "reason": "r", "message": "m", "backend": "aer"}
+    record(book, "lost", Retried, **facts)
+    key = JobKey("default", "died")
+    event = following(book.jobs[key], "died", "t", Retried, **facts)
+    book.record(Entry(key, event, 1, report=1))
+
+    assert dict(book.void_of("w")) == {(JobKey("default", "lost"), 1): "i"}
+    book.drop_void("w", "another start")
+    assert not book.void_of("w")
