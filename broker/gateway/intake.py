@@ -8,7 +8,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,9 +24,11 @@ from broker.errors import (
     QjbError,
     RecordTooLargeError,
     UnavailableError,
+    UnknownBackendError,
     UnknownJobError,
     UnknownProgramError,
 )
+from broker.gateway.fleet import Fleet
 from broker.gateway.read_model import ReadModel
 from broker.gateway.waiters import Waiters
 from broker.payloads import INLINE_LIMIT
@@ -39,13 +41,14 @@ from schemas.jobs import Job
 from schemas.records import Record
 from schemas.requests import CancelJob, Request, SubmitJob
 from schemas.specification import Program
-from schemas.values import JobKey, Reason, State
+from schemas.values import JobKey, Reason, State, Violation
 
 log = structlog.get_logger()
 
 ACKNOWLEDGE = 2.0  # s to wait for a request's first event
 PERSIST = 10.0  # s to go on trying while the log can not be reached
 LONG_CHECK = 64 * 1024  # bytes of inputs from which they are checked in a thread
+LONG_BODY = 1024 * 1024  # bytes of a request from which it is read in a thread
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
 
@@ -156,10 +159,11 @@ class Intake:
         target: Log,
         blobs: Blobs,
         programs: Mapping[str, Program],
+        fleet: Fleet,
         model: ReadModel,
         waiters: Waiters,
     ) -> None:
-        self._blobs, self._programs = blobs, programs
+        self._blobs, self._programs, self._fleet = blobs, programs, fleet
         self._model, self._waiters = model, waiters
         self._appender = Appender(target)
         self._running: set[asyncio.Task[Any]] = set()
@@ -175,7 +179,7 @@ class Intake:
         Raises `InvalidRequestError`, `InvalidInputsError`, `UnknownProgramError` or
         `UnavailableError`; and what the broker finds wrong, if it is quick to.
         """
-        request = _parse(body)
+        request = await _parse(body)
         if request.job_id is None:
             request = replace(request, job_id=new_job_id())
         key = JobKey(tenant, str(request.job_id))
@@ -224,6 +228,8 @@ class Intake:
         program = self._programs.get(request.program_id)
         if program is None:
             raise UnknownProgramError(f"there is no program {request.program_id}")
+        if request.backend and self._fleet.backends and not self._fleet.backend(request.backend):
+            raise _no_backend(f"there is no backend {request.backend[:80]!r}")
         if request.params_ref is not None:
             return  # the broker looks at what is in the blob store
         params = bytes(request.params)
@@ -253,8 +259,10 @@ class Intake:
             await asyncio.wait(self._running)
 
 
-def _parse(body: bytes) -> SubmitJob:
+async def _parse(body: bytes) -> SubmitJob:
     try:
+        if len(body) > LONG_BODY:
+            return await asyncio.to_thread(decode, body, SubmitJob)
         request: SubmitJob = decode(body, SubmitJob)
     except UnreadableError as error:
         raise InvalidRequestError(error.message) from error
@@ -262,13 +270,19 @@ def _parse(body: bytes) -> SubmitJob:
 
 
 def _rejection(job: Job) -> QjbError:
-    """What the broker found wrong, as an error of the API.
-
-    Clients take a 404 to mean that there is no such program, whatever the message.
-    """
+    """What the broker found wrong, as an error of the API."""
     message = job.message or f"the job was rejected: {job.reason}"
     if job.reason == Reason.UNKNOWN_PROGRAM:
         return UnknownProgramError(message, job.violations)
+    if job.reason == Reason.UNKNOWN_BACKEND:
+        return _no_backend(message, job.violations)
     error = InvalidRequestError(message, job.violations)
     error.code = job.reason or error.code
+    return error
+
+
+def _no_backend(message: str, violations: Sequence[Violation] = ()) -> QjbError:
+    """Clients take a 404 to mean that there is no such program, whatever the message."""
+    error = UnknownBackendError(message, violations)
+    error.status = 400
     return error

@@ -8,9 +8,11 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import apsw
 import structlog
@@ -18,6 +20,7 @@ from msgspec.structs import replace
 
 from broker.core.job import apply
 from broker.core.reader_rule import PartitionReader
+from broker.errors import UnavailableError
 from broker.gateway.recent import HotJob, KeptEvent, Recent
 from broker.gateway.store import (
     Batch,
@@ -35,6 +38,9 @@ from schemas.values import JobKey
 
 log = structlog.get_logger()
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 PAUSE = 0.1  # s between writes, so that a job's events are written together
 PAGE_BYTES = 8 * 1024 * 1024  # of one page of jobs
 MANY = 20_000  # jobs that wait to be written: enough for one batch
@@ -44,7 +50,7 @@ LOOKED_UP = 512  # jobs that are kept after a look-up in the file
 class ReadModel:
     """Jobs and events as the tail has taken them. Used on the event loop only.
 
-    Raises `CacheDamagedError` when the file is found to be broken; `reset` begins anew.
+    Raises `UnavailableError` when the file is found to be broken: it is `damaged` then, until `reset`.
     """
 
     def __init__(self, cache: Path | None, memory: int) -> None:
@@ -56,6 +62,7 @@ class ReadModel:
         self._moved = asyncio.Event()
         self._hurry = asyncio.Event()
         self._wrote: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
         self._begin({}, 0)
 
     def _begin(self, rows: Mapping[int, PartitionRow], partitions: int) -> None:
@@ -98,8 +105,12 @@ class ReadModel:
     async def close(self) -> None:
         """Write what is left, and let go of the file."""
         loop = asyncio.get_running_loop()
-        if self.positions and not self.damaged:
-            await loop.run_in_executor(self._writer, self._store.write, self._batch())
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+        failed = self._writing is not None and self._writing.exception() is not None
+        if self.positions and not self.damaged and not failed:
+            with contextlib.suppress(apsw.Error, CacheDamagedError):  # it is read again, then
+                await loop.run_in_executor(self._writer, self._store.write, self._batch())
         self._reader.shutdown()
         await loop.run_in_executor(self._writer, self._store.close)
         self._writer.shutdown()
@@ -245,9 +256,13 @@ class ReadModel:
 
     async def prune(self, firsts: Mapping[int, int], ended_before: str) -> None:
         """Drop what the log has dropped."""
-        await asyncio.get_running_loop().run_in_executor(
-            self._writer, self._store.prune, firsts, ended_before
-        )
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._writer, self._store.prune, firsts, ended_before)
+        except CacheDamagedError as error:
+            self._broken(error)
+        except apsw.Error as error:
+            log.error("gateway.cache_not_pruned", error=str(error))
         self.first |= firsts
         self._moved.set()
 
@@ -256,12 +271,32 @@ class ReadModel:
     def locate(self, key: JobKey) -> HotJob | None:
         """The job that *key* names, with its newest state."""
         hot = self._recent.jobs.get(key) or self._looked_up.get(key)
-        if hot is None and (row := self._store.find(key)):
+        if hot is None and (row := self._find(key)):
             hot = HotJob(row.id, key, row.job, row.based)
             self._looked_up[key] = hot
             if len(self._looked_up) > LOOKED_UP:
                 del self._looked_up[next(iter(self._looked_up))]
         return hot
+
+    def _find(self, key: JobKey) -> JobRow | None:
+        try:
+            return self._store.find(key)
+        except CacheDamagedError as error:
+            raise self._broken(error) from error
+
+    async def _read(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What *method* of the store answers, in the thread that reads."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._reader, partial(method, *args, **kwargs))
+        except CacheDamagedError as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> UnavailableError:
+        if not self.damaged:
+            log.error("gateway.cache_damaged", error=str(error))
+        self.damaged = True
+        return UnavailableError("this gateway's copy of the log is being made anew; try again")
 
     def job(self, key: JobKey) -> Job | None:
         """The newest state of the job that *key* names."""
@@ -273,9 +308,7 @@ class ReadModel:
     ) -> tuple[Sequence[Job], int]:
         """Jobs by age, newest first unless *ascending*; and how many there are in all."""
         await self.flush()
-        return await asyncio.get_running_loop().run_in_executor(
-            self._reader, self._store.page, wanted, limit, offset, ascending, PAGE_BYTES
-        )
+        return await self._read(self._store.page, wanted, limit, offset, ascending, PAGE_BYTES)
 
     def recent_of(self, hot: HotJob) -> int:
         """The number from which on all events of the job are in memory."""
@@ -284,9 +317,7 @@ class ReadModel:
 
     async def history(self, hot: HotJob, after: int, upto: int, budget: int) -> Sequence[EventRow]:
         """Events of one job from the file: numbers *after* + 1 to *upto*, about *budget* bytes."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._reader, self._store.history, hot.id, after, upto, budget
-        )
+        return await self._read(self._store.history, hot.id, after, upto, budget)
 
     def floor(self, partition: int) -> int:
         """The offset from which on all events of the partition are in memory."""
@@ -300,6 +331,4 @@ class ReadModel:
         self, wanted: JobFilter, partition: int, start: int, stop: int, budget: int
     ) -> tuple[Sequence[EventRow], int]:
         """Events of many jobs in one partition, from the file; and the offset to go on from."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._reader, self._store.scan, wanted, partition, start, stop, budget
-        )
+        return await self._read(self._store.scan, wanted, partition, start, stop, budget)

@@ -151,7 +151,7 @@ def _parts(
     return Parts(
         model=model,
         streams=streams,
-        intake=Intake(source, blobs, programs, model, waiters),
+        intake=Intake(source, blobs, programs, fleet, model, waiters),
         fleet=fleet,
         tail=Tail(source, model, fleet, streams, waiters),
         waiters=waiters,

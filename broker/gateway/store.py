@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 FORMAT = "1"  # of the tables; another one is dropped and filled again
 OFFSETS = 1 << 48  # an event's row id is partition * OFFSETS + offset
-SEPARATOR = "\x1f"  # around tags; no tag has it, since requests are JSON of printable names
+SEPARATOR = "\x1f"  # around each tag
 SCAN = 20_000  # offsets that one read of many jobs' events looks at, so that none takes long
 
 _SCHEMA = """

@@ -24,6 +24,7 @@ from schemas.records import Stored
 log = structlog.get_logger()
 
 SLICE = 256  # records that are taken before others get a turn
+GLANCE = 0.25  # s after which a quiet tail looks up: is the local copy still whole?
 PRUNE_EVERY = 600.0  # s
 KEEP_JOBS = 8 * DAY  # after their end; the log forgets them after seven days
 MOVED = object()  # whoever waits under this key is woken when the tail has moved
@@ -52,6 +53,8 @@ class Tail:
         self._audience, self._waiters = audience, waiters
         self.caught_up = asyncio.Event()  # all that was there at the start has been taken
         self.reachable = True  # whether the log answered lately
+        self._status_at = self._status_end = 0  # of the status topic: read to, and was at the start
+        self._newest = 0  # ms; when the newest event of this slice was appended
         self.lag = 0.0  # s between the append of the newest event and its coming here
 
     async def run(self) -> None:
@@ -71,15 +74,15 @@ class Tail:
         """From where the model stands, until the model is found to be damaged."""
         cold, targets = await self._starts()
         starts = {TopicPartition(EVENTS, p): at for p, at in self._model.positions.items()}
-        status = await self._patiently_bounds(STATUS, 0)
-        starts[TopicPartition(STATUS, 0)] = status[0]
+        first, self._status_end = await self._patiently_bounds(STATUS, 0)
+        starts[TopicPartition(STATUS, 0)] = self._status_at = first
         follower = self._log.follow(starts)
         try:
             while not self._model.damaged:
                 if not self.caught_up.is_set() and self._reached(targets):
                     await self._catch_up(cold)
                 try:
-                    records = await follower.next(1.0)
+                    records = await follower.next(GLANCE)
                 except LogUnavailableError as error:
                     self._unreachable(error)
                     await asyncio.sleep(0.5)
@@ -127,21 +130,42 @@ class Tail:
                 return bounds.first, bounds.next
 
     def _reached(self, targets: dict[int, int]) -> bool:
-        return all(self._model.positions[p] >= end for p, end in targets.items())
+        return self._status_at >= self._status_end and all(
+            self._model.positions[p] >= end for p, end in targets.items()
+        )
 
     async def _take_all(self, records: Sequence[Stored]) -> None:
         for start in range(0, len(records), SLICE):
             part = records[start : start + SLICE]
             for record in part:
-                if record.topic == EVENTS:
-                    self._take(record)
-                else:
-                    self._fleet.take(record)
+                self._take_one(record)
             self._audience.flush()
             self._waiters.wake(MOVED)
+            self._measure_lag()
+            if self._model.damaged:
+                return
             if len(records) > SLICE:
                 await asyncio.sleep(0)
             await self._model.room()
+
+    def _take_one(self, record: Stored) -> None:
+        """Take *record*, and live on if there is something about it that nobody thought of."""
+        try:
+            if record.topic == EVENTS:
+                self._take(record)
+            else:
+                self._fleet.take(record)
+                self._status_at = record.offset + 1
+        except Exception:
+            if not self._model.damaged:
+                where = {"partition": record.partition, "offset": record.offset}
+                log.exception("tail.failed", topic=record.topic, **where)
+
+    def _measure_lag(self) -> None:
+        if self._newest:
+            self.lag = max(0.0, time.time() - self._newest / 1000)
+            TAIL_LAG_SECONDS.set(self.lag)
+            self._newest = 0
 
     def _take(self, record: Stored) -> None:
         self._model.moved(record.partition, record.offset + 1)
@@ -161,8 +185,7 @@ class Tail:
         kept = self._model.take(record, said)
         if kept is None:
             return
-        self.lag = max(0.0, time.time() - record.timestamp / 1000)
-        TAIL_LAG_SECONDS.set(self.lag)
+        self._newest = record.timestamp
         self._audience.push(kept)
         self._waiters.wake(said.key)
         self._waiters.wake(said.key.tenant)

@@ -90,6 +90,16 @@ async def test_what_the_broker_rejects_is_refused_with_its_reasons() -> None:
     assert job["reason"] == "unknown_backend"
 
 
+async def test_a_backend_that_nobody_announced_is_refused_once_others_were() -> None:
+    async with running(brokered=True) as served:
+        await served.ledger.fleet()
+        await _until_listed(served)
+        error = await served.post("/jobs", HELLO | {"backend": "elsewhere"}, 400)
+        await served.post("/jobs", HELLO | {"backend": "aer_simulator"})
+
+    assert error["error"]["code"] == "unknown_backend"
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"[]", b'"text"', b'{"params": {}}', b'{"program_id": "a b"}', b"[" * 5000,

@@ -13,7 +13,7 @@ from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, STATE
 from schemas.values import JobKey
-from tests.support.gateway import Ledger, eventually, running, seqs, stream
+from tests.support.gateway import Ledger, Running, eventually, running, seqs, stream
 
 
 class WatchedLog(MemoryLog):
@@ -113,21 +113,34 @@ async def test_a_copy_that_is_damaged_is_filled_again(tmp_path: Path, damage: st
 
 async def test_a_copy_that_breaks_while_it_is_used_is_filled_again(tmp_path: Path) -> None:
     ledger, cache = Ledger(MemoryLog()), tmp_path / "cache.db"
+    for number in range(300):
+        await ledger.whole(f"j{number}", params={"fill": "x" * 3000})
     async with running(ledger=ledger, cache=cache, memory=1) as served:
-        await ledger.whole("j1")
-        await served.get("/jobs/j1/events?after=5&wait=5", headers={"Accept": "application/json"})
-        model = served.gateway._parts.model
-        await model.flush()
-        model.damaged = True
-        await ledger.whole("j2")
-        async with asyncio.timeout(5):
-            while True:
-                async with served.http.get(served.url + "/jobs/j2/results") as response:
-                    if response.status == 200:
-                        break
-                await asyncio.sleep(0.01)
+        await served.gateway._parts.model.flush()
+        _scribble(cache)
+        statuses = [await _status(served, f"/jobs/j{number}/results") for number in range(300)]
+        async with asyncio.timeout(20):
+            while statuses[-1] != 200:
+                statuses.append(await _status(served, "/jobs/j1/results"))
+                await asyncio.sleep(0.02)
         async with stream(served, "/jobs/j1/events") as sse:
             assert seqs(await sse.rest()) == [1, 2, 3, 4, 5, 6]
+
+    assert set(statuses) == {200, 503}
+
+
+async def _status(served: Running, path: str) -> int:
+    async with served.http.get(served.url + path) as response:
+        return response.status
+
+
+def _scribble(cache: Path) -> None:
+    """Overwrite the file's pages in place, as a failing disk might."""
+    apsw.Connection(str(cache)).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with cache.open("r+b") as file:
+        size = cache.stat().st_size
+        file.seek(4096)
+        file.write(b"\xa5" * (size - 4096))
 
 
 async def test_a_copy_that_is_older_than_the_log_reaches_is_filled_again(tmp_path: Path) -> None:
