@@ -1,7 +1,6 @@
 """The command line, as a user and as a script meet it."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, free_port, up
+from tests.support.cli import Done, run
+from tests.support.processes import ROOT, Process, free_port, up
 
-ROOT = Path(__file__).resolve().parents[2]
 BELL = """OPENQASM 2.0;
 include "qelib1.inc";
 qreg q[2];
@@ -21,23 +20,9 @@ h q[0];
 cx q[0],q[1];
 measure q -> c;
 """
-Done = subprocess.CompletedProcess[str]
 Qjb = Callable[..., Done]
 
 pytestmark = pytest.mark.slow
-
-
-def run(*arguments: str, **variables: str) -> Done:
-    """`qjb` with these arguments."""
-    return subprocess.run(
-        [sys.executable, "-m", "broker.cli.main", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

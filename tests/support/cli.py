@@ -1,0 +1,22 @@
+"""The command line, called as a user calls it."""
+
+import os
+import subprocess
+import sys
+
+from tests.support.processes import ROOT
+
+Done = subprocess.CompletedProcess[str]
+
+
+def run(*arguments: str, **variables: str) -> Done:
+    """`qjb` with these arguments."""
+    return subprocess.run(
+        [sys.executable, "-m", "broker.cli.main", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
