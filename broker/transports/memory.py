@@ -18,6 +18,8 @@ from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import TOPICS, partition_for
 from schemas.records import Record, Stored
 
+CLEAN_AFTER = 10_000  # records of a partition
+
 Store = Callable[[], list[Position]]
 
 
@@ -142,6 +144,7 @@ class MemoryLog:
             for topic, count in counts.items()
             for partition in range(count)
         }
+        self._clean_at = dict.fromkeys(self._tails, CLEAN_AFTER)  # records; doubles with what stays
         self._followers: dict[TopicPartition, set[TailFollower]] = {w: set() for w in self._tails}
         self._open = True
         self.identity = f"memory-{uuid.uuid4().hex}"
@@ -218,10 +221,8 @@ class MemoryLog:
 
     async def clean(self, now: float | None = None) -> None:
         """Drop what is past its topic's retention at *now* (seconds since 1970), and compact."""
-        for where, tail in self._tails.items():
-            if (topic := TOPICS.get(where.topic)) is not None:
-                kept = survivors(tail.all(), topic, time.time() if now is None else now)
-                tail.replace(kept, kept[0].offset if kept else tail.next)
+        for where in self._tails:
+            self._clean(where, time.time() if now is None else now)
 
     # What followers use
 
@@ -250,9 +251,18 @@ class MemoryLog:
             stored = Stored(*where, offset, timestamp, record.key, record.value, record.headers)
             tail.extend((stored,))
             positions.append(Position(where.partition, offset))
+            if len(tail) >= self._clean_at[where]:
+                self._clean(where, time.time())
             for follower in self._followers[where]:
                 follower.notify()
         return positions
+
+    def _clean(self, where: TopicPartition, now: float) -> None:
+        tail = self._tails[where]
+        if (topic := TOPICS.get(where.topic)) is not None:
+            kept = survivors(tail.all(), topic, now)
+            tail.replace(kept, kept[0].offset if kept else tail.next)
+        self._clean_at[where] = 2 * len(tail) + CLEAN_AFTER
 
     def _notify_all(self) -> None:
         for followers in self._followers.values():

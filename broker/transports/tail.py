@@ -25,6 +25,9 @@ class Tail:
         self._records: list[Stored] = []
         self._size = 0  # bytes of values
 
+    def __len__(self) -> int:
+        return len(self._records)
+
     def extend(self, records: Sequence[Stored]) -> None:
         """Put *records* at the end."""
         self._records += records

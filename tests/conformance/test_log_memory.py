@@ -157,3 +157,13 @@ async def test_a_follower_steps_over_what_was_compacted(log: MemoryLog) -> None:
 
     assert [record.value for record in await follower.next(1)] == [b"4"]
     assert follower.positions() == {TopicPartition(STATUS, 0): 5}
+
+
+async def test_what_is_compacted_does_not_fill_the_memory(log: MemoryLog) -> None:
+    for number in range(60):
+        records = [Record(b"%d" % number, b"key-%d" % n) for n in range(500)]
+        await log.append(STATE, records)
+
+    found = await log.read(STATE, 0, 0, 100_000)
+    assert len(found) < 15_000
+    assert {r.value for r in found[-500:]} == {b"59"}
