@@ -261,6 +261,8 @@ def _show_program(program: dict[str, Any], as_json: bool) -> None:
 
 def _type_of(schema: dict[str, Any]) -> str:
     found = schema.get("type")
+    if "$ref" in schema:
+        found = str(schema["$ref"]).rpartition("/")[2]
     if found is None:
         choices = schema.get("anyOf") or schema.get("oneOf") or ()
         found = list(dict.fromkeys(_type_of(choice) for choice in choices))

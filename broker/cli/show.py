@@ -157,8 +157,10 @@ class Watch:
 
     def _advance(self, event: dict[str, Any]) -> None:
         done, total = how_far(event)
-        self._total = total or self._total
         shown: dict[str, Any] = {"description": str(event.get("state", ""))}
+        if total is not None:
+            self._total = total
+            self._progress.columns = _columns(with_bar=True)
         if done is not None and self._total is not None:
             shown |= {"completed": min(done, self._total), "total": self._total}
         self._progress.update(self._task, **shown)
@@ -179,13 +181,19 @@ def _is_number(value: Any) -> TypeGuard[int]:
 
 
 def _progress() -> Any:
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress
 
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        transient=True,
+    return Progress(*_columns(with_bar=False), transient=True)
+
+
+def _columns(*, with_bar: bool) -> tuple[Any, ...]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
     )
+
+    bar = (BarColumn(), MofNCompleteColumn()) if with_bar else ()
+    return (SpinnerColumn(), TextColumn("{task.description}"), *bar, TimeElapsedColumn())

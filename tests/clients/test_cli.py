@@ -323,3 +323,14 @@ def test_the_serving_process_does_without_qiskit() -> None:
     )
 
     assert done.stdout == "[]\n"
+
+
+def test_a_type_that_a_program_defines_is_shown_by_its_name(qjb: Qjb) -> None:
+    (line,) = [
+        line
+        for line in qjb("programs", "sampler").stdout.splitlines()
+        if line.startswith("circuits")
+    ]
+
+    assert "circuit or array" in line
+    assert "required" in line
