@@ -73,6 +73,7 @@ class Subscriber:
         "key",
         "quiet_since",
         "reading",
+        "source",
         "why",
     )
 
@@ -88,6 +89,7 @@ class Subscriber:
         self.key, self.channel, self.cursor = key, channel, cursor
         self.closed: asyncio.Future[End] = loop.create_future()
         self.why: End | None = None
+        self.source: str | None = None  # where what it missed came from
         self.reading: asyncio.Task[Page] | None = None  # a page that comes from the file
         self.deadline = 0.0
         self._transport, self._chunked = transport, chunked
@@ -333,7 +335,8 @@ class Streams:
         subscriber.write(page.data)
         subscriber.cursor = page.cursor
         metrics.DELIVERIES.inc(page.events)
-        if page.events:
+        if subscriber.source is None:
+            subscriber.source = source
             metrics.RESUMES.labels(source).inc()
 
     def _go_live(self, subscriber: Subscriber) -> None:

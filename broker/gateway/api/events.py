@@ -21,6 +21,7 @@ from schemas.cloudevents import encode
 from schemas.values import JobKey
 
 AHEAD = 2.0  # s to wait for a position that another gateway has reached already
+PENDING = 20.0  # s to wait for a first event: an EventSource takes a 503 to be the end
 LONGEST_WAIT = 60.0  # s of a long poll
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -46,7 +47,7 @@ async def of_job(request: web.Request) -> web.StreamResponse:
     if wants_page(request):
         return await _page_of_job(request, parts, key)
     position = parse_seq(last_id(request) or Edge.START.value)
-    hot = await parts.find(key)
+    hot = await parts.find(key, PENDING)
     if request.method == "HEAD":
         return web.Response(headers=HEADERS)
     cursor = await _reached_seq(parts, key, hot, position)

@@ -50,13 +50,13 @@ class Parts:
         except TimeoutError:
             raise UnavailableError("the gateway has not read the log yet; try again") from None
 
-    async def find(self, key: JobKey) -> HotJob:
+    async def find(self, key: JobKey, pending: float | None = None) -> HotJob:
         """The job that *key* names. Raises `UnknownJobError`, or `UnavailableError` for one that
-        was submitted here and that nothing has come of yet.
+        was submitted here and that nothing has come of yet, after *pending* seconds.
         """
         await self.caught_up()
         awaited = self.intake.awaits(key)
-        wait = PENDING if awaited else NEWS
+        wait = (PENDING if pending is None else pending) if awaited else NEWS
         hot = await self.waiters.until(key, lambda: self.model.locate(key), wait)
         if hot is None and awaited:
             raise UnavailableError(f"job {key.job_id} was submitted and waits for a broker")
