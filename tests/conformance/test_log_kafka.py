@@ -8,9 +8,15 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import DefaultPartitioner
 
-from broker.errors import LogUnavailableError, TopicMisconfiguredError
+from broker.errors import (
+    AppendUnknownError,
+    LogUnavailableError,
+    RecordTooLargeError,
+    TopicMisconfiguredError,
+)
 from broker.transports.cluster import cluster_of
 from broker.transports.kafka import KafkaLog
 from broker.transports.log import Log, TopicPartition
@@ -174,12 +180,12 @@ async def delete_before(
 async def test_a_follower_that_has_fallen_silent_is_mended(
     log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.transports.kafka.WATCH", 0.2)
+    monkeypatch.setattr("broker.transports.kafka.follower.WATCH", 0.2)
     where = TopicPartition(EVENTS, log.partition_of(EVENTS, KEY))
     follower = log.follow({where: 0})
     await log.append(EVENTS, [Record(b"1", KEY)])
     assert len(await follower.next(10)) == 1
-    follower._consumer.pause(log.named(where))  # as good as deaf
+    follower._consumer.pause(log._clients.named(where))  # as good as deaf
 
     await log.append(EVENTS, [Record(b"2", KEY)])
     found: list[Stored] = []
@@ -193,13 +199,33 @@ async def test_a_follower_that_has_fallen_silent_is_mended(
 
 async def test_an_append_after_the_producer_broke_uses_a_new_one(log: KafkaLog) -> None:
     await log.append(EVENTS, [Record(b"1", KEY)])
-    broken = await log.producer()
-    await log.replace_producer(broken)
+    broken = await log._clients.producer()
+    await log._clients.replace_producer(broken)
 
     (position,) = await log.append(EVENTS, [Record(b"2", KEY)])
 
-    assert await log.producer() is not broken
+    assert await log._clients.producer() is not broken
     assert position.offset == 1
+
+
+async def test_a_limit_that_was_lowered_meanwhile_refuses_large_records(
+    prefix: str, log: Log, admin: AIOKafkaAdminClient
+) -> None:
+    config = {"max.message.bytes": "10000", "retention.ms": "-1"}
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, prefix + EVENTS, config)])
+    small, large = Record(b"x", KEY), Record(b"x" * 50_000, KEY)
+
+    with pytest.raises(RecordTooLargeError, match="lower than ours"):
+        await until_refused(log, large)
+    (position,) = await log.append(EVENTS, [small])
+    assert (await log.read(EVENTS, position.partition, position.offset))[0].value == b"x"
+
+
+async def until_refused(log: Log, record: Record) -> None:
+    """A new limit takes a moment to reach the node."""
+    for _ in range(100):
+        await log.append(EVENTS, [record])
+        await asyncio.sleep(0.05)
 
 
 # Bad days
@@ -307,3 +333,24 @@ async def test_a_cluster_that_is_away_for_a_minute_costs_that_minute_and_no_reco
     assert (await log.bounds(EVENTS, 0)).next > 0
     await log.close()
     print(f"worst append {traffic.worst:.1f} s, {traffic.appended} records")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_what_could_not_be_sent_before_the_end_is_said_to_be_in_doubt(
+    three_nodes: KafkaCluster, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.transports.kafka.lanes.CLOSE_WITHIN", 1.0)
+    log = kafka_log(three_nodes.bootstrap, prefix)
+    await log.open()
+    await log.append(EVENTS, [Record(b"x", KEY)])
+    await asyncio.to_thread(three_nodes.down, hard=True)
+    try:
+        appending = asyncio.create_task(log.append(EVENTS, [Record(b"y", KEY)]))
+        await asyncio.sleep(1)
+        await log.close()
+
+        with pytest.raises(AppendUnknownError):
+            await appending
+    finally:
+        await asyncio.to_thread(three_nodes.up)

@@ -4,7 +4,7 @@ import pytest
 
 from broker.errors import SettingsError
 from broker.transports.cluster import Cluster, cluster_of
-from broker.transports.kafka_topics import configs, findings, risks
+from broker.transports.kafka.topics import configs, findings, risks
 from broker.transports.topics import EVENTS, INBOX, STATE, STATUS, TOPICS
 
 GOOD = {

@@ -1,0 +1,176 @@
+"""The connections to a cluster: one producer, one client that asks, consumers as needed."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from broker.transports.cluster import Cluster
+from broker.transports.kafka.topics import BATCH_LIMIT
+from broker.transports.log import Bounds, TopicPartition
+from schemas.records import Stored
+
+log = structlog.get_logger()
+
+REQUEST = 10.0  # seconds for one request; the producer then tries again, without duplicates
+BACKOFF = 0.1  # seconds between two tries
+LONG_POLL = 0.25  # seconds that a node holds a fetch which finds nothing
+CLOSE_WITHIN = 10.0  # seconds for what is being appended
+
+# What tells that the cluster, or a node of it, could not be reached or did not do its part.
+TROUBLE = (KafkaError, OSError, TimeoutError)
+
+
+class Clients:
+    """All connections of one log; *prefix* stands before the names of its topics there."""
+
+    def __init__(self, cluster: Cluster, prefix: str) -> None:
+        self.cluster = cluster
+        self.prefix = prefix
+        self._common = {
+            "client_id": "qjb",
+            "request_timeout_ms": int(REQUEST * 1000),
+            "retry_backoff_ms": int(BACKOFF * 1000),
+        }
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._producer: Any = None
+        self._producing = asyncio.Lock()
+        self._asker: Any = None
+        self._asking = asyncio.Lock()
+
+    async def producer(self) -> Any:
+        """The producer, which is made anew after it broke."""
+        async with self._producing:
+            if self._producer is None:
+                self._producer = await self._make_producer()
+            return self._producer
+
+    async def replace_producer(self, broken: Any) -> None:
+        """Use *broken* no more: what was sent with it may be in doubt."""
+        async with self._producing:
+            if self._producer is broken:
+                self._producer = None
+                self._later(broken.stop())
+
+    async def consumer(self) -> Any:
+        """A new consumer, connected, of no partitions yet."""
+        consumer = AIOKafkaConsumer(
+            **self.cluster.options(),
+            **self._common,
+            fetch_max_wait_ms=int(LONG_POLL * 1000),
+            fetch_max_bytes=16 * 1024 * 1024,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+        )
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        return consumer
+
+    async def ask_bounds(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        """The bounds of *places*; on a connection that no fetch holds up. Raises `KafkaError`."""
+        asker = await self._ask_with()
+        names = {where: self.named(where) for where in places}
+        try:
+            async with asyncio.timeout(REQUEST):
+                first, following = await asyncio.gather(
+                    asker.beginning_offsets(list(names.values())),
+                    asker.end_offsets(list(names.values())),
+                )
+        except (KafkaError, TimeoutError):
+            self._asker = None if self._asker is asker else self._asker
+            self._later(asker.stop())
+            raise
+        return {where: Bounds(first[name], following[name]) for where, name in names.items()}
+
+    def named(self, where: TopicPartition) -> KafkaPartition:
+        """The partition as the cluster calls it."""
+        return KafkaPartition(self.prefix + where.topic, where.partition)
+
+    def stored(self, record: ConsumerRecord) -> Stored:
+        """A consumer's record as ours."""
+        return Stored(
+            record.topic[len(self.prefix) :],
+            record.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value or b"",
+            tuple(record.headers),
+        )
+
+    async def admin(self) -> Any:
+        """A new client for administration, connected."""
+        admin = AIOKafkaAdminClient(**self.cluster.options(), **self._common)
+        try:
+            await admin.start()
+        except BaseException:
+            await quietly(admin.close())
+            raise
+        return admin
+
+    def start(self, what: Awaitable[None], name: str) -> "asyncio.Task[None]":
+        """A task that ends before these clients do."""
+        task: asyncio.Task[None] = asyncio.create_task(_awaited(what), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def stop(self) -> None:
+        """Disconnect, and wait for the tasks; what is asked for later connects again."""
+        clients = [client for client in (self._producer, self._asker) if client is not None]
+        self._producer = self._asker = None
+        await asyncio.gather(*(quietly(client.stop()) for client in clients))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_WITHIN)
+
+    def _later(self, stop: Awaitable[None]) -> None:
+        self.start(quietly(stop), "kafka-stop")
+
+    async def _make_producer(self) -> Any:
+        producer = AIOKafkaProducer(
+            **self.cluster.options(),
+            **self._common,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=BATCH_LIMIT,
+            max_request_size=2 * BATCH_LIMIT,
+        )
+        # A batch whose leader is unknown would be given up after a request's time, in doubt and
+        # with a hole in the sequence numbers. It can wait: its node comes back or is replaced.
+        producer._message_accumulator._batch_ttl = float("inf")
+        try:
+            async with asyncio.timeout(REQUEST):
+                await producer.start()
+        except BaseException:
+            await quietly(producer.stop())
+            raise
+        return producer
+
+    async def _ask_with(self) -> Any:
+        async with self._asking:
+            if self._asker is None:
+                self._asker = await self.consumer()
+            return self._asker
+
+
+async def _awaited(what: Awaitable[None]) -> None:
+    await what
+
+
+async def quietly(stop: Awaitable[None]) -> None:
+    """Let go of a client, whatever state it is in."""
+    try:
+        async with asyncio.timeout(CLOSE_WITHIN):
+            await stop
+    except (KafkaError, OSError, TimeoutError) as error:
+        log.info("log.client_stopped", error=repr(error))

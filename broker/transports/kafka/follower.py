@@ -1,0 +1,145 @@
+"""The way out, live: a follower, which notices when its consumer hears nothing any more."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+
+from broker.errors import LogUnavailableError
+from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients, quietly
+from broker.transports.log import TopicPartition
+from broker.transports.tail import BATCH
+from schemas.records import Stored
+
+log = structlog.get_logger()
+
+WATCH = 5.0  # seconds between two looks at a follower that hears nothing
+
+
+class KafkaFollower:
+    """A `Follower` with a consumer of its own, which is made anew when it hears nothing."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        starts: Mapping[TopicPartition, int],
+        forget: Callable[["KafkaFollower"], None],
+    ) -> None:
+        self._clients = clients
+        self._forget = forget  # called when it is closed
+        self._positions = dict(starts)
+        self._names = {clients.named(where): where for where in starts}
+        self._consumer: Any = None
+        self._closed = False
+        self._watched = time.monotonic()
+        self._watcher: asyncio.Task[None] | None = None
+        self._seen: dict[TopicPartition, int] = {}  # positions at the last look
+        self._silent = False
+
+    def positions(self) -> Mapping[TopicPartition, int]:
+        return self._positions
+
+    async def next(self, wait: float) -> Sequence[Stored]:
+        deadline = time.monotonic() + wait
+        while not self._closed:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                found = await self._fetch(left)
+            except TopicAuthorizationFailedError as error:
+                raise LogUnavailableError(f"Kafka does not let us read: {error}") from error
+            except TROUBLE as error:
+                log.warning("log.follower_retry", error=repr(error))
+                await asyncio.sleep(min(left, BACKOFF))
+                found = []
+            if found or time.monotonic() >= deadline:
+                return found
+        return []
+
+    async def _fetch(self, wait: float) -> list[Stored]:
+        if self._silent:
+            await self._drop()
+        if self._consumer is None:
+            self._consumer = await self._connect()
+        try:
+            batches = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=BATCH)
+        except OffsetOutOfRangeError:
+            await self._reposition()
+            return []
+        except ConsumerStoppedError:
+            return []
+        found = []
+        for name, batch in batches.items():
+            self._positions[self._names[name]] = batch[-1].offset + 1
+            found += [self._clients.stored(record) for record in batch]
+        if not found:
+            self._look_after()
+        return found
+
+    async def _connect(self) -> Any:
+        consumer = await self._clients.consumer()
+        consumer.assign(list(self._names))
+        for name, where in self._names.items():
+            consumer.seek(name, self._positions[where])
+        self._silent = False
+        self._seen = {}
+        if self._closed:
+            await consumer.stop()
+        return consumer
+
+    async def _reposition(self) -> None:
+        """Go on with the oldest record that is kept, or at the end of a log that has shrunk."""
+        bounds = await self._clients.ask_bounds(list(self._positions))
+        for name, where in self._names.items():
+            position = self._positions[where]
+            kept = min(max(position, bounds[where].first), bounds[where].next)
+            if kept < position:
+                log.error("log.shrunk", topic=where.topic, was=position, now=kept)
+            if kept != position:
+                self._positions[where] = kept
+            self._consumer.seek(name, kept)
+
+    def _look_after(self) -> None:
+        if time.monotonic() - self._watched < WATCH or self._watcher is not None:
+            return
+        self._watched = time.monotonic()
+        self._watcher = self._clients.start(self._watch(), "kafka-watch")
+
+    async def _watch(self) -> None:
+        """Whether there is something to hear that this consumer does not hear.
+
+        aiokafka's consumer may fall silent after a node was restarted, without an error.
+        """
+        try:
+            bounds = await self._clients.ask_bounds(list(self._positions))
+            positions = {
+                where: await self._consumer.position(name) for name, where in self._names.items()
+            }
+        except (*TROUBLE, AttributeError, ConsumerStoppedError):
+            return  # nothing can be heard by anybody
+        finally:
+            self._watcher = None
+        behind = {w: p for w, p in positions.items() if p < bounds[w].next}
+        if any(self._seen.get(where) == position for where, position in behind.items()):
+            log.warning("log.follower_silent", behind=len(behind))
+            self._silent = True
+        self._seen = behind
+
+    async def _drop(self) -> None:
+        consumer, self._consumer, self._silent = self._consumer, None, False
+        if consumer is not None:
+            await quietly(consumer.stop())
+
+    async def close(self) -> None:
+        self._closed = True
+        self._forget(self)
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._consumer is not None:
+            await quietly(self._consumer.stop())
