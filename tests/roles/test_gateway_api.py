@@ -190,6 +190,23 @@ async def test_without_a_broker_a_request_is_acknowledged_all_the_same(
         serving.cancel()
 
 
+async def test_the_stream_of_a_job_that_waits_for_a_broker_is_held_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("broker.gateway.intake.ACKNOWLEDGE", 0.05)
+    monkeypatch.setattr("broker.gateway.api.parts.PENDING", 0.05)
+    async with running() as served:
+        await served.post("/jobs", HELLO | {"job_id": "j1"})
+        later = asyncio.get_running_loop().call_later(
+            0.3, lambda: tasks.append(asyncio.create_task(served.ledger.serve()))
+        )
+        tasks: list[asyncio.Task[None]] = []
+        async with stream(served, "/jobs/j1/events") as sse:
+            assert [(await sse.next())[0] for _ in range(2)] == ["", "queued"]
+        later.cancel()
+        tasks[0].cancel()
+
+
 async def test_a_request_whose_append_failed_or_is_unknown_is_appended_again() -> None:
     log = MemoryLog()
     async with running(log, brokered=True) as served:
