@@ -45,8 +45,7 @@ from schemas.values import JobKey, Reason, State, Violation
 
 log = structlog.get_logger()
 
-ACKNOWLEDGE = 2.0  # s to wait for a request's first event
-PERSIST = 10.0  # s to go on trying while the log can not be reached
+FORGET = 60.0  # s after which a submitted job that nobody took up is not waited for any more
 LONG_CHECK = 64 * 1024  # bytes of inputs from which they are checked in a thread
 LONG_BODY = 1024 * 1024  # bytes of a request from which it is read in a thread
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -78,11 +77,19 @@ class Accepted:
     job: Job | None
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How long a client is kept waiting, in seconds."""
+
+    acknowledge: float = 2.0  # for what becomes of a request that is on the log
+    persist: float = 10.0  # while the log can not be reached
+
+
 class Appender:
     """Appends requests; those that come while an append is under way share the next one."""
 
-    def __init__(self, target: Log) -> None:
-        self._log = target
+    def __init__(self, target: Log, persist: float) -> None:
+        self._log, self._persist = target, persist
         self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -124,7 +131,7 @@ class Appender:
 
     async def _store(self, records: list[Record]) -> None:
         """Append, again if need be: a request that is on the log twice is one request."""
-        deadline = time.monotonic() + PERSIST
+        deadline = time.monotonic() + self._persist
         pause = 0.05
         while True:
             try:
@@ -162,10 +169,12 @@ class Intake:
         fleet: Fleet,
         model: ReadModel,
         waiters: Waiters,
+        holding: Holding,
     ) -> None:
         self._blobs, self._programs, self._fleet = blobs, programs, fleet
         self._model, self._waiters = model, waiters
-        self._appender = Appender(target)
+        self._appender = Appender(target, holding.persist)
+        self._acknowledge = holding.acknowledge
         self._running: set[asyncio.Task[Any]] = set()
         self._awaited: set[JobKey] = set()  # submitted here, and not yet seen on the ledger
 
@@ -198,9 +207,9 @@ class Intake:
         self._awaited.add(key)
         try:
             await self._append(request, trace)
-            return await self._waiters.until(key, lambda: self._model.job(key), ACKNOWLEDGE)
+            return await self._waiters.until(key, lambda: self._model.job(key), self._acknowledge)
         finally:
-            later = 0.0 if self._model.job(key) else 6 * PERSIST
+            later = 0.0 if self._model.job(key) else FORGET
             asyncio.get_running_loop().call_later(later, self._awaited.discard, key)
 
     async def cancel(self, key: JobKey, trace: str) -> None:
@@ -215,7 +224,7 @@ class Intake:
 
     async def _ask_to_end(self, key: JobKey, trace: str) -> None:
         await self._append(CancelJob(key.job_id), trace)
-        await self._waiters.until(key, lambda: self._is_ending(key) or None, ACKNOWLEDGE)
+        await self._waiters.until(key, lambda: self._is_ending(key) or None, self._acknowledge)
 
     def _is_ending(self, key: JobKey) -> bool:
         job = self._model.job(key)

@@ -15,7 +15,7 @@ from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import PARTS, Parts
 from broker.gateway.api.routes import add_routes
 from broker.gateway.fleet import Fleet
-from broker.gateway.intake import Intake
+from broker.gateway.intake import Holding, Intake
 from broker.gateway.read_model import ReadModel
 from broker.gateway.streams import Patience, Streams
 from broker.gateway.tail import Tail
@@ -36,6 +36,9 @@ class Options:
     memory: int = 64 * 1024 * 1024  # newest events kept in memory
     max_body: int = 64 * 1024 * 1024
     stream_age: float = 600.0  # a stream is closed after this, give or take a fifth
+    patience: float = 2.0  # a request is held so long for what has not come here yet
+    pending: float = 20.0  # so is the stream of a job that waits for a broker
+    persist: float = 10.0  # a request is appended again for so long while the log is away
     silence: float = 15.0  # a comment keeps a silent stream open
     stall: float = 60.0  # a stream that takes nothing for so long is cut
     drain: float = 5.0  # open streams are closed over this time when the gateway stops
@@ -151,11 +154,21 @@ def _parts(
     return Parts(
         model=model,
         streams=streams,
-        intake=Intake(source, blobs, programs, fleet, model, waiters),
+        intake=Intake(
+            source,
+            blobs,
+            programs,
+            fleet,
+            model,
+            waiters,
+            Holding(options.patience, options.persist),
+        ),
         fleet=fleet,
         tail=Tail(source, model, fleet, streams, waiters),
         waiters=waiters,
         programs=programs,
         blobs=blobs,
+        patience=options.patience,
+        pending=options.pending,
         draining=asyncio.Event(),
     )

@@ -1,7 +1,9 @@
 """The HTTP API. Every answer is also held against the API's own description."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -11,14 +13,16 @@ from openapi_spec_validator import validate
 from broker.errors import RecordTooLargeError
 from broker.gateway.api.routes import API, AROUND
 from broker.gateway.intake import Appender
+from broker.transports.log import Position
 from broker.transports.memory import LoseAcknowledgement, LoseAppend, MemoryLog
 from broker.transports.topics import REQUESTS
 from schemas.cloudevents import read_request, request_record
 from schemas.events import Cancelled, Completed, Dispatched, Log, Retried
-from schemas.records import Stored
+from schemas.records import Record, Stored
 from schemas.requests import SubmitJob
+from schemas.values import BlobRef, JobKey
 from tests.support.contract import DESCRIPTION
-from tests.support.gateway import Running, running, stream
+from tests.support.gateway import Running, eventually, running, stream
 
 HELLO = {"program_id": "hello-world", "params": {"iterations": 2}}
 
@@ -157,54 +161,64 @@ async def test_the_trace_of_a_request_goes_with_it() -> None:
     assert all(found and len(found) == 55 for found in traces)
 
 
-async def test_requests_that_come_together_are_appended_together() -> None:
-    log = MemoryLog()
-    appended: list[int] = []
-    plain = log.append
+class CountingLog(MemoryLog):
+    """Notes how many requests each append brings."""
 
-    async def counting(topic: str, records: Any) -> Any:
+    def __init__(self) -> None:
+        super().__init__()
+        self.appended: list[int] = []
+
+    async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         if topic == REQUESTS:
-            appended.append(len(records))
-        return await plain(topic, records)
+            self.appended.append(len(records))
+        return await super().append(topic, records)
 
-    log.append = counting  # type: ignore[method-assign]
+
+async def test_requests_that_come_together_are_appended_together() -> None:
+    log = CountingLog()
     async with running(log, brokered=True) as served:
         await asyncio.gather(*(served.post("/jobs", HELLO) for _ in range(50)))
 
-    assert sum(appended) == 50
-    assert len(appended) < 40
+    assert sum(log.appended) == 50
+    assert len(log.appended) < 40
 
 
-async def test_without_a_broker_a_request_is_acknowledged_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("broker.gateway.intake.ACKNOWLEDGE", 0.05)
-    monkeypatch.setattr("broker.gateway.api.parts.PENDING", 0.05)
-    async with running() as served:
+async def test_without_a_broker_a_request_is_acknowledged_all_the_same() -> None:
+    async with running(patience=0.05) as served:
         said = await served.post("/jobs", HELLO | {"job_id": "j1", "backend": "aer_simulator"})
         assert said == {"id": "j1", "backend": "aer_simulator"}
         await served.get("/jobs/j1", 503)
-        serving = asyncio.create_task(served.ledger.serve())
-        monkeypatch.setattr("broker.gateway.api.parts.PENDING", 5)
-        assert (await served.get("/jobs/j1"))["state"]["status"] == "Queued"
-        serving.cancel()
+        async with serving(served):
+            await _until_known(served, "j1")
+            assert (await served.get("/jobs/j1"))["state"]["status"] == "Queued"
 
 
-async def test_the_stream_of_a_job_that_waits_for_a_broker_is_held_open(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("broker.gateway.intake.ACKNOWLEDGE", 0.05)
-    monkeypatch.setattr("broker.gateway.api.parts.PENDING", 0.05)
-    async with running() as served:
+@contextlib.asynccontextmanager
+async def serving(served: Running) -> AsyncIterator[None]:
+    """Somebody answers requests while the block runs."""
+    task = asyncio.create_task(served.ledger.serve())
+    yield
+    task.cancel()
+
+
+async def _until_known(served: Running, job_id: str) -> None:
+    key = JobKey("default", job_id)
+    await eventually(lambda: served.gateway._parts.model.job(key))
+
+
+async def test_the_stream_of_a_job_that_waits_for_a_broker_is_held_open() -> None:
+    async with running(patience=0.05) as served:
         await served.post("/jobs", HELLO | {"job_id": "j1"})
-        later = asyncio.get_running_loop().call_later(
-            0.3, lambda: tasks.append(asyncio.create_task(served.ledger.serve()))
-        )
-        tasks: list[asyncio.Task[None]] = []
-        async with stream(served, "/jobs/j1/events") as sse:
-            assert [(await sse.next())[0] for _ in range(2)] == ["", "queued"]
-        later.cancel()
-        tasks[0].cancel()
+        opening = asyncio.create_task(_first_kinds(served))
+        await asyncio.sleep(0.2)
+        assert not opening.done()
+        async with serving(served):
+            assert await opening == ["", "queued"]
+
+
+async def _first_kinds(served: Running) -> list[str]:
+    async with stream(served, "/jobs/j1/events") as sse:
+        return [(await sse.next())[0] for _ in range(2)]
 
 
 async def test_a_request_whose_append_failed_or_is_unknown_is_appended_again() -> None:
@@ -216,12 +230,9 @@ async def test_a_request_whose_append_failed_or_is_unknown_is_appended_again() -
         assert (await served.get("/jobs"))["count"] == 2
 
 
-async def test_a_log_that_is_away_is_an_error_that_can_be_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("broker.gateway.intake.PERSIST", 0.1)
+async def test_a_log_that_is_away_is_an_error_that_can_be_tried_again() -> None:
     log = MemoryLog()
-    async with running(log, brokered=True) as served:
+    async with running(log, brokered=True, persist=0.1) as served:
         with log.fault(LoseAppend(REQUESTS)):
             error = await served.post("/jobs", HELLO, 503)
         assert error["error"]["code"] == "unavailable"
@@ -234,9 +245,8 @@ async def test_a_request_is_finished_although_its_client_has_gone() -> None:
         timeout = aiohttp.ClientTimeout(total=0.2)
         with pytest.raises(asyncio.TimeoutError):
             await served.post("/jobs", HELLO | {"job_id": "left"}, timeout=timeout)
-        serving = asyncio.create_task(served.ledger.serve())
-        assert (await served.get("/jobs/left"))["id"] == "left"
-        serving.cancel()
+        async with serving(served):
+            assert (await served.get("/jobs/left"))["id"] == "left"
 
 
 # Details, list, cancel
@@ -508,14 +518,21 @@ async def test_paths_and_methods_that_are_not_there_are_errors_in_json() -> None
                 assert body["trace"]
 
 
-async def test_a_bug_is_one_error_and_the_service_lives_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with running() as served:
-        monkeypatch.setattr(served.gateway._parts.model, "locate", lambda key: 1 / 0)
-        error = await served.get("/jobs/j1", 500)
-        monkeypatch.undo()
-        await served.get("/jobs/j1", 404)
+class BuggyBlobs:
+    """A part with a bug."""
+
+    async def put(self, data: bytes, media_type: str = "application/json") -> BlobRef:
+        raise ZeroDivisionError("division by zero")
+
+    async def get(self, ref: BlobRef) -> bytes:
+        raise ZeroDivisionError("division by zero")
+
+
+async def test_a_bug_is_one_error_and_the_service_lives_on() -> None:
+    async with running(brokered=True, blobs=BuggyBlobs()) as served:
+        large = {"iterations": 1, "fill": "x" * 300_000}
+        error = await served.post("/jobs", HELLO | {"params": large}, 500)
+        await served.post("/jobs", HELLO)
 
     assert error["error"]["code"] == "internal_error"
     assert "division" not in json.dumps(error)
@@ -584,7 +601,7 @@ async def test_pages_from_origins_that_are_allowed_may_use_everything() -> None:
 async def test_a_request_in_a_batch_that_the_log_finds_too_large_fails_alone() -> None:
 
     log = MemoryLog()
-    appender = Appender(log)
+    appender = Appender(log, persist=1.0)
     good = request_record(SubmitJob("hello-world", job_id="a"), "t")
     bad = request_record(SubmitJob("hello-world", job_id="b", backend="x" * 3_000_000), "t")
     results = await asyncio.gather(

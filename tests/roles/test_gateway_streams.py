@@ -158,16 +158,14 @@ async def test_a_position_that_is_ahead_of_this_gateway_is_waited_for(served: Ru
     assert await opening == [4]
 
 
-async def test_a_position_that_does_not_come_is_refused_for_now(
-    served: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("broker.gateway.api.events.AHEAD", 0.05)
-    await served.ledger.queue("j1")
-    async with served.http.get(
-        served.url + "/jobs/j1/events", headers={"Last-Event-ID": "9"}
-    ) as response:
-        assert response.status == 503
-        assert response.headers["Retry-After"] == "1"
+async def test_a_position_that_does_not_come_is_refused_for_now() -> None:
+    async with running(patience=0.05) as served:
+        await served.ledger.queue("j1")
+        for path, last in (("/jobs/j1/events", "9"), ("/events", "0.99")):
+            headers = {"Last-Event-ID": last}
+            async with served.http.get(served.url + path, headers=headers) as response:
+                assert response.status == 503
+                assert response.headers["Retry-After"] == "1"
 
 
 async def _collect(served: Running, job_id: str, last: str | None = None) -> list[int]:

@@ -15,7 +15,7 @@ from broker.core.job import apply, following
 from broker.gateway.api.routes import without_prefix
 from broker.gateway.server import Gateway, Options
 from broker.telemetry.times import now
-from broker.transports.blobs import open_blobs
+from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.log import Log, TopicPartition
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, REQUESTS, STATE, STATUS
@@ -251,6 +251,7 @@ async def running(
     ledger: Ledger | None = None,
     cache: Path | None = None,
     brokered: bool = False,
+    blobs: Blobs | None = None,
     **options: Any,
 ) -> AsyncIterator[Running]:
     """A gateway that has caught up; with *brokered* somebody answers requests."""
@@ -260,7 +261,7 @@ async def running(
     options = {"drain": 0.2} | options
     gateway = Gateway(
         log,
-        open_blobs("memory:///"),
+        blobs or open_blobs("memory:///"),
         programs(),
         cache=cache,
         port=0,

@@ -20,8 +20,6 @@ from broker.gateway.tail import MOVED
 from schemas.cloudevents import encode
 from schemas.values import JobKey
 
-AHEAD = 2.0  # s to wait for a position that another gateway has reached already
-PENDING = 20.0  # s to wait for a first event: an EventSource takes a 503 to be the end
 LONGEST_WAIT = 60.0  # s of a long poll
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -47,7 +45,7 @@ async def of_job(request: web.Request) -> web.StreamResponse:
     if wants_page(request):
         return await _page_of_job(request, parts, key)
     position = parse_seq(last_id(request) or Edge.START.value)
-    hot = await parts.find(key, PENDING)
+    hot = await parts.find(key, parts.pending)  # an EventSource takes a 503 to be the end
     if request.method == "HEAD":
         return web.Response(headers=HEADERS)
     cursor = await _reached_seq(parts, key, hot, position)
@@ -72,7 +70,7 @@ async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | E
         found = parts.model.locate(key)
         return found if found and found.job.seq >= position else None
 
-    if await parts.waiters.until(key, look, AHEAD) is None:
+    if await parts.waiters.until(key, look, parts.patience) is None:
         raise UnavailableError(f"event {position} has not come here yet; try again")
     return position
 
@@ -118,7 +116,7 @@ async def _reached_vector(parts: Parts, position: Vector | Edge) -> Vector:
         here = parts.model.positions
         return all(here[p] >= offset for p, offset in position.items()) or None
 
-    if await parts.waiters.until(MOVED, look, AHEAD) is None:
+    if await parts.waiters.until(MOVED, look, parts.patience) is None:
         raise UnavailableError(f"{vector_id(position)} has not come here yet; try again")
     return position
 

@@ -22,7 +22,6 @@ from schemas.specification import Program
 from schemas.values import JobKey, is_id
 
 NEWS = 0.3  # s that an unknown job is waited for: it may have been acknowledged a moment ago
-PENDING = 2.0  # s that a job is waited for which was submitted here and has no event yet
 CATCH_UP = 10.0  # s that a question is held while the gateway starts
 
 
@@ -38,6 +37,8 @@ class Parts:
     waiters: Waiters
     programs: Mapping[str, Program]
     blobs: Blobs
+    patience: float  # s that a question is held for what has not come here yet
+    pending: float  # s that a stream is held for a job's first event
     draining: asyncio.Event
 
     async def caught_up(self) -> None:
@@ -56,7 +57,7 @@ class Parts:
         """
         await self.caught_up()
         awaited = self.intake.awaits(key)
-        wait = (PENDING if pending is None else pending) if awaited else NEWS
+        wait = (self.patience if pending is None else pending) if awaited else NEWS
         hot = await self.waiters.until(key, lambda: self.model.locate(key), wait)
         if hot is None and awaited:
             raise UnavailableError(f"job {key.job_id} was submitted and waits for a broker")
