@@ -3,7 +3,7 @@
 import asyncio
 import math
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -83,9 +83,7 @@ class Broker:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=3 * PATIENCE)
+            await _end(tasks)
             await status.close()
         for task in tasks:
             if not task.cancelled() and (error := task.exception()):
@@ -216,3 +214,14 @@ class Broker:
         except TimeoutError:
             log.warning("broker.left_unsaid", broker=self.identity)
         log.info("broker.retired", broker=self.identity, epoch=self._ticker.epoch)
+
+
+async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancel *tasks* and wait until they have handed over; not so if cancelled once more."""
+    for task in tasks:
+        task.cancel()
+    try:
+        await asyncio.wait(tasks, timeout=3 * PATIENCE)
+    finally:
+        for task in tasks:
+            task.cancel()

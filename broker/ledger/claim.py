@@ -11,7 +11,7 @@ from broker.telemetry import times
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import EVENTS, STATE, STATUS
 from schemas.cloudevents import claim_record, status_record
-from schemas.ledger import Claim
+from schemas.ledger import Checkpoint, Claim
 from schemas.workers import Tick
 
 PAUSE = 0.2  # s between looks at whether to claim
@@ -112,12 +112,14 @@ class Watch:
 class Mandate:
     """The right to write: an epoch, from these offsets of the ledger on.
 
-    *state*: offsets from which a snapshot with a lower epoch is a lost broker's.
+    *state*: offsets from which a snapshot with a lower epoch is a lost broker's. *checkpoint*: the
+    newest from before the claim; one that is written later may be a lost broker's as well.
     """
 
     epoch: int
     ledger: dict[int, int]
     state: dict[TopicPartition, int]
+    checkpoint: Checkpoint | None
 
 
 async def claim(target: Log, replica: Replica, identity: str) -> Mandate | None:
@@ -130,6 +132,7 @@ async def claim(target: Log, replica: Replica, identity: str) -> Mandate | None:
         TopicPartition(STATE, partition): replica.position(STATE, partition)
         for partition in range(target.partitions(STATE))
     }
+    checkpoint = replica.checkpoint
     body = Claim(epoch=replica.highest_epoch + 1, broker=identity)
     ledger: dict[int, int] = {}
     for partitions in ([0], list(replica.readers)[1:]):
@@ -141,4 +144,4 @@ async def claim(target: Log, replica: Replica, identity: str) -> Mandate | None:
             if (reader.newest_claim, reader.holder) != (body.epoch, identity):
                 log.info("claim.lost", epoch=body.epoch, holder=reader.holder)
                 return None
-    return Mandate(body.epoch, ledger, state)
+    return Mandate(body.epoch, ledger, state, checkpoint)

@@ -101,9 +101,9 @@ class Replica:
         """The highest epoch that anybody was seen to claim or to write with."""
         return max(self._newest_epoch, *(reader.newest_claim for reader in self.readers.values()))
 
-    def unsaved(self) -> list[Job]:
-        """The jobs whose newest state may be missing among the snapshots."""
-        reached = self.checkpoint.ledger if self.checkpoint else {}
+    def unsaved(self, checkpoint: Checkpoint | None) -> list[Job]:
+        """The jobs whose newest state may be missing among the snapshots before *checkpoint*."""
+        reached = checkpoint.ledger if checkpoint else {}
         return [
             job
             for key, (partition, offset) in self._touched.items()

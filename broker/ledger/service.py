@@ -11,6 +11,7 @@ from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.errors import LogUnavailableError
 from broker.ledger.claim import Mandate, SteppedDownError
+from broker.ledger.expiry import expire_for_ever
 from broker.ledger.inputs import Inputs, next_of
 from broker.ledger.recovery import Replica
 from broker.ledger.snapshots import Snapshots
@@ -21,6 +22,7 @@ from broker.transports.blobs import Blobs
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import INBOX, REPORTS, REQUESTS, STATUS
 from schemas.cloudevents import CHECKPOINT_KEY, status_record
+from schemas.records import Stored
 from schemas.values import JobKey
 from schemas.workers import QueueSnapshot, Status
 
@@ -47,8 +49,7 @@ class Service:
         self._catalogue = catalogue
         self._roster = roster
         self._book = replica.book
-        self._checkpoint = replica.checkpoint
-        self._unsaved = replica.unsaved()
+        self._unsaved = replica.unsaved(mandate.checkpoint)
         self._mandate = mandate
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues: dict[str, QueueSnapshot] = {}
@@ -73,6 +74,9 @@ class Service:
             self._stall,
         )
         self._writer = Writer(parts, self._mandate, identity, tick)
+        await (
+            self._snapshots.flush()
+        )  # its checkpoint has the highest epoch before anything happens
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until *stop*, then finish the turn. Raises `SteppedDownError`."""
@@ -88,6 +92,7 @@ class Service:
                     group.create_task(self._watch_state(), name="broker state"),
                     group.create_task(self._show_queues(), name="broker queues"),
                     group.create_task(self._wait_for_loss(), name="broker mandate"),
+                    group.create_task(expire_for_ever(self._log, self._book), name="broker expiry"),
                 ]
                 await stop.wait()
                 self._writer.finish()
@@ -123,7 +128,7 @@ class Service:
 
     async def _starts(self) -> Mapping[TopicPartition, int]:
         """Where to read on: at the checkpoint, or at the first record that is kept."""
-        reached = self._checkpoint.inputs if self._checkpoint else {}
+        reached = self._mandate.checkpoint.inputs if self._mandate.checkpoint else {}
         starts = {}
         for topic in (REQUESTS, REPORTS):
             for partition in range(self._log.partitions(topic)):
@@ -155,19 +160,23 @@ class Service:
         follower = self._log.follow(self._mandate.state)
         try:
             while True:
-                for record in await next_of(follower):
-                    epoch = record.header("qjb-epoch") or b""
-                    if not epoch.isdigit() or int(epoch) >= self._mandate.epoch:
-                        continue
-                    log.warning("snapshot.of_a_lost_broker", epoch=int(epoch))
-                    with suppress(ValueError):
-                        self._snapshots.overwritten(
-                            None
-                            if record.key == CHECKPOINT_KEY
-                            else JobKey.decode(record.key or b"")
-                        )
+                records = await next_of(follower)
+                foreign = [record for record in records if self._is_of_a_lost_broker(record)]
+                if foreign:
+                    log.warning("snapshots.of_a_lost_broker", count=len(foreign))
+                for record in foreign:
+                    self._rewrite(record.key or b"")
         finally:
             await follower.close()
+
+    def _is_of_a_lost_broker(self, record: Stored) -> bool:
+        epoch = record.header("qjb-epoch") or b""
+        return epoch.isdigit() and int(epoch) < self._mandate.epoch
+
+    def _rewrite(self, key: bytes) -> None:
+        with suppress(ValueError):
+            named = None if key == CHECKPOINT_KEY else JobKey.decode(key)
+            self._snapshots.overwritten(named)
 
     async def _show_queues(self) -> None:
         """Once a second: the queues that have changed, and the gauges."""

@@ -9,7 +9,7 @@ from itertools import islice
 import structlog
 
 from broker.core.book import Book
-from broker.errors import RecordTooLargeError
+from broker.errors import LogUnavailableError, RecordTooLargeError
 from broker.ledger.appending import append_surely
 from broker.ledger.mending import true_states
 from broker.telemetry import times
@@ -101,7 +101,11 @@ class Snapshots:
     async def _remembered(self) -> dict[JobKey, Job]:
         """The states of jobs that have left the book and were overwritten since."""
         keys = set(self._forgotten)
-        jobs = {job.key: job for job in await true_states(self._log, keys)}
+        try:
+            jobs = {job.key: job for job in await true_states(self._log, keys)}
+        except LogUnavailableError as error:  # the next flush will do
+            log.warning("snapshots.not_mended", code=error.code, error=error.message)
+            return {}
         self._forgotten -= keys
         return jobs
 

@@ -22,7 +22,7 @@ from broker.ledger.stall import Stall
 from broker.telemetry import metrics, times
 from broker.transports.log import Log, Position, TopicPartition
 from broker.transports.topics import EVENTS, REPORTS
-from schemas.cloudevents import entry_record
+from schemas.cloudevents import CLAIM, entry_record
 from schemas.events import Interim, Rejected
 from schemas.events import Log as LogEvent
 from schemas.ledger import DeadLetter, Entry, InputPosition
@@ -179,6 +179,7 @@ class Writer:
             tasks.append(asyncio.create_task(put_aside(target, letters)))
         try:
             positions = await self._append(turn.entries)
+            await self._check_gaps(positions)
             for task in tasks:
                 await task
         finally:
@@ -206,6 +207,31 @@ class Writer:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             self._parts.stall.check()
+
+    async def _check_gaps(self, positions: Sequence[Position]) -> None:
+        """Where somebody else wrote in between, look whether it was a claim.
+
+        Offsets have no holes, so that a broker which was thought dead finds out with its first
+        append, before it tells anybody, and before a snapshot or a checkpoint says what is void.
+        """
+        expected = dict(self._ledger)
+        for partition, offset in positions:
+            at = expected.get(partition, offset)
+            while at < offset:
+                try:
+                    records = await self._parts.log.read(
+                        EVENTS, partition, at, min(offset - at, 1000)
+                    )
+                except LogUnavailableError as error:
+                    raise SteppedDownError(f"nobody knows who else wrote: {error}") from error
+                if self._is_superseded(records):
+                    raise SteppedDownError("another broker has claimed the ledger")
+                at = records[-1].offset + 1 if records else offset
+            expected[partition] = offset + 1
+
+    def _is_superseded(self, records: Sequence[Stored]) -> bool:
+        found = (record for record in records if record.header("ce_type") == CLAIM)
+        return any(int(claim.header("qjb-epoch") or 0) > self._epoch for claim in found)
 
     # Attempts that seem lost
 

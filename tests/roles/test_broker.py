@@ -2,12 +2,14 @@
 
 import asyncio
 import json
-from dataclasses import replace
+import time
 
 import msgspec
 import pytest
 
+from broker.core.book import Book
 from broker.core.turn import Turn
+from broker.ledger.expiry import expire
 from broker.transports.memory import Delay, LoseAppend, MemoryLog
 from broker.transports.topics import INBOX, STATE, STATUS
 from executors.scripted import scripted_backend
@@ -16,7 +18,17 @@ from schemas.events import Completed, Failed, Queued, Rejected
 from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
 from schemas.values import BlobRef, State
 from schemas.workers import QueueSnapshot
-from tests.support.broker import ALONE, HELLO, Hand, Side, check_histories, stored, system, until
+from tests.support.broker import (
+    HELLO,
+    Hand,
+    Side,
+    a_broker,
+    check_histories,
+    running,
+    stored,
+    system,
+    until,
+)
 
 RAN = ["queued", "dispatched", "started", "completed"]
 
@@ -605,12 +617,39 @@ async def test_every_job_has_its_last_state_among_the_snapshots() -> None:
     assert bytes(snapshots["default/j0"].value) == b'"Hello, World!"'
 
 
+async def test_snapshots_of_jobs_that_ended_long_ago_are_removed() -> None:
+    log = MemoryLog(1)
+    hand = Hand(log)
+    async with system(hand) as qjb:
+        await qjb.submit("ended", "runs")
+        await hand.is_told("runs")
+        await hand.report("ended", HELLO)
+        await until(lambda: (job := qjb.snapshots().get("default/ended")) and job.terminal)
+        book = Book(10)
+        assert await expire(log, book, 0, time.time()) == 0
+        assert await expire(log, book, 0, time.time() + 8 * 86400) == 1
+        await hand.report("runs", HELLO)
+        await qjb.ends("runs")
+    await log.clean()
+
+    assert set(qjb.snapshots()) == {"default/runs"}
+    async with system(log=log) as qjb:
+        await qjb.submit("new")
+        await qjb.reaches("new", "queued")
+
+
 async def test_ended_jobs_leave_the_memory_of_the_broker() -> None:
     log = MemoryLog()
-    hand = Hand(log, runs=True)
-    side: Side
-    async with system(hand, options=replace(ALONE, remembered=100)) as side:
-        await side.submit(*(f"j{n}" for n in range(100)))
-        for n in range(100):
+    broker = a_broker(log)
+    side = Side(log, broker._blobs)
+    async with running(broker, Hand(log, runs=True, slots=8)):
+        await side.submit(*(f"j{n}" for n in range(200)))
+        for n in range(200):
             await side.ends(f"j{n}")
-        await until(lambda: len(side.snapshots()) == 100)
+        service = broker._service
+        assert service is not None
+        await until(lambda: not service._book.jobs)
+
+        assert service._book.weight == 0
+        assert not service._book.attempts
+        assert len(service._book.queues) == 0

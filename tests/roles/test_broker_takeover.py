@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from broker.ledger.broker import Broker
 from broker.telemetry import times
-from broker.transports.log import Position
+from broker.transports.log import Position, TopicPartition
 from broker.transports.memory import (
     Delay,
     Duplicate,
@@ -21,10 +21,11 @@ from broker.transports.memory import (
     MemoryLog,
     Stall,
 )
+from broker.transports.tail import TailFollower
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
 from schemas.cloudevents import decode, read_ledger, snapshot_record
 from schemas.ledger import Checkpoint, Claim
-from schemas.records import Record
+from schemas.records import Record, Stored
 from schemas.reports import Began, Published
 from schemas.values import State
 from tests.support.broker import (
@@ -54,9 +55,13 @@ class Wire:
         self.held: list[asyncio.Task[list[Position]]] = []
         self.holding = asyncio.Event()
         self.holding.set()
+        self.deaf = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
+
+    def follow(self, starts: Mapping[TopicPartition, int]) -> "Ear":
+        return Ear(self, self._log.follow(starts))
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         if self.cut:
@@ -70,6 +75,23 @@ class Wire:
         """On its way even if nobody waits for it any more."""
         await self.holding.wait()
         return await self._log.append(topic, records)
+
+
+class Ear:
+    """A follower that brings nothing while its wire is deaf."""
+
+    def __init__(self, wire: Wire, follower: TailFollower) -> None:
+        self._wire = wire
+        self._follower = follower
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._follower, name)
+
+    async def next(self, wait: float) -> Sequence[Stored]:
+        records = await self._follower.next(wait)
+        while self._wire.deaf:
+            await asyncio.sleep(0.01)
+        return records
 
 
 async def kill(task: "asyncio.Task[None]", wire: Wire) -> None:
@@ -126,10 +148,8 @@ async def test_a_standby_takes_over_from_one_that_was_killed() -> None:
     async with running(first, hand) as tasks:
         await first.active.wait()
         qjb = side(log, first)
-        await qjb.submit("done", "running", "waiting")
-        for job_id in ("done", "running"):
-            await until(lambda j=job_id: hand.dispatches or qjb.kinds(j))
-        await hand.is_told(next(iter(hand.dispatches)))
+        await qjb.submit("j1", "j2", "waits")
+        await until(lambda: len(hand.dispatches) == 2)
         second = a_broker(log, first._blobs, QUICK)
         async with running(second):
             await asyncio.sleep(0.05)
@@ -138,7 +158,7 @@ async def test_a_standby_takes_over_from_one_that_was_killed() -> None:
             hand.runs = True
             for job_id in list(hand.dispatches):
                 await hand.report(job_id, Began(), HELLO)
-            for job_id in ("done", "running", "waiting"):
+            for job_id in ("j1", "j2", "waits"):
                 assert [e.kind for e in await qjb.ends(job_id)] == RAN
             assert second.active.is_set()
     check_histories(log)
@@ -210,12 +230,12 @@ async def test_a_new_broker_finds_everything_as_it_was(partitions: int) -> None:
 
 async def test_recovery_needs_no_snapshot() -> None:
     log = MemoryLog()
-    with log.fault(Stall(STATE, reads=False)):
-        hand = Hand(log)
-        broker = a_broker(log)
-        async with running(broker, hand) as tasks:
-            await broker.active.wait()
-            qjb = side(log, broker)
+    hand = Hand(log)
+    broker = a_broker(log)
+    async with running(broker, hand) as tasks:
+        await broker.active.wait()
+        qjb = side(log, broker)
+        with log.fault(Stall(STATE, reads=False)):
             await qjb.submit("j1", "j2")
             await hand.is_told("j1")
             await hand.report("j1", HELLO)
@@ -223,6 +243,7 @@ async def test_recovery_needs_no_snapshot() -> None:
             tasks[0].cancel()
             await asyncio.sleep(0.01)
             tasks[0].cancel()
+            await asyncio.gather(tasks[0], return_exceptions=True)
     assert not [r for r in stored(log, STATE) if r.key == b"default/j1"]
     again = Hand(log, runs=True)
     again.dispatches, again.running = hand.dispatches, hand.running
@@ -275,6 +296,7 @@ async def test_inputs_that_are_read_again_change_nothing() -> None:
         await hand.is_told("j1")
         await hand.report("j1", Began(), Published(msgspec.Raw(b"1")), HELLO)
         await qjb.ends("j1")
+        await until(lambda: len(hand.dispatches) == 3)
         await until(lambda: len(ledger(log)) == 4)
         before = {key: [e.event for e in history] for key, history in ledger(log).items()}
     for where, tail in log._tails.items():
@@ -369,6 +391,37 @@ async def test_what_a_lost_broker_still_writes_is_ignored_and_its_snapshots_are_
     [history] = check_histories(log).values()
     assert [e.event.kind for e in history] == [*RAN[:3], "interim", "completed"]
     assert {e.epoch for e in history[2:]} == {2}
+
+
+async def test_a_broker_that_has_heard_nothing_finds_the_claim_with_its_next_append() -> None:
+    log = MemoryLog(1)
+    wire = Wire(log)
+    hand = Hand(log)
+    zombie = a_broker(wire, options=replace(QUICK, stall=60.0))
+    async with running(zombie, hand):
+        await zombie.active.wait()
+        qjb = side(log, zombie)
+        await qjb.submit("j1")
+        await hand.is_told("j1")
+        await until(lambda: "default/j1" in qjb.snapshots())
+        wire.holding.clear()
+        await hand.report("j1", Began())
+        await until(lambda: any(task for task in wire.held))
+        wire.deaf = True
+        successor = a_broker(log, zombie._blobs, QUICK)
+        async with running(successor):
+            await asyncio.wait_for(successor.active.wait(), 5)
+            await qjb.reaches("j1", "started")
+            wire.holding.set()
+            await asyncio.gather(*wire.held)
+            await until(lambda: not zombie.active.is_set())
+
+            for record in stored(log, STATE):  # nothing void was said to be so
+                if record.key == b"default/j1" and record.header("qjb-epoch") == b"1":
+                    assert int(record.header("qjb-seq") or 0) <= 2
+            wire.deaf = False
+            await hand.report("j1", HELLO)
+            assert [e.kind for e in await qjb.ends("j1")] == RAN
 
 
 async def test_a_mended_snapshot_of_a_job_that_was_forgotten_is_its_true_one() -> None:

@@ -137,7 +137,7 @@ class Side:
         return {
             (record.key or b"").decode(): decode(record.value, Job)
             for record in stored(self.log, STATE)
-            if record.key != b"~checkpoint"
+            if record.key != b"~checkpoint" and record.value
         }
 
     def letters(self) -> list[Stored]:
