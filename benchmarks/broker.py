@@ -19,9 +19,8 @@ from broker.transports.log import TopicPartition
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATUS
 from executors.scripted import scripted_backend
-from schemas.cloudevents import decode, read_ledger, report_record, request_record, status_record
+from schemas.cloudevents import decode, report_record, request_record, status_record
 from schemas.inbox import Dispatch, Instruction
-from schemas.ledger import Claim
 from schemas.records import Record
 from schemas.reports import Began, Published, Report, Returned
 from schemas.requests import SubmitJob

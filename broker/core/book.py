@@ -11,7 +11,7 @@ from broker.core.job import apply
 from broker.core.scheduler import UNPLACED, Queues
 from schemas.events import Dispatched
 from schemas.jobs import Job
-from schemas.ledger import Entry
+from schemas.ledger import Entry, InputPosition
 from schemas.values import JobKey, State
 
 VOID_KEPT = 10_000  # void attempts remembered per worker
@@ -39,6 +39,7 @@ class Book:
         self.attempts: dict[JobKey, Attempt] = {}
         self.weight = 0  # bytes of inputs and results that it holds
         self._ended = Ended(remembered)
+        self._origins: dict[JobKey, InputPosition] = {}  # of the requests that made live jobs
         self._by_worker: dict[str, dict[JobKey, Attempt]] = {}
         self._void: dict[str, dict[tuple[JobKey, int], str]] = {}
 
@@ -51,6 +52,15 @@ class Book:
         if job := self.jobs.get(key):
             return job.seq
         return None if key in self._ended else 0
+
+    def came_after(self, key: JobKey, position: InputPosition) -> bool:
+        """Whether the job was asked for later than *position*: what stood there was not about it."""
+        origin = self._origins.get(key)
+        return (
+            origin is not None
+            and (origin.topic, origin.partition) == (position.topic, position.partition)
+            and origin.offset > position.offset
+        )
 
     def record(self, entry: Entry) -> Job:
         """Take in what is on the ledger, or is about to be. Raises before anything has changed."""
@@ -114,6 +124,8 @@ class Book:
     def _leave(self, before: Job | None, after: Job, entry: Entry) -> None:
         """Take the job out of where it was before the event."""
         if before is None:
+            if entry.input is not None:
+                self._origins[after.key] = entry.input
             return
         if before.state in _RUNS and after.state not in _RUNS and not entry.report:
             self._give_up(before)  # nobody reported the end, so it may still run
@@ -132,6 +144,7 @@ class Book:
     def _enter(self, before: Job | None, after: Job) -> None:
         if after.terminal:
             self._ended.add(after.key)
+            self._origins.pop(after.key, None)
         elif after.state is State.QUEUED:
             details = after.details
             self.queues.add(

@@ -132,6 +132,8 @@ class Turn:
         job = self.book.jobs.get(item.key)
         if job is None:
             return "cancel.of_no_live_job"
+        if self.book.came_after(item.key, item.position):  # read again, after a crash
+            return "cancel.before_its_job"
         event = decide.on_cancel(job, self.time)
         if event is None:
             return "cancel.again"
