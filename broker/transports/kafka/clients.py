@@ -1,7 +1,7 @@
 """The connections to a cluster: one producer, one client that asks, consumers as needed."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -55,7 +55,7 @@ class Clients:
         async with self._producing:
             if self._producer is broken:
                 self._producer = None
-                self._later(broken.stop())
+                self.start(end_producer(broken), "kafka-stop")
 
     async def consumer(self) -> Any:
         """A new consumer, connected, of no partitions yet."""
@@ -87,7 +87,7 @@ class Clients:
                 )
         except (KafkaError, TimeoutError):
             self._asker = None if self._asker is asker else self._asker
-            self._later(asker.stop())
+            self.start(quietly(asker.stop()), "kafka-stop")
             raise
         return {where: Bounds(first[name], following[name]) for where, name in names.items()}
 
@@ -117,23 +117,23 @@ class Clients:
             raise
         return admin
 
-    def start(self, what: Awaitable[None], name: str) -> "asyncio.Task[None]":
+    def start(self, what: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """A task that ends before these clients do."""
-        task: asyncio.Task[None] = asyncio.create_task(_awaited(what), name=name)
+        task: asyncio.Task[None] = asyncio.create_task(what, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def stop(self) -> None:
         """Disconnect, and wait for the tasks; what is asked for later connects again."""
-        clients = [client for client in (self._producer, self._asker) if client is not None]
-        self._producer = self._asker = None
-        await asyncio.gather(*(quietly(client.stop()) for client in clients))
+        producer, self._producer = self._producer, None
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            await quietly(asker.stop())
+        if producer is not None:
+            await end_producer(producer)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_WITHIN)
-
-    def _later(self, stop: Awaitable[None]) -> None:
-        self.start(quietly(stop), "kafka-stop")
 
     async def _make_producer(self) -> Any:
         producer = AIOKafkaProducer(
@@ -152,7 +152,7 @@ class Clients:
             async with asyncio.timeout(REQUEST):
                 await producer.start()
         except BaseException:
-            await quietly(producer.stop())
+            await end_producer(producer)
             raise
         return producer
 
@@ -163,8 +163,12 @@ class Clients:
             return self._asker
 
 
-async def _awaited(what: Awaitable[None]) -> None:
-    await what
+async def end_producer(producer: Any) -> None:
+    """Let go of it; what it has not sent by then is not sent, or nobody knows."""
+    await quietly(producer.stop())
+    # If that took too long, it still waits for what can not be sent, and tries for ever.
+    await quietly(producer._sender.close())
+    await quietly(producer.client.close())
 
 
 async def quietly(stop: Awaitable[None]) -> None:

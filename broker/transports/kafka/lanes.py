@@ -178,8 +178,9 @@ class Lane:
     ) -> None:
         log.error("log.append_failed", topic=self._where.topic, error=repr(error))
         self._refuse(shares, _refusal(error, self._where.topic))
-        if not isinstance(error, _HARMLESS):
-            await self._clients.replace_producer(producer)
+        # Even where it is certain that nothing was stored, the batch has taken sequence numbers,
+        # and the cluster would refuse those that follow.
+        await self._clients.replace_producer(producer)
 
     def _refuse(self, shares: list[tuple[_Waiting, int]], error: QjbError) -> None:
         for waiting, count in shares:
@@ -189,14 +190,6 @@ class Lane:
                 refusal = AppendUnknownError(error.message)
             if not waiting.done.done():
                 waiting.done.set_exception(refusal)
-
-
-# Errors after which it is certain that nothing was stored, and the producer is sound.
-_HARMLESS = (
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    TopicAuthorizationFailedError,
-)
 
 
 def _refusal(error: Exception, topic: str) -> QjbError:
