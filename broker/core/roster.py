@@ -16,6 +16,7 @@ from schemas.values import JobKey
 from schemas.workers import BackendAnnounced, Heartbeat
 
 LONGEST_LEASE = 60.0
+SETTLED = 5.0  # after the first backend was announced: one that is not known by then is not there
 SUPERSEDED_KEPT = 16  # earlier starts remembered per worker
 
 
@@ -96,6 +97,21 @@ class Roster:
             )
 
     # What follows from it
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a backend that is not known may be taken for one that does not exist."""
+        since = self.backends_since
+        return since is not None and self.clock - since >= SETTLED
+
+    def may_soon_know(self, backend: str | None) -> bool:
+        """Whether it is worth a moment's wait to hear of *backend*: the first workers have come."""
+        return (
+            bool(backend)
+            and backend not in self.backends
+            and self.backends_since is not None
+            and not self.is_settled
+        )
 
     def is_live(self, worker: Worker) -> bool:
         """Whether it was heard lately."""

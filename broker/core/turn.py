@@ -25,8 +25,7 @@ from schemas.requests import SubmitJob
 from schemas.values import JobKey, Reason, State, Violation
 from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
 
-SETTLED = 5.0  # tick seconds after the first backend: one that is not known by then is not there
-PATIENCE = 120.0  # … and then jobs that were accepted for it fail
+PATIENCE = 120.0  # tick seconds after the first backend: jobs that wait for one unknown then fail
 FAILED_AT_ONCE = 200  # of those, in one turn
 
 
@@ -275,9 +274,8 @@ class Turn:
         return admit(item.body, self.catalogue, self._site(), item.checked)
 
     def _site(self) -> Site:
-        since = self.roster.backends_since
-        complete = since is not None and self.roster.clock - since >= SETTLED
-        return Site(self.roster.backends, lambda name: self.roster.load(self.book, name), complete)
+        roster = self.roster
+        return Site(roster.backends, lambda name: roster.load(self.book, name), roster.is_settled)
 
     def _record(
         self,

@@ -9,10 +9,8 @@ from typing import TypeVar
 
 import structlog
 
-from broker.core.catalogue import Catalogue
 from broker.errors import LogUnavailableError
 from broker.ledger.preparing import Preparation, Request
-from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import REPORTS, REQUESTS
 from schemas.records import Stored
@@ -68,7 +66,7 @@ class Inputs:
     """Gathers inputs while the writer is busy, and remembers which of them are done with."""
 
     def __init__(
-        self, target: Log, blobs: Blobs, catalogue: Catalogue, starts: Mapping[TopicPartition, int]
+        self, target: Log, preparation: Preparation, starts: Mapping[TopicPartition, int]
     ) -> None:
         self._log = target
         self._done: Offsets = dict(starts)
@@ -76,7 +74,7 @@ class Inputs:
         self._status: deque[Status] = deque()
         self._prepared: deque[Request] = deque()
         self._wake = asyncio.Event()
-        self.preparation = Preparation(blobs, catalogue, self._give_back)
+        self.preparation = preparation
 
     async def follow(self, topic: str) -> None:
         """Gather the records of *topic* until cancelled."""
@@ -133,7 +131,8 @@ class Inputs:
             positions[where] = min(positions[where], waiting.offset)
         return positions
 
-    def _give_back(self, items: list[Request]) -> None:
+    def give_back(self, items: list[Request]) -> None:
+        """Requests that were taken aside can be decided."""
         self._prepared.extend(items)
         self._wake.set()
 

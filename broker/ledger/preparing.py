@@ -1,4 +1,7 @@
-"""Large inputs: fetched, checked and put by reference beside the loop, in order for each job."""
+"""Requests that need a moment: large inputs are fetched, checked and put by reference.
+
+Beside the loop, so that nobody else waits, and in order for each job.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,6 +13,7 @@ from msgspec.structs import replace
 
 from broker.core.admission import Refused, refused
 from broker.core.catalogue import Catalogue
+from broker.core.roster import Roster
 from broker.core.turn import CancelAsked, Submitted
 from broker.errors import PayloadMissingError, QjbError
 from broker.payloads import INLINE_LIMIT
@@ -22,6 +26,7 @@ CHECKED_HERE = 8 * 1024 * 1024  # bytes; larger inputs are checked by the worker
 AT_ONCE = 4  # inputs in memory at a time
 PATIENCE = 30.0  # s that the blob store gets for one of them
 PAUSE = 0.5  # s before it is asked again
+LOOK = 0.1  # s between looks at whether a backend has been announced
 
 Request = Submitted | CancelAsked
 T = TypeVar("T")
@@ -30,16 +35,22 @@ log = structlog.get_logger()
 
 
 class Preparation:
-    """Takes requests aside whose inputs can not be checked in passing, and gives them back.
+    """Takes requests aside that can not be decided in passing, and gives them back.
 
+    Those are: large inputs, and a backend of which nobody has heard while the first workers come.
     Later requests for the same job wait behind them. *give_back* is called with each, in order.
     """
 
     def __init__(
-        self, blobs: Blobs, catalogue: Catalogue, give_back: Callable[[list[Request]], None]
+        self,
+        blobs: Blobs,
+        catalogue: Catalogue,
+        roster: Roster,
+        give_back: Callable[[list[Request]], None],
     ) -> None:
         self._blobs = blobs
         self._catalogue = catalogue
+        self._roster = roster
         self._give_back = give_back
         self._behind: dict[JobKey, list[Request]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -57,7 +68,7 @@ class Preparation:
             return True
         if not isinstance(item, Submitted) or not isinstance(item.body, SubmitJob):
             return False
-        if not self._is_large(item.body):
+        if not (self._is_large(item.body) or self._roster.may_soon_know(item.body.backend)):
             return False
         self.pending.add(item.position)
         self._behind[item.key] = []
@@ -82,6 +93,11 @@ class Preparation:
         return len(body.params) > INLINE_LIMIT or (ref is not None and ref.size <= CHECKED_HERE)
 
     async def _prepare(self, item: Submitted, body: SubmitJob) -> None:
+        while self._roster.may_soon_know(body.backend):  # noqa: ASYNC110 -- time passes by ticks
+            await asyncio.sleep(LOOK)
+        if not self._is_large(body):
+            self._give_back([item, *self._behind.pop(item.key)])
+            return
         async with self._turns:
             try:
                 ready = await self._checked(item, body)

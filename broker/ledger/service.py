@@ -13,6 +13,7 @@ from broker.errors import LogUnavailableError
 from broker.ledger.claim import Mandate, SteppedDownError
 from broker.ledger.expiry import expire_for_ever
 from broker.ledger.inputs import Inputs, next_of
+from broker.ledger.preparing import Preparation
 from broker.ledger.recovery import Replica
 from broker.ledger.snapshots import Snapshots
 from broker.ledger.stall import Stall
@@ -58,7 +59,10 @@ class Service:
         """Put the parts together; the book becomes what the scheduler works on."""
         self._book.put_in_order()
         await self._date_attempts()
-        self.inputs = Inputs(self._log, self._blobs, self._catalogue, await self._starts())
+        preparation = Preparation(
+            self._blobs, self._catalogue, self._roster, lambda items: self.inputs.give_back(items)
+        )
+        self.inputs = Inputs(self._log, preparation, await self._starts())
         self._snapshots = Snapshots(
             self._log, self._book, self._mandate.epoch, lambda: self._writer.cut(), snapshot
         )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
 from schemas.values import BlobRef, State
 from schemas.workers import QueueSnapshot
 from tests.support.broker import (
+    ALONE,
     HELLO,
     Hand,
     Side,
@@ -491,6 +493,28 @@ async def test_jobs_wait_for_the_first_worker_whether_they_name_a_backend_or_not
         for job_id in ("named", "unnamed"):
             assert [e.kind for e in await qjb.ends(job_id)] == RAN
         working.cancel()
+
+
+async def test_a_backend_that_may_still_be_announced_is_waited_for_and_then_it_is_unknown() -> None:
+    hand = Hand(MemoryLog(), runs=True)
+    async with system(hand, options=replace(ALONE, tick=0.05, lease=1.0)) as qjb:
+        await asyncio.sleep(0.1)
+        await qjb.submit("unknown", "second", backend="nowhere")
+        await qjb.cancel("second")
+        await qjb.submit("late", backend="late")
+        await qjb.submit("known", backend="scripted")
+        await qjb.ends("known")
+        assert not qjb.kinds("unknown")
+        working = asyncio.create_task(
+            Hand(qjb.log, "w2", runs=True, backends=[scripted_backend("late")]).work()
+        )
+        assert [e.kind for e in await qjb.ends("late")] == RAN
+        [unknown] = await qjb.ends("unknown")
+        [second] = await qjb.ends("second")
+        working.cancel()
+
+    assert (unknown.kind, unknown.reason) == ("rejected", "unknown_backend")
+    assert second.kind == "rejected"
 
 
 async def test_a_job_goes_to_a_backend_that_suits_and_ideal_simulators_come_first() -> None:
