@@ -63,6 +63,7 @@ class Reason(enum.StrEnum):
     CHILD_DIED = "child_died"
     WORKER_LOST = "worker_lost"
     WORKER_STOPPED = "worker_stopped"
+    WORKER_BUSY = "worker_busy"
     BACKEND_ERROR = "backend_error"
 
 

@@ -26,6 +26,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_
     backends: tuple[str, ...]
     attempts: tuple[AttemptName, ...] = ()
     inbox: int = 0
+    ahead: int = 0  # attempts beyond its slots that it takes: they begin when a slot gets free
     stopping: bool = False  # takes no more; what it still runs it will finish or hand back
 
 

@@ -136,8 +136,8 @@ def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Fai
         return _cancelled(job, job.reason or Reason.USER_REQUEST, time)
     message = _shortened(message)
     event: Retried | Failed
-    # A worker that leaves in good order is not the job's fault, however often it happens.
-    if job.attempt < MAX_ATTEMPTS or reason == Reason.WORKER_STOPPED:
+    # What a worker hands back in good order is not the job's fault, however often it happens.
+    if job.attempt < MAX_ATTEMPTS or reason in (Reason.WORKER_STOPPED, Reason.WORKER_BUSY):
         event = following(
             job,
             job.job_id,

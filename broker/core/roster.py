@@ -32,6 +32,7 @@ class Worker:
     name: str
     instance: str
     slots: int = 0
+    ahead: int = 0  # attempts beyond its slots that it takes
     backends: frozenset[str] = frozenset()
     stopping: bool = False
     heard: float = 0.0  # tick time of its last heartbeat
@@ -84,6 +85,7 @@ class Roster:
             worker = Worker(beat.worker, beat.instance, superseded=earlier[-SUPERSEDED_KEPT:])
             self.workers[beat.worker] = worker
         worker.slots = beat.slots
+        worker.ahead = beat.ahead
         worker.backends = frozenset(beat.backends)
         worker.stopping = beat.stopping
         worker.heard = self.clock
@@ -122,11 +124,11 @@ class Roster:
         return (w for w in self.workers.values() if not w.stopping and self.is_live(w))
 
     def offers(self, book: Book) -> list[Offer]:
-        """The free slots."""
+        """The free slots, and how much may be given ahead of them."""
         return [
-            Offer(worker.name, worker.instance, worker.backends, free)
+            Offer(worker.name, worker.instance, worker.backends, free, worker.ahead)
             for worker in self.takers()
-            if (free := worker.slots - len(book.attempts_of(worker.name))) > 0
+            if (free := worker.slots - len(book.attempts_of(worker.name))) + worker.ahead > 0
         ]
 
     def slots(self, backend: str) -> int:

@@ -116,12 +116,16 @@ class Queues:
 
 @dataclass(slots=True)
 class Offer:
-    """The free slots of one worker, which all its backends share."""
+    """The free slots of one worker, which all its backends share.
+
+    *free* is below zero by what it was given *ahead*: that waits there for the next slot.
+    """
 
     worker: str
     instance: str
     backends: frozenset[str]
     free: int
+    ahead: int = 0
 
 
 class Choice(NamedTuple):
@@ -134,7 +138,7 @@ class Choice(NamedTuple):
 
 def next_dispatch(queues: Queues, offers: Sequence[Offer]) -> Choice | None:
     """Who goes next, and where: the worker with the most free slots. None if nobody can go."""
-    offers = [offer for offer in offers if offer.free > 0]
+    offers = [offer for offer in offers if offer.free + offer.ahead > 0]
     if not offers:
         return None
     best: tuple[Rank, Choice] | None = None

@@ -11,6 +11,7 @@ from broker.telemetry import times
 from broker.transports.log import Log
 from broker.transports.topics import STATUS
 from broker.worker.attempts import Attempts
+from broker.worker.slots import Slots
 from schemas.cloudevents import status_record
 from schemas.workers import BackendAnnounced, Heartbeat, Status
 
@@ -24,7 +25,7 @@ class Heart:
     """Beats once a second, and at once when asked."""
 
     def __init__(
-        self, target: Log, attempts: Attempts, worker: str, instance: str, slots: int
+        self, target: Log, attempts: Attempts, worker: str, instance: str, slots: Slots
     ) -> None:
         self._log = target
         self._attempts = attempts
@@ -62,7 +63,8 @@ class Heart:
         return Heartbeat(
             worker=self._worker,
             instance=self._instance,
-            slots=self._slots,
+            slots=self._slots.count,
+            ahead=self._slots.ahead,
             backends=tuple(backend.name for backend in self.backends),
             attempts=self._attempts.names(asyncio.get_running_loop().time()),
             inbox=self.inbox,

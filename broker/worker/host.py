@@ -16,6 +16,7 @@ from broker.transports.topics import INBOX
 from broker.worker.attempts import PATIENCE, Attempt, Attempts
 from broker.worker.heartbeat import Heart
 from broker.worker.reports import Reports
+from broker.worker.slots import Slots
 from executors.base import Executor, Task
 from schemas.cloudevents import UnreadableError, decode
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
@@ -67,7 +68,8 @@ class Worker:
         self._stopping = asyncio.Event()
         self._attempts = Attempts(patience)
         self._reports = Reports(target, blobs, worker_id, self.instance)
-        self._heart = Heart(target, self._attempts, worker_id, self.instance, slots)
+        self._turns = Slots(slots)
+        self._heart = Heart(target, self._attempts, worker_id, self.instance, self._turns)
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -211,6 +213,21 @@ class Worker:
     async def _run(self, attempt: Attempt) -> Body:
         if attempt.stop.reason is not None:
             return await self._report(attempt, Stopped(attempt.stop.reason))
+        if not await self._turns.take(attempt):
+            return await self._return_unbegun(attempt)
+        try:
+            return await self._run_now(attempt)
+        finally:
+            self._turns.give(attempt)
+
+    async def _return_unbegun(self, attempt: Attempt) -> Body:
+        if attempt.stop.reason is not None:
+            return await self._report(attempt, Stopped(attempt.stop.reason))
+        self._heart.beat_now()  # that it takes nothing ahead now
+        why = f"the worker {self.worker_id} had no slot for it soon"
+        return await self._report(attempt, Died(Reason.WORKER_BUSY, why))
+
+    async def _run_now(self, attempt: Attempt) -> Body:
         task = await self._task(attempt)
         if isinstance(task, Raised):
             return await self._report(attempt, task)

@@ -12,6 +12,7 @@ from broker.transports.memory import Delay, LoseAcknowledgement, LoseAppend, Mem
 from broker.transports.topics import INBOX, REPORTS, STATUS
 from broker.worker.host import Worker
 from broker.worker.reports import AHEAD
+from broker.worker.slots import AHEAD as AHEAD_PER_SLOT
 from executors.base import Stop, Task
 from executors.scripted import (
     CRASHES,
@@ -397,8 +398,48 @@ async def test_a_worker_that_is_cancelled_lets_go_of_everything() -> None:
 
 async def test_many_attempts_run_one_after_the_other() -> None:
     async with working() as qjb:
-        await qjb.tell(*(qjb.dispatch(f"j{number}") for number in range(300)))
-        for number in range(300):
-            await qjb.ended(f"j{number}")
+        for start in range(0, 300, 10):
+            names = [f"j{number}" for number in range(start, start + 10)]
+            await qjb.tell(*(qjb.dispatch(name) for name in names))
+            for name in names:
+                await qjb.ended(name)
+                assert qjb.kinds(name) == ["began", "returned"]
 
-        assert all(qjb.kinds(f"j{number}") == ["began", "returned"] for number in range(300))
+
+async def test_an_attempt_beyond_the_slots_begins_when_one_gets_free() -> None:
+    executor = ScriptedExecutor(jobs={"j1": runs_for(0.1)})
+    async with working(executor, slots=1) as qjb:
+        await qjb.tell(qjb.dispatch("j1"), qjb.dispatch("j2"))
+        second, first = await qjb.ended("j2"), await qjb.ended("j1")
+
+    assert second[0].time >= first[-1].time > first[0].time
+
+
+async def test_an_attempt_that_no_slot_gets_free_for_soon_is_handed_back_unbegun() -> None:
+    async with working(ScriptedExecutor(jobs={"j1": HANGS}), slots=1, grace=0.0) as qjb:
+        await qjb.tell(qjb.dispatch("j1"), qjb.dispatch("j2"))
+        (report,) = await qjb.ended("j2")
+
+    assert isinstance(report.body, Died)
+    assert report.body.reason == "worker_busy"
+
+
+async def test_a_cancel_ends_an_attempt_that_waits_for_a_slot() -> None:
+    async with working(ScriptedExecutor(jobs={"j1": HANGS}), slots=1, grace=0.0) as qjb:
+        await qjb.tell(qjb.dispatch("j1"), qjb.dispatch("j2"))
+        await qjb.cancel("j2")
+        (report,) = await qjb.ended("j2")
+
+    assert report.body == Stopped("user_request")
+
+
+async def test_attempts_are_taken_ahead_while_they_are_brief() -> None:
+    executor = ScriptedExecutor(jobs={"long": HANGS})
+    async with working(executor, slots=2, grace=0.0) as qjb:
+        assert qjb.heartbeats()[-1].ahead == 0
+        for number in range(3):
+            await qjb.tell(qjb.dispatch(f"j{number}"))
+            await qjb.ended(f"j{number}")
+        await until(lambda: qjb.heartbeats()[-1].ahead == 2 * AHEAD_PER_SLOT)
+        await qjb.tell(qjb.dispatch("long"))
+        await until(lambda: qjb.heartbeats()[-1].ahead == 0)
