@@ -72,6 +72,7 @@ async def ask(side: Side, chance: random.Random) -> None:
         await asyncio.sleep(chance.uniform(0, 0.05))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_each_job_ends_once_whatever_happens(seed: int) -> None:
     chance = random.Random(seed)

@@ -6,18 +6,19 @@ import time
 from dataclasses import replace
 
 import msgspec
-import pytest
 
 from broker.core.book import Book
-from broker.core.turn import Turn
+from broker.ledger.broker import Broker
 from broker.ledger.expiry import expire
+from broker.transports.blobs import open_blobs
 from broker.transports.memory import Delay, LoseAppend, MemoryLog
 from broker.transports.topics import INBOX, STATE, STATUS
 from executors.scripted import scripted_backend
 from schemas.cloudevents import decode
 from schemas.events import Completed, Failed, Queued, Rejected
 from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
-from schemas.values import BlobRef, State
+from schemas.specification import Program, Specification
+from schemas.values import BlobRef, State, Violation
 from schemas.workers import QueueSnapshot
 from tests.support.broker import (
     ALONE,
@@ -26,6 +27,7 @@ from tests.support.broker import (
     Side,
     a_broker,
     check_histories,
+    hello_world,
     running,
     stored,
     system,
@@ -213,24 +215,27 @@ async def test_malformed_requests_keep_nobody_from_running() -> None:
         assert len(qjb.letters()) == 80
 
 
-async def test_a_bug_that_one_input_shows_costs_that_input_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    take = Turn.take
+class Cursed(Program):
+    """A program whose check of inputs has a bug."""
 
-    def stumble(turn: Turn, item: object) -> str | None:
-        key = getattr(item, "key", None)
-        if key is not None and key.job_id == "cursed":
-            raise ZeroDivisionError
-        return take(turn, item)  # type: ignore[arg-type]
+    def check_parameters(self, data: bytes) -> list[Violation]:
+        raise ZeroDivisionError
 
-    monkeypatch.setattr(Turn, "take", stumble)
-    async with system(Hand(MemoryLog(), runs=True)) as qjb:
-        await qjb.submit("cursed", "j1")
-        await qjb.ends("j1")
+
+async def test_a_bug_that_one_input_shows_costs_that_input_only() -> None:
+    log = MemoryLog()
+    cursed = Cursed(Specification("cursed", "cursed", 1.0))
+    broker = Broker(log, open_blobs("memory:///"), [hello_world(), cursed], options=ALONE)
+    qjb = Side(log, broker._blobs)
+    async with running(broker, Hand(log, runs=True)):
+        await qjb.submit("j1", program_id="cursed")
+        await qjb.submit("j2")
+        await qjb.ends("j2")
+        await until(qjb.letters)
         [letter] = qjb.letters()
 
     assert letter.header("qjb-code") == b"internal_error"
+    assert not qjb.kinds("j1")
 
 
 async def test_a_request_without_an_id_gets_one_from_its_position() -> None:
