@@ -216,9 +216,10 @@ class Worker:
         if not await self._turns.take(attempt):
             return await self._return_unbegun(attempt)
         try:
-            return await self._run_now(attempt)
+            last = await self._run_now(attempt)
         finally:
-            self._turns.give(attempt)
+            self._turns.give(attempt)  # the next one need not wait until this one is on record
+        return await self._report(attempt, last)
 
     async def _return_unbegun(self, attempt: Attempt) -> Body:
         if attempt.stop.reason is not None:
@@ -228,14 +229,14 @@ class Worker:
         return await self._report(attempt, Died(Reason.WORKER_BUSY, why))
 
     async def _run_now(self, attempt: Attempt) -> Body:
+        """Run it, and put on record what it says but for the last; the last."""
         task = await self._task(attempt)
         if isinstance(task, Raised):
-            return await self._report(attempt, task)
+            return task
         async with aclosing(self._executor.run(task, attempt.stop)) as run:
-            while True:
-                body = await self._report(attempt, await _next(attempt, run))
-                if isinstance(body, LAST):
-                    return body
+            while not isinstance(body := await _next(attempt, run), LAST):
+                await self._report(attempt, body)
+        return body
 
     async def _report(self, attempt: Attempt, body: Body) -> Body:
         """Put *body* on record, unless the attempt is void; what was recorded."""
