@@ -110,12 +110,12 @@ def resident_mib(pid: int) -> float:
 
 
 async def ready(url: str, process: Process, patience: float = 40.0) -> None:
-    """Wait until the gateway at *url* says that it is ready; fail with its log if it does not."""
+    """Wait until the gateway at *url* is ready and sees a worker; fail with its log if it is not."""
     async with aiohttp.ClientSession() as http:
         for _ in range(int(patience / 0.05)):
             try:
                 async with http.get(f"{url}/ready") as response:
-                    if response.status == 200:
+                    if response.status == 200 and (await response.json())["backends"]:
                         return
             except aiohttp.ClientError:
                 pass
