@@ -103,7 +103,9 @@ class Settings(BaseSettings):
         "with a number from the second worker on a host on",
     )
     executor: Literal["simulator", "scripted"] = Field(
-        "simulator", description="What runs programs: simulator, or scripted for drills"
+        "simulator",
+        description="What runs programs: simulator; or scripted, for drills: a job takes as many "
+        "seconds as its input iterations says",
     )
     grace: float = Field(
         30.0, ge=0, description="Seconds that running jobs get to finish when a worker stops"

@@ -1,7 +1,7 @@
 """Name in the settings → executor."""
 
 from executors.base import Executor
-from executors.scripted import ScriptedExecutor
+from executors.scripted import ScriptedExecutor, drill
 
 NAMES = ("simulator", "scripted")
 
@@ -9,7 +9,7 @@ NAMES = ("simulator", "scripted")
 def make_executor(name: str, slots: int) -> Executor:
     """The executor of that *name*, for so many attempts at once; raises `ValueError`."""
     if name == "scripted":
-        return ScriptedExecutor()
+        return ScriptedExecutor(drill)
     if name == "simulator":
         from executors.simulator import SimulatorExecutor
 

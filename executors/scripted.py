@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,8 @@ DIES = Script((Die(),))
 RAISES = Script((Raise(),))
 CRASHES = Script((Crash(),))
 
-Scripts = Script | Sequence[Script]  # the same for every attempt, or one for each; the last stays
+# The same for every attempt; or one for each, of which the last stays; or what the task asks for.
+Scripts = Script | Sequence[Script] | Callable[[Task], Script]
 
 
 def publishes(count: int, every: float = 0.0, result: Any = "All done!") -> Script:
@@ -100,6 +101,13 @@ def publishes(count: int, every: float = 0.0, result: Any = "All done!") -> Scri
 def runs_for(seconds: float, result: Any = "Hello, World!") -> Script:
     """Runs for so many seconds and returns."""
     return Script((Wait(seconds), Return(result)))
+
+
+def drill(task: Task) -> Script:
+    """Takes as many seconds as the task's input `iterations` says, and publishes in each of them."""
+    inputs = msgspec.json.decode(task.inputs)
+    count = inputs.get("iterations", 1) if isinstance(inputs, dict) else 1
+    return publishes(count, every=1.0) if isinstance(count, int) else RETURNS
 
 
 def scripted_backend(
@@ -188,6 +196,8 @@ class ScriptedExecutor:
         scripts = self.jobs.get(task.job_id) or self.programs.get(task.program_id, self.default)
         if isinstance(scripts, Script):
             return scripts
+        if callable(scripts):
+            return scripts(task)
         return scripts[min(task.attempt, len(scripts)) - 1]
 
     async def _pause(

@@ -11,10 +11,11 @@ from tests.support.streams import history_is_sound
 from tests.support.systems import kafka_system
 
 JOBS = 20
+SECONDS = 25
 pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("node", [1, 2, 3])
+@pytest.mark.parametrize("node", [1, 3])
 async def test_long_jobs_outlive_a_killed_node(node: int, three_nodes, tmp_path: Path) -> None:
     system = kafka_system(
         tmp_path, three_nodes.bootstrap, prefix=f"node{node}.", slots="10", executor="scripted"
@@ -23,9 +24,9 @@ async def test_long_jobs_outlive_a_killed_node(node: int, three_nodes, tmp_path:
     try:
         requests = [
             {
-                "job_id": f"runs-for-25-{number}",
+                "job_id": f"runs-for-{SECONDS}-{number}",
                 "program_id": "hello-world",
-                "params": {"iterations": 1},
+                "params": {"iterations": SECONDS},
             }
             for number in range(JOBS)
         ]
@@ -39,12 +40,8 @@ async def test_long_jobs_outlive_a_killed_node(node: int, three_nodes, tmp_path:
 
     for history in histories:
         history_is_sound(history)
-        assert [event["kind"] for event in history] == [
-            "queued",
-            "dispatched",
-            "started",
-            "completed",
-        ]
+        kinds = [event["kind"] for event in history]
+        assert kinds == ["queued", "dispatched", "started", *["interim"] * SECONDS, "completed"]
         assert history[-1]["attempt"] == 1
 
 

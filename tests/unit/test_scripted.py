@@ -1,6 +1,7 @@
 """The scripted executor plays what it is told; what every executor promises is tested elsewhere."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from executors.scripted import (
     IGNORES_STOP,
     RETURNS,
     ScriptedExecutor,
+    drill,
     publishes,
 )
 from schemas.reports import Body
@@ -71,3 +73,8 @@ async def test_closing_it_ends_what_hangs() -> None:
     await executor.close()
 
     assert kind(await end) == "died"
+
+
+def test_a_drill_takes_as_many_seconds_as_the_job_has_iterations() -> None:
+    assert drill(replace(task(), inputs=b'{"iterations": 3}')) == publishes(3, every=1.0)
+    assert drill(task()) == publishes(1, every=1.0)
