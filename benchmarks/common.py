@@ -74,9 +74,9 @@ async def running(system: System) -> AsyncIterator[System]:
 
 @contextlib.asynccontextmanager
 async def embedded() -> AsyncIterator[System]:
-    """`qjb up` in a temporary directory."""
+    """`qjb up` in a temporary directory; it logs as it does at a terminal."""
     with tempfile.TemporaryDirectory() as directory:
-        async with running(embedded_system(Path(directory))) as system:
+        async with running(embedded_system(Path(directory), log_level="warning")) as system:
             yield system
 
 
@@ -93,9 +93,10 @@ def kafka_node(nodes: int = 1) -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def on_kafka(bootstrap: str) -> AsyncIterator[System]:
-    """Every role a process of its own, on that Kafka."""
+    """A broker, a worker with two slots and a gateway, each a process, on that Kafka."""
     with tempfile.TemporaryDirectory() as directory:
-        async with running(kafka_system(Path(directory), bootstrap)) as system:
+        system = kafka_system(Path(directory), bootstrap, of_each=1, log_level="warning", slots="2")
+        async with running(system):
             yield system
 
 

@@ -40,23 +40,30 @@ class System:
             process.stop()
 
 
-def embedded_system(directory: Path) -> System:
+def embedded_system(directory: Path, **settings: str) -> System:
     """`qjb up`."""
     port = free_port()
-    return System([f"http://127.0.0.1:{port}"], {"up": up(directory / "up", port, slots="2")})
+    process = up(directory / "up", port, **{"slots": "2", **settings})
+    return System([f"http://127.0.0.1:{port}"], {"up": process})
 
 
 def kafka_system(
-    directory: Path, bootstrap: str, prefix: str = "", workers: int = 2, **worker: str
+    directory: Path,
+    bootstrap: str,
+    prefix: str = "",
+    of_each: int = 2,
+    log_level: str = "info",
+    **worker: str,
 ) -> System:
-    """A broker and a standby, workers, two gateways; *worker* are settings of the workers."""
-    ports = [free_port(), free_port()]
-    shared = {"blobs": f"{directory}/blobs", "topic_prefix": prefix}
+    """So many brokers (one active), workers and gateways; *worker* are settings of the workers."""
+    ports = [free_port() for _ in range(of_each)]
     log = f"kafka://{bootstrap}"
+    shared = {"blobs": f"{directory}/blobs", "topic_prefix": prefix, "log_level": log_level}
     processes: dict[str, Process] = {}
-    for name in ("broker-1", "broker-2"):
+    for number in range(1, of_each + 1):
+        name = f"broker-{number}"
         processes[name] = role("broker", log, directory / name, broker_id=name, **shared)
-    for number in range(1, workers + 1):
+    for number in range(1, of_each + 1):
         name = f"worker-{number}"
         settings = {"slots": "1", **worker, "worker_id": name, **shared}
         processes[name] = role("worker", log, directory / name, **settings)
