@@ -1,6 +1,7 @@
 """Circuits, however they come: encoded, as OpenQASM 2 or 3 text, or a list of those."""
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from qiskit import QuantumCircuit, qasm2, qasm3
@@ -8,6 +9,9 @@ from qiskit import QuantumCircuit, qasm2, qasm3
 from executors.backends.aer import LocalSimulator
 from executors.runtime_json import InvalidInputsError
 
+# Jobs that come again with the same circuit are common, and to parse OpenQASM 3 takes a millisecond.
+KEPT = 64  # circuits
+KEPT_LENGTH = 16 * 1024  # characters
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _HEADER = re.compile(r"OPENQASM\s+([0-9]+)")
 
@@ -48,19 +52,30 @@ def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) ->
 def _parsed(text: str, field: str) -> QuantumCircuit:
     version = _version(text)
     try:
-        if version == 2:
-            return qasm2.loads(
-                text,
-                include_path=(),  # qelib1.inc is built in, and no file of this machine is read
-                custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS,
+        if version in (2, 3):
+            return (
+                _parse(text, version).copy() if len(text) <= KEPT_LENGTH else _loads(text, version)
             )
-        if version == 3:
-            return qasm3.loads(text)
     except Exception as error:  # parsers raise whatever they stumble over
         message = f"{field} is not valid OpenQASM {version}: {_what_is_wrong(error)}"
         raise InvalidInputsError(message) from error
     raise InvalidInputsError(
         f"{field} does not begin with OPENQASM 2.0; or OPENQASM 3.0; so its language is unknown"
+    )
+
+
+@lru_cache(maxsize=KEPT)
+def _parse(text: str, version: int) -> QuantumCircuit:
+    return _loads(text, version)
+
+
+def _loads(text: str, version: int) -> QuantumCircuit:
+    if version == 3:
+        return qasm3.loads(text)
+    return qasm2.loads(
+        text,
+        include_path=(),  # qelib1.inc is built in, and no file of this machine is read
+        custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS,
     )
 
 
