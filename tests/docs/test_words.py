@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from broker import errors
 from broker.transports.topics import TOPICS
 from schemas.events import EVENT_TYPES
 from schemas.requests import SubmitJob
 from schemas.values import Reason, State
 
-MESSAGES = (Path(__file__).resolve().parents[2] / "docs" / "messages.md").read_text()
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+MESSAGES = (DOCS / "messages.md").read_text()
+HTTP = (DOCS / "http.md").read_text()
 
 
 @pytest.mark.parametrize("kind", [str(kind.__struct_config__.tag) for kind in EVENT_TYPES])
@@ -35,3 +38,10 @@ def test_every_topic_is_listed(topic: str) -> None:
 @pytest.mark.parametrize("field", [name for name in SubmitJob.__struct_fields__ if name != "cost"])
 def test_every_field_of_a_request_is_described(field: str) -> None:
     assert f"| `{field}` |" in MESSAGES
+
+
+@pytest.mark.parametrize(
+    "code", sorted({kind.code for kind in vars(errors).values() if hasattr(kind, "code")})
+)
+def test_every_error_code_is_described(code: str) -> None:
+    assert f"`{code}`" in HTTP
