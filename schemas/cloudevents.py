@@ -6,7 +6,6 @@ Sources: CloudEvents 1.0.2 and its Kafka protocol binding; W3C Trace Context.
 """
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -293,8 +292,3 @@ def dead_letter_record(letter: DeadLetter, time: str, original: Stored | None = 
         key = f"{letter.tenant}/{letter.job_id}".encode()
         return Record(encode(letter), key, headers)
     return Record(original.value, original.key, headers)
-
-
-def values(records: Sequence[Record]) -> list[bytes]:
-    """The values alone, for tests and examples."""
-    return [record.value for record in records]
