@@ -22,7 +22,7 @@ def requests() -> list[dict[str, Any]]:
         {
             "job_id": f"job-{number:03d}",
             "program_id": "hello-world",
-            "params": {"iterations": 60},
+            "params": {"iterations": 30},
             "tags": ["killed"],
         }
         for number in range(JOBS)
@@ -130,13 +130,18 @@ async def test_kafka_survives_a_killed_worker_that_starts_again(on_kafka: System
 
 @pytest.mark.kafka
 async def test_kafka_survives_the_killed_active_broker(on_kafka: System) -> None:
+    brokers = {on_kafka.processes[name] for name in ("broker-1", "broker-2")}
+    (active,) = (broker for broker in brokers if '"broker.active"' in broker.output())
+    (standby,) = brokers - {active}
+
     async def strike() -> None:
-        on_kafka.processes["broker-1"].kill()
+        active.kill()
 
     histories = await kill_amid_jobs(on_kafka, strike)
 
     assert kinds(histories, "completed") == JOBS
     assert kinds(histories, "retried") == 0
+    assert '"broker.active"' in standby.output()
 
 
 @pytest.mark.kafka

@@ -22,7 +22,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@dataclass
+@dataclass(eq=False)
 class Process:
     """One `qjb` process, with what it needs to be started again."""
 
