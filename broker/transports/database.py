@@ -13,12 +13,15 @@ from pathlib import Path
 
 import apsw
 import msgspec
+import structlog
 
 from broker.errors import SettingsError
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.retention import TOMBSTONES_KEPT
 from broker.transports.topics import Cleanup, Topic
 from schemas.records import Headers, Stored
+
+log = structlog.get_logger()
 
 APPLICATION = 0x716A6231  # marks the file as ours
 VERSION = 1
@@ -163,6 +166,22 @@ def _statements(rows: Mapping[str, Sequence[Row]]) -> Iterator[tuple[str, list[o
 @cache  # at most tables × ROWS
 def _insert(table: str, count: int) -> str:
     return f"INSERT INTO {table} VALUES " + ",".join(["(?,?,?,?,?)"] * count)
+
+
+def checkpoint(db: apsw.Connection, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE) -> int | None:
+    """Bring the write-ahead log back into the file; its length in pages.
+
+    None: it could not be done now. That is usual while another connection does the same, as
+    SQLite has one of them at a time and lets the others go at once.
+    """
+    try:
+        pages, _ = db.wal_checkpoint(mode=mode)
+    except apsw.BusyError:
+        return None
+    except apsw.Error as error:
+        log.warning("log.checkpoint_failed", error=str(error))
+        return None
+    return pages
 
 
 # Read

@@ -209,7 +209,7 @@ class EmbeddedLog:
         self._reader.shutdown()
         self._second.close()
         self._history.close()
-        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        database.checkpoint(self._db, apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._db.close()
         self._lock.release()
 
@@ -225,8 +225,7 @@ class EmbeddedLog:
             if last:
                 return
             cleaner.work()
-            if self._long_wal:
-                self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if self._long_wal and database.checkpoint(self._db) is not None:
                 self._long_wal = False
 
     def _take(self, pause: float) -> tuple[_Group, bool]:
@@ -249,11 +248,11 @@ class EmbeddedLog:
         shelves = {s.where: (s, s.next, s.timestamp) for a in group.appends for s in a.places}
         try:
             database.insert(self._db, self._number(group))
-        except apsw.Error as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on
             for shelf, following, timestamp in shelves.values():
                 shelf.next, shelf.timestamp = following, timestamp
             if not self._failing:  # a full disk fails every append, so it is said once
-                log.error("log.append_failed", error=str(error))
+                log.error("log.append_failed", error=repr(error))
             self._failing = True
             self._tell(self._refuse, group, _refusal(error))
         else:
@@ -292,23 +291,20 @@ class EmbeddedLog:
 
     def _checkpoint(self) -> None:
         while not self._stopping.wait(CHECKPOINT_EVERY):
-            try:
-                pages, _ = self._second.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except apsw.Error as error:
-                log.warning("log.checkpoint_failed", error=str(error))
-                continue
+            pages = database.checkpoint(self._second)
             # Only a writer that finds all of it checkpointed begins it anew. Under load that
             # never happens by itself, but now the rest is short.
-            self._long_wal = pages > WAL_PAGES
+            if pages is not None:
+                self._long_wal = pages > WAL_PAGES
 
 
-def _refusal(error: apsw.Error) -> Exception:
+def _refusal(error: Exception) -> Exception:
     """What the appenders of a failed transaction are told."""
     if (
         getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_FSYNC
     ):  # a crash now may show it, or may not
         return AppendUnknownError(f"the log's disk does not work: {error}")
-    return AppendFailedError(f"the log took nothing: {error}")
+    return AppendFailedError(f"the log took nothing: {type(error).__name__}: {error}")
 
 
 class Cleaner:

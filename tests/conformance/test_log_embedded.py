@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from broker.errors import AppendFailedError, SettingsError
-from broker.transports import embedded
+from broker.transports import database, embedded
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import DAY, EVENTS, INBOX, STATE, STATUS, TOPICS
@@ -364,6 +364,45 @@ async def test_the_write_ahead_log_is_brought_back_into_the_file(
     assert size(f"{path}-wal") < size(path) / 4
     await log.close()
     assert size(f"{path}-wal") == 0
+
+
+async def test_appends_go_on_while_others_hold_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "WAL_PAGES", -1)  # the writer helps whenever it can
+    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.001)
+    log = await opened(tmp_path / "log.db")
+    others = database.connect(tmp_path / "log.db")
+    appended = asyncio.Event()
+
+    def hold() -> int:
+        busy = 0
+        while not appended.is_set():
+            try:
+                others.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.BusyError:
+                busy += 1
+        return busy
+
+    holding = asyncio.create_task(asyncio.to_thread(hold))
+    for _ in range(300):
+        await log.append(EVENTS, [Record(b"x" * 3000, KEY)] * 5)
+    appended.set()
+
+    assert await holding > 0
+    assert (await log.bounds(EVENTS, 0)).next == 1500
+    others.close()
+    await log.close()
+
+
+async def test_what_can_not_be_stored_fails_its_append_and_no_other(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db")
+    with pytest.raises(AppendFailedError, match="TypeError"):
+        await log.append(EVENTS, [Record([1], KEY)])  # type: ignore[arg-type]
+    await log.append(EVENTS, [Record(b"1", KEY)])
+
+    assert [r.offset for r in await read_all(log)] == [0]
+    await log.close()
 
 
 def test_every_topic_is_there() -> None:
