@@ -12,8 +12,8 @@ def now() -> str:
 
 def iso(seconds: float) -> str:
     """Seconds since 1970 in the same form."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds") + "Z"
 
 
 def new_traceparent() -> str:
