@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -42,8 +43,23 @@ def _renderers(pretty: bool) -> list[Any]:
 
 def _factory(pretty: bool) -> Any:
     if pretty:
-        return structlog.WriteLoggerFactory(sys.stderr)
-    return structlog.BytesLoggerFactory(sys.stderr.buffer)
+        return structlog.WriteLoggerFactory(_Dropping(sys.stderr))
+    return structlog.BytesLoggerFactory(_Dropping(sys.stderr.buffer))
+
+
+class _Dropping:
+    """Writes to *stream*; what that does not take, as on a full disk, stops nobody's work."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, line: Any) -> None:
+        with suppress(OSError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _configure_libraries(shared: list[Any], pretty: bool, level: int) -> None:

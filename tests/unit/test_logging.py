@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 CODE = """
 import logging, structlog
@@ -60,3 +63,20 @@ def test_a_library_that_repeats_itself_is_heard_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["no answer on 0"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_lines_that_can_not_be_written_stop_nothing(form: str) -> None:
+    code = (
+        "import structlog; from broker.telemetry.logging import configure\n"
+        f"configure('info', {form!r}); log = structlog.get_logger()\n"
+        "for number in range(1000): log.error('one of many', number=number)\n"
+        "print('went on')"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, text=True
+        )
+
+    assert done.stdout == "went on\n"
