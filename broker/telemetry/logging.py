@@ -42,9 +42,8 @@ def _renderers(pretty: bool) -> list[Any]:
 
 
 def _factory(pretty: bool) -> Any:
-    if pretty:
-        return structlog.WriteLoggerFactory(_Dropping(sys.stderr))
-    return structlog.BytesLoggerFactory(_Dropping(sys.stderr.buffer))
+    stream: Any = _Dropping(sys.stderr if pretty else sys.stderr.buffer)
+    return structlog.WriteLoggerFactory(stream) if pretty else structlog.BytesLoggerFactory(stream)
 
 
 class _Dropping:
