@@ -27,6 +27,7 @@ APPLICATION = 0x716A6231  # marks the file as ours
 VERSION = 1
 ROWS = 128  # in one INSERT: one statement gives up the interpreter's lock once
 READ_BYTES = 8 * 1024 * 1024  # about what one read brings into memory
+PATIENCE = 10_000  # ms that a lock of another program is waited for
 
 Row = tuple[int, int, bytes | None, bytes, bytes]
 
@@ -51,7 +52,7 @@ def connect(path: Path) -> apsw.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = apsw.Connection(str(path), statementcachesize=500)
-        db.set_busy_timeout(10_000)
+        db.set_busy_timeout(PATIENCE)
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")  # an acknowledged record survives a loss of power
         db.pragma("wal_autocheckpoint", 0)  # it would hold up the writer for 20 to 40 ms

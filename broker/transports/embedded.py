@@ -22,6 +22,7 @@ from broker.errors import (
     AppendFailedError,
     AppendUnknownError,
     LogUnavailableError,
+    SettingsError,
 )
 from broker.transports import database
 from broker.transports.database import Shelf
@@ -96,6 +97,9 @@ class EmbeddedLog:
         self._lock.take(f"QJB_LOG: {self._path}")
         try:
             await asyncio.to_thread(self._open_file)
+        except apsw.Error as error:
+            self._lock.release()
+            raise SettingsError(f"QJB_LOG: {self._path} can not be opened: {error}") from error
         except BaseException:
             self._lock.release()
             raise
@@ -132,7 +136,10 @@ class EmbeddedLog:
         if not self._open:
             raise LogUnavailableError("the log is closed")
         shelf = self._shelves[topic][partition]
-        return await self._loop.run_in_executor(self._reader, self._select, shelf, start, limit)
+        try:
+            return await self._loop.run_in_executor(self._reader, self._select, shelf, start, limit)
+        except apsw.Error as error:
+            raise LogUnavailableError(f"the log can not be read: {error}") from error
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
         follower = TailFollower(self, starts)
@@ -335,12 +342,13 @@ class Cleaner:
 
     def _step(self) -> None:
         shelf = self._todo[self._next]
+        cleaned = shelf.cleaned
         try:
             topic = self._topics[shelf.where.topic]
             more = database.clean(self._db, shelf, topic, self._clock(), CLEAN_STEP)
-        except apsw.Error as error:
-            log.warning("log.cleaning_failed", topic=shelf.where.topic, error=str(error))
-            more = False
+        except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on
+            log.warning("log.cleaning_failed", topic=shelf.where.topic, error=repr(error))
+            more, shelf.cleaned = False, cleaned  # none of it was stored
         if more:
             self._due = time.monotonic() + 0.02
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Protocol
 
-from broker.transports.log import Bounds, TopicPartition
+from broker.transports.log import TopicPartition
 from schemas.records import Stored
 
 BATCH = 2000  # records that a follower hands out at once
@@ -70,9 +70,6 @@ class Source(Protocol):
     async def read(self, topic: str, partition: int, start: int, limit: int) -> list[Stored]:
         """Records that may be older than the tail."""
 
-    async def bounds(self, topic: str, partition: int) -> Bounds:
-        """What the partition holds."""
-
     def forget(self, follower: "TailFollower") -> None:
         """Notify it no more."""
 
@@ -122,19 +119,16 @@ class TailFollower:
                 self._positions[where] = found[-1].offset + 1 if found else tail.next
                 batch += found
             elif not batch:  # history is read on its own, so that no live record waits for it
-                batch += await self._history(where, position)
+                batch += await self._history(where, position, tail.start)
             if len(batch) >= BATCH:
                 self._positions[where] = self._positions.pop(where)  # the others come first now
                 break
         return batch
 
-    async def _history(self, where: TopicPartition, position: int) -> list[Stored]:
+    async def _history(self, where: TopicPartition, position: int, end: int) -> list[Stored]:
+        """Records from *position* on; if all before *end* have been cleaned away, none."""
         records = await self._source.read(*where, position, BATCH)
-        if records:
-            self._positions[where] = records[-1].offset + 1
-        else:  # all that there was has been cleaned away
-            bounds = await self._source.bounds(*where)
-            self._positions[where] = max(position, bounds.next)
+        self._positions[where] = records[-1].offset + 1 if records else end
         return records
 
     async def _pause(self, seconds: float) -> None:

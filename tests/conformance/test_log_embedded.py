@@ -5,13 +5,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
-from broker.errors import AppendFailedError, SettingsError
+from broker.errors import AppendFailedError, LogUnavailableError, SettingsError
 from broker.transports import database, embedded
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
@@ -215,6 +217,55 @@ async def test_a_full_disk_fails_appends_and_room_lets_them_work_again(tmp_path:
     await log.close()
 
 
+async def test_a_file_that_others_hold_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.db"
+    await (await opened(path)).close()
+    holder = apsw.Connection(str(path))
+    holder.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(database, "PATIENCE", 10)
+    with pytest.raises(SettingsError, match=r"QJB_LOG: .*log\.db can not be opened: .*locked"):
+        await opened(path)
+    holder.execute("ROLLBACK")
+    holder.close()
+    await (await opened(path)).close()
+
+
+async def test_appends_fail_while_others_hold_the_file_and_go_on_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE", 10)
+    log = await opened(tmp_path / "log.db")
+    holder = apsw.Connection(str(tmp_path / "log.db"))
+    holder.execute("BEGIN EXCLUSIVE")
+    for topic in (EVENTS, STATUS):
+        with pytest.raises(AppendFailedError, match="locked"):
+            await log.append(topic, [Record(b"1", KEY)])
+    holder.execute("ROLLBACK")
+    holder.close()
+    await log.append(EVENTS, [Record(b"1", KEY)])
+
+    assert [r.offset for r in await read_all(log)] == [0]
+    await log.close()
+
+
+async def test_history_that_can_not_be_read_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = await opened(path)
+    await log.append(EVENTS, [Record(b"x" * 3000, KEY)] * 1000)
+    await log.close()
+    with path.open("r+b") as file:
+        file.seek(size(path) // 2)
+        file.write(b"nonsense" * 1024)
+
+    log = await opened(path)
+    with pytest.raises(LogUnavailableError, match="malformed"):
+        await read_all(log)
+    await log.append(EVENTS, [Record(b"new", KEY)])
+    await log.close()
+
+
 # Its history
 
 
@@ -234,6 +285,36 @@ async def test_a_follower_that_fell_behind_reads_on_from_the_file(
     found += await follower.next(0)
 
     assert [int(r.value) for r in found] == list(range(3100))
+    await log.close()
+
+
+@pytest.mark.usefixtures("_eager")
+async def test_a_follower_whose_history_is_cleaned_away_misses_nothing_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.db"
+    log = await opened(path, clock=lambda: time.time() - 2 * DAY)
+    await log.append(INBOX, [Record(b"old", b"worker")] * 10)
+    await log.close()
+
+    log = await opened(path)
+    assert await cleaned(log, INBOX, 0) == []
+    looked, appended, select = threading.Event(), threading.Event(), database.select
+
+    def select_late(*what: Any) -> list[Stored]:
+        found = select(*what)
+        looked.set()
+        appended.wait()
+        return found
+
+    monkeypatch.setattr(database, "select", select_late)
+    follower = log.follow({TopicPartition(INBOX, 0): 3})
+    following = asyncio.create_task(follower.next(5))
+    await asyncio.to_thread(looked.wait)
+    await log.append(INBOX, [Record(b"new", b"worker")])
+    appended.set()
+
+    assert [r.value for r in await following] == [b"new"]
     await log.close()
 
 
@@ -322,6 +403,29 @@ async def test_compaction_keeps_the_newest_record_of_each_key(tmp_path: Path) ->
     left = await cleaned(log, STATE, 10)
 
     assert {r.key: r.value for r in left} == {b"key-%d" % n: b"39" if n else b"" for n in range(10)}
+    await log.close()
+
+
+@pytest.mark.usefixtures("_eager")
+@pytest.mark.parametrize("error", [apsw.FullError("disk full"), MemoryError()])
+async def test_cleaning_that_failed_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    failed: list[str] = []
+    bury = database._bury
+
+    def bury_later(db: apsw.Connection, shelf: database.Shelf, before: int, step: int) -> None:
+        if shelf.where.topic == STATE and len(failed) < 3:
+            failed.append(shelf.table)
+            raise error
+        bury(db, shelf, before, step)
+
+    log = await opened(tmp_path / "log.db")
+    monkeypatch.setattr(database, "_bury", bury_later)
+    await log.append(STATE, [Record(b"%d" % number, b"key") for number in range(40)])
+
+    assert [r.value for r in await cleaned(log, STATE, 1)] == [b"39"]
+    assert len(failed) == 3
     await log.close()
 
 
