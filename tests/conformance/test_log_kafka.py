@@ -1,9 +1,11 @@
 """What only the log on Kafka promises: its topics, its cluster's bad days."""
 
 import asyncio
+import shutil
+import subprocess
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -28,6 +30,8 @@ from tests.support.kafka import KafkaCluster, free_ports
 pytestmark = pytest.mark.kafka
 SOME = {name: TOPICS[name] for name in (EVENTS, STATE, STATUS)}
 KEY = b"default/job-1"
+LINES = [digit * 500 for digit in (b"1", b"2", b"3")]  # short ones are not worth packing
+needs_kcat = pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
 
 
 def kafka_log(servers: str, prefix: str, **more: object) -> KafkaLog:
@@ -92,7 +96,7 @@ async def test_topics_that_are_set_up_wrongly_are_all_named(
 async def test_more_partitions_than_wanted_are_used(
     kafka: str, prefix: str, admin: AIOKafkaAdminClient
 ) -> None:
-    config = {"retention.ms": "-1"}
+    config = {"retention.ms": "-1", "compression.type": "uncompressed"}
     await admin.create_topics([NewTopic(prefix + EVENTS, 7, 1, topic_configs=config)])
     log = kafka_log(kafka, prefix)
     await log.open()
@@ -147,6 +151,54 @@ async def test_records_of_other_clients_are_read(kafka: str, prefix: str, log: L
 
     records = await log.read(EVENTS, log.partition_of(EVENTS, KEY), 0)
     assert [record.value for record in records] == [b"%d" % n for n in range(10)] + [b""]
+
+
+@needs_kcat
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_what_other_clients_pack_is_read(
+    kafka: str, prefix: str, log: Log, codec: str
+) -> None:
+    kcat(kafka, prefix + EVENTS, "-p", "0", "-z", codec)
+
+    assert values(await log.read(EVENTS, 0, 0)) == LINES
+
+
+@needs_kcat
+async def test_a_batch_that_nobody_can_unpack_costs_other_partitions_nothing(
+    kafka: str, prefix: str, log: Log, admin: AIOKafkaAdminClient
+) -> None:
+    config = {"compression.type": "producer", "retention.ms": "-1"}
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, prefix + EVENTS, config)])
+    await until_packed(admin, prefix + EVENTS)
+    kcat(kafka, prefix + EVENTS, "-p", "1", "-z", "zstd")
+    for partition in ("0", "2", "3"):
+        kcat(kafka, prefix + EVENTS, "-p", partition)
+
+    found = await follow_to(log, 9, within=15)
+
+    for partition in (0, 2, 3):
+        assert values(r for r in found if r.partition == partition) == LINES
+    assert len(found) == 9
+
+
+async def until_packed(admin: AIOKafkaAdminClient, topic: str) -> None:
+    """A new setting takes a moment to reach the node."""
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
+    for _ in range(100):
+        (answer,) = await admin.describe_configs(asked)
+        if any(entry[:2] == ("compression.type", "producer") for entry in answer.resources[0][4]):
+            return
+        await asyncio.sleep(0.05)
+
+
+def kcat(servers: str, topic: str, *more: str) -> None:
+    """Produce `LINES`, a record each, as one batch."""
+    command = ["kcat", "-P", "-b", servers, "-t", topic, *more]
+    subprocess.run(command, input=b"\n".join(LINES), check=True, timeout=20)
+
+
+def values(records: Iterable[Stored]) -> list[bytes]:
+    return [record.value for record in records]
 
 
 async def test_a_position_that_is_gone_goes_on_with_what_is_kept(

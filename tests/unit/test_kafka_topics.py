@@ -79,6 +79,12 @@ def test_a_limit_on_records_below_ours_is_named() -> None:
     assert "max.message.bytes is 10000" in finding
 
 
+@pytest.mark.parametrize("codec", ["producer", "zstd"])
+def test_a_topic_that_holds_what_we_can_not_unpack_is_named(codec: str) -> None:
+    (finding,) = wrong(compression_type=codec)
+    assert finding == f"{EVENTS}: compression.type is {codec}, wanted uncompressed"
+
+
 def test_everything_that_is_wrong_is_named() -> None:
     assert len(wrong(partitions=1, cleanup_policy="compact", max_message_bytes="1")) == 3
 

@@ -74,6 +74,9 @@ class KafkaFollower:
             return []
         except ConsumerStoppedError:
             return []
+        except TROUBLE:
+            await self._go_back()
+            raise
         found = []
         for name, batch in batches.items():
             self._positions[self._names[name]] = batch[-1].offset + 1
@@ -92,6 +95,12 @@ class KafkaFollower:
         if self._closed:
             await consumer.stop()
         return consumer
+
+    async def _go_back(self) -> None:
+        """To where it stands: what the consumer had taken when it failed, it does not give again."""
+        for name, where in self._names.items():
+            if await self._consumer.position(name) != self._positions[where]:
+                self._consumer.seek(name, self._positions[where])
 
     async def _reposition(self) -> None:
         """Go on with the oldest record that is kept, or at the end of a log that has shrunk."""

@@ -7,6 +7,10 @@ from broker.transports.topics import DAY, Cleanup, Topic
 FOR_EVER = "-1"
 POLICY, RETENTION = "cleanup.policy", "retention.ms"
 LARGEST = "max.message.bytes"
+PACKED = "compression.type"
+# Kafka then unpacks what a producer has packed, with whichever codec, and its limit on size holds
+# for what comes out: we could read no codec but gzip, and would unpack a gigabyte of zeros.
+UNPACKED = "uncompressed"
 BATCH_LIMIT = 1_048_576  # bytes that a batch may take; a little under Kafka's default
 
 COPIES, ENOUGH = 3, 2  # a record on so many nodes, and acknowledged by so many, is safe
@@ -20,6 +24,7 @@ def configs(topic: Topic) -> dict[str, str]:
         "segment.ms": _milliseconds(_segment(topic)),
         # Ages are then what the cluster's clock says, whoever wrote the record.
         "message.timestamp.type": "LogAppendTime",
+        PACKED: UNPACKED,
     }
 
 
@@ -35,6 +40,8 @@ def findings(
         yield f"{name}: {RETENTION} is {kept}, wanted at least {_retention(topic)}"
     if (largest := found.get(LARGEST)) is not None and int(largest) < BATCH_LIMIT:
         yield f"{name}: {LARGEST} is {largest}, wanted at least {BATCH_LIMIT}"
+    if (packed := found.get(PACKED)) is not None and packed != UNPACKED:
+        yield f"{name}: {PACKED} is {packed}, wanted {UNPACKED}"
 
 
 def risks(copies: Sequence[int], found: Mapping[str, str | None]) -> Iterator[str]:
