@@ -67,6 +67,7 @@ class Worker:
         self._grace = grace
         self._stopping = asyncio.Event()
         self._attempts = Attempts(patience)
+        self._attending: set[asyncio.Task[None]] = set()
         self._reports = Reports(target, blobs, worker_id, self.instance)
         self._turns = Slots(slots)
         self._heart = Heart(target, self._attempts, worker_id, self.instance, self._turns)
@@ -107,8 +108,8 @@ class Worker:
             try:
                 await self._drain()
             finally:
-                for service in services:
-                    service.cancel()
+                for task in (*services, *self._attending):
+                    task.cancel()
 
     async def _drain(self) -> None:
         self._heart.stopping = True
@@ -173,7 +174,9 @@ class Worker:
             return
         if self._stopping.is_set():
             attempt.stop.ask(Reason.WORKER_STOPPED)
-        tasks.create_task(self._attend(attempt), name=f"attempt {attempt.dispatch.job_id}")
+        task = tasks.create_task(self._attend(attempt), name=f"attempt {dispatch.job_id}")
+        self._attending.add(task)
+        task.add_done_callback(self._attending.discard)
 
     # One attempt
 

@@ -10,6 +10,7 @@ import pytest
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import Delay, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import INBOX, REPORTS, STATUS
+from broker.worker import host
 from broker.worker.host import Worker
 from broker.worker.reports import AHEAD
 from broker.worker.slots import AHEAD as AHEAD_PER_SLOT
@@ -21,6 +22,7 @@ from executors.scripted import (
     HANGS_BEFORE_IT_BEGINS,
     IGNORES_STOP,
     RAISES,
+    RETURNS,
     Raise,
     Return,
     Script,
@@ -364,6 +366,19 @@ async def test_what_does_not_finish_in_the_grace_is_handed_back() -> None:
     last = qjb.reports()[-1].body
     assert isinstance(last, Died)
     assert last.reason == "worker_stopped"
+
+
+async def test_a_worker_stops_although_its_reports_can_not_be_appended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "HAND_BACK", 0.05)
+    log = MemoryLog()
+    async with working(ScriptedExecutor(RETURNS), log=log, grace=0.05) as qjb:
+        log.start(Stall(REPORTS))
+        await qjb.tell(qjb.dispatch())
+        await until(lambda: qjb.heartbeats()[-1].attempts)
+
+    assert qjb.heartbeats()[-1].stopping
 
 
 async def test_what_is_dispatched_to_a_worker_that_stops_is_handed_back_at_once() -> None:
