@@ -127,7 +127,7 @@ def _default(field: Any) -> Any:
 def json_schema(message: Message) -> dict[str, Any]:
     """The JSON Schema (Draft 2020-12) of *message*'s value."""
     schema = msgspec.json.schema(_described(message.kind), ref_template="#/$defs/{name}")
-    schema = _without_discriminator(schema)
+    schema = _portable(schema)
     definitions: dict[str, Any] = schema.pop("$defs", {})
     reference = schema.get("$ref", "").removeprefix("#/$defs/")
     top = dict(definitions[reference]) if reference in definitions else schema
@@ -146,17 +146,17 @@ def json_schema(message: Message) -> dict[str, Any]:
     }
 
 
-def _without_discriminator(schema: Any) -> Any:
-    """*schema* without OpenAPI's `discriminator`, which JSON Schema does not know."""
+def _portable(schema: Any) -> Any:
+    """*schema* as JSON Schema has it: without OpenAPI's `discriminator`, patterns as everywhere."""
     if isinstance(schema, dict):
         return {
-            key: _without_discriminator(value)
+            key: _portable(value)
             for key, value in schema.items()
             if not (key == "discriminator" and isinstance(value, dict) and "propertyName" in value)
         }
     if isinstance(schema, list):
-        return [_without_discriminator(item) for item in schema]
-    return schema
+        return [_portable(item) for item in schema]
+    return schema.replace(r"\Z", "$") if isinstance(schema, str) else schema
 
 
 def _referred(schema: Any, definitions: Mapping[str, Any]) -> set[str]:

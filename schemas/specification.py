@@ -153,8 +153,10 @@ def _check(validator: Any, data: bytes, root: str, must_be_object: bool = False)
         ]
     if must_be_object and not isinstance(value, dict):
         return [Violation(root, "type: object", _shown(value), "the inputs must be a JSON object")]
+    if violations := _too_deep(data, value, root):
+        return violations  # the validator could not quote it
     if validator is None or validator.is_valid(value):
-        return _too_deep(data, value, root)
+        return []
     return [
         Violation(
             path=root + "".join(f"/{part}" for part in error.instance_path),

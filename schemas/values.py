@@ -12,7 +12,7 @@ DEFAULT_TENANT = "default"
 NOTHING = msgspec.Raw()  # no JSON at all, which is not the same as null; left out when encoded
 
 # An id stands in topic keys, URLs and file names, so it is kept to what needs no escaping anywhere.
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\Z"  # `$` would let a last newline pass
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 _ID = re.compile(ID_PATTERN)
 

@@ -122,6 +122,15 @@ def test_a_refusal_lists_every_rule_that_was_broken() -> None:
     ]
 
 
+@pytest.mark.parametrize("depth", [101, 300, 900])
+def test_inputs_that_are_nested_too_deeply_are_refused_for_that(depth: int) -> None:
+    nested = b'{"iterations": ' + b"[" * depth + b"]" * depth + b"}"
+
+    (violation,) = refusal(params=msgspec.Raw(nested)).violations
+
+    assert (violation.path, violation.rule) == ("/params", "depth: 100")
+
+
 def test_as_long_as_backends_may_still_come_nobody_is_refused_for_want_of_one() -> None:
     early = site(complete=False)
 

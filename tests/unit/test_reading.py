@@ -89,6 +89,7 @@ def test_a_trace_is_carried_on_if_it_is_one() -> None:
     [
         ({"program_id": 7}, {"/program_id"}),
         ({"program_id": "no spaces"}, {"/program_id"}),
+        ({"program_id": "p", "job_id": "j1\n"}, {"/job_id"}),
         ({"program_id": "p", "priority": 101, "tags": "x"}, {"/priority", "/tags"}),
         ({"program_id": "p", "tags": ["a", 1]}, {"/tags/1"}),
         ({"program_id": "p", "job_id": "../../etc"}, {"/job_id"}),
