@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from executors import runtime_json
 from executors.backends import catalogue
@@ -78,8 +79,8 @@ def serve(connection: socket.socket) -> None:
     while (frame := receive(connection)) is not None:
         attempts += 1
         end = _attempt(connection, frame[1])
-        _flush()
-        if attempts >= MOST_ATTEMPTS or posix.peak_memory() > MOST_MEMORY:
+        can_write = _flush()
+        if not can_write or attempts >= MOST_ATTEMPTS or posix.peak_memory() > MOST_MEMORY:
             end = pack(Kind.RETIRES) + end
         connection.sendall(end)
 
@@ -103,7 +104,8 @@ def _attempt(connection: socket.socket, payload: bytes) -> bytes:
         raised = Raised(Reason.INVALID_RESULT, str(error), error.violations)
     except BaseException as error:  # noqa: BLE001  whatever a program raises is its own end only
         raised = Raised(Reason.PROGRAM_ERROR, _told(error))
-    return pack(Kind.RAISED, msgspec.json.encode(raised))
+    text = raised.message.encode(errors="backslashreplace").decode()  # it may be no Unicode
+    return pack(Kind.RAISED, msgspec.json.encode(replace(raised, message=text)))
 
 
 def _inputs(program: Program, data: bytes) -> dict[str, Any]:
@@ -143,10 +145,15 @@ def _told(error: BaseException) -> str:
     return text if len(text) <= MOST_MESSAGE else "…" + text[-MOST_MESSAGE:]
 
 
-def _flush() -> None:
-    """Everything written so far is in the pipe before the end is told."""
+def _flush() -> bool:
+    """Everything written so far is in the pipe before the end is told; whether it could be."""
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    posix.flush_c_streams()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):  # the program has closed it
+        return False
+    finally:
+        posix.flush_c_streams()
+    return True

@@ -1,11 +1,12 @@
 """The fork server: a process that has imported all that programs need, and forks on request.
 
-`python -m executors.children.forkserver FD PARENT PROGRAMS`, where FD is its end of a stream
-socket pair, PARENT a pid and PROGRAMS a JSON object of more programs, id to `module:function`.
+`python -m executors.children.forkserver FD PROGRAMS`, where FD is its end of a stream socket
+pair and PROGRAMS a JSON object of more programs, id to `module:function`.
 It reads requests of five bytes, `F` and a ticket, with two file descriptors (the child's socket
 and the pipe for its output), or `R` and a pid; and it writes frames. It starts before its parent
 holds secrets, never runs a circuit, and has one thread, so that forking it is safe. When it ends,
-so do its children; it ends with its parent.
+so do its children. It ends when its parent does, whose end of the socket pair is closed then: not
+by a signal, so that it can take along what programs have started.
 """
 
 import contextlib
@@ -36,14 +37,13 @@ def main() -> None:
     """Get ready, say so, and serve until the parent is gone."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
-    posix.die_with_parent(int(sys.argv[2]))
     posix.set_name("qjb-forkserver")
     posix.no_core_dumps()
     wakeup = _wake_on_child()
     server = Server(control, wakeup)
     try:
         with contextlib.suppress(ConnectionError):  # nobody is left to answer
-            _preload(control, msgspec.json.decode(sys.argv[3], type=dict[str, str]))
+            _preload(control, msgspec.json.decode(sys.argv[2], type=dict[str, str]))
             gc.collect()
             gc.freeze()  # the collector touches no page that children share
             server.serve()
@@ -100,7 +100,7 @@ class Server:
     def kill_all(self) -> None:
         """End every child: without this server nobody would notice their ends."""
         for pid in self._children:
-            os.kill(pid, signal.SIGKILL)
+            _kill(pid)
 
     def _answer(self) -> bool:
         """Take one request; False if there will be no more."""
@@ -137,6 +137,7 @@ class Server:
                 continue
             self._children.discard(pid)
             self._zombies.add(pid)
+            _kill(pid)
             self._control.sendall(pack(Kind.ENDED, msgspec.json.encode(Ended(pid, how))))
 
     def _reap(self, pid: int) -> None:
@@ -145,6 +146,13 @@ class Server:
         self._zombies.discard(pid)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
+
+
+def _kill(pid: int) -> None:
+    """End child *pid* with whatever it has started, or only that if it is dead itself."""
+    for send in (os.killpg, os.kill):  # it may not have a group of its own yet
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            send(pid, signal.SIGKILL)
 
 
 def _end_of(pid: int) -> str | None:

@@ -41,8 +41,13 @@ class Child:
         self.pid: int | None = None
         self.is_alive = True  # as far as is known, and nobody has begun to end it
         self.retires = False
-        ours, theirs = socket.socketpair()
         self._pipe, pipe = os.pipe()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:
+            os.close(self._pipe)
+            os.close(pipe)
+            raise
         os.set_blocking(self._pipe, False)
         self._wire = Wire(ours, self._on_frame, self._on_hang_up)
         self._loop.add_reader(self._pipe, self._read_output)

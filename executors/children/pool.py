@@ -8,7 +8,7 @@ import structlog
 
 from executors.base import Stop
 from executors.children.handle import Child
-from executors.children.launcher import ForkServer, ForkServerError
+from executors.children.launcher import ForkServer
 from schemas.workers import BackendAnnounced
 
 SPARES = 1
@@ -48,8 +48,9 @@ class Pool:
         """A child to run one task, once there is a free slot; None if *stop* was asked first or the pool closed."""
         while not stop.asked and not self.is_closed:
             if self._serving and self._busy < self.slots:
+                child = self._idle.pop() if self._idle else self._make()
                 self._busy += 1
-                return self._idle.pop() if self._idle else self._make()
+                return child
             await self._wait_for_a_slot(stop)
         return None
 
@@ -136,8 +137,8 @@ class Pool:
             self._server = ForkServer(self._programs, self._on_lost)
             try:
                 await self._server.start()
-            except (ForkServerError, OSError) as error:
-                log.error("forkserver.start_failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - without it nothing runs here any more
+                log.error("forkserver.start_failed", error=repr(error))
                 pause = min(pause * 2, RESTART_AT_MOST)
                 continue
             self._serve()

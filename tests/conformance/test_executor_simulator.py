@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -15,7 +16,9 @@ import pytest
 import pytest_asyncio
 
 from executors.base import Stop
+from executors.children.launcher import ForkServer, ForkServerError
 from executors.children.output import CUT, PIECE, TOTAL
+from executors.children.pool import SPARES
 from executors.simulator import SimulatorExecutor
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
 from tests.support.executing import (
@@ -323,6 +326,50 @@ async def test_a_stop_takes_along_what_the_program_started(executor: SimulatorEx
     await gone(pid)
 
 
+async def test_a_child_that_dies_takes_along_what_it_started(executor: SimulatorExecutor) -> None:
+    found = await bodies(executor, task("starts-a-process", {"end": "dies"}))
+
+    assert kinds(found) == ["began", "published", "died"]
+    await gone(value(found[1])["pid"])
+
+
+async def test_a_slot_is_not_lost_when_no_child_can_be_made(
+    executor: SimulatorExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe", none_left)
+        for _ in range(SLOTS + SPARES):  # those that are there
+            assert kind(await last(executor, task("dies"))) == "died"
+        for _ in range(2 * SLOTS):
+            with pytest.raises(OSError, match="open files"):
+                await last(executor, task("returns"))
+
+    assert kind(await last(executor, task("returns"))) == "returned"
+
+
+async def test_a_program_that_raises_what_is_no_text_is_told_as_any_other(
+    executor: SimulatorExecutor,
+) -> None:
+    end = await last(executor, task("raises-what-is-no-text"))
+
+    assert (kind(end), end.reason) == ("raised", "program_error")
+    assert "a file named" in end.message
+
+
+async def test_a_program_that_closes_its_output_ends_as_any_other_and_its_child_is_replaced(
+    executor: SimulatorExecutor,
+) -> None:
+    found = await bodies(executor, task("closes-its-output"))
+    other = await bodies(executor, task("writes"))
+
+    assert kinds(found) == ["began", "logged", "returned"]
+    assert kinds(other) == ["began", "logged", "returned"]
+    assert value(found[-1]) != value((await bodies(executor, task("names-its-process")))[-1])[0]
+
+
 async def test_warm_children_are_used_again_and_killed_ones_replaced(
     executor: SimulatorExecutor,
 ) -> None:
@@ -432,6 +479,27 @@ async def test_a_lost_fork_server_costs_the_attempts_and_is_replaced() -> None:
             await gone(child.pid)
 
 
+async def test_a_fork_server_that_can_not_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = ForkServer.start
+    failures = [RuntimeError("can't start new thread"), ForkServerError("it did not start")]
+
+    async def start_later(server: ForkServer) -> Any:
+        if failures:
+            raise failures.pop()
+        return await start(server)
+
+    async with started(SimulatorExecutor(1, PROGRAMS)) as executor:
+        assert isinstance(executor, SimulatorExecutor)
+        monkeypatch.setattr(ForkServer, "start", start_later)
+        os.kill(executor.fork_server_pid, signal.SIGKILL)
+
+        assert kind(await last(executor, task("returns"))) in ("died", "returned")
+        assert kind(await last(executor, task("returns"))) == "returned"
+        assert failures == []
+
+
 PARENT = """
 import asyncio, sys
 from executors.base import Stop
@@ -442,7 +510,7 @@ from tests.support.programs import PROGRAMS
 async def main():
     executor = SimulatorExecutor(1, PROGRAMS)
     await executor.start()
-    run = executor.run(task("names-its-process", {"seconds": 600}), Stop())
+    run = executor.run(task("starts-a-process"), Stop())
     await anext(run)
     body = await anext(run)
     print(bytes(body.value).decode(), flush=True)
@@ -461,7 +529,7 @@ async def test_a_killed_parent_takes_its_children_along() -> None:
     assert parent.stdout is not None
     await parent.stdout.readline()
     below = psutil.Process(parent.pid).children(recursive=True)
-    assert len(below) >= 3  # the fork server, the child, the spare
+    assert len(below) >= 4  # the fork server, the child, what it started, the spare
 
     parent.kill()
     await parent.wait()

@@ -21,6 +21,8 @@ PROGRAMS = {
         "dies",
         "exits",
         "raises",
+        "raises_what_is_no_text",
+        "closes_its_output",
         "writes",
         "writes_then_hangs",
         "floods_the_log",
@@ -70,6 +72,17 @@ def raises(backend: Any, user_messenger: Any, **_: Any) -> None:
     raise ValueError("as asked")
 
 
+def raises_what_is_no_text(backend: Any, user_messenger: Any, **_: Any) -> None:
+    raise ValueError("a file named \udcff")
+
+
+def closes_its_output(backend: Any, user_messenger: Any, **_: Any) -> int:
+    sys.stdout.write("the last of it")
+    sys.stdout.close()
+    os.close(2)
+    return os.getpid()
+
+
 def writes(backend: Any, user_messenger: Any, end: str = "returns", **_: Any) -> str:
     sys.stdout.write("to stdout\n")
     sys.stderr.write("to stderr\n")
@@ -108,9 +121,11 @@ def returns_a_secret_of_the_environment(backend: Any, user_messenger: Any, **_: 
     return sorted(name for name in os.environ if name.startswith("QJB_"))
 
 
-def starts_a_process(backend: Any, user_messenger: Any, **_: Any) -> None:
+def starts_a_process(backend: Any, user_messenger: Any, end: str = "hangs", **_: Any) -> None:
     child = subprocess.Popen(["sleep", "3600"])
     user_messenger.publish({"pid": child.pid})
+    if end == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
     hangs(backend, user_messenger)
 
 
