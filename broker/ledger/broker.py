@@ -79,6 +79,7 @@ class Broker:
             asyncio.create_task(self._listen(status), name="broker status"),
             asyncio.create_task(self._ticker.run(), name="broker ticks"),
             working := asyncio.create_task(self._work(), name="broker work"),
+            asyncio.create_task(self._until_told(working), name="broker end"),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -89,6 +90,12 @@ class Broker:
             if not task.cancelled() and (error := task.exception()):
                 raise error
         assert working.done()
+
+    async def _until_told(self, working: "asyncio.Task[None]") -> None:
+        """Wait until it is to end: at once if it does not serve, whatever it waits for."""
+        await self._stop.wait()
+        if self._service is not None:
+            await asyncio.wait([working])
 
     def stop(self) -> None:
         """Finish the turn, write snapshots and a checkpoint, let another one take over."""

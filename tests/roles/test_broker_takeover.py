@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from broker.ledger import broker as broker_module
+from broker.ledger import service
 from broker.ledger.broker import Broker
 from broker.telemetry import times
 from broker.transports.log import Position, TopicPartition
@@ -486,6 +488,29 @@ async def test_a_broker_that_is_told_to_stop_while_standing_by_stops() -> None:
         await asyncio.sleep(0.1)
         standby.stop()
         await asyncio.wait_for(task, 2)
+
+
+@pytest.mark.parametrize("topic", [STATE, EVENTS])
+async def test_a_broker_that_can_not_read_the_log_stops_when_told(topic: str) -> None:
+    log = MemoryLog()
+    with log.fault(Stall(topic)):
+        broker = a_broker(log)
+        async with running(broker) as (task,):
+            await until(lambda: stored(log, STATUS))
+            broker.stop()
+            await asyncio.wait_for(task, 10)
+
+
+async def test_a_broker_whose_log_stalls_stops_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "PATIENCE", 0.1)
+    monkeypatch.setattr(broker_module, "PATIENCE", 0.1)
+    log = MemoryLog()
+    broker = a_broker(log)
+    async with running(broker) as (task,):
+        await until(broker.active.is_set)
+        with log.fault(Stall()):
+            broker.stop()
+            await asyncio.wait_for(task, 10)
 
 
 async def test_a_log_that_is_slow_is_only_slow() -> None:
