@@ -5,10 +5,11 @@ pace. No connection has a queue or a task of ours: one loop looks after all of t
 """
 
 import asyncio
+import contextlib
 import enum
 import random
 import socket
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,6 +31,8 @@ SEND_BUFFER = 64 * 1024  # bytes in the kernel, which doubles it
 CROWD = 50  # subscribers of one channel above which events are gathered …
 GATHER = 0.005  # … for so long (s), as one large write costs no more than a small one
 POLL = 0.005  # s between looks at connections that are behind
+TURN = 0.002  # s of reading on for connections that are behind, until others get a turn
+AT_ONCE = 8  # connections that are read on for as they come, in one round of the event loop
 SWEEP = 1.0  # s between looks at all connections
 UNACKNOWLEDGED = 60_000  # ms until the kernel gives up a peer that does not answer
 RETRY = (1000, 5000)  # ms that a client is to wait before it comes back
@@ -148,6 +151,16 @@ def _bound(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, UNACKNOWLEDGED)
 
 
+@contextlib.contextmanager
+def _or_cut(subscriber: Subscriber) -> Iterator[None]:
+    """What can not be read for *subscriber* ends its connection alone; its client comes back."""
+    try:
+        yield
+    except Exception:
+        log.exception("stream.unreadable")
+        subscriber.abort(End.LOST)
+
+
 class Streams:
     """All subscribers of this gateway. Used on the event loop only."""
 
@@ -162,6 +175,7 @@ class Streams:
         self._all: set[Subscriber] = set()
         self._changed: dict[Hashable, JobChannel | ManyChannel] = {}  # with frames pending
         self._late: asyncio.TimerHandle | None = None
+        self._newcomers = 0  # in this round of the event loop
         self._work = asyncio.Event()  # somebody is behind
         self._loop = asyncio.get_running_loop()
 
@@ -265,8 +279,15 @@ class Streams:
         metrics.STREAMS.set(len(self._all))
         subscriber.write(priming(channel.ident(cursor), _pause()))
         self._fall_behind(subscriber)
-        self._read_on(subscriber)
+        if not self._newcomers:
+            self._loop.call_soon(self._next_round)
+        self._newcomers += 1
+        if self._newcomers <= AT_ONCE:
+            self._read_on(subscriber)
         return subscriber
+
+    def _next_round(self) -> None:
+        self._newcomers = 0
 
     def leave(self, subscriber: Subscriber) -> None:
         """*subscriber*'s request is over."""
@@ -301,8 +322,13 @@ class Streams:
         self._work.set()
 
     def _read_on(self, subscriber: Subscriber) -> None:
-        """Write pages from its cursor on, until it keeps up or takes no more for now."""
+        """Write pages from its cursor on, until it keeps up, takes no more for now or has had its turn."""
+        with _or_cut(subscriber):
+            self._write_pages(subscriber)
+
+    def _write_pages(self, subscriber: Subscriber) -> None:
         channel = subscriber.channel
+        until = self._loop.time() + TURN
         while not (subscriber.reading or subscriber.is_gone or subscriber.backlog > LOW):
             if channel.reached(subscriber.cursor):
                 self._go_live(subscriber)
@@ -313,23 +339,24 @@ class Streams:
                 subscriber.reading.add_done_callback(partial(self._have_page, subscriber))
                 return
             self._write_page(subscriber, page, "memory")
+            if self._loop.time() >= until:
+                return
 
     def _have_page(self, subscriber: Subscriber, task: "asyncio.Task[Page]") -> None:
         subscriber.reading = None
-        if task.cancelled() or subscriber.is_gone:
+        if task.cancelled():
             return
-        if (error := task.exception()) is not None:
-            log.error("stream.unreadable", error=str(error))
-            subscriber.abort(End.LOST)
-            return
-        page = task.result()
-        if page.gap:
-            channel = subscriber.channel
-            self._tell(subscriber.key, channel)
-            page = channel.gap(subscriber.cursor)
-            metrics.GAPS.inc()
-        self._write_page(subscriber, page, "file")
-        self._read_on(subscriber)
+        with _or_cut(subscriber):
+            page = task.result()
+            if subscriber.is_gone:
+                return
+            if page.gap:
+                channel = subscriber.channel
+                self._tell(subscriber.key, channel)
+                page = channel.gap(subscriber.cursor)
+                metrics.GAPS.inc()
+            self._write_page(subscriber, page, "file")
+            self._write_pages(subscriber)
 
     def _write_page(self, subscriber: Subscriber, page: Page, source: str) -> None:
         subscriber.write(page.data)
@@ -358,8 +385,13 @@ class Streams:
     async def _poll(self) -> None:
         while True:
             await self._work.wait()
+            until = self._loop.time() + TURN
             for subscriber in list(self._behind):
-                self._read_on(subscriber)
+                if subscriber in self._behind:
+                    self._read_on(subscriber)
+                if self._loop.time() >= until:
+                    await asyncio.sleep(0)
+                    until = self._loop.time() + TURN
             if not self._behind:
                 self._work.clear()
                 continue

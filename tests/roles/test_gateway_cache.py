@@ -4,10 +4,12 @@ import asyncio
 import time
 from pathlib import Path
 
+import aiohttp
 import apsw
 import pytest
 
 from broker.errors import SettingsError
+from broker.gateway import read_model
 from broker.gateway.server import Gateway
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
@@ -127,6 +129,35 @@ async def test_a_copy_that_breaks_while_it_is_used_is_filled_again(tmp_path: Pat
             assert seqs(await sse.rest()) == [1, 2, 3, 4, 5, 6]
 
     assert set(statuses) == {200, 503}
+
+
+async def test_a_stream_that_meets_a_broken_copy_ends_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_model, "LOOKED_UP", 0)
+    ledger, cache = Ledger(MemoryLog()), tmp_path / "cache.db"
+    await ledger.queue("j1")
+    await ledger.start("j1")
+    for number in range(100):
+        await ledger.interim("j1", {"n": number, "fill": "x" * 20_000})
+    async with running(ledger=ledger, cache=cache, memory=1) as served:
+        await served.gateway._parts.model.flush()
+        async with stream(served, "/jobs/j1/events") as sse:  # it reads nothing, so it falls behind
+            await eventually(lambda: served.gateway._parts.streams._behind)
+            await eventually(lambda: not served.gateway._parts.model._recent.jobs)
+            _scribble(cache)
+            with pytest.raises(aiohttp.ClientError):
+                await sse.rest()
+        await ledger.complete("j1")
+        assert (await _collected(served, "j1", str(sse.ident)))[-1] == 104
+
+
+async def _collected(served: Running, job_id: str, last: str) -> list[int]:
+    async with asyncio.timeout(20):
+        while (status := await _status(served, "/jobs/j1/results")) != 200:
+            assert status == 503
+    async with stream(served, f"/jobs/{job_id}/events", last) as sse:
+        return seqs(await sse.rest())
 
 
 async def _status(served: Running, path: str) -> int:

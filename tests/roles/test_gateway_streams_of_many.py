@@ -1,14 +1,17 @@
 """Streams of many jobs, and the same events page by page."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from broker.gateway import channels, scan, streams
+from broker.gateway.scan import from_memory
 from broker.transports.memory import MemoryLog
-from tests.support.gateway import Ledger, Running, Sse, running, stream
+from tests.support.gateway import Ledger, Running, Sse, eventually, running, stream
 
 JSON = {"Accept": "application/json"}
 
@@ -123,6 +126,42 @@ async def test_streams_of_many_that_open_while_events_come_miss_nothing(served: 
     for found in await asyncio.gather(*(collect(number) for number in range(8))):
         _orderly(found, jobs=40, events=4)
     await publishing
+
+
+@pytest.mark.parametrize("headers", [{}, JSON], ids=["streams", "pages"])
+async def test_whoever_looks_through_much_gives_turns_to_others(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+
+    def look(*wanted: Any) -> Any:
+        turns.append("looked")
+        return from_memory(*wanted)
+
+    async def others() -> None:
+        while True:
+            turns.append("others")
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(streams, "TURN", 0.0)
+    monkeypatch.setattr(scan, "LOOK", 1)
+    monkeypatch.setattr(scan, "from_memory", look)
+    monkeypatch.setattr(channels, "from_memory", look)
+    async with running() as served:
+        for number in range(40):
+            await served.ledger.queue(f"j{number}")
+        await served.get("/jobs/j39/events?wait=5", headers=JSON)
+        beside = asyncio.create_task(others())
+        url = served.url + "/events?tag=none&last_event_id=start"
+        opened = await asyncio.gather(*(served.http.get(url, headers=headers) for _ in range(20)))
+        await eventually(lambda: not served.gateway._parts.streams._behind)
+        beside.cancel()
+        for response in opened:
+            response.close()
+
+    runs = [len(list(run)) for what, run in itertools.groupby(turns) if what == "looked"]
+    assert sum(runs) >= 20 * 40
+    assert max(runs) <= 20
 
 
 async def test_silence_moves_the_position_on_past_what_did_not_match() -> None:

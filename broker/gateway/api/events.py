@@ -229,4 +229,5 @@ async def _read_many(
         cursor = found.cursor
         if found.events:
             return [value for _, _, value in found.events], cursor, None
+        await asyncio.sleep(0)  # there may be much that does not match: others get a turn
     return [], cursor, None
