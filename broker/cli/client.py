@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
@@ -54,7 +54,7 @@ class Client:
     """Speaks to one gateway. Raises `AnswerError` and `GatewayMissingError`."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = _checked(url)
         timeout = aiohttp.ClientTimeout(total=ANSWER, connect=CONNECT)
         self._http = aiohttp.ClientSession(timeout=timeout)
 
@@ -73,28 +73,30 @@ class Client:
 
     async def ready(self) -> str:
         """What the gateway says of itself; raises if it is not ready."""
-        return (await self._answer("GET", "/ready")).decode()
+        body = await self._answer("GET", "/ready")
+        self._read(body, "status")
+        return body.decode()
 
     async def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Submit a job; `{"id": …, "backend": …}`."""
-        return await self._object("POST", "/jobs", json=request)
+        return await self._object("id", "POST", "/jobs", json=request)
 
     async def job(self, job_id: str) -> dict[str, Any]:
         """A job's details."""
-        return await self._object(
-            "GET", f"/jobs/{_part(job_id)}", params={"exclude_params": "true"}
-        )
+        params = {"exclude_params": "true"}
+        return await self._object("state", "GET", f"/jobs/{_part(job_id)}", params=params)
 
     async def result(self, job_id: str) -> Any:
         """A job's final result; raises `AnswerError` with status 204 while there is none."""
         body = await self._answer("GET", f"/jobs/{_part(job_id)}/results")
         if not body:
             raise AnswerError(204, "no_result", f"the job {job_id} has no result yet")
-        return json.loads(body)
+        return self._read(body)
 
     async def cancel(self, job_id: str) -> None:
         """Ask for a job's end."""
-        await self._answer("POST", f"/jobs/{_part(job_id)}/cancel")
+        if await self._answer("POST", f"/jobs/{_part(job_id)}/cancel"):
+            raise self._not_a_gateway()
 
     async def jobs(self, limit: int, **filters: Any) -> list[dict[str, Any]]:
         """The newest jobs that match *filters*, at most *limit*."""
@@ -102,7 +104,7 @@ class Client:
         while len(found) < limit:
             page = {"limit": min(PAGE, limit - len(found)), "offset": len(found)}
             asked = page | {"exclude_params": "true"} | filters
-            answer = await self._object("GET", "/jobs", params=asked)
+            answer = await self._object("jobs", "GET", "/jobs", params=asked)
             found += answer["jobs"]
             if not answer["jobs"] or len(found) >= answer["count"]:
                 break
@@ -110,22 +112,24 @@ class Client:
 
     async def programs(self) -> list[dict[str, Any]]:
         """The programs that can be run."""
-        answer = await self._object("GET", "/programs", params={"limit": 200})
+        answer = await self._object("programs", "GET", "/programs", params={"limit": 200})
         return list(answer["programs"])
 
     async def program(self, program_id: str) -> dict[str, Any]:
         """One program."""
-        return await self._object("GET", f"/programs/{_part(program_id)}")
+        return await self._object("id", "GET", f"/programs/{_part(program_id)}")
 
     async def backends(self) -> list[dict[str, Any]]:
         """The backends that programs can run on, with their state and queue."""
         headers = {"IBM-API-Version": "2025-05-01"}  # from here on, objects rather than names
-        answer = await self._object("GET", "/backends", headers=headers)
+        answer = await self._object("devices", "GET", "/backends", headers=headers)
         return list(answer["devices"])
 
     async def configuration(self, backend: str) -> dict[str, Any]:
         """What a backend is like."""
-        return await self._object("GET", f"/backends/{_part(backend)}/configuration")
+        return await self._object(
+            "backend_name", "GET", f"/backends/{_part(backend)}/configuration"
+        )
 
     # Streams
 
@@ -144,16 +148,17 @@ class Client:
                         if message.event == "end":
                             stream.ended = True
                             break
-                        yield Happened(message.event, message.data, json.loads(message.data))
+                        event = self._read(message.data, "state")
+                        yield Happened(message.event, message.data, event)
             except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                 if not stream.may_retry:
-                    raise self._missing(error) from error
+                    raise self._missing() from error
             if not stream.ended:
                 await stream.pause()
 
     async def _messages(self, path: str, stream: "_Stream") -> AsyncGenerator[Message, None]:
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT, sock_read=SILENCE)
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": stream.last_id}
+        headers = {"Accept": "text/event-stream, application/json", "Last-Event-ID": stream.last_id}
         async with self._http.get(path, headers=headers, timeout=timeout) as response:
             if response.status == 204:
                 stream.ended = True
@@ -162,7 +167,9 @@ class Client:
                 stream.asked_to_wait(response.headers.get("Retry-After", ""))
                 return
             if response.status != 200:
-                raise _refusal(response.status, await response.read())
+                raise self._refusal(response.status, await response.read())
+            if response.content_type != "text/event-stream":
+                raise self._not_a_gateway()
             parser = Parser()
             async for chunk in response.content.iter_any():
                 for message in parser.feed(chunk):
@@ -172,8 +179,9 @@ class Client:
 
     # HTTP
 
-    async def _object(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        answer = json.loads(await self._answer(method, path, **more))
+    async def _object(self, name: str, method: str, path: str, **more: Any) -> dict[str, Any]:
+        """An answer that is an object with the member *name*."""
+        answer = self._read(await self._answer(method, path, **more), name)
         assert isinstance(answer, dict)
         return answer
 
@@ -181,16 +189,42 @@ class Client:
         try:
             async with self._http.request(method, self.url + path, **more) as response:
                 body = await response.read()
-        except (aiohttp.ClientError, TimeoutError, ConnectionError, ValueError) as error:
-            raise self._missing(error) from error
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise self._missing() from error
         if response.status >= 400:
-            raise _refusal(response.status, body)
+            raise self._refusal(response.status, body)
         return body
 
-    def _missing(self, error: BaseException) -> GatewayMissingError:
-        if isinstance(error, (aiohttp.InvalidURL, ValueError)):
-            return GatewayMissingError(f"{self.url!r} is no URL of a gateway")
+    def _read(self, text: bytes | str, name: str | None = None) -> Any:
+        """The JSON in *text*; if *name* is given, an object that has such a member."""
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise self._not_a_gateway() from error
+        if name is not None and (not isinstance(value, dict) or name not in value):
+            raise self._not_a_gateway()
+        return value
+
+    def _refusal(self, status: int, body: bytes) -> QjbError:
+        try:
+            answer = json.loads(body)
+            error = answer["error"]
+            violations = tuple(
+                Violation(
+                    item["path"], item["rule"], item.get("value", ""), item.get("message", "")
+                )
+                for item in answer.get("errors", ())
+                if "path" in item and "rule" in item
+            )
+            return AnswerError(status, str(error["name"]), str(error["message"]), violations)
+        except (ValueError, KeyError, TypeError):
+            return self._not_a_gateway(f" (HTTP {status})")
+
+    def _missing(self) -> GatewayMissingError:
         return GatewayMissingError(f"no gateway answers at {self.url}; `qjb up` starts one")
+
+    def _not_a_gateway(self, more: str = "") -> GatewayMissingError:
+        return GatewayMissingError(f"no gateway answers at {self.url}, but something else{more}")
 
 
 class _Stream:
@@ -227,20 +261,20 @@ class _Stream:
         self._pause = max(self._pause * 2, FIRST_PAUSE)
 
 
+def _checked(url: str) -> str:
+    """*url*, if it can be a gateway's; without a slash at its end."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "?" in url or "#" in url:
+        raise GatewayMissingError(f"{url!r} is no URL of a gateway, such as http://127.0.0.1:8080")
+    return url.rstrip("/")
+
+
 def _part(text: str) -> str:
     """*text* as one segment of a path."""
-    return quote(text, safe="")
-
-
-def _refusal(status: int, body: bytes) -> AnswerError:
-    try:
-        answer = json.loads(body)
-        error = answer["error"]
-        violations = tuple(
-            Violation(item["path"], item["rule"], item.get("value", ""), item.get("message", ""))
-            for item in answer.get("errors", ())
-            if "path" in item and "rule" in item
-        )
-        return AnswerError(status, str(error["name"]), str(error["message"]), violations)
-    except (ValueError, KeyError, TypeError):
-        return AnswerError(status, "unexpected_answer", f"the gateway answered with HTTP {status}")
+    if text in ("", ".", ".."):  # it would mean another path
+        raise AnswerError(404, "not_found", f"nothing has the name {text!r}")
+    return quote(text, safe="", errors="surrogateescape")

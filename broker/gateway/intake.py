@@ -108,6 +108,9 @@ class Appender:
                 await self._store([record for record, _ in batch])
             except RecordTooLargeError as error:
                 await self._one_by_one(batch, error)
+            except UnavailableError as error:  # those who came meanwhile need not find out as well
+                _settle(batch + self._waiting, error)
+                self._waiting = []
             except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it was
                 _settle(batch, error)
             else:
@@ -131,19 +134,22 @@ class Appender:
 
     async def _store(self, records: list[Record]) -> None:
         """Append, again if need be: a request that is on the log twice is one request."""
-        deadline = time.monotonic() + self._persist
         pause = 0.05
-        while True:
-            try:
-                await self._log.append(REQUESTS, records)
-            except LogUnavailableError as error:
-                log.warning("intake.append_failed", error=str(error), records=len(records))
-                if time.monotonic() + pause > deadline:
-                    raise UnavailableError("the log can not be reached; try again") from error
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 1.0)
-            else:
-                return
+        try:
+            async with asyncio.timeout(self._persist):
+                while not await self._try(records):
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, 1.0)
+        except TimeoutError as error:
+            raise UnavailableError("the log can not be reached; try again") from error
+
+    async def _try(self, records: list[Record]) -> bool:
+        try:
+            await self._log.append(REQUESTS, records)
+        except LogUnavailableError as error:
+            log.warning("intake.append_failed", error=str(error), records=len(records))
+            return False
+        return True
 
 
 def _settle(

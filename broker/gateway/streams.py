@@ -277,7 +277,7 @@ class Streams:
         self._all.add(subscriber)
         self._followers[key] = self._followers.get(key, 0) + 1
         metrics.STREAMS.set(len(self._all))
-        subscriber.write(priming(channel.ident(cursor), _pause()))
+        subscriber.write(priming(channel.ident(cursor), pause()))
         self._fall_behind(subscriber)
         if not self._newcomers:
             self._loop.call_soon(self._next_round)
@@ -430,7 +430,7 @@ class Streams:
             subscriber.write(COMMENT)
 
     def _send_away(self, subscriber: Subscriber, why: End) -> None:
-        subscriber.write(retry(_pause()))
+        subscriber.write(retry(pause()))
         subscriber.close(why)
 
     async def drain(self, seconds: float) -> None:
@@ -449,5 +449,6 @@ class Streams:
             subscriber.abort(End.LOST)
 
 
-def _pause() -> int:
+def pause() -> int:
+    """Milliseconds until a client is to come back; random, so that not all do at once."""
     return random.randint(*RETRY)  # noqa: S311

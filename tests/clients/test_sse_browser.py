@@ -48,6 +48,22 @@ async def test_an_event_source_follows_a_job_through_cuts_and_stops_at_its_end(
     assert [ident for _, ident in seen] == ["1", "2", "3", "4", "5", "6", "7", "7"]
 
 
+async def test_an_event_source_comes_back_to_a_gateway_that_lags_until_it_does_not(
+    tmp_path: Path,
+) -> None:
+    async with running(patience=0.05) as served, browsers.browser(tmp_path) as browser:
+        await served.ledger.queue("j1")
+        await browser.open(served.url + "/live")
+        await browser.run(FOLLOW.replace("/events", "/events?last_event_id=3"))
+        await browser.until("return window.opens >= 1")
+        await served.ledger.start("j1")
+        await served.ledger.complete("j1")
+        await browser.until("return window.seen.some(([kind]) => kind === 'end')")
+        seen = await browser.run("return window.seen")
+
+    assert seen == [["completed", "4"], ["end", "4"]]
+
+
 async def test_the_page_shows_a_job_live_and_its_counts(tmp_path: Path) -> None:
     async with running(brokered=True) as served, browsers.browser(tmp_path) as browser:
         await served.ledger.fleet()

@@ -168,6 +168,23 @@ async def test_a_position_that_does_not_come_is_refused_for_now() -> None:
                 assert response.headers["Retry-After"] == "1"
 
 
+async def test_an_event_source_is_asked_to_come_back_as_it_takes_any_error_to_be_the_end() -> None:
+    async with running(patience=0.05) as served:
+        await served.ledger.queue("j1")
+        for path, last in (("/jobs/j1/events", "9"), ("/events", "0.99")):
+            async with stream(served, path, last) as sse:
+                assert await sse.next() is None
+                assert 1000 <= sse.retry <= 5000
+                assert sse.ident is None
+
+
+async def test_a_position_behind_the_end_of_a_job_is_none_of_its_positions(served: Running) -> None:
+    await served.ledger.whole("j1")
+    for headers in ({}, {"Accept": "text/event-stream"}, {"Accept": "application/json"}):
+        answer = await served.get("/jobs/j1/events?last_event_id=7", 400, headers=headers)
+        assert "7" in answer["error"]["message"]
+
+
 async def _collect(served: Running, job_id: str, last: str | None = None) -> list[int]:
     async with stream(served, f"/jobs/{job_id}/events", last) as sse:
         return seqs(await sse.rest(20))

@@ -1,24 +1,29 @@
 """Event streams (server-sent events), and the same events as pages of JSON."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import orjson
+import structlog
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
-from broker.errors import UnavailableError
+from broker.errors import InvalidRequestError, UnavailableError
 from broker.gateway import scan
 from broker.gateway.api.jobs import filter_of
 from broker.gateway.api.pages import history
 from broker.gateway.api.parts import Parts, key_of, nothing, parts_of, raw_answer, seconds
 from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector_id
+from broker.gateway.frames import retry
 from broker.gateway.recent import HotJob
 from broker.gateway.store import JobFilter
-from broker.gateway.streams import End, Subscriber
+from broker.gateway.streams import End, Subscriber, pause
 from broker.gateway.tail import MOVED
 from schemas.cloudevents import encode
 from schemas.values import JobKey
+
+log = structlog.get_logger()
 
 LONGEST_WAIT = 60.0  # s of a long poll
 HEADERS = {
@@ -41,11 +46,41 @@ def last_id(request: web.Request) -> str | None:
 
 async def of_job(request: web.Request) -> web.StreamResponse:
     """GET /jobs/{job_id}/events."""
-    parts, key = parts_of(request), key_of(request)
     if wants_page(request):
-        return await _page_of_job(request, parts, key)
+        return await _page_of_job(request)
+    return await _or_later(request, _stream_of_job(request))
+
+
+async def of_many(request: web.Request) -> web.StreamResponse:
+    """GET /events."""
+    if wants_page(request):
+        return await _page_of_many(request)
+    return await _or_later(request, _stream_of_many(request))
+
+
+async def _or_later(
+    request: web.Request, stream: Awaitable[web.StreamResponse]
+) -> web.StreamResponse:
+    """*stream*; while it can not be had, an empty one for a client that takes nothing else.
+
+    An `EventSource` takes any other status to be the end for good. So it comes back.
+    """
+    try:
+        return await stream
+    except UnavailableError as error:
+        accepted = request.headers.get("Accept", "")
+        if "text/event-stream" not in accepted or "application/json" in accepted:
+            raise
+        log.info("stream.later", error=error.message)
+        later = web.Response(body=retry(pause()), headers=HEADERS)
+        later.force_close()  # it may come back to another gateway
+        return later
+
+
+async def _stream_of_job(request: web.Request) -> web.StreamResponse:
+    parts, key = parts_of(request), key_of(request)
     position = parse_seq(last_id(request) or Edge.START.value)
-    hot = await parts.find(key, parts.pending)  # an EventSource takes a 503 to be the end
+    hot = await parts.find(key, parts.pending)
     if request.method == "HEAD":
         return web.Response(headers=HEADERS)
     cursor = await _reached_seq(parts, key, hot, position)
@@ -59,12 +94,19 @@ async def of_job(request: web.Request) -> web.StreamResponse:
 
 
 async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | Edge) -> int:
-    """*position* as a number that this gateway has reached. Raises `UnavailableError`."""
+    """*position* as a number that this gateway has reached.
+
+    Raises `UnavailableError`, or `InvalidRequestError` for what it will never reach.
+    """
     if position is Edge.START:
         return 0
     if position is Edge.NOW:
         return hot.job.seq
     assert isinstance(position, int)
+    if hot.job.terminal and position > hot.job.seq:
+        raise InvalidRequestError(
+            f"event id {position}: job {key.job_id} has ended with event {hot.job.seq}"
+        )
 
     def look() -> HotJob | None:
         found = parts.model.locate(key)
@@ -75,12 +117,8 @@ async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | E
     return position
 
 
-async def of_many(request: web.Request) -> web.StreamResponse:
-    """GET /events."""
-    parts = parts_of(request)
-    wanted = _many_filter(request)
-    if wants_page(request):
-        return await _page_of_many(request, parts, wanted)
+async def _stream_of_many(request: web.Request) -> web.StreamResponse:
+    parts, wanted = parts_of(request), _many_filter(request)
     await parts.caught_up()
     position = parse_vector(last_id(request) or Edge.NOW.value, len(parts.model.positions))
     if request.method == "HEAD":
@@ -155,7 +193,8 @@ async def _serve(
 # Pages
 
 
-async def _page_of_job(request: web.Request, parts: Parts, key: JobKey) -> web.Response:
+async def _page_of_job(request: web.Request) -> web.Response:
+    parts, key = parts_of(request), key_of(request)
     position = parse_seq(request.query.get("after") or last_id(request) or Edge.START.value)
     wait = seconds(request, "wait", LONGEST_WAIT)
     hot = await parts.find(key)
@@ -189,7 +228,8 @@ def _page(values: list[bytes], after: str, terminal: bool, gap: bytes | None) ->
     return raw_answer(b"".join([*parts, b"}"]))
 
 
-async def _page_of_many(request: web.Request, parts: Parts, wanted: JobFilter) -> web.Response:
+async def _page_of_many(request: web.Request) -> web.Response:
+    parts, wanted = parts_of(request), _many_filter(request)
     await parts.caught_up()
     text = request.query.get("after") or last_id(request) or Edge.START.value
     position = parse_vector(text, len(parts.model.positions))
