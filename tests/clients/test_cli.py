@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -216,6 +218,9 @@ def test_programs_and_backends_are_listed_and_described(qjb: Qjb) -> None:
         (("submit", "hello-world", "-i", "iterations"), 2, "name=value"),
         (("submit", "sampler", "-i", "circuits=@nowhere.qasm"), 2, "nowhere.qasm"),
         (("watch", "nobody"), 6, "nobody"),
+        (("watch", ".."), 6, "'..'"),
+        (("watch", ""), 6, "''"),
+        (("watch", "\udcff"), 6, "no job"),
         (("result", "nobody"), 6, "nobody"),
         (("cancel", "nobody"), 6, "nobody"),
         (("backends", "nowhere"), 6, "nowhere"),
@@ -274,6 +279,70 @@ def test_a_gateway_that_is_not_there_is_one_sentence() -> None:
         assert done.returncode == 7
         assert "no gateway answers at" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+ANSWERS = {
+    "a page": (200, "text/html", b"<html></html>"),
+    "JSON of another kind": (200, "application/json", b'{"hello": "world"}'),
+    "a list": (200, "application/json", b"[]"),
+    "a stream of something": (200, "text/event-stream", b"data: hello\n\n"),
+    "an error page": (404, "text/html", b"<h1>Not found</h1>"),
+}
+
+
+@pytest.fixture(params=ANSWERS.values(), ids=ANSWERS.keys())
+def something_else(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server that is no gateway, and answers everything in the same way."""
+    status, kind, body = request.param
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_something_else_that_answers_is_not_taken_for_a_gateway(something_else: str) -> None:
+    for command in (
+        ("jobs",),
+        ("watch", "j"),
+        ("submit", "hello-world"),
+        ("result", "j"),
+        ("cancel", "j"),
+        ("programs",),
+        ("programs", "p"),
+        ("backends", "b"),
+        ("health",),
+    ):
+        done = run(*command, "--url", something_else)
+
+        assert (done.returncode, done.stdout) == (7, ""), (command, done)
+        assert f"no gateway answers at {something_else}, but something else" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8080", "ftp://127.0.0.1", "http://", "http://127.0.0.1:99999", "http://h?x"]
+)
+def test_an_address_that_can_be_no_gateways_is_said_to_be_none(url: str) -> None:
+    done = run("jobs", "--url", url)
+
+    assert done.returncode == 7
+    assert done.stderr == f"Error: '{url}' is no URL of a gateway, such as http://127.0.0.1:8080.\n"
 
 
 @pytest.mark.parametrize(
