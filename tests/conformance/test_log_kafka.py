@@ -229,8 +229,9 @@ async def delete_before(
     await admin.delete_records({KafkaPartition(topic, partition): RecordsToDelete(offset)})
 
 
+@pytest.mark.parametrize("wait", [0.1, 20.0])
 async def test_a_follower_that_has_fallen_silent_is_mended(
-    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch, wait: float
 ) -> None:
     monkeypatch.setattr("broker.transports.kafka.follower.WATCH", 0.2)
     where = TopicPartition(EVENTS, log.partition_of(EVENTS, KEY))
@@ -243,10 +244,30 @@ async def test_a_follower_that_has_fallen_silent_is_mended(
     found: list[Stored] = []
     until = time.monotonic() + 20
     while not found and time.monotonic() < until:
-        found += await follower.next(0.1)
+        found += await follower.next(wait)
 
     assert [record.value for record in found] == [b"2"]
     await follower.close()
+
+
+async def test_an_append_that_nobody_waits_for_any_more_is_not_made(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = asyncio.Event()
+    connect = log._clients.producer
+
+    async def when_reached() -> object:
+        await reached.wait()
+        return await connect()
+
+    monkeypatch.setattr(log._clients, "producer", when_reached)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(log.append(EVENTS, [Record(b"given up", KEY)]), 0.05)
+    reached.set()
+
+    (position,) = await log.append(EVENTS, [Record(b"1", KEY)])
+    assert position.offset == 0
 
 
 async def test_an_append_after_the_producer_broke_uses_a_new_one(log: KafkaLog) -> None:

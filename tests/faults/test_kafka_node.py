@@ -1,7 +1,8 @@
-"""One of three Kafka nodes is killed while 20 long jobs run: no attempt is given up."""
+"""A Kafka node is killed, or all of them hang, while 20 long jobs run: no attempt is given up."""
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -22,16 +23,9 @@ async def test_long_jobs_outlive_a_killed_node(node: int, three_nodes, tmp_path:
     )
     await system.start()
     try:
-        requests = [
-            {
-                "job_id": f"runs-for-{SECONDS}-{number}",
-                "program_id": "hello-world",
-                "params": {"iterations": SECONDS},
-            }
-            for number in range(JOBS)
-        ]
+        requests = jobs("runs", JOBS, SECONDS)
         running = asyncio.create_task(run_jobs(system.urls, requests, asyncio.Semaphore(0)))
-        await all_running(system.urls[0])
+        await until_taken_up(system.urls[0])
         three_nodes.kill(node)
         histories = await running
     finally:
@@ -39,19 +33,82 @@ async def test_long_jobs_outlive_a_killed_node(node: int, three_nodes, tmp_path:
         three_nodes.start(node)
 
     for history in histories:
-        history_is_sound(history)
-        kinds = [event["kind"] for event in history]
-        assert kinds == ["queued", "dispatched", "started", *["interim"] * SECONDS, "completed"]
-        assert history[-1]["attempt"] == 1
+        ran_once(history, SECONDS)
 
 
-async def all_running(url: str) -> None:
-    """Wait until every job runs."""
+WAITING = 50
+
+
+async def test_jobs_outlive_a_kafka_that_hangs_for_longer_than_their_leases(
+    three_nodes, tmp_path: Path
+) -> None:
+    system = kafka_system(
+        tmp_path, three_nodes.bootstrap, prefix="hangs.", slots="10", executor="scripted"
+    )
+    await system.start()
+    try:
+        requests = jobs("runs", JOBS, SECONDS) + jobs("waits", WAITING, 1)
+        running = asyncio.create_task(run_jobs(system.urls, requests, asyncio.Semaphore(0)))
+        await until_taken_up(system.urls[0], waiting=WAITING)
+        for node in three_nodes.nodes:
+            three_nodes.pause(node.number)
+        try:
+            await asyncio.gather(*(says_so(url) for url in system.urls))
+        finally:
+            for node in three_nodes.nodes:
+                three_nodes.resume(node.number)
+        histories = await running
+    finally:
+        system.stop()
+        three_nodes.settle()
+
+    for history in histories[:JOBS]:
+        ran_once(history, SECONDS)
+    for history in histories[JOBS:]:
+        ran_once(history, 1)
+
+
+async def says_so(url: str) -> None:
+    """Wait until the gateway says that Kafka is away: nobody is kept waiting for long."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
+        late = {"job_id": "late", "program_id": "hello-world"}
+        async with http.post(f"{url}/jobs", json=late) as response:
+            assert response.status == 503
+            assert response.headers["Retry-After"]
+        for _ in range(300):
+            async with http.get(f"{url}/ready") as response:
+                if response.status == 503 and not (await response.json())["log_reachable"]:
+                    return
+            await asyncio.sleep(0.1)
+    raise AssertionError("the gateway takes its log to be there")
+
+
+def jobs(name: str, count: int, seconds: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "job_id": f"{name}-for-{seconds}-{number}",
+            "program_id": "hello-world",
+            "params": {"iterations": seconds},
+        }
+        for number in range(count)
+    ]
+
+
+def ran_once(history: list[dict[str, Any]], seconds: int) -> None:
+    history_is_sound(history)
+    kinds = [event["kind"] for event in history]
+    assert kinds == ["queued", "dispatched", "started", *["interim"] * seconds, "completed"]
+    assert history[-1]["attempt"] == 1
+
+
+async def until_taken_up(url: str, waiting: int = 0) -> None:
+    """Wait until every long job runs, and so many others wait."""
     async with aiohttp.ClientSession() as http:
         for _ in range(400):
-            async with http.get(f"{url}/jobs", params={"limit": "50"}) as response:
+            async with http.get(f"{url}/jobs", params={"limit": "200"}) as response:
                 jobs = (await response.json())["jobs"]
-            if sum(job["state"]["status"] == "Running" for job in jobs) == JOBS:
+            states = [job["state"]["status"] for job in jobs]
+            if states.count("Running") == JOBS and states.count("Queued") == waiting:
                 return
             await asyncio.sleep(0.1)
-    raise AssertionError("the jobs did not all start")
+    raise AssertionError("the jobs were not all taken up")

@@ -14,7 +14,7 @@ from broker.errors import RecordTooLargeError
 from broker.gateway.api.routes import API, AROUND
 from broker.gateway.intake import Appender
 from broker.transports.log import Position
-from broker.transports.memory import LoseAcknowledgement, LoseAppend, MemoryLog
+from broker.transports.memory import Fault, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import REQUESTS
 from schemas.cloudevents import read_request, request_record
 from schemas.events import Cancelled, Completed, Dispatched, Log, Retried
@@ -230,12 +230,14 @@ async def test_a_request_whose_append_failed_or_is_unknown_is_appended_again() -
         assert (await served.get("/jobs"))["count"] == 2
 
 
-async def test_a_log_that_is_away_is_an_error_that_can_be_tried_again() -> None:
+@pytest.mark.parametrize("away", [LoseAppend(REQUESTS), Stall(REQUESTS, reads=False)])
+async def test_a_log_that_is_away_is_an_error_that_can_be_tried_again(away: Fault) -> None:
     log = MemoryLog()
     async with running(log, brokered=True, persist=0.1) as served:
-        with log.fault(LoseAppend(REQUESTS)):
-            error = await served.post("/jobs", HELLO, 503)
-        assert error["error"]["code"] == "unavailable"
+        with log.fault(away):
+            submits = [served.post("/jobs", HELLO, 503) for _ in range(5)]
+            errors = await asyncio.gather(*submits)
+        assert {error["error"]["code"] for error in errors} == {"unavailable"}
         await served.post("/jobs", HELLO)
 
 

@@ -42,6 +42,7 @@ class KafkaFollower:
         self._watcher: asyncio.Task[None] | None = None
         self._seen: dict[TopicPartition, int] = {}  # positions at the last look
         self._silent = False
+        self._unreachable = ""  # why, since the last look
 
     def positions(self) -> Mapping[TopicPartition, int]:
         return self._positions
@@ -58,8 +59,13 @@ class KafkaFollower:
                 log.warning("log.follower_retry", error=repr(error))
                 await asyncio.sleep(min(left, BACKOFF))
                 found = []
-            if found or time.monotonic() >= deadline:
+            if found:
+                self._unreachable = ""
                 return found
+            if time.monotonic() >= deadline:
+                if self._unreachable:
+                    raise LogUnavailableError(f"Kafka does not answer: {self._unreachable}")
+                break
         return []
 
     async def _fetch(self, wait: float) -> list[Stored]:
@@ -68,7 +74,9 @@ class KafkaFollower:
         if self._consumer is None:
             self._consumer = await self._connect()
         try:
-            batches = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=BATCH)
+            batches = await self._consumer.getmany(
+                timeout_ms=int(min(wait, WATCH) * 1000), max_records=BATCH
+            )
         except OffsetOutOfRangeError:
             await self._reposition()
             return []
@@ -86,7 +94,11 @@ class KafkaFollower:
         return found
 
     async def _connect(self) -> Any:
-        consumer = await self._clients.consumer()
+        try:
+            consumer = await self._clients.consumer()
+        except TROUBLE as error:
+            self._unreachable = repr(error)
+            raise
         consumer.assign(list(self._names))
         for name, where in self._names.items():
             consumer.seek(name, self._positions[where])
@@ -130,10 +142,12 @@ class KafkaFollower:
             positions = {
                 where: await self._consumer.position(name) for name, where in self._names.items()
             }
-        except (*TROUBLE, AttributeError, ConsumerStoppedError):
-            return  # nothing can be heard by anybody
+        except (*TROUBLE, AttributeError, ConsumerStoppedError) as error:
+            self._unreachable = repr(error)  # nothing can be heard by anybody
+            return
         finally:
             self._watcher = None
+        self._unreachable = ""
         behind = {w: p for w, p in positions.items() if p < bounds[w].next}
         if any(self._seen.get(where) == position for where, position in behind.items()):
             log.warning("log.follower_silent", behind=len(behind))

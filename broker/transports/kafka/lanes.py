@@ -97,7 +97,12 @@ class Lane:
         self._queue.append(waiting)
         if self.task is None:
             self.task = asyncio.create_task(self._send_all(), name=f"lane-{self._where}")
-        return await waiting.done
+        try:
+            return await waiting.done
+        except asyncio.CancelledError:
+            if not waiting.sent and waiting in self._queue:
+                self._queue.remove(waiting)
+            raise
 
     async def _send_all(self) -> None:
         try:
@@ -120,6 +125,8 @@ class Lane:
 
     async def _send(self) -> None:
         producer = await self._producer()
+        if not self._queue:  # given up meanwhile
+            return
         batch = producer.create_batch()
         shares = self._fill(batch)
         try:
