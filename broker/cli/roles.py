@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,8 @@ async def _until_told(settings: Settings, roles: tuple[str, ...]) -> None:
         alive = asyncio.create_task(_touch(settings.health_file), name="health")
         _summary(serving, roles)
         await signals.told.wait()
-        click.echo("Stopping; what runs may finish. Ctrl-C again ends at once.", err=True)
+        with suppress(OSError):  # nobody may be there to read it
+            click.echo("Stopping; what runs may finish. Ctrl-C again ends at once.", err=True)
         alive.cancel()
 
 
@@ -161,7 +163,10 @@ class _Signals:
 
 async def _touch(file: Path | None) -> None:
     while file is not None:
-        await asyncio.to_thread(file.touch)
+        try:
+            await asyncio.to_thread(file.touch)
+        except OSError as error:
+            log.warning("health.not_touched", error=str(error))
         await asyncio.sleep(1.0)
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,3 +124,33 @@ def test_a_role_that_lives_touches_its_file(tmp_path: Path) -> None:
 
     assert (healthy.returncode, dead.returncode, missing.returncode) == (0, 1, 1)
     assert "s ago" in dead.stdout
+
+
+def test_a_file_that_can_not_be_touched_now_is_touched_as_soon_as_it_can(tmp_path: Path) -> None:
+    file = tmp_path / "later" / "alive"
+    system = Up(tmp_path, health_file=str(file))
+    system.start()
+    try:
+        file.parent.mkdir()
+        system.until(file.exists)
+    finally:
+        system.process.stop()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_process_whose_messages_nobody_takes_serves_and_ends_in_good_order(
+    tmp_path: Path,
+) -> None:
+    port = str(free_port())
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "broker.cli.main", "up", "--port", port, "--data", tmp_path],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+        )
+    with process:
+        assert process.stdout is not None
+        assert "is ready" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(30) == 0
