@@ -49,6 +49,19 @@ def python(code: str, *args: object) -> "subprocess.Popen[str]":
     )
 
 
+OPEN_ON_A_FULL_DISK = """
+import asyncio, resource, sys
+from pathlib import Path
+from broker.errors import SettingsError
+from broker.transports.embedded import EmbeddedLog
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may grow
+try:
+    asyncio.run(EmbeddedLog(Path(sys.argv[1])).open())
+except SettingsError as error:
+    print(error)
+"""
+
 OPEN_AND_WAIT = """
 import asyncio, sys
 from pathlib import Path
@@ -215,6 +228,12 @@ async def test_a_full_disk_fails_appends_and_room_lets_them_work_again(tmp_path:
     (position,) = await log.append(EVENTS, [Record(b"after", KEY)])
     assert position.offset == len(stored)
     await log.close()
+
+
+async def test_a_disk_without_room_for_the_file_is_named(tmp_path: Path) -> None:
+    said, _ = python(OPEN_ON_A_FULL_DISK, tmp_path / "log.db").communicate(timeout=30)
+
+    assert said.startswith(f"QJB_LOG: {tmp_path / 'log.db'} can not be opened: "), said
 
 
 async def test_a_file_that_others_hold_is_named(
