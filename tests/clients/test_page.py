@@ -1,0 +1,111 @@
+"""The web page, as its users meet it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import browser as browsers
+from tests.support.gateway import Running, running
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(browsers.missing() is not None, reason=str(browsers.missing())),
+]
+
+STATE = "return document.querySelector('#state').textContent === '{}'"
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Running]:
+    async with running() as found:
+        yield found
+
+
+@pytest.fixture
+async def page(served: Running, tmp_path: Path) -> AsyncIterator[browsers.Browser]:
+    async with browsers.browser(tmp_path) as browser:
+        await browser.open(served.url + "/")
+        yield browser
+
+
+async def test_of_many_outcomes_the_most_frequent_are_shown_with_their_share_of_all(
+    served: Running, page: browsers.Browser
+) -> None:
+    counts = {f"{n:08b}": 1 for n in range(200)} | {"11111111": 200}
+    await served.ledger.queue("j1")
+    await served.ledger.start("j1")
+    await served.ledger.complete("j1", {"raw_counts": [counts]})
+    await page.run("location.hash = 'j1'")
+    await page.until("return document.querySelectorAll('.bar').length === 64")
+    text = await page.run("return document.querySelector('#bars').innerText")
+
+    assert "200 (50.0 %)" in text
+    assert "and 137 more outcomes" in text
+
+
+async def test_the_counts_of_each_circuit_are_shown(
+    served: Running, page: browsers.Browser
+) -> None:
+    results = [
+        {"data": {"counts": {"0x2": 5}}, "header": {"memory_slots": 3}},
+        {"data": {"counts": {"0x1": 7}}, "header": {"memory_slots": 2}},
+    ]
+    await served.ledger.queue("j1")
+    await served.ledger.start("j1")
+    await served.ledger.complete("j1", {"results": results})
+    await page.run("location.hash = 'j1'")
+    await page.until("return document.querySelectorAll('.bar').length === 2")
+    text = await page.run("return document.querySelector('#bars').innerText")
+
+    assert text.split() == [
+        *("circuit", "0", "010", "5", "(100.0", "%)"),
+        *("circuit", "1", "01", "7", "(100.0", "%)"),
+    ]
+
+
+async def test_of_many_events_the_newest_are_shown(served: Running, page: browsers.Browser) -> None:
+    await served.ledger.queue("j1")
+    await served.ledger.start("j1")
+    for number in range(600):
+        await served.ledger.interim("j1", {"iteration": number})
+    await served.ledger.complete("j1")
+    await page.run("location.hash = 'j1'")
+    await page.until(STATE.format("completed"))
+    numbers = await page.until("""
+        const shown = [...document.querySelectorAll('#events .n')].map((n) => Number(n.textContent));
+        return shown.at(-1) === 604 && shown;
+    """)
+
+    assert numbers == list(range(105, 605))
+
+
+async def test_a_job_in_the_list_keeps_the_focus_while_others_come_and_change(
+    served: Running, page: browsers.Browser
+) -> None:
+    await served.ledger.queue("j1")
+    await page.until("return document.querySelector('#jobs button')")
+    await page.run("document.querySelector('#jobs button').focus()")
+    await served.ledger.queue("j2")
+    await served.ledger.start("j1")
+    await page.until("return document.querySelectorAll('#jobs button').length === 2")
+    await page.until("return document.querySelector('#jobs .running')")
+
+    assert await page.run("return document.activeElement.querySelector('.id')?.textContent") == "j1"
+
+
+async def test_an_address_with_a_job_shows_it_also_when_it_changes(
+    served: Running, page: browsers.Browser
+) -> None:
+    await served.ledger.queue("j1")
+    await served.ledger.queue("j2")
+    for job_id in ("j1", "j2", "j1"):
+        await page.run(f"location.hash = '{job_id}'")
+        await page.until(f"return document.querySelector('#id').textContent === '{job_id}'")
+        await page.until(STATE.format("queued"))
+
+
+async def test_a_job_that_there_is_not_is_said_to_be_none(page: browsers.Browser) -> None:
+    await page.run("location.hash = 'nobody'")
+
+    assert "no job nobody" in await page.until("return document.querySelector('#why').textContent")
