@@ -148,11 +148,9 @@ def _check(validator: Any, data: bytes, root: str, must_be_object: bool = False)
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        return [
-            Violation(root, "json", _shown(data[:SHOWN].decode("utf-8", "replace")), str(error))
-        ]
+        return [Violation(root, "json", shown(data[:SHOWN].decode("utf-8", "replace")), str(error))]
     if must_be_object and not isinstance(value, dict):
-        return [Violation(root, "type: object", _shown(value), "the inputs must be a JSON object")]
+        return [Violation(root, "type: object", shown(value), "the inputs must be a JSON object")]
     if violations := _too_deep(data, value, root):
         return violations  # the validator could not quote it
     if validator is None or validator.is_valid(value):
@@ -161,7 +159,7 @@ def _check(validator: Any, data: bytes, root: str, must_be_object: bool = False)
         Violation(
             path=root + "".join(f"/{part}" for part in error.instance_path),
             rule=_rule(error),
-            value=_shown(error.instance),
+            value=shown(error.instance),
             message=error.message[:500],
         )
         for error, _ in zip(validator.iter_errors(value), range(MAX_VIOLATIONS), strict=False)
@@ -179,13 +177,14 @@ def _rule(error: Any) -> str:
     for name in ("value", "limit"):
         asked = getattr(error.kind, name, None)
         if asked is not None:
-            return f"{keyword}: {_shown(asked)}"
+            return f"{keyword}: {shown(asked)}"
     return keyword
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """*value* as JSON, shortened to be quoted."""
     try:
         text = orjson.dumps(value).decode()
-    except (TypeError, ValueError, RecursionError):
-        text = repr(value)
+    except (TypeError, ValueError):  # nested too deeply, or a number that is too large
+        text = "…" if isinstance(value, (dict, list)) else repr(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

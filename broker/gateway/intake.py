@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+import orjson
 import structlog
 from msgspec.structs import replace
 
+from broker.core.admission import malformed, wrong_fields
 from broker.errors import (
     InvalidInputsError,
     InvalidRequestError,
@@ -207,8 +209,9 @@ class Intake:
         return Accepted(key, known.backend if known else request.backend, session_id, known)
 
     async def _place(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
-        if len(bytes(request.params)) > INLINE_LIMIT:
-            ref = await self._blobs.put(bytes(request.params))
+        params = bytes(request.params)
+        if len(params) > INLINE_LIMIT:
+            ref = await self._blobs.put(params)
             request = replace(request, params=EMPTY, params_ref=ref)
         self._awaited.add(key)
         try:
@@ -275,13 +278,27 @@ class Intake:
 
 
 async def _parse(body: bytes) -> SubmitJob:
+    return await asyncio.to_thread(_read, body) if len(body) > LONG_BODY else _read(body)
+
+
+def _read(body: bytes) -> SubmitJob:
     try:
-        if len(body) > LONG_BODY:
-            return await asyncio.to_thread(decode, body, SubmitJob)
         request: SubmitJob = decode(body, SubmitJob)
     except UnreadableError as error:
-        raise InvalidRequestError(error.message) from error
+        raise _malformed(body, error.message) from error
     return request
+
+
+def _malformed(body: bytes, otherwise: str) -> InvalidRequestError:
+    """What is wrong with a request that can not be read: every field that is."""
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return InvalidRequestError(f"the body is not JSON: {error}")
+    if not isinstance(asked, dict) or not (violations := wrong_fields(asked)):
+        return InvalidRequestError(otherwise)
+    refused = malformed("", violations)
+    return InvalidRequestError(refused.message, refused.violations)
 
 
 def _rejection(job: Job) -> QjbError:

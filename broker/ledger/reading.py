@@ -6,9 +6,8 @@ from typing import Any
 import msgspec
 import orjson
 import structlog
-from msgspec.structs import FieldInfo, fields
 
-from broker.core.admission import malformed
+from broker.core.admission import malformed, wrong_fields
 from broker.core.turn import CancelAsked, Reported, Submitted
 from broker.telemetry import times
 from schemas.cloudevents import CHECKPOINT_KEY, STRUCTURED, UnreadableError, decode, read_request
@@ -16,13 +15,12 @@ from schemas.jobs import Job
 from schemas.ledger import InputPosition
 from schemas.records import Stored
 from schemas.reports import Report
-from schemas.requests import CancelJob, SubmitJob
-from schemas.values import DEFAULT_TENANT, JobKey, Violation, is_id
+from schemas.requests import CancelJob
+from schemas.values import DEFAULT_TENANT, JobKey, is_id
 from schemas.workers import Status
 
 log = structlog.get_logger()
 
-SHOWN = 120  # characters of a value that a violation quotes
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -116,7 +114,7 @@ def _as_rejected(record: Stored, position: InputPosition) -> Submitted | None:
     asked = _object(record)
     if asked is None or "program_id" not in asked or asked.get("kind", "submit") != "submit":
         return None
-    violations = [v for field in fields(SubmitJob) if (v := _wrong(field, asked))]
+    violations = wrong_fields(asked)
     if not violations:
         return None
     program_id, job_id = asked["program_id"], asked.get("job_id")
@@ -135,18 +133,3 @@ def _object(record: Stored) -> dict[str, Any] | None:
     if STRUCTURED.encode() in (record.header("content-type") or b"").lower():
         value = value.get("data") if isinstance(value, dict) else None
     return value if isinstance(value, dict) else None
-
-
-def _wrong(field: FieldInfo, asked: dict[str, Any]) -> Violation | None:
-    """The rule that a field of the request breaks, if it does."""
-    name = field.encode_name
-    if name not in asked or field.type is msgspec.Raw:
-        return None
-    try:
-        msgspec.convert(asked[name], field.type)
-    except msgspec.ValidationError as error:
-        rule, _, where = str(error).partition(" - at `$")
-        path = f"/{name}" + where.rstrip("`").replace("[", "/").replace("]", "").replace(".", "/")
-        shown = orjson.dumps(asked[name]).decode()[:SHOWN]
-        return Violation(path, rule, shown, f"{name}: {rule}")
-    return None

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 
@@ -16,7 +17,7 @@ from broker.ledger.claim import Mandate, SteppedDownError
 from broker.ledger.dead_letters import Letter, put_aside
 from broker.ledger.dispatch import instruct
 from broker.ledger.inputs import Batch, Inputs
-from broker.ledger.reading import Unreadable, read_input, read_report
+from broker.ledger.reading import Unreadable, position_of, read_input, read_report
 from broker.ledger.snapshots import Cut, Snapshots
 from broker.ledger.stall import Stall
 from broker.telemetry import metrics, times
@@ -31,6 +32,8 @@ from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # s between tries of an append that stored nothing
 HEAVIEST = 1024 * 1024 * 1024  # bytes of inputs and results in memory; then requests wait
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -123,14 +126,14 @@ class Writer:
 
     def _decide(self, taken: _Taken, batch: Batch) -> None:
         for record in batch.reports:
-            self._take(taken, read_report(record), record)
+            self._take(taken, _read(read_report, record), record)
         self._settle_doubts(taken)
         for status in batch.status:
             self._hear(taken, status)
         for prepared in batch.prepared:
             self._take(taken, prepared, None)
         for record in batch.requests:
-            item = read_input(record)
+            item = _read(read_input, record)
             if isinstance(item, Unreadable) or not self._parts.inputs.preparation.takes(item):
                 self._take(taken, item, record)
         try:
@@ -264,6 +267,16 @@ class Writer:
 
 
 # Tell
+
+
+def _read(read: Callable[[Stored], T], record: Stored) -> T | Unreadable:
+    """What *record* says; one that shows a bug is put aside, and the others go on."""
+    try:
+        return read(record)
+    except Exception as error:
+        position = position_of(record)
+        log.exception("input.failed", position=str(position))
+        return Unreadable(position, "internal_error", repr(error)[:500], record)
 
 
 def _tell(entries: Sequence[Entry], inputs: int) -> None:

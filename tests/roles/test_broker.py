@@ -4,10 +4,13 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from typing import Any
 
 import msgspec
+import pytest
 
 from broker.core.book import Book
+from broker.ledger import reading, writer
 from broker.ledger.broker import Broker
 from broker.ledger.expiry import expire
 from broker.transports.blobs import open_blobs
@@ -16,6 +19,7 @@ from broker.transports.topics import INBOX, STATE, STATUS
 from executors.scripted import scripted_backend
 from schemas.cloudevents import decode
 from schemas.events import Completed, Failed, Queued, Rejected
+from schemas.records import Stored
 from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
 from schemas.specification import Program, Specification
 from schemas.values import BlobRef, State, Violation
@@ -199,6 +203,7 @@ async def test_malformed_requests_keep_nobody_from_running() -> None:
         b'{"program_id":7}',
         b'{"program_id":"hello-world","params":[]}',
         b'{"program_id":"hello-world","params":' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"program_id":"hello-world","tags":' + b"[" * 900 + b"]" * 900 + b"}",
         b'{"kind":"cancel"}',
         b'{"kind":"dance","program_id":"hello-world"}',
     ]
@@ -211,8 +216,24 @@ async def test_malformed_requests_keep_nobody_from_running() -> None:
                 await qjb.ends(f"j{number}-{each}")
         rejected = [h for h in check_histories(qjb.log).values() if h[-1].event.kind == "rejected"]
 
-        assert len(rejected) == 30
+        assert len(rejected) == 40
         assert len(qjb.letters()) == 80
+
+
+async def test_a_bug_that_the_reading_of_one_record_shows_costs_that_record_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cursed(record: Stored) -> Any:
+        return 1 / 0 if b"cursed" in record.value else reading.read_input(record)
+
+    monkeypatch.setattr(writer, "read_input", cursed)
+    async with system(Hand(MemoryLog(), runs=True)) as qjb:
+        await qjb.raw(b'{"program_id":"cursed"}')
+        await qjb.submit("j1")
+        await qjb.ends("j1")
+        [letter] = qjb.letters()
+
+    assert letter.header("qjb-code") == b"internal_error"
 
 
 class Cursed(Program):

@@ -106,7 +106,9 @@ async def test_a_backend_that_nobody_announced_is_refused_once_others_were() -> 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"text"', b'{"params": {}}', b'{"program_id": "a b"}', b"[" * 5000,
+    [b"", b"{", b"[]", b'{"program_id": "hello-world", "tags": ["\\ud800"]}',
+     b'{"program_id": "hello-world", "tags": ' + b"[" * 900 + b"]" * 900 + b"}",
+     b'"text"', b'{"params": {}}', b'{"program_id": "a b"}', b"[" * 5000,
      b'{"program_id": "hello-world", "priority": 1000}', b"\xff\xfe"],
 )  # fmt: skip
 async def test_bodies_that_are_no_request_are_refused(body: bytes) -> None:
@@ -115,6 +117,24 @@ async def test_bodies_that_are_no_request_are_refused(body: bytes) -> None:
 
     assert error["error"]["code"] == "invalid_request"
     assert error["error"]["message"]
+
+
+async def test_of_a_request_every_field_that_is_wrong_is_named_with_its_value_and_the_rule() -> (
+    None
+):
+    body = {"cost": -1, "tags": ["a", 7], "priority": 1000, "params": {}}
+    async with running() as served:
+        error = await served.post("/jobs", body, 400)
+
+    assert error["error"]["code"] == "invalid_request"
+    assert "program_id is missing (and 3 more)" in error["error"]["message"]
+    listed = {item["path"]: (item["value"], item["rule"]) for item in error["errors"]}
+    assert listed == {
+        "": ("", "required: program_id"),
+        "/tags/1": ('["a",7]', "Expected `str`, got `int`"),
+        "/cost": ("-1", "Expected `float` > 0.0"),
+        "/priority": ("1000", "Expected `int` <= 100"),
+    }
 
 
 async def test_an_unknown_program_is_not_found() -> None:
