@@ -178,7 +178,7 @@ def load(options: Mapping[str, Any] | None = None) -> Settings:
 
 def _finding(detail: Any) -> str:
     name = str(detail["loc"][0]) if detail["loc"] else "settings"
-    rule = str(detail["msg"]).removeprefix("Input ")
+    rule = str(detail["msg"]).removeprefix("Input ").removeprefix("String ")
     return f"{PREFIX}{name.upper()}: {detail['input']!r} {rule}"
 
 

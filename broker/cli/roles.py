@@ -106,6 +106,7 @@ def _serve(roles: tuple[str, ...], options: dict[str, Any]) -> None:
     settings = load(options)
     level = settings.log_level or ("warning" if sys.stderr.isatty() else "info")
     logging.configure(level, settings.log_format)
+    _check_health_file(settings.health_file)
     for name in unknown_variables():
         log.warning("setting.unknown", variable=name)
     try:
@@ -159,6 +160,11 @@ class _Signals:
         self.told.set()
         if not self.serving and self._task is not None:
             self._task.cancel()
+
+
+def _check_health_file(file: Path | None) -> None:
+    if file is not None and not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise SettingsError(f"QJB_HEALTH_FILE: {file} can not be written")
 
 
 async def _touch(file: Path | None) -> None:

@@ -1,7 +1,9 @@
 """The gateway: everything over HTTP. Puts its parts together, serves, drains."""
 
 import asyncio
+import errno
 import os
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from schemas.specification import Program
 
 log = structlog.get_logger()
 
+OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
 LAST_ANSWERS = 2.0  # s that requests which are not streams get to end, when the gateway stops
 
 
@@ -124,8 +127,11 @@ class Gateway:
             await runner.setup()
             await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
         except OSError as error:
-            why = (os.strerror(error.errno) if error.errno else str(error)).lower()
-            taken = SettingsError(f"QJB_PORT: {host}:{self._port} can not be used: {why}")
+            named = isinstance(error, socket.gaierror) or not error.errno
+            why = str(error.strerror or error) if named else os.strerror(error.errno)
+            setting = "QJB_PORT" if error.errno in OF_THE_PORT else "QJB_HOST"
+            what = f"{setting}: {host}:{self._port} can not be used"
+            taken = SettingsError(f"{what}: {why.lower()}")
             self._listening.set_exception(taken)
             self._listening.exception()  # nobody may be waiting for it
             raise taken from error

@@ -72,7 +72,8 @@ def open_blobs(url: str) -> StoredBlobs:
     try:
         return StoredBlobs(from_url(url))
     except (BaseError, ValueError) as error:
-        raise SettingsError(f"QJB_BLOBS: {url!r} is no blob store: {error}") from error
+        why = str(error).partition("\n")[0]
+        raise SettingsError(f"QJB_BLOBS: {url!r} is no blob store: {why}") from error
 
 
 def _local(folder: Path) -> StoredBlobs:
@@ -80,7 +81,9 @@ def _local(folder: Path) -> StoredBlobs:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"QJB_BLOBS: no folder can be made at {folder}: {error}") from error
+        why = os.strerror(error.errno or 0).lower()
+        message = f"the folder {folder} can not be made: {why}; QJB_DATA or QJB_BLOBS names another"
+        raise SettingsError(message) from error
     return StoredBlobs(LocalStore(folder), folder)
 
 

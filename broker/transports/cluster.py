@@ -70,6 +70,6 @@ def _server(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if not colon:
         host, port = text, "9092"
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise SettingsError(f"QJB_LOG: {text!r} is no host:port of a Kafka server")
     return f"{host}:{port}"

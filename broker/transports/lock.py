@@ -21,7 +21,8 @@ class FileLock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise SettingsError(f"{what} can not be used: {error}") from error
+            why = os.strerror(error.errno or 0).lower()
+            raise SettingsError(f"{what} can not be used: {why}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -350,17 +350,32 @@ def test_an_address_that_can_be_no_gateways_is_said_to_be_none(url: str) -> None
     [
         ({"QJB_LOG": "nonsense"}, "QJB_LOG"),
         ({"QJB_LOG": "postgres://x"}, "QJB_LOG"),
+        ({"QJB_LOG": "kafka://host:99999"}, "QJB_LOG: 'host:99999' is no host:port"),
         ({"QJB_SLOTS": "none"}, "QJB_SLOTS"),
+        ({"QJB_BLOBS": "ftp://host/path"}, "QJB_BLOBS: 'ftp://host/path' is no blob store"),
+        ({"QJB_WORKER_ID": "a/b"}, "QJB_WORKER_ID: 'a/b' should match"),
+        ({"QJB_HEALTH_FILE": "/nowhere/alive"}, "QJB_HEALTH_FILE: /nowhere/alive"),
+        ({"QJB_HOST": "no.host.invalid"}, "QJB_HOST: no.host.invalid:8080 can not be used"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(
     variables: dict[str, str], says: str, tmp_path: Path
 ) -> None:
-    done = run("up", "--data", str(tmp_path), **variables)
+    done = run("up", "--data", str(tmp_path), QJB_LOG_LEVEL="error", **variables)
 
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_data_folder_that_can_not_be_made_is_named() -> None:
+    done = run("up", "--data", "/dev/null/qjb")
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: the folder /dev/null/qjb/blobs can not be made: not a directory; "
+        "QJB_DATA or QJB_BLOBS names another.\n"
+    )
 
 
 def test_one_role_alone_says_that_it_needs_a_log_that_others_reach(tmp_path: Path) -> None:
