@@ -127,8 +127,8 @@ class Gateway:
             await runner.setup()
             await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
         except OSError as error:
-            named = isinstance(error, socket.gaierror) or not error.errno
-            why = str(error.strerror or error) if named else os.strerror(error.errno)
+            by_number = error.errno and not isinstance(error, socket.gaierror)
+            why = os.strerror(error.errno or 0) if by_number else str(error.strerror or error)
             setting = "QJB_PORT" if error.errno in OF_THE_PORT else "QJB_HOST"
             what = f"{setting}: {host}:{self._port} can not be used"
             taken = SettingsError(f"{what}: {why.lower()}")

@@ -22,9 +22,9 @@ from schemas.values import JobKey
 
 log = structlog.get_logger()
 
-FORMAT = "1"  # of the tables; another one is dropped and filled again
+FORMAT = "2"  # of the tables; another one is dropped and filled again
 OFFSETS = 1 << 48  # an event's row id is partition * OFFSETS + offset
-SEPARATOR = "\x1f"  # around each tag
+TAG = "\x1e{}\x1f"  # how each of a job's tags is stored
 SCAN = 20_000  # offsets that one read of many jobs' events looks at, so that none takes long
 
 _SCHEMA = """
@@ -140,7 +140,7 @@ class JobFilter:
     def where(self) -> tuple[str, list[Any]]:
         """The same as a condition of SQL, with its values."""
         wanted: list[tuple[str, Any]] = [("tenant = ?", self.tenant)]
-        wanted += [("instr(tags, ?)", f"{SEPARATOR}{tag}{SEPARATOR}") for tag in self.tags]
+        wanted += [("instr(tags, ?)", TAG.format(tag)) for tag in self.tags]
         for column, value in (
             ("program = ?", self.program),
             ("session = ?", self.session),
@@ -355,7 +355,7 @@ def _job_values(row: JobRow) -> tuple[Any, ...]:
         job.program_id,
         job.backend,
         details.session_id if details else None,
-        "".join(f"{SEPARATOR}{tag}{SEPARATOR}" for tag in tags),
+        "".join(TAG.format(tag) for tag in tags),
         job.created,
         job.ended,
         row.based,

@@ -341,9 +341,21 @@ async def test_jobs_are_found_by_what_they_are() -> None:
         assert await found("created_after=2999-01-01T00:00:00Z") == []
         assert await found("created_before=2999-01-01T00:00:00%2B02:00") == ["a", "b", "c"]
         assert "b" not in await found(f"created_after={created}")
-        await served.get("/jobs?limit=ten", 400)
-        await served.get("/jobs?pending=perhaps", 400)
-        await served.get("/jobs?created_after=yesterday", 400)
+        assert await found("tags=") == []
+        assert await found("&".join(["tags=x"] * 1100)) == ["a", "b"]
+        assert await found(f"limit={10**30}&sort=asc") == ["a", "b", "c"]
+        for name, value in (
+            ("limit", "ten"),
+            ("offset", "-1"),
+            ("pending", "perhaps"),
+            ("sort", "up"),
+            ("created_after", "yesterday"),
+        ):
+            error = await served.get(f"/jobs?{name}={value}", 400)
+            assert error["error"]["message"].startswith(f"{name}: {value!r} is not ")
+        too_many = "&".join(f"tags={number}" for number in range(100))
+        error = await served.get(f"/jobs?{too_many}", 400)
+        assert error["error"]["message"] == "tags: 100 of them, but a job has at most 32"
 
 
 async def test_a_queued_job_is_cancelled_and_cannot_be_twice() -> None:

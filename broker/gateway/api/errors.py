@@ -68,8 +68,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _of_http(request: web.Request, error: web.HTTPException, trace: str) -> web.Response:
-    message = _MESSAGES.get(error.status, error.text or error.reason)
-    message = message.format(path=request.path[:200], method=request.method)
+    known = _MESSAGES.get(error.status, "").format(path=request.path[:200], method=request.method)
+    message = known or error.text or error.reason
     code = _CODES.get(error.status, "http_error")
     response = error_answer(error.status, code, message, trace)
     if isinstance(error, web.HTTPMethodNotAllowed):

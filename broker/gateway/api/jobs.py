@@ -6,13 +6,14 @@ from aiohttp import web
 
 from broker.errors import InvalidRequestError
 from broker.gateway.api.dialects import job_object, wants_params
-from broker.gateway.api.parts import answer, key_of, nothing, parts_of, whole_number
+from broker.gateway.api.parts import answer, key_of, nothing, one_of, parts_of, whole_number
 from broker.gateway.auth import tenant_of
 from broker.gateway.intake import trace_of
 from broker.gateway.store import JobFilter
 from broker.payloads import fetch
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
+from schemas.requests import MAX_TAGS
 from schemas.values import State
 
 MAX_PAGE = 200  # jobs
@@ -45,8 +46,8 @@ async def listing(request: web.Request) -> web.Response:
     await parts.caught_up()
     limit = whole_number(request, "limit", MAX_PAGE, MAX_PAGE)
     offset = whole_number(request, "offset", 0, 2**53)
-    ascending = request.query.get("sort", "").upper() == "ASC"
-    jobs, count = await parts.model.page(filter_of(request), limit, offset, ascending)
+    order = one_of(request, "sort", "", "asc", "desc")
+    jobs, count = await parts.model.page(filter_of(request), limit, offset, order == "asc")
     with_params = wants_params(request.query.get("exclude_params"))
     shown = [job_object(job, _inline_params(job) if with_params else None) for job in jobs]
     return answer({"jobs": shown, "count": count, "limit": limit, "offset": offset})
@@ -62,12 +63,13 @@ def _inline_params(job: Job) -> bytes | None:
 def filter_of(request: web.Request) -> JobFilter:
     """Which jobs are wanted. Raises `InvalidRequestError`."""
     query = request.query
-    pending = query.get("pending", "").lower()
-    if pending not in ("", "true", "false"):
-        raise InvalidRequestError("pending is true or false")
+    pending = one_of(request, "pending", "", "true", "false")
+    tags = tuple(dict.fromkeys(query.getall("tags", []) + query.getall("tag", [])))
+    if len(tags) > MAX_TAGS:
+        raise InvalidRequestError(f"tags: {len(tags)} of them, but a job has at most {MAX_TAGS}")
     return JobFilter(
         tenant=tenant_of(request),
-        tags=tuple(query.getall("tags", [])) + tuple(query.getall("tag", [])),
+        tags=tags,
         program=query.get("program"),
         session=query.get("session_id"),
         backend=query.get("backend"),

@@ -12,6 +12,7 @@ import orjson
 
 from broker import errors
 from schemas import published
+from schemas.requests import MAX_TAGS
 from schemas.specification import Specification
 from schemas.values import State
 
@@ -93,6 +94,7 @@ def _or_null(schema: Schema) -> Schema:
 _WHOLE: Schema = {"type": "integer", "minimum": 0}
 _YES_OR_NO: Schema = {"type": "boolean"}
 _NUMBER: Schema = {"type": "number"}
+_SECONDS = _NUMBER | {"minimum": 0}
 _ANY: Schema = {}
 
 
@@ -150,8 +152,12 @@ def _paths() -> dict[str, Schema]:
 _EXCLUDE = _query(
     "exclude_params", _text(), "`true` leaves the inputs out; anything else shows them."
 )
-_TAGS = _query("tags", _list(_text()), "Jobs with this tag; several: with all of them.")
-_ONE_TAG = _query("tag", _list(_text()), "The same as `tags`.")
+_TAGS = _query(
+    "tags",
+    _list(_text()) | {"maxItems": MAX_TAGS},
+    "Jobs with this tag; several: with all of them.",
+)
+_ONE_TAG = _query("tag", _list(_text()) | {"maxItems": MAX_TAGS}, "The same as `tags`.")
 _PROGRAM = _query("program", _text(), "Jobs of this program.")
 _SESSION = _query("session_id", _text(), "Jobs of this session.")
 _LIMIT = _query("limit", _WHOLE, "At most so many.")
@@ -305,7 +311,7 @@ def _events() -> list[tuple[str, str, Schema]]:
         _header("Last-Event-ID", "Go on after this event."),
         _query("last_event_id", _text(), "The same for clients that can not send the header."),
         _query("after", _text(), "Pages: go on after this position."),
-        _query("wait", _NUMBER, "Pages: wait so many seconds for an event (at most 60)."),
+        _query("wait", _SECONDS, "Pages: wait so many seconds for an event (at most 60)."),
     ]
     stream = _of_type(_STREAM_HELP, "text/event-stream", _text())
 

@@ -102,9 +102,18 @@ def whole_number(request: web.Request, name: str, default: int, most: int) -> in
     text = request.query.get(name, "")
     if not text:
         return default
-    if not text.isdecimal() or len(text) > 18:
+    if not (text.isascii() and text.isdecimal()):
         raise InvalidRequestError(f"{name}: {text[:40]!r} is not a whole number")
-    return min(int(text), most)
+    return most if len(text) > 18 else min(int(text), most)
+
+
+def one_of(request: web.Request, name: str, *words: str) -> str:
+    """A word from the query, in lower case; the first without one. Raises `InvalidRequestError`."""
+    text = request.query.get(name, "")
+    if text.lower() not in words:
+        allowed = " or ".join(word for word in words if word)
+        raise InvalidRequestError(f"{name}: {text[:40]!r} is not {allowed}")
+    return text.lower()
 
 
 def seconds(request: web.Request, name: str, most: float) -> float:
