@@ -25,7 +25,8 @@ from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import EVENTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
 from tests.conformance.conftest import delete_topics
-from tests.support.kafka import KafkaCluster, free_ports
+from tests.support.kafka import KafkaCluster
+from tests.support.processes import free_port
 
 pytestmark = pytest.mark.kafka
 SOME = {name: TOPICS[name] for name in (EVENTS, STATE, STATUS)}
@@ -120,7 +121,7 @@ async def test_several_processes_may_make_the_topics_at_once(
 
 
 async def test_a_cluster_that_is_not_there_is_named(prefix: str) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     log = kafka_log(f"127.0.0.1:{port}", prefix, open_within=1.0)
 
     with pytest.raises(LogUnavailableError, match=f"127.0.0.1:{port} can not be used"):

@@ -17,13 +17,14 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.processes import free_port
 
 FILES = Path(__file__).parent / "kafka_files"
 POM = FILES / "pom.xml"
@@ -77,18 +78,6 @@ def java() -> str:
     return found
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 @dataclass
 class Node:
     """One Kafka process, broker and controller in one."""
@@ -136,7 +125,7 @@ class KafkaCluster:
         plan = folder / "plan.json"
         if not plan.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            plan.write_text(json.dumps(free_ports(2 * count)))
+            plan.write_text(json.dumps([free_port() for _ in range(2 * count)]))
         ports = json.loads(plan.read_text())
         nodes = [
             Node(i + 1, ports[2 * i], ports[2 * i + 1], folder / f"node-{i + 1}")

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +17,16 @@ import aiohttp
 ROOT = Path(__file__).resolve().parents[2]
 
 
+_ports = iter(random.sample(range(20_000, 32_000), 5_000))  # below those of outgoing connections
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, nor is given by the kernel before it is used; each once."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there are no free ports left")
 
 
 @dataclass(eq=False)
