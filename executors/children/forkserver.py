@@ -5,8 +5,7 @@ pair and PROGRAMS a JSON object of more programs, id to `module:function`.
 It reads requests of five bytes, `F` and a ticket, with two file descriptors (the child's socket
 and the pipe for its output), or `R` and a pid; and it writes frames. It starts before its parent
 holds secrets, never runs a circuit, and has one thread, so that forking it is safe. When it ends,
-so do its children. It ends when its parent does, whose end of the socket pair is closed then: not
-by a signal, so that it can take along what programs have started.
+so do its children, with what their programs have started; it ends with its parent.
 """
 
 import contextlib
@@ -37,6 +36,7 @@ def main() -> None:
     """Get ready, say so, and serve until the parent is gone."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
+    posix.die_with_parent(os.getppid())  # while it gets ready
     posix.set_name("qjb-forkserver")
     posix.no_core_dumps()
     wakeup = _wake_on_child()
@@ -46,6 +46,7 @@ def main() -> None:
             _preload(control, msgspec.json.decode(sys.argv[2], type=dict[str, str]))
             gc.collect()
             gc.freeze()  # the collector touches no page that children share
+            posix.outlive_parent()  # and take along what programs have started
             server.serve()
     finally:
         server.kill_all()

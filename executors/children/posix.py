@@ -22,6 +22,12 @@ def die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
+def outlive_parent() -> None:
+    """Be killed no more when the parent dies."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
 def set_name(name: str) -> None:
     """The name that `ps` and `top` show."""
     if sys.platform == "linux":
