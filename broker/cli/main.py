@@ -1,7 +1,10 @@
 """`qjb`: the commands, each loaded when it is used."""
 
+import os
+import signal
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -59,7 +62,12 @@ def _version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
 
 @click.group(cls=Commands, epilog=TEXT, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Say it."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version.",
 )
 def cli() -> None:
     """Run quantum programs as jobs, and watch them while they run.
@@ -71,12 +79,18 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; an error is a sentence and an exit status, not a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is to be tidied up until a command runs
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what the terminal can not show is no error
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     try:
-        cli(prog_name="qjb")
+        cli(prog_name="qjb", color=False if plain else None)
     except QjbError as error:
+        found = [f"{v.path}: {v.message or v.rule}" for v in error.violations]
         click.echo(f"Error: {_sentence(error.message)}", err=True)
-        for violation in error.violations:
-            click.echo(f"  {violation.path}: {violation.message or violation.rule}", err=True)
+        if len(found) > 1 or not error.message.endswith(tuple(found)):
+            click.echo("".join(f"  {line}\n" for line in found), err=True, nl=False)
         sys.exit(of_error(error))
 
 

@@ -1,6 +1,7 @@
 """What several commands have in common: options, and how they run."""
 
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -37,6 +38,7 @@ def seconds_since_start() -> float:
 
 def run(work: Coroutine[Any, Any, Exit]) -> None:
     """Run *work*, and end the process with its exit status."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = asyncio.run(work)
     except KeyboardInterrupt:

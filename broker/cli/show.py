@@ -147,7 +147,8 @@ class Watch:
             self._advance(event)
 
     def _print(self, clock: str, kind: str, text: str) -> None:
-        line = f"{clock}  {click.style(f'{kind:<11}', fg=COLOURS.get(kind))} {text}".rstrip()
+        label = click.style(f"{kind:<11}" if text else kind, fg=COLOURS.get(kind))
+        line = f"{clock}  {label} {text}".rstrip()
         if self._progress is None:
             click.echo(line)
         else:

@@ -1,6 +1,7 @@
 """The command line, as a user and as a script meet it."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -418,3 +419,31 @@ def test_a_type_that_a_program_defines_is_shown_by_its_name(qjb: Qjb) -> None:
 
     assert "circuit or array" in line
     assert "required" in line
+
+
+def test_ctrl_c_before_a_command_has_begun_ends_it_without_a_word() -> None:
+    code = """
+import os, signal, sys
+from broker.cli.main import main
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == "broker.cli.roles":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+sys.argv[1:] = ["up"]
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_what_a_terminal_can_not_show_is_no_error() -> None:
+    done = run("up", "--help", PYTHONIOENCODING="latin-1")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "QJB_" in done.stdout
