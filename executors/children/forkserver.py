@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+from collections import deque
 from types import FrameType
 from typing import NoReturn
 
@@ -28,6 +29,8 @@ from executors.children.frames import Ended, Forked, Kind, pack
 REQUEST = struct.Struct("!cI")
 FORK = b"F"
 REAP = b"R"
+
+AGAIN_AFTER = 500  # ms until a fork that failed is tried again
 
 _MOST_DESCRIPTORS = 1 << 20  # closed with one system call, however many there are
 
@@ -85,6 +88,7 @@ class Server:
         self._wakeup = wakeup
         self._children: set[int] = set()
         self._zombies: set[int] = set()
+        self._asked: deque[tuple[int, int, int]] = deque()  # forks: ticket, socket and pipe
 
     def serve(self) -> None:
         """Answer requests until the parent is gone."""
@@ -92,11 +96,12 @@ class Server:
         poll.register(self._control, select.POLLIN)
         poll.register(self._wakeup, select.POLLIN)
         while True:
-            ready = {fd for fd, _ in poll.poll()}
+            ready = {fd for fd, _ in poll.poll(AGAIN_AFTER if self._asked else None)}
             if self._wakeup in ready:
                 self._tell_who_ended()
             if self._control.fileno() in ready and not self._answer():
                 return
+            self._fork_all()
 
     def kill_all(self) -> None:
         """End every child: without this server nobody would notice their ends."""
@@ -112,20 +117,29 @@ class Server:
             return False
         kind, number = REQUEST.unpack(data)
         if kind == FORK:
-            self._fork(number, *fds)
+            self._asked.append((number, *fds))
         else:
             self._reap(number)
         return True
 
-    def _fork(self, ticket: int, sock: int, pipe: int) -> None:
+    def _fork_all(self) -> None:
+        """Make the children that were asked for; where there are too many processes, later."""
         server = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            _become_child(server, sock, pipe)
-        os.close(sock)
-        os.close(pipe)
-        self._children.add(pid)
-        self._control.sendall(pack(Kind.FORKED, msgspec.json.encode(Forked(ticket, pid))))
+        while self._asked:
+            ticket, sock, pipe = self._asked[0]
+            try:
+                pid = os.fork()
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    sys.stderr.write(f"qjb-forkserver: no child can be made now: {error}\n")
+                return
+            if pid == 0:
+                _become_child(server, sock, pipe)
+            self._asked.popleft()
+            os.close(sock)
+            os.close(pipe)
+            self._children.add(pid)
+            self._control.sendall(pack(Kind.FORKED, msgspec.json.encode(Forked(ticket, pid))))
 
     def _tell_who_ended(self) -> None:
         try:

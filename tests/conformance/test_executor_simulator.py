@@ -498,6 +498,15 @@ async def test_a_fork_server_that_can_not_be_started_is_tried_again(
         assert failures == []
 
 
+async def test_a_fork_that_fails_is_tried_again_and_costs_nobody_an_attempt() -> None:
+    async with started(SimulatorExecutor(1, {"returns": "tests.support.scarce:returns"})) as found:
+        assert isinstance(found, SimulatorExecutor)
+        server = found.fork_server_pid
+
+        assert kind(await last(found, task("returns"))) == "returned"
+        assert found.fork_server_pid == server
+
+
 PARENT = """
 import asyncio, sys
 from executors.base import Stop
