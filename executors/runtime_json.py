@@ -203,8 +203,9 @@ def _built(typed: dict[str, Any], field: str) -> Any:
 
 
 def _plain(error: BaseException) -> str:
-    lines = str(error).strip().strip("'\"").splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    text = str(error).replace("\\n", "\n")  # Qiskit's errors say what they are told as a literal
+    lines = text.strip().strip("'\"").splitlines()
+    return lines[0].strip(" :")[:200] if lines else type(error).__name__
 
 
 def _to_bytes(text: Any) -> bytes:
@@ -226,7 +227,10 @@ def _unpacked(text: Any) -> bytes:
 def _to_circuit(typed: dict[str, Any]) -> QuantumCircuit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of older Qiskits' files: no concern of the user's
-        circuit: QuantumCircuit = qpy.load(io.BytesIO(_unpacked(typed["__value__"])))[0]
+        circuits = qpy.load(io.BytesIO(_unpacked(typed["__value__"])))
+    if len(circuits) != 1:
+        raise InvalidInputsError(f"it holds {len(circuits)} circuits; each goes by itself")
+    circuit: QuantumCircuit = circuits[0]
     return circuit
 
 

@@ -15,7 +15,7 @@ DEPTH = 4
 
 def publish_iterations(backend: LocalSimulator, user_messenger: Any, iterations: int) -> None:
     """Publish `{"iteration": number, "counts": histogram}` so many times."""
-    for iteration in range(iterations):
+    for iteration in range(int(iterations)):  # to JSON Schema 1e2 is an integer, too
         ready = transpiled([_circuit()], backend, {})
         (counts,) = counts_of(run(backend, ready, {}))
         user_messenger.publish({"iteration": iteration, "counts": counts})

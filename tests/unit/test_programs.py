@@ -89,10 +89,12 @@ def test_programs_of_2021_ignore_what_they_do_not_know() -> None:
     assert call("hello-world", iterations=0, interim_results={}) == "Hello, World!"
 
 
-def test_iterations_are_published_one_by_one() -> None:
+@pytest.mark.parametrize("iterations", [2, 2.0])  # a JSON Schema takes both for integers
+def test_iterations_are_published_one_by_one(iterations: float) -> None:
     heard = Heard()
+    program = builtin.load("sample-program")
 
-    end = builtin.load("sample-program").main(catalogue.backend("fake_line_5"), heard, iterations=2)
+    end = program.main(catalogue.backend("fake_line_5"), heard, iterations=iterations)
 
     assert end == "All done!"
     assert [message["iteration"] for message in heard.published] == [0, 1]

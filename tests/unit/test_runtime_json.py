@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qiskit import QuantumCircuit
+from qiskit import QuantumCircuit, qpy
 from qiskit.circuit import Parameter
 from qiskit.circuit.library import CXGate
 from qiskit.quantum_info import SparsePauliOp
@@ -121,6 +121,29 @@ def test_a_bad_value_is_named_by_its_field(value: Any) -> None:
 
     with pytest.raises(InvalidInputsError, match=r"things\[1\]\.inner"):
         runtime_json.decode_inputs(inputs)
+
+
+def qpy_file(*circuits: QuantumCircuit) -> bytes:
+    file = io.BytesIO()
+    qpy.dump(circuits, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (qpy_file(bell(), bell()), "c: it holds 2 circuits; each goes by itself"),
+        (qpy_file(bell())[:200], "c is not a valid QuantumCircuit: binary parsing error"),
+    ],
+    ids=["two circuits", "cut short"],
+)
+def test_a_file_that_is_not_one_circuit_is_refused_in_one_sentence(data: bytes, says: str) -> None:
+    inputs = json.dumps({"c": typed("QuantumCircuit", packed(data))}).encode()
+
+    with pytest.raises(InvalidInputsError) as caught:
+        runtime_json.decode_inputs(inputs)
+
+    assert str(caught.value) == says
 
 
 def test_a_bomb_is_refused_before_it_has_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
