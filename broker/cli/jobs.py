@@ -1,12 +1,13 @@
 """The client commands: they speak to a gateway."""
 
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Any
 
 import click
 
 from broker.cli import inputs, show
-from broker.cli.client import Client
+from broker.cli.client import AnswerError, Client
 from broker.cli.exits import OF_EVENTS, Exit
 from broker.cli.options import of_a_client, run
 
@@ -59,12 +60,15 @@ def submit(
 
     async def work() -> Exit:
         async with Client(url) as client:
-            chosen = params
-            if shots is not None:
-                chosen = inputs.with_shots(params, shots, await client.program(program))
+            found = await _program(client, program)
+            chosen = params if shots is None else inputs.with_shots(params, shots, found)
+            for name in inputs.unknown(params, found):
+                click.echo(f"Note: {program} has no input {name}", err=True)
             request = {"program_id": program, "params": chosen}
             request |= {name: value for name, value in options.items() if value not in (None, ())}
-            answer = await client.submit(request)
+            backend = options["backend"] or ""
+            async with _suggesting("UNKNOWN_BACKEND", backend, client.backends, "name"):
+                answer = await client.submit(request)
             job_id = str(answer["id"])
             if watch:
                 if not as_json:
@@ -74,6 +78,26 @@ def submit(
             return Exit.DONE
 
     run(work())
+
+
+async def _program(client: Client, name: str) -> dict[str, Any]:
+    async with _suggesting("UNKNOWN_PROGRAM", name, client.programs, "id"):
+        return await client.program(name)
+
+
+@asynccontextmanager
+async def _suggesting(
+    code: str, name: str, list_all: Callable[[], Awaitable[list[dict[str, Any]]]], key: str
+) -> AsyncIterator[None]:
+    """An error that has *code* also says which name may be meant by *name*."""
+    try:
+        yield
+    except AnswerError as error:
+        if error.code != code:
+            raise
+        names = [str(item.get(key)) for item in await list_all()]
+        message = error.message + inputs.near(name, names)
+        raise AnswerError(error.status, error.code, message, error.violations) from error
 
 
 @click.command()
@@ -153,8 +177,9 @@ def _why_no_result(job_id: str, job: dict[str, Any]) -> str:
     status = str(state.get("status", "unknown")).lower()
     if status not in OF_EVENTS:
         return f"The job {job_id} has no result yet: it is {status}. --wait waits for it."
-    reason = state.get("reason")
-    return f"The job {job_id} has no result: it was {status}{f' ({reason})' if reason else ''}."
+    outcome = status if status == "failed" else f"was {status}"
+    why = f": {state['reason']}" if state.get("reason") else ""
+    return f"The job {job_id} has no result: it {outcome}{why}."
 
 
 @click.command()
@@ -226,7 +251,7 @@ def programs(url: str, as_json: bool, program: str | None) -> None:
     async def work() -> Exit:
         async with Client(url) as client:
             if program is not None:
-                _show_program(await client.program(program), as_json)
+                _show_program(await _program(client, program), as_json)
                 return Exit.DONE
             found = await client.programs()
         if as_json:
@@ -282,7 +307,8 @@ def backends(url: str, as_json: bool, backend: str | None) -> None:
     async def work() -> Exit:
         async with Client(url) as client:
             if backend is not None:
-                found = await client.configuration(backend)
+                async with _suggesting("UNKNOWN_BACKEND", backend, client.backends, "name"):
+                    found = await client.configuration(backend)
                 show.as_json(found) if as_json else show.result(found)
                 return Exit.DONE
             listed = await client.backends()

@@ -211,7 +211,8 @@ def test_programs_and_backends_are_listed_and_described(qjb: Qjb) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (("submit", "hello-wrld"), 6, "hello-wrld"),
+        (("submit", "hello-wrld"), 6, "no program 'hello-wrld'; did you mean hello-world?"),
+        (("submit", "hello-world", "--backend", "fake_line5"), 5, "did you mean fake_line_5?"),
         (("submit", "sampler"), 5, "circuits"),
         (("submit", "hello-world", "-i", "iterations=many"), 5, "/params/iterations"),
         (("submit", "hello-world", "--job-id", "a/b"), 5, "job_id"),
@@ -225,7 +226,7 @@ def test_programs_and_backends_are_listed_and_described(qjb: Qjb) -> None:
         (("result", "nobody"), 6, "nobody"),
         (("cancel", "nobody"), 6, "nobody"),
         (("backends", "nowhere"), 6, "nowhere"),
-        (("programs", "nothing"), 6, "nothing"),
+        (("programs", "nothing"), 6, "'nothing'."),
         (("jobs", "--limit", "0"), 2, "--limit"),
         (("frobnicate",), 2, "frobnicate"),
     ],
@@ -239,6 +240,38 @@ def test_what_can_not_be_done_is_said_in_plain_words(
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_one_rule_that_the_inputs_break_is_one_sentence(qjb: Qjb) -> None:
+    done = qjb("submit", "hello-world", "-i", "iterations=many")
+
+    assert done.returncode == 5
+    assert done.stderr.count("/params/iterations") == done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("pair", ["iterations", "iterations=@nowhere.json", "iterations=@"])
+def test_an_input_that_can_not_be_read_is_one_sentence(qjb: Qjb, pair: str) -> None:
+    done = qjb("submit", "hello-world", "-i", pair)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_input_that_the_program_does_not_know_is_noted(qjb: Qjb) -> None:
+    done = qjb("submit", "hello-world", "-i", "iteration=3", "--json")
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["id"]
+    assert done.stderr == ("Note: hello-world has no input iteration; did you mean iterations?\n")
+
+
+def test_a_job_that_failed_has_no_result(qjb: Qjb) -> None:
+    qjb("submit", "sampler", "-i", "circuits=nonsense", "--job-id", "failed")
+    result = qjb("result", "failed", "--wait", "--json")
+
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "The job failed has no result: it failed: circuits does not begin" in result.stderr
 
 
 def test_every_rule_that_the_inputs_break_is_listed(qjb: Qjb) -> None:

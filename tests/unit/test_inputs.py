@@ -4,10 +4,9 @@ import base64
 import zlib
 from pathlib import Path
 
-import click
 import pytest
 
-from broker.cli.inputs import parse, with_shots
+from broker.cli.inputs import InputError, parse, unknown, with_shots
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,7 @@ def test_a_file_gives_its_text_its_json_or_its_circuit(tmp_path: Path) -> None:
     ],
 )
 def test_what_can_not_be_understood_is_said(pair: str, says: str) -> None:
-    with pytest.raises(click.BadParameter) as caught:
+    with pytest.raises(InputError) as caught:
         parse([pair])
 
     assert says in caught.value.message
@@ -75,7 +74,7 @@ def test_a_file_that_is_not_what_it_should_be_is_named(
 ) -> None:
     (tmp_path / name).write_bytes(content)
 
-    with pytest.raises(click.BadParameter) as caught:
+    with pytest.raises(InputError) as caught:
         parse([f"x=@{tmp_path / name}"])
 
     assert says in caught.value.message
@@ -89,5 +88,15 @@ def test_shots_go_where_the_programs_schema_has_them() -> None:
     assert with_shots({"run_config": {"seed": 1}}, 5, sampler) == {
         "run_config": {"seed": 1, "shots": 5}
     }
-    with pytest.raises(click.BadParameter, match="the program h has no shots"):
+    with pytest.raises(InputError, match="the program h has no shots"):
         with_shots({}, 5, {"id": "h"})
+
+
+def test_a_name_that_the_schema_does_not_have_is_found_with_what_may_be_meant() -> None:
+    program = {"spec": {"parameters": {"properties": {"iterations": {}, "circuits": {}}}}}
+
+    assert unknown({"iteration": 1, "circuits": 2, "zzz": 3}, program) == [
+        "iteration; did you mean iterations?",
+        "zzz",
+    ]
+    assert unknown({"anything": 1}, {"spec": {"parameters": {}}}) == []
