@@ -79,8 +79,8 @@ def serve(connection: socket.socket) -> None:
     while (frame := receive(connection)) is not None:
         attempts += 1
         end = _attempt(connection, frame[1])
-        can_write = _flush()
-        if not can_write or attempts >= MOST_ATTEMPTS or posix.peak_memory() > MOST_MEMORY:
+        is_sound = _flush() and not posix.has_children()
+        if not is_sound or attempts >= MOST_ATTEMPTS or posix.peak_memory() > MOST_MEMORY:
             end = pack(Kind.RETIRES) + end
         connection.sendall(end)
 

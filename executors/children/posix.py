@@ -52,6 +52,16 @@ def prefer_for_oom_kill() -> None:
         return
 
 
+def has_children() -> bool:
+    """Whether a process that this one has started still runs."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
+    except ChildProcessError:
+        return False
+    return True
+
+
 def peak_memory() -> int:
     """The most memory that this process ever held, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

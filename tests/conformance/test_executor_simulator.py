@@ -323,10 +323,13 @@ async def test_a_stop_takes_along_what_the_program_started(executor: SimulatorEx
     await gone(pid)
 
 
-async def test_a_child_that_dies_takes_along_what_it_started(executor: SimulatorExecutor) -> None:
-    found = await bodies(executor, task("starts-a-process", {"end": "dies"}))
+@pytest.mark.parametrize(("end", "last_word"), [("dies", "died"), ("returns", "returned")])
+async def test_an_attempt_that_ends_takes_along_what_it_started(
+    executor: SimulatorExecutor, end: str, last_word: str
+) -> None:
+    found = await bodies(executor, task("starts-a-process", {"end": end}))
 
-    assert kinds(found) == ["began", "published", "died"]
+    assert kinds(found) == ["began", "published", last_word]
     await gone(value(found[1])["pid"])
 
 

@@ -126,7 +126,8 @@ def starts_a_process(backend: Any, user_messenger: Any, end: str = "hangs", **_:
     user_messenger.publish({"pid": child.pid})
     if end == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
-    hangs(backend, user_messenger)
+    if end == "hangs":
+        hangs(backend, user_messenger)
 
 
 def draws(backend: Any, user_messenger: Any, **_: Any) -> list[float]:
