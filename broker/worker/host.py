@@ -203,12 +203,12 @@ class Worker:
         """Run it, put all that happens on record, and say how it ended."""
         try:
             return await self._run(attempt)
-        except TimeoutError:
-            log.warning("executor.overdue", job_id=attempt.dispatch.job_id)
-            return await self._report(attempt, Stopped(attempt.stop.reason or ""))
         except QjbError as error:  # inputs that are not there, a report that no log would take
             return await self._report(attempt, Raised(error.code, error.message))
         except Exception as error:
+            if isinstance(error, TimeoutError) and attempt.stop.reason is not None:
+                log.warning("executor.overdue", job_id=attempt.dispatch.job_id)
+                return await self._report(attempt, Stopped(attempt.stop.reason))
             log.exception("executor.failed", job_id=attempt.dispatch.job_id)
             why = f"the executor failed: {type(error).__name__}: {error}"
             return await self._report(attempt, Died(Reason.CHILD_DIED, why))

@@ -392,6 +392,26 @@ async def test_old_records_go_when_their_time_is_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_eager")
+async def test_a_clock_that_is_set_back_turns_no_time_back(tmp_path: Path) -> None:
+    path, now = tmp_path / "log.db", [time.time() + 3600]
+    log = await opened(path, clock=lambda: now[0])
+    follower = log.follow({TopicPartition(STATUS, 0): 0})
+    for _ in range(2):
+        await log.append(STATUS, [Record(b"x", b"key-%d" % n) for n in range(5)])
+        now[0] = time.time() - 2 * 3600
+    found = list(await follower.next(5))
+    times = [record.timestamp for record in found]
+    assert [r.offset for r in found] == list(range(10))
+    assert times == sorted(times)
+    await log.close()
+
+    log = await opened(path)
+    await log.append(STATUS, [Record(b"x", b"later")])
+    assert (await cleaned(log, STATUS, 6))[-1].timestamp == times[-1]
+    await log.close()
+
+
+@pytest.mark.usefixtures("_eager")
 async def test_offsets_go_on_when_no_record_is_left(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     log = await opened(path, clock=lambda: time.time() - 2 * DAY)

@@ -192,6 +192,20 @@ async def test_every_way_to_end_badly_is_reported(
     assert last.reason == reason
 
 
+async def test_an_executor_that_runs_into_a_timeout_of_its_own_cancels_nothing() -> None:
+    class TimesOut(ScriptedExecutor):
+        async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
+            yield Began()
+            raise TimeoutError("no answer from the device")
+
+    async with working(TimesOut()) as qjb:
+        await qjb.tell(qjb.dispatch())
+        last = (await qjb.ended())[-1].body
+
+    assert isinstance(last, Died)
+    assert "no answer from the device" in last.message
+
+
 async def test_an_endless_message_is_cut() -> None:
     async with working(ScriptedExecutor(Script((Raise("x" * 1_000_000),)))) as qjb:
         await qjb.tell(qjb.dispatch())
