@@ -33,6 +33,16 @@ class Attempt:
         """Whether the broker has given it up, so that nothing it says counts."""
         return self.stop.reason == Reason.WORKER_LOST
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the executor has lost its chance to end it."""
+        return self.overdue is not None and asyncio.get_running_loop().time() >= self.overdue
+
+    def expect_end(self, within: float) -> None:
+        """Wait for the executor for so many seconds at most, if nobody asks for the end before."""
+        if not self.stop.asked:
+            self.overdue = asyncio.get_running_loop().time() + within
+
     def end(self, reason: str) -> None:
         """Ask the executor to end it, and do not wait for ever."""
         if self.stop.asked:

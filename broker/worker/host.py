@@ -21,12 +21,13 @@ from executors.base import Executor, Task
 from schemas.cloudevents import UnreadableError, decode
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.records import Stored
-from schemas.reports import LAST, Body, Died, Raised, Stopped
+from schemas.reports import LAST, Began, Body, Died, Raised, Stopped
 from schemas.specification import Program
 from schemas.values import Reason, Violation
 
 CHECKED_BY_THE_BROKER = 8 * 1024 * 1024  # bytes of inputs; larger ones are checked here
 FETCH_FOR = 30.0  # s to get inputs from the blob store
+LATE = 60.0  # s beyond its time limit after which an executor is not waited for any more
 HAND_BACK = 10.0  # s to end what the grace did not suffice for, and to report it
 PAUSE = 0.5  # s before an inbox that can not be read is tried again
 
@@ -206,9 +207,10 @@ class Worker:
         except QjbError as error:  # inputs that are not there, a report that no log would take
             return await self._report(attempt, Raised(error.code, error.message))
         except Exception as error:
-            if isinstance(error, TimeoutError) and attempt.stop.reason is not None:
+            if isinstance(error, TimeoutError) and attempt.is_overdue:
                 log.warning("executor.overdue", job_id=attempt.dispatch.job_id)
-                return await self._report(attempt, Stopped(attempt.stop.reason))
+                reason = attempt.stop.reason or Reason.RAN_TOO_LONG
+                return await self._report(attempt, Stopped(reason))
             log.exception("executor.failed", job_id=attempt.dispatch.job_id)
             why = f"the executor failed: {type(error).__name__}: {error}"
             return await self._report(attempt, Died(Reason.CHILD_DIED, why))
@@ -238,6 +240,8 @@ class Worker:
             return task
         async with aclosing(self._executor.run(task, attempt.stop)) as run:
             while not isinstance(body := await _next(attempt, run), LAST):
+                if isinstance(body, Began):
+                    attempt.expect_end(task.time_limit + LATE)
                 await self._report(attempt, body)
         return body
 

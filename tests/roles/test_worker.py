@@ -164,6 +164,22 @@ async def test_an_executor_that_does_not_stop_is_not_waited_for_for_ever() -> No
         assert (await qjb.ended())[-1].body == Stopped("user_request")
 
 
+async def test_an_executor_that_lets_the_time_limit_pass_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NeverEnds(ScriptedExecutor):
+        async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
+            yield Began()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(host, "LATE", 0.05)
+    async with working(NeverEnds(), patience=0.05) as qjb:
+        await qjb.tell(qjb.dispatch(time_limit=0.05))
+        last = (await qjb.ended())[-1].body
+
+    assert last == Stopped("ran_too_long")
+
+
 async def test_a_void_attempt_is_killed_and_says_nothing_any_more() -> None:
     executor = ScriptedExecutor(HANGS)
     async with working(executor) as qjb:
