@@ -18,6 +18,7 @@ from schemas.workers import Status
 
 REQUESTS_IN_A_TURN = 500
 REPORTS_IN_A_TURN = 2_000
+HEARD = 10_000  # status messages that wait here; older ones are told again
 GATHERED = 4_000  # records of one kind that wait here; more wait in the log
 PREPARED_AT_ONCE = 256  # requests that are taken aside; then requests wait
 PAUSE = 0.5  # s before a log that can not be reached is tried again
@@ -71,7 +72,7 @@ class Inputs:
         self._log = target
         self._done: Offsets = dict(starts)
         self._kinds = {topic: _Gathered() for topic in (REQUESTS, REPORTS)}
-        self._status: deque[Status] = deque()
+        self._status: deque[Status] = deque(maxlen=HEARD)
         self._prepared: deque[Request] = deque()
         self._wake = asyncio.Event()
         self.preparation = preparation
@@ -93,7 +94,7 @@ class Inputs:
             await follower.close()
 
     def heard(self, status: Status) -> None:
-        """A message of the status topic has come. They are few, whoever stalls."""
+        """A message of the status topic has come."""
         self._status.append(status)
         self._wake.set()
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from broker.ledger import broker as broker_module
-from broker.ledger import service
+from broker.ledger import inputs, service
 from broker.ledger.broker import Broker
 from broker.telemetry import times
 from broker.transports.log import Position, TopicPartition
@@ -19,6 +19,7 @@ from broker.transports.memory import (
     Duplicate,
     Fault,
     LoseAcknowledgement,
+    LoseAppend,
     LoseSilently,
     MemoryLog,
     Stall,
@@ -511,6 +512,30 @@ async def test_a_broker_whose_log_stalls_stops_when_told(monkeypatch: pytest.Mon
         with log.fault(Stall()):
             broker.stop()
             await asyncio.wait_for(task, 10)
+
+
+async def test_a_broker_that_can_not_append_keeps_only_the_newest_of_what_it_hears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inputs, "HEARD", 20)
+    log = MemoryLog()
+    broker, hand = a_broker(log), Hand(log)
+    async with running(broker, hand):
+        await broker.active.wait()
+        qjb = side(log, broker)
+        await qjb.submit("j1")
+        await hand.is_told("j1")
+        assert broker._service is not None
+        with log.fault(LoseAppend(EVENTS)) as fault:
+            await hand.report("j1", Began())
+            await until(lambda: fault.hits)
+            for _ in range(100):
+                await hand.beat()
+            await until(lambda: len(broker._service.inputs._status) >= 20)
+            assert len(broker._service.inputs._status) == 20
+        await hand.report("j1", HELLO)
+
+        assert [e.kind for e in await qjb.ends("j1")] == RAN
 
 
 async def test_a_log_that_is_slow_is_only_slow() -> None:
