@@ -45,7 +45,8 @@ class Settings(BaseSettings):
 
     data: Path = Field(
         default_factory=_data_home,
-        description="Folder for the embedded log, payloads and the gateway's local copy",
+        description="Folder for the embedded log, payloads and the gateway's local copy; "
+        "by default ~/.local/share/qjb",
     )
     log: str = Field(
         "",

@@ -1,9 +1,5 @@
 """`qjb demo`: everything in one process, and a first job before the user's eyes."""
 
-import os
-import shlex
-import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -14,7 +10,7 @@ from broker.cli import histogram, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.jobs import show_events
-from broker.cli.options import run, seconds_since_start
+from broker.cli.options import invocation, run, seconds_since_start
 from broker.settings import Settings, load
 from broker.telemetry import logging
 
@@ -61,7 +57,7 @@ async def _demo(settings: Settings) -> Exit:
     for counts in histogram.in_result(result):
         show.bars(counts)
     if status is Exit.DONE:
-        click.echo(_next_steps(_invocation()))
+        click.echo(_next_steps(invocation()))
     return status
 
 
@@ -73,14 +69,3 @@ That was a whole round: request, queue, child process, events, result. Next:
   {qjb} submit hello-world -i iterations=20 --watch    in another terminal
   {qjb} --help                                         what else there is
 """
-
-
-def _invocation() -> str:
-    """How the user starts this program."""
-    called = Path(sys.argv[0])
-    found = shutil.which("qjb")
-    if called.name != "qjb":
-        return f"{shlex.quote(sys.executable)} -m broker.cli.main"
-    if found is not None and Path(found).resolve() == called.resolve():
-        return "qjb"
-    return shlex.quote(os.path.relpath(called))

@@ -1,10 +1,14 @@
 """What several commands have in common: options, and how they run."""
 
 import asyncio
+import os
+import shlex
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -34,6 +38,17 @@ def of_a_client(command: Command) -> Command:
 def seconds_since_start() -> float:
     """How long this process has lived."""
     return time.perf_counter() - LOADED_AT
+
+
+def invocation() -> str:
+    """How the user starts this program."""
+    called = Path(sys.argv[0])
+    found = shutil.which("qjb")
+    if called.name != "qjb":
+        return f"{shlex.quote(sys.executable)} -m broker.cli.main"
+    if found is not None and Path(found).resolve() == called.resolve():
+        return "qjb"
+    return shlex.quote(os.path.relpath(called))
 
 
 def run(work: Coroutine[Any, Any, Exit]) -> None:

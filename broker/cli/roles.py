@@ -15,7 +15,7 @@ import structlog
 
 from broker import wiring
 from broker.cli.exits import Exit
-from broker.cli.options import DEFAULT_URL, of_a_client, run, seconds_since_start
+from broker.cli.options import DEFAULT_URL, invocation, of_a_client, run, seconds_since_start
 from broker.errors import SettingsError
 from broker.settings import Settings, load, unknown_variables, without_password
 from broker.telemetry import logging
@@ -24,8 +24,16 @@ ALIVE_WITHIN = 10.0  # s; a role touches its file every second
 
 log = structlog.get_logger()
 
-_data = click.option("--data", type=click.Path(path_type=Path), help="Folder for what is kept.")
-_log = click.option("--log", metavar="URL", help="sqlite:///path or kafka://host:port,…")
+_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder for what is kept; by default ~/.local/share/qjb.",
+)
+_log = click.option(
+    "--log",
+    metavar="URL",
+    help="sqlite:///path or kafka://host:port,…; by default a file in the data folder.",
+)
 _slots = click.option("--slots", type=int, help="Jobs that run at once; by default one per core.")
 _host = click.option("--host", help="Address to listen on; by default 127.0.0.1.")
 _port = click.option("--port", type=int, help="Port to listen on; by default 8080.")
@@ -106,7 +114,6 @@ def _serve(roles: tuple[str, ...], options: dict[str, Any]) -> None:
     settings = load(options)
     level = settings.log_level or ("warning" if sys.stderr.isatty() else "info")
     logging.configure(level, settings.log_format)
-    _check_health_file(settings.health_file)
     for name in unknown_variables():
         log.warning("setting.unknown", variable=name)
     try:
@@ -162,11 +169,6 @@ class _Signals:
             self._task.cancel()
 
 
-def _check_health_file(file: Path | None) -> None:
-    if file is not None and not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise SettingsError(f"QJB_HEALTH_FILE: {file} can not be written")
-
-
 async def _touch(file: Path | None) -> None:
     while file is not None:
         try:
@@ -217,5 +219,5 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
 
 def _hint(url: str) -> None:
     option = "" if url == DEFAULT_URL else f" --url {url}"
-    click.echo(f"\nTry: qjb submit hello-world -i iterations=3 --watch{option}")
+    click.echo(f"\nTry: {invocation()} submit hello-world -i iterations=3 --watch{option}")
     click.echo(f"     or open {url} in a browser. Ctrl-C stops.")

@@ -4,9 +4,11 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from broker.cli.options import invocation
 from tests.support.cli import run
 from tests.support.processes import ROOT
 
@@ -46,3 +48,18 @@ def test_a_terminal_gets_colours_unless_it_is_not_to(
 
     assert demo.returncode == 0
     assert (b"\x1b[90m" in shown) is coloured
+
+
+def test_what_to_type_next_begins_as_what_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qjb = tmp_path / ".venv" / "bin" / "qjb"
+    qjb.parent.mkdir(parents=True)
+    qjb.touch(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(qjb)])
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert invocation() == ".venv/bin/qjb"
+    monkeypatch.setenv("PATH", str(qjb.parent))
+    assert invocation() == "qjb"

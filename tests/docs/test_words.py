@@ -1,10 +1,13 @@
 """Whatever has a name in the messages has an entry in the docs."""
 
+import re
 from pathlib import Path
 
 import pytest
+from prometheus_client import Counter, Gauge, Histogram, Metric
 
 from broker import errors
+from broker.telemetry import metrics
 from broker.transports.topics import TOPICS
 from schemas.events import EVENT_TYPES
 from schemas.requests import SubmitJob
@@ -13,6 +16,12 @@ from schemas.values import Reason, State
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MESSAGES = (DOCS / "messages.md").read_text()
 HTTP = (DOCS / "http.md").read_text()
+OPERATIONS = (DOCS / "operations.md").read_text()
+FAMILIES = [
+    next(iter(metric.describe()))
+    for metric in vars(metrics).values()
+    if isinstance(metric, Counter | Gauge | Histogram)
+]
 
 
 @pytest.mark.parametrize("kind", [str(kind.__struct_config__.tag) for kind in EVENT_TYPES])
@@ -45,3 +54,10 @@ def test_every_field_of_a_request_is_described(field: str) -> None:
 )
 def test_every_error_code_is_described(code: str) -> None:
     assert f"`{code}`" in HTTP
+
+
+@pytest.mark.parametrize("metric", FAMILIES, ids=lambda metric: metric.name)
+def test_every_metric_is_listed(metric: Metric) -> None:
+    suffix = "_total" if metric.type == "counter" else ""
+
+    assert re.search(rf"`{metric.name}{suffix}[`{{]", OPERATIONS)
