@@ -37,11 +37,24 @@ def three_nodes(
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def secured(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[KafkaCluster]:
+    """One node that wants TLS, a user and rights at `secured_port`."""
+    with _cluster(tmp_path_factory.mktemp("kafka-secured"), 1, request, secured=True) as cluster:
+        yield cluster
+
+
 @contextmanager
-def _cluster(folder: Path, count: int, request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
+def _cluster(
+    folder: Path, count: int, request: pytest.FixtureRequest, *, secured: bool = False
+) -> Iterator[KafkaCluster]:
     """Runs while the block does; its logs are kept if a test failed."""
     cluster = KafkaCluster.make(folder, count)
     try:
+        if secured:
+            cluster.secure()
         yield cluster.up()
     except NoKafkaError as error:
         if os.environ.get("CI"):

@@ -22,10 +22,10 @@ class Cluster:
     ca_file: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """The arguments that every client of the cluster takes."""
+        """The arguments that every client of the cluster takes. Raises `SettingsError`."""
         options: dict[str, Any] = {"bootstrap_servers": list(self.servers)}
         if self.tls:
-            options["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
+            options["ssl_context"] = self._trust()
         protocol = "SSL" if self.tls else "PLAINTEXT"
         if self.user is not None:
             protocol = f"SASL_{protocol}"
@@ -35,6 +35,15 @@ class Cluster:
                 "sasl_plain_password": self.password,
             }
         return options | {"security_protocol": protocol}
+
+    def _trust(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:  # also where it is no certificate
+            why = error.strerror or error
+            raise SettingsError(
+                f"QJB_LOG: ca_file {self.ca_file} can not be used: {why}"
+            ) from error
 
     def __str__(self) -> str:
         return ",".join(self.servers)

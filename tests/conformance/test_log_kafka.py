@@ -16,7 +16,9 @@ from aiokafka.partitioner import DefaultPartitioner
 from broker.errors import (
     AppendUnknownError,
     LogUnavailableError,
+    QjbError,
     RecordTooLargeError,
+    SettingsError,
     TopicMisconfiguredError,
 )
 from broker.transports.cluster import cluster_of
@@ -125,6 +127,52 @@ async def test_a_cluster_that_is_not_there_is_named(prefix: str) -> None:
     log = kafka_log(f"127.0.0.1:{port}", prefix, open_within=1.0)
 
     with pytest.raises(LogUnavailableError, match=f"127.0.0.1:{port} can not be used"):
+        await log.open()
+
+
+# Who we are
+
+
+def secured_log(cluster: KafkaCluster, prefix: str, user: str, **asked: object) -> KafkaLog:
+    asked = {"mechanism": "plain", "ca_file": cluster.certificate} | asked
+    place = f"{user}@127.0.0.1:{cluster.secured_port}"
+    query = "&".join(f"{name}={value}" for name, value in asked.items())
+    return KafkaLog(cluster_of(f"kafkas://{place}?{query}"), topics=SOME, prefix=prefix)
+
+
+async def test_a_user_with_a_password_over_tls_may_use_it(
+    secured: KafkaCluster, prefix: str
+) -> None:
+    log = secured_log(secured, prefix, "admin:admin")
+    await log.open()
+    follower = log.follow({TopicPartition(EVENTS, 0): 0})
+    await log.append(EVENTS, [Record(b"1", KEY, partition=0)])
+
+    assert values(await follower.next(10)) == [b"1"]
+    assert values(await log.read(EVENTS, 0, 0)) == [b"1"]
+    await log.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "asked", "said"),
+    [
+        ("admin:wrong", {}, "does not accept this user, password and mechanism"),
+        ("admin:admin", {"mechanism": "SCRAM-SHA-512"}, "by this mechanism"),
+        ("admin:admin", {"ca_file": ""}, "is not trusted"),
+        ("guest:guest", {}, "qjb.events.v1: not to be seen, and not to be made: Authorization"),
+    ],
+)
+async def test_who_is_not_let_in_is_told_why_at_once(
+    secured: KafkaCluster, prefix: str, user: str, asked: dict[str, str], said: str
+) -> None:
+    with pytest.raises(QjbError, match=said):
+        async with asyncio.timeout(10):
+            await secured_log(secured, prefix, user, **asked).open()
+
+
+async def test_what_is_to_be_trusted_must_be_there(prefix: str) -> None:
+    log = KafkaLog(cluster_of("kafkas://localhost:1?ca_file=/no/such/file"), prefix=prefix)
+    with pytest.raises(SettingsError, match="ca_file /no/such/file can not be used: No such file"):
         await log.open()
 
 

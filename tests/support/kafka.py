@@ -118,6 +118,7 @@ class KafkaCluster:
     lasting: bool = False  # goes on after this process
     heap: str = "256m"
     settings: dict[str, str] = field(default_factory=dict)
+    secured_port: int = 0
 
     @classmethod
     def make(cls, folder: Path, count: int = 1, **more: object) -> "KafkaCluster":
@@ -140,6 +141,42 @@ class KafkaCluster:
     @property
     def url(self) -> str:
         return f"kafka://{self.bootstrap}"
+
+    @property
+    def certificate(self) -> Path:
+        """What to trust, after `secure`."""
+        return self.folder / "ca.pem"
+
+    def secure(self) -> None:
+        """Before `up`, of one node: TLS and SASL/PLAIN at `secured_port`, and rights.
+
+        There `admin` may do everything and `guest` nothing; the password is the name.
+        """
+        key = ["-alias", "node", "-keystore", str(self.folder / "keys"), "-storepass", "changeit"]
+        san = ["-keyalg", "RSA", "-dname", "CN=node", "-ext", "san=ip:127.0.0.1"]
+        try:
+            subprocess.run(["keytool", "-genkeypair", *san, *key], check=True)
+            export = ["-exportcert", "-rfc", "-file", str(self.certificate)]
+            subprocess.run(["keytool", *export, *key], check=True, stderr=subprocess.DEVNULL)
+        except OSError as error:
+            raise NoKafkaError("there is no JDK here (keytool)") from error
+        self.secured_port = free_port()
+        plain = self._config(self.nodes[0])
+        more = f",SECURED://127.0.0.1:{self.secured_port}"
+        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        self.settings = {
+            "listeners": plain["listeners"] + more,
+            "advertised.listeners": plain["advertised.listeners"] + more,
+            "listener.security.protocol.map": plain["listener.security.protocol.map"]
+            + ",SECURED:SASL_SSL",
+            "ssl.keystore.location": str(self.folder / "keys"),
+            "ssl.keystore.password": "changeit",
+            "listener.name.secured.sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.secured.plain.sasl.jaas.config": f'{login} user_admin="admin"'
+            ' user_guest="guest";',
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS;User:admin",
+        }
 
     def up(self) -> "KafkaCluster":
         """Start all nodes and wait until they serve."""

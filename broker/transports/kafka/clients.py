@@ -8,7 +8,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from broker.transports.cluster import Cluster
 from broker.transports.kafka.topics import BATCH_LIMIT
@@ -116,6 +118,23 @@ class Clients:
             await quietly(admin.close())
             raise
         return admin
+
+    async def refusal(self) -> Exception | None:
+        """What is wrong with a server that does not let us in; aiokafka's clients do not say."""
+        options = self.cluster.options() | {"request_timeout_ms": int(REQUEST * 1000)}
+        for server in options.pop("bootstrap_servers"):
+            host, _, port = server.rpartition(":")
+            try:
+                connection = await create_conn(host, int(port), **options)
+            except TROUBLE as error:
+                return error
+            try:
+                await connection.send(MetadataRequest([]))
+            except TROUBLE as error:
+                return error
+            finally:
+                connection.close()
+        return None
 
     def start(self, what: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """A task that ends before these clients do."""

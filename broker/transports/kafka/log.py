@@ -1,12 +1,18 @@
 """`KafkaLog`: the promises of a log, kept by lanes, followers and a reader."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
-from aiokafka.errors import AuthenticationFailedError
+from aiokafka.errors import (
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 
 from broker.errors import AppendFailedError, LogUnavailableError
 from broker.transports.cluster import Cluster
@@ -24,6 +30,14 @@ log = structlog.get_logger()
 
 OPEN_WITHIN = 30.0  # seconds in which a cluster must be found at first
 PATIENCE = 30.0  # seconds in which a read or a question is tried again: a node's failover takes 15
+
+# What waiting does not mend.
+LASTING = (
+    IllegalSaslStateError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+    ssl.SSLCertVerificationError,
+)
 
 T = TypeVar("T")
 
@@ -113,10 +127,11 @@ class KafkaLog:
             await self._clients.producer()
         except TROUBLE as error:
             await self._clients.stop()
-            if isinstance(error, AuthenticationFailedError) or time.monotonic() > deadline:
-                why = str(error) or "it does not answer"
+            cause = await self._clients.refusal() or error
+            if isinstance(cause, LASTING) or time.monotonic() > deadline:
                 raise LogUnavailableError(
-                    f"Kafka at {self._clients.cluster} can not be used: {why}; see QJB_LOG"
+                    f"Kafka at {self._clients.cluster} can not be used: {_in_words(cause)}; "
+                    "see QJB_LOG"
                 ) from error
             await asyncio.sleep(0.5)
             return False
@@ -144,3 +159,21 @@ class KafkaLog:
                     raise LogUnavailableError(f"Kafka does not answer: {error}") from error
                 log.warning("log.retry", error=repr(error))
             await asyncio.sleep(BACKOFF)
+
+
+def _in_words(error: Exception) -> str:
+    match error:
+        case SaslAuthenticationFailed():
+            return "it does not accept this user, password and mechanism"
+        case UnsupportedSaslMechanismError() | IllegalSaslStateError():
+            return "it does not take a user and a password by this mechanism"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted ({error.verify_message}); ca_file names one that is"
+        case KafkaConnectionError() | ConnectionResetError():
+            return "it closes the connection: TLS (kafkas://) or a user is wanted there, or is not"
+        case ConnectionRefusedError():
+            return "nobody listens there"
+        case OSError() if error.strerror:
+            return error.strerror
+        case _:
+            return str(error) or "it does not answer"

@@ -58,7 +58,7 @@ class TopicSetup:
         wrong = []
         for name, code, *why in answer.topic_errors:
             if code and for_code(code) is not TopicAlreadyExistsError:
-                wrong.append(f"{name}: missing, and could not be made: {_reason(code, why)}")
+                wrong.append(f"{name}: not to be seen, and not to be made: {_reason(code, why)}")
         if wrong:
             raise TopicMisconfiguredError("; ".join(wrong))
         log.info("log.topics_made", topics=[topic.name for topic in missing])
