@@ -356,7 +356,7 @@ async def cleaned(log: EmbeddedLog, topic: str, expected: int) -> list[Stored]:
     """What is in the file once so many records are left, or after a while."""
     found: list[Stored] = []
     shelf = log._shelves[topic][0]
-    for _ in range(200):
+    for _ in range(1000):
         found = await asyncio.to_thread(log._select, shelf, 0, 10_000)
         if len(found) == expected:
             break

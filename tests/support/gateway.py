@@ -291,7 +291,7 @@ async def first(wanted: Awaitable[Any], task: "asyncio.Task[None]") -> Any:
     return waiting.result()
 
 
-async def eventually(look: Callable[[], Any], seconds: float = 5.0) -> Any:
+async def eventually(look: Callable[[], Any], seconds: float = 20.0) -> Any:
     """What *look* finds, as soon as it is something."""
     async with asyncio.timeout(seconds):
         while not (found := look()):
@@ -309,7 +309,7 @@ class Sse:
         self.comments = 0
         self.retry: int | None = None
 
-    async def next(self, seconds: float = 5.0) -> tuple[str, str | None, Any] | None:
+    async def next(self, seconds: float = 20.0) -> tuple[str, str | None, Any] | None:
         """The next event that would be dispatched, or priming (kind ""); None at the end."""
         kind, data, had_id = "message", [], False
         async with asyncio.timeout(seconds):
@@ -337,7 +337,7 @@ class Sse:
                         raise AssertionError(line)
         return None
 
-    async def rest(self, seconds: float = 10.0) -> list[tuple[str, str | None, Any]]:
+    async def rest(self, seconds: float = 20.0) -> list[tuple[str, str | None, Any]]:
         """Everything until the stream ends, priming left out."""
         found = []
         async with asyncio.timeout(seconds):
