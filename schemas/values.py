@@ -13,6 +13,7 @@ NOTHING = msgspec.Raw()  # no JSON at all, which is not the same as null; left o
 
 # An id stands in topic keys, URLs and file names, so it is kept to what needs no escaping anywhere.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\Z"  # `$` would let a last newline pass
+ID_RULE = "an id is 1 to 128 letters, digits and . _ ~ -, and begins with a letter or digit"
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 _ID = re.compile(ID_PATTERN)
 

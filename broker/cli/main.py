@@ -87,10 +87,10 @@ def main() -> None:
     try:
         cli(prog_name="qjb", color=False if plain else None)
     except QjbError as error:
-        found = [f"{v.path}: {v.message or v.rule}" for v in error.violations]
+        found = [(v.path, v.message or v.rule) for v in error.violations]
         click.echo(f"Error: {_sentence(error.message)}", err=True)
-        if len(found) > 1 or not error.message.endswith(tuple(found)):
-            click.echo("".join(f"  {line}\n" for line in found), err=True, nl=False)
+        if len(found) != 1 or not error.message.endswith(found[0][1]):
+            click.echo("".join(f"  {path}: {text}\n" for path, text in found), err=True, nl=False)
         sys.exit(of_error(error))
 
 

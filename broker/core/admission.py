@@ -13,7 +13,7 @@ from broker.core.scheduler import UNPLACED
 from schemas.jobs import JobDetails
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Program, shown
-from schemas.values import NOTHING, Reason, Violation
+from schemas.values import ID_RULE, NOTHING, Reason, Violation
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
 LONGEST_TAG = 256  # characters
@@ -90,7 +90,8 @@ def _wrong(field: FieldInfo, asked: Mapping[str, Any]) -> Violation | None:
     except msgspec.ValidationError as error:
         rule, _, where = str(error).partition(" - at `$")
         path = f"/{name}" + where.rstrip("`").replace("[", "/").replace("]", "").replace(".", "/")
-        return Violation(path, rule, shown(asked[name]), f"{name}: {rule}")
+        said = ID_RULE if "matching regex" in rule else rule
+        return Violation(path, rule, shown(asked[name]), f"{name}: {said}")
     return None
 
 

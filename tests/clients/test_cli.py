@@ -215,7 +215,7 @@ def test_programs_and_backends_are_listed_and_described(qjb: Qjb) -> None:
         (("submit", "hello-world", "--backend", "fake_line5"), 5, "did you mean fake_line_5?"),
         (("submit", "sampler"), 5, "circuits"),
         (("submit", "hello-world", "-i", "iterations=many"), 5, "/params/iterations"),
-        (("submit", "hello-world", "--job-id", "a/b"), 5, "job_id"),
+        (("submit", "hello-world", "--job-id", "a/b"), 5, "job_id: an id is 1 to 128 letters"),
         (("submit", "hello-world", "--shots", "5"), 2, "hello-world has no shots"),
         (("submit", "hello-world", "-i", "iterations"), 2, "name=value"),
         (("submit", "sampler", "-i", "circuits=@nowhere.qasm"), 2, "nowhere.qasm"),
@@ -242,11 +242,12 @@ def test_what_can_not_be_done_is_said_in_plain_words(
     assert done.stdout == ""
 
 
-def test_one_rule_that_the_inputs_break_is_one_sentence(qjb: Qjb) -> None:
-    done = qjb("submit", "hello-world", "-i", "iterations=many")
+def test_one_rule_that_a_request_breaks_is_one_sentence(qjb: Qjb) -> None:
+    for wrong in ("-i", "iterations=many"), ("--job-id", "a/b"):
+        done = qjb("submit", "hello-world", *wrong)
 
-    assert done.returncode == 5
-    assert done.stderr.count("/params/iterations") == done.stderr.count("\n") == 1
+        assert done.returncode == 5
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("pair", ["iterations", "iterations=@nowhere.json", "iterations=@"])
