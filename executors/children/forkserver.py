@@ -1,7 +1,7 @@
 """The fork server: a process that has imported all that programs need, and forks on request.
 
-`python -m executors.children.forkserver FD PROGRAMS`, where FD is its end of a stream socket
-pair and PROGRAMS a JSON object of more programs, id to `module:function`.
+`python -m executors.children.forkserver FD PARENT PROGRAMS`, where FD is its end of a stream
+socket pair, PARENT a pid and PROGRAMS a JSON object of more programs, id to `module:function`.
 It reads requests of five bytes, `F` and a ticket, with two file descriptors (the child's socket
 and the pipe for its output), or `R` and a pid; and it writes frames. It starts before its parent
 holds secrets, never runs a circuit, and has one thread, so that forking it is safe. When it ends,
@@ -39,14 +39,14 @@ def main() -> None:
     """Get ready, say so, and serve until the parent is gone."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
-    posix.die_with_parent(os.getppid())  # while it gets ready
+    posix.die_with_parent(int(sys.argv[2]))  # while it gets ready
     posix.set_name("qjb-forkserver")
     posix.no_core_dumps()
     wakeup = _wake_on_child()
     server = Server(control, wakeup)
     try:
         with contextlib.suppress(ConnectionError):  # nobody is left to answer
-            _preload(control, msgspec.json.decode(sys.argv[2], type=dict[str, str]))
+            _preload(control, msgspec.json.decode(sys.argv[3], type=dict[str, str]))
             gc.collect()
             gc.freeze()  # the collector touches no page that children share
             posix.outlive_parent()  # and take along what programs have started

@@ -63,7 +63,7 @@ class ForkServer:
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "executors.children.forkserver"),
-                str(theirs.fileno()),
+                *(str(theirs.fileno()), str(os.getpid())),
                 msgspec.json.encode(self._programs).decode(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
