@@ -289,6 +289,6 @@ def dead_letter_record(letter: DeadLetter, time: str, original: Stored | None = 
         tuple(more),
     )
     if original is None:
-        key = f"{letter.tenant}/{letter.job_id}".encode()
+        key = f"{letter.tenant}/{letter.job_id}".encode() if letter.job_id else None
         return Record(encode(letter), key, headers)
     return Record(original.value, original.key, headers)

@@ -192,6 +192,17 @@ async def test_what_nobody_can_read_becomes_a_dead_letter_as_it_was() -> None:
     assert letter.header("original-mine") == b"1"
 
 
+async def test_of_what_is_too_large_to_put_aside_the_letter_says_where_it_stands() -> None:
+    async with system(Hand(MemoryLog())) as qjb:
+        await qjb.raw(b"[" * 999_000, key=b"k")
+        await until(qjb.letters)
+        [letter] = qjb.letters()
+
+    assert letter.key is None
+    assert len(letter.value) < 1000
+    assert (letter.header("qjb-source") or b"").startswith(b"qjb.requests.v1:")
+
+
 async def test_malformed_requests_keep_nobody_from_running() -> None:
     malformed = [
         b"",
