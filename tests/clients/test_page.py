@@ -109,3 +109,19 @@ async def test_a_job_that_there_is_not_is_said_to_be_none(page: browsers.Browser
     await page.run("location.hash = 'nobody'")
 
     assert "no job nobody" in await page.until("return document.querySelector('#why').textContent")
+
+
+async def test_where_the_page_is_narrow_it_turns_to_the_job_that_is_picked(
+    served: Running, page: browsers.Browser
+) -> None:
+    await page._command("POST", "window/rect", {"width": 600, "height": 500})
+    await served.ledger.queue("j1")
+    await served.ledger.start("j1")
+    await served.ledger.complete("j1", {"raw_counts": [{f"{n:05b}": n for n in range(32)}]})
+    await page.until("return document.querySelector('#jobs .completed')")
+    await page.run("document.querySelector('#jobs button').click()")
+    await page.until("return document.querySelectorAll('.bar').length === 32")
+
+    await page.until(
+        "return Math.abs(document.querySelector('#job').getBoundingClientRect().top) < 2"
+    )
