@@ -34,10 +34,7 @@ POLL = 0.005  # s between looks at connections that are behind
 TURN = 0.002  # s of reading on for connections that are behind, until others get a turn
 AT_ONCE = 8  # connections that are read on for as they come, in one round of the event loop
 SWEEP = 1.0  # s between looks at all connections
-UNACKNOWLEDGED = 60_000  # ms until the kernel gives up a peer that does not answer
 RETRY = (1000, 5000)  # ms that a client is to wait before it comes back
-
-_TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,8 @@ class Subscriber:
         self._written = self._taken = 0
         self.quiet_since = self._taken_at = loop.time()
         if (sock := transport.get_extra_info("socket")) is not None:
-            _bound(sock)
+            # What the kernel holds is small, so that one that stalls is seen early.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     @property
     def backlog(self) -> int:
@@ -142,13 +140,6 @@ class Subscriber:
         """Cut the connection."""
         self.close(why)
         self._transport.abort()
-
-
-def _bound(sock: socket.socket) -> None:
-    """Keep what the kernel holds for a connection small, so that a stalled one is seen early."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    if _TCP_USER_TIMEOUT is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, UNACKNOWLEDGED)
 
 
 @contextlib.contextmanager

@@ -3,16 +3,21 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 from openapi_spec_validator import validate
 
 from broker.errors import RecordTooLargeError
+from broker.gateway import server
 from broker.gateway.api.routes import API, AROUND
 from broker.gateway.intake import Appender
+from broker.transports.blobs import open_blobs
 from broker.transports.log import Position
 from broker.transports.memory import Fault, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import REQUESTS
@@ -167,6 +172,33 @@ async def test_large_inputs_travel_by_reference_and_come_back_whole() -> None:
 
     assert len(record.value) < 1000
     assert job["params"] == params
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
+async def test_a_client_that_takes_nothing_of_a_large_answer_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "UNTAKEN", 300)
+    blobs = open_blobs("memory:///")
+    ref = await blobs.put(b'"%b"' % (b"x" * 30_000_000))
+    async with running(blobs=blobs) as served:
+        await served.ledger.queue("j1")
+        await served.ledger.start("j1")
+        await served.ledger.append("j1", Completed, attempt=1, value_ref=ref)
+        await served.get("/jobs/j1/events?after=3&wait=5", headers={"Accept": "application/json"})
+        parts = urlsplit(served.url)
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1024)
+        writer.write(b"GET /jobs/j1/results HTTP/1.1\r\nHost: here\r\n\r\n")
+        ours = writer.get_extra_info("sockname")[1]
+        await eventually(lambda: ours in _waited_for())
+        await eventually(lambda: ours not in _waited_for(), 20)
+        writer.close()
+
+
+def _waited_for() -> list[int]:
+    """The ports of all clients that have not yet taken what they were sent."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return [int(row[2].partition(":")[2], 16) for row in rows if row[4][:8] != "00000000"]
 
 
 async def test_the_trace_of_a_request_goes_with_it() -> None:
