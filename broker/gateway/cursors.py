@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from broker.errors import InvalidRequestError
 
-MAX_LENGTH = 2048  # characters
+MAX_LENGTH = 8000  # characters: what a line of a request's head may hold
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _VECTOR = re.compile(r"([0-9]{1,5})\.([0-9]{1,18})(?:-|$)")
 
@@ -43,7 +43,7 @@ def parse_vector(text: str, partitions: int) -> Vector | Edge:
     vector: Vector = {}
     end = 0
     if len(text) <= MAX_LENGTH:
-        while found := _VECTOR.match(text, end):
+        while (found := _VECTOR.match(text, end)) and int(found[1]) not in vector:
             vector[int(found[1])] = int(found[2])
             end = found.end()
     if not vector or end != len(text) or text.endswith("-") or max(vector) >= partitions:

@@ -22,7 +22,8 @@ def test_what_is_no_number_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "0.1-", "-0.1", "0.1--1.2", "0.1,1.2", "4.1", "0.-1", "0.1 ", "0.1-1.2-x"]
+    "text",
+    ["", "1", "0.1-", "-0.1", "0.1--1.2", "0.1,1.2", "4.1", "0.-1", "0.1 ", "0.1-1.2-x", "0.1-0.2"],
 )
 def test_what_is_no_vector_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError):
@@ -43,6 +44,12 @@ def test_a_vector_survives_the_way_to_a_client_and_back(offsets: list[int]) -> N
     vector = dict(enumerate(offsets))
 
     assert parse_vector(vector_id(vector), len(offsets)) == vector
+
+
+def test_a_ledger_of_many_partitions_has_ids_that_are_understood() -> None:
+    vector = dict.fromkeys(range(400), 10**12)
+
+    assert parse_vector(vector_id(vector), 400) == vector
 
 
 @given(st.text(max_size=60))
