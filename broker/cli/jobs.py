@@ -25,7 +25,9 @@ from broker.cli.options import of_a_client, run
 )
 @click.option("--backend", metavar="NAME", help="Where to run; by default where it starts first.")
 @click.option("--shots", type=click.IntRange(min=1), help="How often each circuit is run.")
-@click.option("--job-id", metavar="ID", help="The job's id: the same id twice is one job, the first.")
+@click.option(
+    "--job-id", metavar="ID", help="The job's id: the same id twice is one job, the first."
+)
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag, to find the job by.")
 @click.option("--session-id", metavar="ID", help="The session that the job belongs to.")
 @click.option("--priority", type=click.IntRange(-100, 100), help="Before jobs of a lower one.")
