@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,6 +19,7 @@ CONNECT = 5.0  # s
 ANSWER = 120.0  # s for an answer that is not a stream
 SILENCE = 45.0  # s without even a comment: the stream is dead
 PATIENCE = 60.0  # s during which a stream that broke is opened again and again
+TOLD_AT = 2  # tries in a row that failed; the first may be no more than a gateway that starts anew
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # s between those tries
 PAGE = 100  # jobs in one answer
 
@@ -133,11 +134,13 @@ class Client:
 
     # Streams
 
-    async def events(self, job_id: str, after: str = "start") -> AsyncGenerator[Happened, None]:
+    async def events(
+        self, job_id: str, after: str = "start", away: Callable[[str], None] | None = None
+    ) -> AsyncGenerator[Happened, None]:
         """A job's events after the id *after*, to its end, through every cut.
 
         A stream that breaks is opened again where it stopped, for a minute; then
-        `GatewayMissingError`.
+        `GatewayMissingError`. *away* is told, once, of a gateway that does not come back at once.
         """
         path = f"{self.url}/jobs/{_part(job_id)}/events"
         stream = _Stream(after)
@@ -153,6 +156,9 @@ class Client:
             except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                 if not stream.may_retry:
                     raise self._missing() from error
+                stream.failures += 1
+                if away is not None and stream.failures == TOLD_AT:
+                    away(f"no gateway answers at {self.url}; trying again")
             if not stream.ended:
                 await stream.pause()
 
@@ -233,6 +239,7 @@ class _Stream:
     def __init__(self, after: str) -> None:
         self.last_id = after
         self.ended = False
+        self.failures = 0  # since it was last heard
         self._opened = False
         self._retry = FIRST_PAUSE
         self._pause = 0.0
@@ -247,6 +254,7 @@ class _Stream:
     def heard(self, parser: Parser) -> None:
         """The stream is there."""
         self._opened = True
+        self.failures = 0
         self._silent_since = asyncio.get_running_loop().time()
         self.last_id = parser.id or self.last_id
         self._retry = self._pause = FIRST_PAUSE if parser.retry is None else parser.retry

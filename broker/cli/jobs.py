@@ -65,7 +65,7 @@ def submit(
             found = await _program(client, program)
             chosen = params if shots is None else inputs.with_shots(params, shots, found)
             for name in inputs.unknown(params, found):
-                click.echo(f"Note: {program} has no input {name}", err=True)
+                show.note(f"{program} has no input {name}")
             request = {"program_id": program, "params": chosen}
             request |= {name: value for name, value in options.items() if value not in (None, ())}
             backend = options["backend"] or ""
@@ -130,7 +130,8 @@ async def show_events(client: Client, job_id: str, *, as_json: bool) -> tuple[Ex
     """Show a job to its end; the exit status that its outcome is, and its result."""
     final: dict[str, Any] | None = None
     with nullcontext() if as_json else show.Watch() as screen:
-        async with aclosing(client.events(job_id)) as events:
+        away = show.note if screen is None else screen.note
+        async with aclosing(client.events(job_id, away=away)) as events:
             async for happened in events:
                 click.echo(happened.text) if screen is None else screen.show(happened.event)
                 if happened.event.get("terminal"):
@@ -159,7 +160,7 @@ def result(url: str, as_json: bool, job: str, wait: bool) -> None:
     async def work() -> Exit:
         async with Client(url) as client:
             if wait:
-                async with aclosing(client.events(job)) as events:
+                async with aclosing(client.events(job, away=show.note)) as events:
                     async for _ in events:
                         pass
             details = await client.job(job)

@@ -36,6 +36,11 @@ def as_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
+def note(text: str) -> None:
+    """What is good to know, and no part of the answer."""
+    click.echo(f"Note: {text}", err=True)
+
+
 def result(value: Any) -> None:
     """A program's result: counts as histograms, anything else as JSON."""
     counts = histogram.in_result(value)
@@ -145,6 +150,13 @@ class Watch:
             self._print(clock, kind, text)
         if self._progress is not None:
             self._advance(event)
+
+    def note(self, text: str) -> None:
+        """Show what is no event."""
+        if self._progress is None:
+            note(text)
+        else:
+            self._progress.console.print(f"Note: {text}", soft_wrap=True, highlight=False)
 
     def _print(self, clock: str, kind: str, text: str) -> None:
         label = click.style(f"{kind:<11}" if text else kind, fg=COLOURS.get(kind))

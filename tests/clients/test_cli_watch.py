@@ -31,11 +31,17 @@ def test_a_watch_goes_on_when_everything_is_killed_and_started_again(tmp_path: P
         wait_for("is ready", process)
         submit = [*qjb, "submit", "hello-world", "-i", "iterations=400", "--url", url]
         with subprocess.Popen(
-            [*submit, "--watch", "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [*submit, "--watch", "--json"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         ) as watch:
             assert watch.stdout is not None
+            assert watch.stderr is not None
             lines = [next(watch.stdout) for _ in range(20)]
             process.kill()
+            note = next(watch.stderr)
             process.start()
             lines += watch.stdout.readlines()
     finally:
@@ -44,6 +50,7 @@ def test_a_watch_goes_on_when_everything_is_killed_and_started_again(tmp_path: P
     events = [json.loads(line) for line in lines]
     kinds = [event["kind"] for event in events]
     assert watch.returncode == 0, kinds[-3:]
+    assert note == f"Note: no gateway answers at {url}; trying again\n"
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert "retried" in kinds
     assert kinds[-1] == "completed"
