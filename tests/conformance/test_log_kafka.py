@@ -134,6 +134,15 @@ async def test_a_cluster_that_is_not_there_is_named(prefix: str) -> None:
 # Who we are
 
 
+@pytest.fixture
+async def over_tls(secured: KafkaCluster) -> AsyncIterator[KafkaCluster]:
+    """Ends when its connections have: over TLS both sides say that they close first."""
+    yield secured
+    transports = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
+    while any(transport._sock is not None for transport in list(transports.values())):
+        await asyncio.sleep(0.01)
+
+
 def secured_log(cluster: KafkaCluster, prefix: str, user: str, **asked: object) -> KafkaLog:
     asked = {"mechanism": "plain", "ca_file": cluster.certificate} | asked
     place = f"{user}@127.0.0.1:{cluster.secured_port}"
@@ -142,9 +151,9 @@ def secured_log(cluster: KafkaCluster, prefix: str, user: str, **asked: object) 
 
 
 async def test_a_user_with_a_password_over_tls_may_use_it(
-    secured: KafkaCluster, prefix: str
+    over_tls: KafkaCluster, prefix: str
 ) -> None:
-    log = secured_log(secured, prefix, "admin:admin")
+    log = secured_log(over_tls, prefix, "admin:admin")
     await log.open()
     follower = log.follow({TopicPartition(EVENTS, 0): 0})
     await log.append(EVENTS, [Record(b"1", KEY, partition=0)])
@@ -164,11 +173,11 @@ async def test_a_user_with_a_password_over_tls_may_use_it(
     ],
 )
 async def test_who_is_not_let_in_is_told_why_at_once(
-    secured: KafkaCluster, prefix: str, user: str, asked: dict[str, str], said: str
+    over_tls: KafkaCluster, prefix: str, user: str, asked: dict[str, str], said: str
 ) -> None:
     with pytest.raises(QjbError, match=said):
         async with asyncio.timeout(10):
-            await secured_log(secured, prefix, user, **asked).open()
+            await secured_log(over_tls, prefix, user, **asked).open()
 
 
 async def test_what_is_to_be_trusted_must_be_there(prefix: str) -> None:

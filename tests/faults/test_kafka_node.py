@@ -47,8 +47,10 @@ async def test_jobs_outlive_a_kafka_that_hangs_for_longer_than_their_leases(
     )
     await system.start()
     try:
-        requests = jobs("runs", JOBS, SECONDS) + jobs("waits", WAITING, 1)
-        running = asyncio.create_task(run_jobs(system.urls, requests, asyncio.Semaphore(0)))
+        long, brief = jobs("runs", JOBS, SECONDS), jobs("waits", WAITING, 1)
+        running = asyncio.create_task(run_jobs(system.urls, long, asyncio.Semaphore(0)))
+        await until_taken_up(system.urls[0])
+        waiting = asyncio.create_task(run_jobs(system.urls, brief, asyncio.Semaphore(0)))
         await until_taken_up(system.urls[0], waiting=WAITING)
         for node in three_nodes.nodes:
             three_nodes.pause(node.number)
@@ -57,14 +59,14 @@ async def test_jobs_outlive_a_kafka_that_hangs_for_longer_than_their_leases(
         finally:
             for node in three_nodes.nodes:
                 three_nodes.resume(node.number)
-        histories = await running
+        of_long, of_brief = await running, await waiting
     finally:
         system.stop()
         three_nodes.settle()
 
-    for history in histories[:JOBS]:
+    for history in of_long:
         ran_once(history, SECONDS)
-    for history in histories[JOBS:]:
+    for history in of_brief:
         ran_once(history, 1)
 
 
