@@ -81,6 +81,7 @@ def _reports(dispatch: Dispatch) -> list[Record]:
                 tenant=dispatch.tenant,
                 job_id=dispatch.job_id,
                 attempt=dispatch.attempt,
+                epoch=dispatch.epoch,
                 number=number,
                 worker=WORKER,
                 instance=INSTANCE,

@@ -8,11 +8,17 @@ from schemas.values import NOTHING, BlobRef
 class Dispatch(
     msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag="dispatch", tag_field="kind"
 ):
-    """Run an attempt. A worker that has been started again ignores what its earlier start was told."""
+    """Run an attempt. A worker that has been started again ignores what its earlier start was told.
+
+    A dispatch may travel beside its event and reach the worker although the event was lost. The
+    next broker then gives that attempt again, so that the attempt alone does not name one run of
+    it; with the epoch of the broker that gave it, it does.
+    """
 
     tenant: str
     job_id: str
     attempt: int
+    epoch: int
     instance: str
     program_id: str
     program_version: str
@@ -29,6 +35,7 @@ class CancelAttempt(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag
     tenant: str
     job_id: str
     attempt: int
+    epoch: int  # of the dispatch that began it
     reason: str
 
 

@@ -34,6 +34,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     program_id: str = ""
     details: JobDetails | None = None  # None for a rejected job
     attempt: int = 0  # of the newest attempt; 0 before the first
+    epoch: int = 0  # of the broker that dispatched it; 0 while nobody has it
     backend: str | None = None  # where it is queued or runs
     worker: str | None = None  # who has the newest attempt, while it runs
     instance: str | None = None  # which start of that worker

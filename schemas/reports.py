@@ -68,6 +68,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tenant: str
     job_id: str
     attempt: int
+    epoch: int  # of the dispatch that began it
     number: int
     worker: str
     instance: str

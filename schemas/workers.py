@@ -4,11 +4,12 @@ import msgspec
 
 
 class AttemptName(msgspec.Struct, frozen=True, array_like=True):
-    """One attempt of one job."""
+    """One attempt of one job, as the broker with `epoch` gave it."""
 
     tenant: str
     job_id: str
     attempt: int
+    epoch: int
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="kind"):

@@ -24,6 +24,7 @@ class Attempt:
 
     key: JobKey
     number: int
+    epoch: int  # of the broker that dispatched it
     worker: str
     instance: str
     since: float = 0.0  # tick time at which it was dispatched
@@ -154,7 +155,9 @@ class Book:
                 again=after.attempt > 0,
             )
         elif after.worker is not None and after.key not in self.attempts:
-            attempt = Attempt(after.key, after.attempt, after.worker, after.instance or "")
+            attempt = Attempt(
+                after.key, after.attempt, after.epoch, after.worker, after.instance or ""
+            )
             self.attempts[after.key] = attempt
             self._by_worker.setdefault(after.worker, {})[after.key] = attempt
 

@@ -85,13 +85,11 @@ def on_dispatch(job: Job, backend: str, worker: str, instance: str, time: str) -
 
 
 def is_current(job: Job, report: Report) -> bool:
-    """Whether *report* is news, of the attempt that counts."""
+    """Whether *report* is news, of the attempt that counts, as it was dispatched last."""
     return (
         not job.terminal
-        and report.attempt == job.attempt
+        and (report.attempt, report.epoch) == (job.attempt, job.epoch)
         and report.number > job.reports
-        and report.worker == job.worker
-        and report.instance == job.instance
     )
 
 

@@ -87,7 +87,7 @@ def apply(job: Job | None, entry: Entry) -> Job:
     base = {"seq": event.seq, "state": event.state, "terminal": event.terminal}
     if entry.report:
         base["reports"] = entry.report
-    return replace(job, **base, **_changes(event))
+    return replace(job, **base, **_changes(event, entry.epoch))
 
 
 def _begin(entry: Entry) -> Job:
@@ -101,10 +101,10 @@ def _begin(entry: Entry) -> Job:
         created=event.time,
         traceparent=entry.traceparent,
     )
-    return replace(job, **_changes(event))
+    return replace(job, **_changes(event, entry.epoch))
 
 
-def _changes(event: AnyEvent) -> dict[str, Any]:
+def _changes(event: AnyEvent, epoch: int) -> dict[str, Any]:
     match event:
         case Queued():
             details = event.job
@@ -120,6 +120,7 @@ def _changes(event: AnyEvent) -> dict[str, Any]:
         case Dispatched():
             return {
                 "attempt": event.attempt,
+                "epoch": epoch,
                 "backend": event.backend,
                 "worker": event.worker,
                 "instance": event.instance,
@@ -132,6 +133,7 @@ def _changes(event: AnyEvent) -> dict[str, Any]:
             return {}
         case Retried():
             return {
+                "epoch": 0,
                 "backend": event.backend,
                 "worker": None,
                 "instance": None,

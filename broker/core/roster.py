@@ -13,7 +13,7 @@ from broker.core.book import Attempt, Book
 from broker.core.routing import Backend, Load
 from broker.core.scheduler import Offer
 from schemas.values import JobKey
-from schemas.workers import BackendAnnounced, Heartbeat
+from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
 
 LONGEST_LEASE = 60.0
 SETTLED = 5.0  # after the first backend was announced: one that is not known by then is not there
@@ -146,7 +146,7 @@ class Roster:
         attempts = book.attempts_of(beat.worker)
         if not attempts:
             return []
-        named = {(name.tenant, name.job_id, name.attempt) for name in beat.attempts}
+        named = set(beat.attempts)
         suspects = []
         for attempt in attempts.values():
             key = attempt.key
@@ -155,7 +155,7 @@ class Roster:
             elif (
                 attempt.inbox is not None
                 and beat.inbox >= attempt.inbox
-                and (key.tenant, key.job_id, attempt.number) not in named
+                and AttemptName(key.tenant, key.job_id, attempt.number, attempt.epoch) not in named
             ):
                 message = f"worker {beat.worker} does not have it"
             else:

@@ -163,6 +163,7 @@ class Turn:
                     tenant=name.tenant,
                     job_id=name.job_id,
                     attempt=name.attempt,
+                    epoch=name.epoch,
                     reason=Reason.WORKER_LOST,
                 )
                 self.instructions.append(Instructed(beat.worker, body, None))
@@ -176,10 +177,11 @@ class Turn:
         job = self.book.jobs.get(key)
         if job is None or job.terminal:
             return False
-        if job.state is State.QUEUED:  # dispatched by a broker whose word did not count
+        # What is left was dispatched by a broker whose word did not count.
+        if job.state is State.QUEUED:
             return name.attempt > job.attempt
-        holder = job.worker, job.instance
-        return name.attempt >= job.attempt and holder != (beat.worker, beat.instance)
+        counts = job.attempt, job.epoch
+        return name.attempt >= job.attempt and (name.attempt, name.epoch) != counts
 
     def _lose(self, suspect: Suspect) -> str | None:
         """The attempt is lost, if it is still the one under way."""
@@ -208,6 +210,7 @@ class Turn:
             tenant=after.tenant,
             job_id=after.job_id,
             attempt=after.attempt,
+            epoch=after.epoch,
             instance=offer.instance,
             program_id=details.program_id,
             program_version=details.program_version,
@@ -223,7 +226,11 @@ class Turn:
 
     def _stop(self, job: Job, reason: Reason) -> None:
         body = CancelAttempt(
-            tenant=job.tenant, job_id=job.job_id, attempt=job.attempt, reason=reason
+            tenant=job.tenant,
+            job_id=job.job_id,
+            attempt=job.attempt,
+            epoch=job.epoch,
+            reason=reason,
         )
         self.instructions.append(Instructed(job.worker or "", body, job.traceparent))
 

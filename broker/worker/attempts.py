@@ -33,6 +33,11 @@ class Attempt:
         """Whether the broker has given it up, so that nothing it says counts."""
         return self.stop.reason == Reason.WORKER_LOST
 
+    def is_of(self, dispatch: Dispatch) -> bool:
+        """Whether it is an attempt at the job of *dispatch*."""
+        mine = self.dispatch
+        return (mine.tenant, mine.job_id) == (dispatch.tenant, dispatch.job_id)
+
     @property
     def is_overdue(self) -> bool:
         """Whether the executor has lost its chance to end it."""
@@ -55,7 +60,9 @@ class Attempt:
 
 def name_of(instruction: Dispatch | CancelAttempt) -> AttemptName:
     """The attempt that *instruction* is about."""
-    return AttemptName(instruction.tenant, instruction.job_id, instruction.attempt)
+    return AttemptName(
+        instruction.tenant, instruction.job_id, instruction.attempt, instruction.epoch
+    )
 
 
 class Attempts:
@@ -69,23 +76,25 @@ class Attempts:
         self.running: dict[AttemptName, Attempt] = {}
         self.idle = asyncio.Event()  # set while nothing runs
         self.idle.set()
-        self._ended: OrderedDict[AttemptName, tuple[float, int]] = OrderedDict()
+        self._epoch = 0  # the highest that was heard
+        self._ended: OrderedDict[AttemptName, float] = OrderedDict()
         self._cancelled_early: OrderedDict[AttemptName, str] = OrderedDict()
 
     def begin(self, dispatch: Dispatch) -> Attempt | None:
-        """The attempt that *dispatch* begins; None if it runs already.
+        """The attempt that *dispatch* begins; None if that is known already, or void.
 
-        One that has ended here before is not run again: it is handed back, with the next number,
-        in case that a broker which does not know of it waits for it.
+        What else runs of that job is void from now on: whoever dispatches it again has given up
+        what went before, or has never heard of it.
         """
         name = name_of(dispatch)
-        if name in self.running:
+        if name in self.running or name in self._ended or dispatch.epoch < self._epoch:
             return None
+        self._epoch = dispatch.epoch
+        for other in self.running.values():
+            if other.is_of(dispatch):
+                other.end(Reason.WORKER_LOST)
         attempt = Attempt(dispatch, self._patience)
-        if name in self._ended:
-            attempt.number = self._ended.pop(name)[1]
-            attempt.stop.ask(Reason.WORKER_STOPPED)
-        elif name in self._cancelled_early:
+        if name in self._cancelled_early:
             attempt.stop.ask(self._cancelled_early.pop(name))
         self.running[name] = attempt
         self.idle.clear()
@@ -103,7 +112,7 @@ class Attempts:
     def end(self, attempt: Attempt, now: float) -> None:
         """Take note that *attempt* is over, at *now* on a clock that never goes back."""
         del self.running[attempt.name]
-        self._ended[attempt.name] = (now, attempt.number)
+        self._ended[attempt.name] = now
         _trim(self._ended)
         if not self.running:
             self.idle.set()
@@ -111,7 +120,7 @@ class Attempts:
     def names(self, now: float) -> tuple[AttemptName, ...]:
         """What a heartbeat names: what runs, and the newest of what ended in the last half minute."""
         lately: list[AttemptName] = []
-        for name, (ended, _) in reversed(self._ended.items()):
+        for name, ended in reversed(self._ended.items()):
             if now - ended > NAMED_FOR or len(lately) == NAMED:
                 break
             lately.append(name)

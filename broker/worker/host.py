@@ -171,7 +171,7 @@ class Worker:
     def _begin(self, dispatch: Dispatch, tasks: asyncio.TaskGroup) -> None:
         attempt = self._attempts.begin(dispatch)
         if attempt is None:
-            log.info("dispatch.ignored", job_id=dispatch.job_id, why="runs already")
+            log.info("dispatch.ignored", job_id=dispatch.job_id, why="known already, or void")
             return
         if self._stopping.is_set():
             attempt.stop.ask(Reason.WORKER_STOPPED)

@@ -57,6 +57,7 @@ class Reports:
             tenant=attempt.dispatch.tenant,
             job_id=attempt.dispatch.job_id,
             attempt=attempt.dispatch.attempt,
+            epoch=attempt.dispatch.epoch,
             number=attempt.number,
             worker=self._worker,
             instance=self._instance,

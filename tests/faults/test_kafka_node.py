@@ -39,7 +39,7 @@ async def test_long_jobs_outlive_a_killed_node(node: int, three_nodes, tmp_path:
 WAITING = 50
 
 
-async def test_every_job_ends_once_although_kafka_hangs_for_longer_than_the_leases(
+async def test_every_job_runs_once_although_kafka_hangs_for_longer_than_the_leases(
     three_nodes, tmp_path: Path
 ) -> None:
     system = kafka_system(
@@ -64,9 +64,10 @@ async def test_every_job_ends_once_although_kafka_hangs_for_longer_than_the_leas
         system.stop()
         three_nodes.settle()
 
-    for history in [*of_long, *of_brief]:
-        history_is_sound(history)
-        assert history[-1]["kind"] == "completed"
+    for history in of_long:
+        ran_once(history, SECONDS)
+    for history in of_brief:
+        ran_once(history, 1)
 
 
 async def says_so(url: str) -> None:

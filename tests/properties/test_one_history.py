@@ -13,6 +13,7 @@ from broker.core.reader_rule import PartitionReader
 from broker.core.roster import Roster, Suspect
 from broker.core.turn import CancelAsked, Input, Instructed, Reported, Submitted, Turn
 from executors.scripted import scripted_backend
+from schemas.events import Dispatched
 from schemas.inbox import Dispatch
 from schemas.ledger import Claim, Entry, InputPosition
 from schemas.reports import Began, Body, Died, Published, Raised, Report, Returned, Stopped
@@ -44,7 +45,7 @@ class World:
     )
     inputs: list[Input] = field(default_factory=list)
     told: list[Instructed] = field(default_factory=list)
-    numbers: dict[tuple[str, int, str], int] = field(default_factory=dict)
+    numbers: dict[tuple[str, int, int], int] = field(default_factory=dict)
 
     def position(self) -> InputPosition:
         return InputPosition("inputs", 0, len(self.inputs))
@@ -56,12 +57,13 @@ class World:
         return [(t.worker, t.body) for t in self.told if isinstance(t.body, Dispatch)]
 
     def report(self, worker: str, dispatch: Dispatch, body: Body) -> None:
-        name = dispatch.job_id, dispatch.attempt, worker
+        name = dispatch.job_id, dispatch.attempt, dispatch.epoch
         self.numbers[name] = self.numbers.get(name, 0) + 1
         report = Report(
             tenant="default",
             job_id=dispatch.job_id,
             attempt=dispatch.attempt,
+            epoch=dispatch.epoch,
             number=self.numbers[name],
             worker=worker,
             instance=dispatch.instance,
@@ -201,13 +203,24 @@ def settle(world: World) -> ModelBroker:
             dispatches = [
                 (w, d)
                 for w, d in told
-                if (d.job_id, d.attempt, w) == (job.job_id, job.attempt, job.worker)
+                if (d.job_id, d.attempt, d.epoch) == (job.job_id, job.attempt, job.epoch)
             ]
             for worker, dispatch in dispatches[-1:]:
                 world.report(worker, dispatch, Returned(msgspec.Raw(b"0")))
         if broker.read == len(world.inputs) and all(j.terminal for j in broker.book.jobs.values()):
             return broker
     raise AssertionError("jobs are left over")
+
+
+def runs(history: list[Entry]) -> list[list[int]]:
+    """For each attempt, the numbers of the reports that are told of."""
+    said: list[list[int]] = [[]]
+    for entry in history:
+        if isinstance(entry.event, Dispatched):
+            said.append([])
+        elif entry.report:
+            said[-1].append(entry.report)
+    return said
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -229,6 +242,8 @@ def test_each_accepted_job_ends_once_and_last_whoever_crashes_or_writes_on(
         events = [entry.event for entry in history]
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         assert [event.terminal for event in events] == [False] * (len(events) - 1) + [True]
+        for said in runs(history):
+            assert said == list(range(1, len(said) + 1))
         assert book.jobs[key] == last.book.jobs[key]
 
 

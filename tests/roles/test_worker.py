@@ -103,17 +103,32 @@ async def test_a_dispatch_that_is_repeated_while_it_runs_begins_nothing() -> Non
     assert len(executor.begun) == 1
 
 
-async def test_an_attempt_that_has_ended_is_handed_back_rather_than_run_again() -> None:
+async def test_a_dispatch_that_is_repeated_after_its_end_begins_nothing() -> None:
     executor = ScriptedExecutor()
     async with working(executor) as qjb:
         await qjb.tell(qjb.dispatch())
         await qjb.ended()
-        await qjb.tell(qjb.dispatch())
-        await until(lambda: len(qjb.reports()) == 3)
+        await qjb.tell(qjb.dispatch(), qjb.dispatch("j2"))
+        await qjb.ended("j2")
 
-    assert [report.number for report in qjb.reports()] == [1, 2, 3]
-    assert isinstance(qjb.reports()[-1].body, Died)
-    assert len(executor.begun) == 1
+    assert [task.job_id for task in executor.begun] == ["j1", "j2"]
+    assert len(qjb.reports()) == 2
+
+
+async def test_an_attempt_that_the_next_broker_gives_again_is_begun_anew() -> None:
+    executor = ScriptedExecutor(HANGS, jobs={"j2": RETURNS})
+    async with working(executor) as qjb:
+        await qjb.tell(qjb.dispatch(), qjb.dispatch("j2"))
+        await qjb.ended("j2")
+        await until(lambda: qjb.kinds() == ["began"])
+        await qjb.tell(qjb.dispatch(epoch=2), qjb.dispatch("j2", epoch=2))
+        await until(lambda: len(qjb.reports("j2")) == 4)
+        await qjb.cancel(epoch=2)
+        await qjb.ended()
+
+    said = [(report.epoch, report.number, report.body) for report in qjb.reports()]
+    assert said == [(1, 1, Began()), (2, 1, Began()), (2, 2, Stopped("user_request"))]
+    assert [report.epoch for report in qjb.reports("j2")] == [1, 1, 2, 2]
 
 
 async def test_a_cancel_ends_a_running_attempt() -> None:
@@ -128,7 +143,9 @@ async def test_a_cancel_ends_a_running_attempt() -> None:
 @pytest.mark.parametrize("script", [HANGS_BEFORE_IT_BEGINS, HANGS])
 async def test_a_cancel_right_behind_the_dispatch_is_not_lost(script: Script) -> None:
     async with working(ScriptedExecutor(script)) as qjb:
-        cancel = CancelAttempt(tenant="default", job_id="j1", attempt=1, reason="user_request")
+        cancel = CancelAttempt(
+            tenant="default", job_id="j1", attempt=1, epoch=1, reason="user_request"
+        )
         await qjb.tell(qjb.dispatch(), cancel)
 
         assert (await qjb.ended())[-1].body == Stopped("user_request")
@@ -349,7 +366,7 @@ async def test_heartbeats_name_what_runs_and_what_has_just_ended() -> None:
     async with working(executor, slots=3) as qjb:
         await qjb.tell(qjb.dispatch("j1"), qjb.dispatch("j2"))
         await qjb.ended("j2")
-        names = {AttemptName("default", "j1", 1), AttemptName("default", "j2", 1)}
+        names = {AttemptName("default", "j1", 1, 1), AttemptName("default", "j2", 1, 1)}
         beat = await until(
             lambda: next((b for b in qjb.heartbeats() if len(b.attempts) == 2), None)
         )
@@ -382,7 +399,7 @@ async def test_a_worker_that_stops_says_so_and_finishes_what_runs() -> None:
         await until(lambda: qjb.kinds() == ["began"])
         qjb.worker.stop()
         beat = await until(lambda: next((b for b in qjb.heartbeats() if b.stopping), None))
-        assert beat.attempts == (AttemptName("default", "j1", 1),)
+        assert beat.attempts == (AttemptName("default", "j1", 1, 1),)
 
     assert qjb.kinds() == ["began", "returned"]
     assert qjb.heartbeats()[-1].stopping

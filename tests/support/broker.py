@@ -18,6 +18,7 @@ from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.log import TopicPartition
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import DEAD_LETTERS, EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
+from broker.worker.attempts import name_of
 from executors.scripted import scripted_backend
 from schemas.cloudevents import (
     decode,
@@ -196,13 +197,14 @@ class Hand:
     def say(self, job_id: str, body: Body) -> Record:
         """The next report of that attempt, as a record."""
         dispatch = self.dispatches[job_id]
-        name = AttemptName(dispatch.tenant, job_id, dispatch.attempt)
+        name = name_of(dispatch)
         self.running[name] = number = self.running.get(name, 0) + 1
         return report_record(
             Report(
                 tenant=dispatch.tenant,
                 job_id=job_id,
                 attempt=dispatch.attempt,
+                epoch=dispatch.epoch,
                 number=number,
                 worker=self.name,
                 instance=self.instance,
@@ -248,9 +250,8 @@ class Hand:
         self.told += instructions
         fresh = [t for t in instructions if isinstance(t, Dispatch) and t.instance == self.instance]
         for dispatch in fresh:
-            name = AttemptName(dispatch.tenant, dispatch.job_id, dispatch.attempt)
             self.dispatches[dispatch.job_id] = dispatch
-            self.running.setdefault(name, 0)
+            self.running.setdefault(name_of(dispatch), 0)
         run = [d.job_id for d in fresh if self.runs and d.job_id not in self.ignores]
         await self.append(*(self.say(j, body) for j in run for body in (Began(), HELLO)))
 

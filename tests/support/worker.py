@@ -40,10 +40,12 @@ class Bench:
         self.blobs = blobs
         self.worker = worker
 
-    def dispatch(self, job_id: str = "j1", attempt: int = 1, **more: Any) -> Dispatch:
+    def dispatch(self, job_id: str = "j1", **more: Any) -> Dispatch:
         """An instruction for this worker."""
         facts: dict[str, Any] = {
             "tenant": "default",
+            "attempt": 1,
+            "epoch": 1,
             "instance": self.worker.instance,
             "program_id": "hello-world",
             "program_version": "1",
@@ -51,7 +53,7 @@ class Bench:
             "time_limit": 60.0,
             "params": msgspec.Raw(b"{}"),
         }
-        return Dispatch(job_id=job_id, attempt=attempt, **(facts | more))
+        return Dispatch(job_id=job_id, **(facts | more))
 
     async def tell(self, *bodies: Dispatch | CancelAttempt, worker: str | None = None) -> None:
         """Put instructions into its inbox."""
@@ -59,10 +61,10 @@ class Bench:
         records = [instruction_record(to, body, times.now()) for body in bodies]
         await self.log.append(INBOX, records)
 
-    async def cancel(self, job_id: str = "j1", attempt: int = 1, reason: str = "user_request"):
-        await self.tell(
-            CancelAttempt(tenant="default", job_id=job_id, attempt=attempt, reason=reason)
-        )
+    async def cancel(self, job_id: str = "j1", **more: Any) -> None:
+        """Tell it to end the attempt."""
+        facts: dict[str, Any] = {"attempt": 1, "epoch": 1, "reason": "user_request"}
+        await self.tell(CancelAttempt(tenant="default", job_id=job_id, **(facts | more)))
 
     def reports(self, job_id: str = "j1") -> list[Report]:
         """What it has reported about a job so far."""

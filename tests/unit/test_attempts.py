@@ -4,11 +4,12 @@ from broker.worker.attempts import NAMED, NAMED_FOR, REMEMBERED, Attempts
 from schemas.inbox import CancelAttempt, Dispatch
 
 
-def dispatch(job_id: str) -> Dispatch:
+def dispatch(job_id: str, attempt: int = 1, epoch: int = 1) -> Dispatch:
     return Dispatch(
         tenant="default",
         job_id=job_id,
-        attempt=1,
+        attempt=attempt,
+        epoch=epoch,
         instance="i",
         program_id="p",
         program_version="1",
@@ -17,8 +18,10 @@ def dispatch(job_id: str) -> Dispatch:
     )
 
 
-def cancel(job_id: str) -> CancelAttempt:
-    return CancelAttempt(tenant="default", job_id=job_id, attempt=1, reason="user_request")
+def cancel(job_id: str, epoch: int = 1) -> CancelAttempt:
+    return CancelAttempt(
+        tenant="default", job_id=job_id, attempt=1, epoch=epoch, reason="user_request"
+    )
 
 
 def ended(attempts: Attempts, job_id: str, at: float) -> None:
@@ -48,3 +51,38 @@ def test_however_many_end_a_heartbeat_stays_small_and_memory_bounded() -> None:
     assert len(names) == NAMED + 1
     assert names[0].job_id == "running"
     assert len(attempts._ended) == len(attempts._cancelled_early) == REMEMBERED
+
+
+async def test_what_is_dispatched_again_makes_void_what_ran_of_that_job() -> None:
+    attempts = Attempts()
+    begun = [
+        attempts.begin(dispatch("j")),
+        attempts.begin(dispatch("other")),
+        attempts.begin(dispatch("j", epoch=2)),
+        attempts.begin(dispatch("j", attempt=2, epoch=2)),
+    ]
+
+    assert [attempt and attempt.is_void for attempt in begun] == [True, False, True, False]
+
+
+def test_what_is_known_or_comes_of_a_lost_broker_begins_nothing() -> None:
+    attempts = Attempts()
+    ended(attempts, "j", 0.0)
+    assert attempts.begin(dispatch("j")) is None
+
+    ended(attempts, "k", 0.0)
+    assert attempts.begin(dispatch("j", epoch=2)) is not None
+    assert attempts.begin(dispatch("j", epoch=2)) is None
+    assert attempts.begin(dispatch("of a lost broker", epoch=1)) is None
+
+
+async def test_a_cancel_is_about_one_dispatch_of_an_attempt() -> None:
+    attempts = Attempts()
+    attempts.cancel(cancel("j", epoch=1))
+    again = attempts.begin(dispatch("j", epoch=2))
+    assert again is not None
+    attempts.cancel(cancel("j", epoch=1))
+    assert not again.stop.asked
+
+    attempts.cancel(cancel("j", epoch=2))
+    assert again.stop.asked

@@ -162,6 +162,7 @@ def test_a_report_that_can_not_be_read_says_so() -> None:
         "tenant": "t",
         "job_id": "j",
         "attempt": 1,
+        "epoch": 1,
         "number": 1,
         "worker": "w",
         "instance": "i",

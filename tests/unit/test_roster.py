@@ -115,9 +115,10 @@ def test_a_worker_that_was_never_heard_has_its_lease_from_the_beginning() -> Non
     [
         (beat(inbox=4), 0),  # it has not read so far
         (beat(inbox=5), 1),
-        (beat(inbox=5, attempts=(AttemptName("default", "j1", 1),)), 0),
-        (beat(inbox=5, attempts=(AttemptName("default", "j1", 2),)), 1),
-        (beat(inbox=5, attempts=(AttemptName("other", "j1", 1),)), 1),
+        (beat(inbox=5, attempts=(AttemptName("default", "j1", 1, 1),)), 0),
+        (beat(inbox=5, attempts=(AttemptName("default", "j1", 1, 2),)), 1),  # not this dispatch
+        (beat(inbox=5, attempts=(AttemptName("default", "j1", 2, 1),)), 1),
+        (beat(inbox=5, attempts=(AttemptName("other", "j1", 1, 1),)), 1),
         (beat(instance="i2", inbox=0), 1),
         (beat("other", inbox=99), 0),
     ],

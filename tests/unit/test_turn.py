@@ -88,7 +88,7 @@ def test_while_nobody_offers_anything_nobody_fails_for_want_of_it() -> None:
 def test_what_a_lost_broker_has_dispatched_is_void() -> None:
     desk = Desk()
     desk.submit()
-    turn = desk.beat("stranger", slots=0, attempts=(AttemptName("default", "j1", 1),))
+    turn = desk.beat("stranger", slots=0, attempts=(AttemptName("default", "j1", 1, 0),))
     [told] = turn.instructions
     assert isinstance(told.body, CancelAttempt)
     assert (told.worker, told.body.reason) == ("stranger", "worker_lost")
@@ -96,9 +96,12 @@ def test_what_a_lost_broker_has_dispatched_is_void() -> None:
     desk.turn().take(scripted_backend())
     desk.beat("holder")
     assert desk.book.jobs[KEY].worker == "holder"
-    named = (AttemptName("default", "j1", 1), AttemptName("default", "gone", 1))
-    assert len(desk.beat("stranger", slots=0, attempts=named).instructions) == 1
-    assert not desk.beat("holder", attempts=named).instructions
+    gone = AttemptName("default", "gone", 1, 0)
+    for worker in ("stranger", "holder"):  # whoever has it: what counts is who gave it
+        named = (AttemptName("default", "j1", 1, 0), gone)
+        [told] = desk.beat(worker, slots=0, attempts=named).instructions
+        assert told.body.epoch == 0
+    assert not desk.beat("holder", attempts=(AttemptName("default", "j1", 1, 1),)).instructions
 
 
 def test_a_cancel_that_stood_before_the_request_of_its_job_is_not_about_it() -> None:
