@@ -1,6 +1,6 @@
 """A real Apache Kafka for tests, benchmarks and drills, from its published jars.
 
-Needs a JDK 17 or later, and Maven to fetch 43 MB of jars once, into the user's cache folder.
+Needs a JDK 17 or later, and fetches 43 MB of jars once, into the user's cache folder.
 
     python -m tests.support.kafka up DIR [--nodes N]    start; prints host:port,…
     python -m tests.support.kafka stop|start|kill|pause|resume DIR NODE
@@ -19,15 +19,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jgo.maven import MavenContext, PythonResolver
+
 from tests.support.processes import free_port
 
 FILES = Path(__file__).parent / "kafka_files"
-POM = FILES / "pom.xml"
+JARS = FILES / "jars.txt"
 STARTED = b"Kafka Server started"
 START_WITHIN = 90.0  # seconds
 CLUSTER_ID = "cWpiLWthZmthLXRlc3RzMQ"
@@ -38,8 +41,8 @@ class NoKafkaError(Exception):
 
 
 def jars() -> Path:
-    """The folder of jars, fetched by Maven if it is not in the cache yet."""
-    version = re.search(r"<kafka.version>(.*?)<", POM.read_text())
+    """The folder of jars, fetched from Maven Central if it is not in the cache yet."""
+    version = re.search(r"^org.apache.kafka:kafka-server:(.+)$", JARS.read_text(), re.MULTILINE)
     assert version is not None
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache = home / "quantum-job-broker"
@@ -54,15 +57,24 @@ def jars() -> Path:
 
 
 def _fetch(folder: Path) -> None:
-    if shutil.which("mvn") is None:
-        raise NoKafkaError("Maven (mvn) is not here to fetch Kafka's jars")
     new = folder.with_name(folder.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
-    goal = "org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies"
-    command = ["mvn", "-q", "-B", "-f", str(POM), goal, f"-DoutputDirectory={new}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NoKafkaError(f"Maven could not fetch Kafka's jars: {done.stdout[-2000:]}")
+    new.mkdir()
+    wanted = [line for line in JARS.read_text().splitlines() if not line.startswith("#")]
+    with tempfile.TemporaryDirectory() as repository, ThreadPoolExecutor(8) as pool:
+        # The list is resolved already, so that jgo need not, which it does unlike Maven.
+        maven = MavenContext(repo_cache=Path(repository), resolver=PythonResolver())
+
+        def fetch(line: str) -> None:
+            group, artifact, version = line.split(":")
+            jar = maven.project(group, artifact).at_version(version).artifact().resolve()
+            shutil.move(jar, new / jar.name)
+
+        try:
+            for _ in pool.map(fetch, wanted):
+                pass
+        except (OSError, RuntimeError) as error:
+            raise NoKafkaError(f"Kafka's jars could not be fetched: {error}") from error
     new.rename(folder)
 
 
