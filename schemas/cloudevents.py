@@ -227,7 +227,7 @@ def checkpoint_record(checkpoint: ledger.Checkpoint, time: str) -> Record:
 def report_record(report: reports.Report, traceparent: str | None = None) -> Record:
     """*report* for the reports topic."""
     key = JobKey(report.tenant, report.job_id).encode()
-    ident = b"%s/%d/%d" % (key, report.attempt, report.number)
+    ident = b"%s/%d/%d/%d" % (key, report.attempt, report.epoch, report.number)
     kind = f"qjb.report.{report.body.__struct_config__.tag}".encode()
     headers = _headers(kind, ident, report.job_id.encode(), report.time, _trace(traceparent))
     return Record(encode(report), key, headers)
@@ -237,9 +237,10 @@ def instruction_record(
     worker: str, body: inbox.Instruction, time: str, traceparent: str | None = None
 ) -> Record:
     """*body* for the inbox of *worker*."""
-    kind = f"qjb.inbox.{body.__struct_config__.tag}".encode()
-    ident = f"{worker}/{body.tenant}/{body.job_id}/{body.attempt}/{body.__struct_config__.tag}"
-    headers = _headers(kind, ident.encode(), body.job_id.encode(), time, _trace(traceparent))
+    tag = body.__struct_config__.tag
+    ident = f"{worker}/{body.tenant}/{body.job_id}/{body.attempt}/{body.epoch}/{tag}".encode()
+    kind = f"qjb.inbox.{tag}".encode()
+    headers = _headers(kind, ident, body.job_id.encode(), time, _trace(traceparent))
     return Record(encode(body), worker.encode(), headers)
 
 
