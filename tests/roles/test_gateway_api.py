@@ -15,6 +15,8 @@ from openapi_spec_validator import validate
 
 from broker.errors import RecordTooLargeError
 from broker.gateway import server
+from broker.gateway.api import results
+from broker.gateway.api.pages import Past, all_events
 from broker.gateway.api.routes import API, AROUND
 from broker.gateway.intake import Appender
 from broker.transports.blobs import open_blobs
@@ -22,7 +24,7 @@ from broker.transports.log import Position
 from broker.transports.memory import Fault, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import REQUESTS
 from schemas.cloudevents import read_request, request_record
-from schemas.events import Cancelled, Completed, Dispatched, Log, Retried
+from schemas.events import Cancelled, Completed, Dispatched, Interim, Log, Retried
 from schemas.records import Record, Stored
 from schemas.requests import SubmitJob
 from schemas.values import BlobRef, JobKey
@@ -450,6 +452,70 @@ async def test_results_interim_results_and_logs() -> None:
     assert result == {"counts": {"00": 1}}
     assert [json.loads(text) for text in interim] == [{"iteration": 0}, 17]
     assert logs == "hello\nworld\n"
+
+
+LARGE = "x" * 200_000
+
+
+async def test_many_interim_results_are_sent_as_they_are_read() -> None:
+    async with running() as served:
+        ledger = served.ledger
+        await ledger.queue("j1")
+        await ledger.start("j1")
+        for number in range(20):
+            await ledger.interim("j1", f"{number}{LARGE}")
+            await ledger.append("j1", Log, attempt=1, message=f"{number}é{LARGE}")
+        await ledger.complete("j1")
+        await served.get("/jobs/j1/results")
+        async with served.http.get(f"{served.url}/jobs/j1/interim_results") as response:
+            assert response.headers["Transfer-Encoding"] == "chunked"
+            interim = await response.json()
+        async with served.http.get(f"{served.url}/jobs/j1/logs") as response:
+            assert response.content_type == "text/plain"
+            logs = await response.text()
+
+    assert [json.loads(text) for text in interim] == [f"{number}{LARGE}" for number in range(20)]
+    assert logs == "".join(f"{number}é{LARGE}" for number in range(20))
+
+
+async def test_a_client_that_does_not_read_does_not_have_all_interim_results_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = 0
+
+    async def counted(*args: Any) -> AsyncIterator[Past]:
+        nonlocal read
+        async for past in all_events(*args):
+            read += 1
+            yield past
+
+    monkeypatch.setattr(results, "all_events", counted)
+    async with running() as served:
+        await served.ledger.queue("j1")
+        await served.ledger.start("j1")
+        for number in range(200):
+            await served.ledger.interim("j1", f"{number}{LARGE}")
+        async with served.http.get(f"{served.url}/jobs/j1/interim_results") as response:
+            await response.content.readexactly(1)
+            before = 0
+            while read > before:
+                before = read
+                await asyncio.sleep(0.2)
+            assert 0 < read < 150
+            assert len(json.loads(b"[" + await response.read())) == 200
+
+
+async def test_an_answer_that_can_not_be_finished_is_cut_off() -> None:
+    async with running() as served:
+        ledger = served.ledger
+        await ledger.queue("j1")
+        await ledger.start("j1")
+        for number in range(10):
+            await ledger.interim("j1", f"{number}{LARGE}")
+        gone = BlobRef("0" * 64, 9, "application/json")
+        await ledger.append("j1", Interim, attempt=1, value_ref=gone)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await served.get("/jobs/j1/interim_results")
 
 
 async def test_what_a_lost_attempt_said_is_not_among_the_results() -> None:
