@@ -44,7 +44,7 @@ T = TypeVar("T")
 PAUSE = 0.1  # s between writes, so that a job's events are written together
 PAGE_BYTES = 8 * 1024 * 1024  # of one page of jobs
 MANY = 20_000  # jobs that wait to be written: enough for one batch
-LOOKED_UP = 512  # jobs that are kept after a look-up in the file
+LOOKED_UP = 1024  # answers of the file that are kept: jobs, and that there is none of that name
 
 
 class ReadModel:
@@ -74,7 +74,7 @@ class ReadModel:
         self._recent = Recent(self._memory, [self.positions[p] for p in range(partitions)])
         self._events: list[KeptEvent] = []  # not yet in the file
         self._jobs: dict[JobKey, HotJob] = {}  # whose newest state is not yet in the file
-        self._looked_up: dict[JobKey, HotJob] = {}
+        self._looked_up: dict[JobKey, HotJob | None] = {}
         self._next_id = 1
         self.damaged = False
         self._moved.set()  # whoever waits for a write hears of it
@@ -270,13 +270,16 @@ class ReadModel:
 
     def locate(self, key: JobKey) -> HotJob | None:
         """The job that *key* names, with its newest state."""
-        hot = self._recent.jobs.get(key) or self._looked_up.get(key)
-        if hot is None and (row := self._find(key)):
-            hot = HotJob(row.id, key, row.job, row.based)
-            self._looked_up[key] = hot
-            if len(self._looked_up) > LOOKED_UP:
-                del self._looked_up[next(iter(self._looked_up))]
-        return hot
+        if (recent := self._recent.jobs.get(key)) is not None:
+            return recent
+        if key in self._looked_up:
+            return self._looked_up[key]
+        row = self._find(key)
+        found = HotJob(row.id, key, row.job, row.based) if row else None
+        self._looked_up[key] = found
+        if len(self._looked_up) > LOOKED_UP:
+            del self._looked_up[next(iter(self._looked_up))]
+        return found
 
     def _find(self, key: JobKey) -> JobRow | None:
         try:

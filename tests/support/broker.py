@@ -171,6 +171,7 @@ class Hand:
         self.deaf = False  # cut off: hears nothing and says nothing
         self.stopping = False
         self._inbox = 0
+        self._epoch = 0  # the highest that was heard
 
     async def work(self) -> None:
         """Beat, and read the inbox, until cancelled."""
@@ -248,12 +249,18 @@ class Hand:
         while self.deaf:
             await asyncio.sleep(0.005)
         self.told += instructions
-        fresh = [t for t in instructions if isinstance(t, Dispatch) and t.instance == self.instance]
-        for dispatch in fresh:
+        said: list[Record] = []
+        for dispatch in instructions:
+            if not isinstance(dispatch, Dispatch) or dispatch.instance != self.instance:
+                continue
+            if dispatch.epoch < self._epoch:  # as a worker does: of a broker that was superseded
+                continue
+            self._epoch = dispatch.epoch
             self.dispatches[dispatch.job_id] = dispatch
             self.running.setdefault(name_of(dispatch), 0)
-        run = [d.job_id for d in fresh if self.runs and d.job_id not in self.ignores]
-        await self.append(*(self.say(j, body) for j in run for body in (Began(), HELLO)))
+            if self.runs and dispatch.job_id not in self.ignores:
+                said += [self.say(dispatch.job_id, body) for body in (Began(), HELLO)]
+        await self.append(*said)
 
     async def _append_status(self, *bodies: Any) -> None:
         with suppress(LogUnavailableError):

@@ -4,13 +4,17 @@ import os
 import subprocess
 import sys
 
+import coverage
+
 from tests.support.processes import ROOT
 
 Done = subprocess.CompletedProcess[str]
 
 
 def run(*arguments: str, **variables: str) -> Done:
-    """`qjb` with these arguments."""
+    """`qjb` with these arguments; what it covers counts where coverage is measured."""
+    if coverage.Coverage.current() is not None:
+        variables["COVERAGE_PROCESS_START"] = str(ROOT / "pyproject.toml")
     return subprocess.run(
         [sys.executable, "-m", "broker.cli.main", *arguments],
         cwd=ROOT,
