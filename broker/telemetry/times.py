@@ -11,7 +11,7 @@ def now() -> str:
     return _at(time.time_ns() // 1_000_000)
 
 
-@lru_cache(16)
+@lru_cache(16)  # under load a millisecond is written many times
 def _at(milliseconds: int) -> str:
     return iso(milliseconds / 1000)
 

@@ -505,6 +505,28 @@ async def test_a_client_that_does_not_read_does_not_have_all_interim_results_in_
             assert len(json.loads(b"[" + await response.read())) == 200
 
 
+@pytest.mark.parametrize("path", ["/jobs/j1/interim_results", "/jobs/j1/logs"])
+async def test_who_asks_for_the_head_of_a_long_answer_gets_no_more(path: str) -> None:
+    async with running() as served:
+        await served.ledger.queue("j1")
+        await served.ledger.start("j1")
+        for number in range(10):
+            await served.ledger.interim("j1", f"{number}{LARGE}")
+            await served.ledger.append("j1", Log, attempt=1, message=LARGE)
+        await served.ledger.complete("j1")
+        await served.get("/jobs/j1/results")
+        where = urlsplit(served.url)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        writer.write(f"HEAD {path} HTTP/1.1\r\nHost: qjb\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"GET /live HTTP/1.1\r\nHost: qjb\r\nConnection: close\r\n\r\n")
+        after = await reader.read(1 << 20)
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert after.startswith(b"HTTP/1.1 200 "), after[:80]
+
+
 async def test_an_answer_that_can_not_be_finished_is_cut_off() -> None:
     async with running() as served:
         ledger = served.ledger

@@ -86,6 +86,8 @@ async def _sent(
         return web.Response(body=b"".join(held), headers=headers)
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
+    if request.method == "HEAD":
+        return response
     try:
         await response.write(b"".join(held))
         held.clear()
