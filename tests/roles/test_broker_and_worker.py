@@ -7,13 +7,24 @@ from dataclasses import replace
 
 import pytest
 
+from broker.telemetry import times
 from broker.transports.blobs import open_blobs
 from broker.transports.log import Position
 from broker.transports.memory import LoseSilently, MemoryLog, Store
-from broker.transports.topics import EVENTS
+from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE
 from broker.worker.host import Worker
 from executors.scripted import RETURNS, Publish, Return, Script, ScriptedExecutor, Wait, publishes
-from tests.support.broker import ALONE, Side, a_broker, check_histories, running, until
+from schemas.cloudevents import request_record
+from schemas.requests import SubmitJob
+from tests.support.broker import (
+    ALONE,
+    Side,
+    a_broker,
+    check_histories,
+    running,
+    stored,
+    until,
+)
 
 PATIENT = replace(ALONE, lease=4.0)  # a worker beats once a second
 
@@ -99,3 +110,28 @@ async def test_many_jobs_whose_dispatches_are_lost_again_and_again_are_told_of_w
             await asyncio.sleep(0.01)
         for name in names:
             assert [event.kind for event in await qjb.ends(name)] == RUN
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_the_trace_of_a_request_is_carried_to_the_last_event() -> None:
+    executor = ScriptedExecutor(jobs={"j1": publishes(2)})
+    async with one_of_each(executor) as qjb:
+        request = SubmitJob("hello-world", job_id="j1")
+        await qjb.log.append(REQUESTS, [request_record(request, times.now(), TRACE)])
+        await qjb.ends("j1")
+        await until(lambda: "default/j1" in qjb.snapshots())
+        traces = {
+            topic: [
+                record.header("traceparent")
+                for record in stored(qjb.log, topic)
+                if record.header("ce_subject") == b"j1"
+            ]
+            for topic in (EVENTS, INBOX, REPORTS, STATE)
+        }
+
+    assert len(traces[EVENTS]) == len(RUN)
+    for topic, found in traces.items():
+        assert found, topic
+        assert set(found) == {TRACE.encode()}, topic
