@@ -7,11 +7,10 @@ look like is what the encoders of qiskit-ibm-runtime 0.1 to 0.51 send.
 
 import binascii
 import io
-import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
@@ -19,39 +18,15 @@ import numpy as np
 import orjson
 from qiskit import QuantumCircuit, QuantumRegister, qpy
 from qiskit.circuit import Instruction, Parameter
-from qiskit.exceptions import QiskitError
 from qiskit.qpy.binary_io import value as qpy_value
 from qiskit.quantum_info import Operator, Pauli, PauliList, SparsePauliOp
 from qiskit.result import Result
 from scipy import sparse  # type: ignore[import-untyped]  # has no stubs
 
-from schemas.values import Violation
+from executors.faults import InvalidInputsError, blame
 
 MAX_UNPACKED = 512 * 1024 * 1024  # bytes that one value may unpack to
 _SETTINGS = {kind.__name__: kind for kind in (SparsePauliOp, PauliList, Pauli, Operator)}
-_BAD = (
-    ArithmeticError,
-    AttributeError,
-    ImportError,  # old QPY files ask for libraries that evaluate text, which are not here
-    LookupError,
-    OSError,
-    QiskitError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    binascii.Error,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)  # what decoders raise on bytes that are not what they should be
-
-
-class InvalidInputsError(Exception):
-    """A job's inputs can not be used; the message names the field."""
-
-    def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:
-        super().__init__(message)
-        self.violations = tuple(violations)
 
 
 class NotEncodableError(Exception):
@@ -166,10 +141,8 @@ def decode_inputs(data: bytes) -> dict[str, Any]:
 
 def decode(value: Any, field: str = "") -> Any:
     """JSON *value* with what is encoded in it; raises `InvalidInputsError` naming *field*."""
-    try:
+    with blame(InvalidInputsError, field):
         return _decoded(value, field)
-    except RecursionError as error:
-        raise InvalidInputsError(f"{field}: nested too deeply") from error
 
 
 def _decoded(value: Any, field: str) -> Any:
@@ -192,20 +165,11 @@ def _built(typed: dict[str, Any], field: str) -> Any:
     build = _BUILDERS.get(name) if isinstance(name, str) else None
     if build is None:
         return typed  # nothing that we know: the program sees it as it came
-    try:
-        return build(typed)
-    except InvalidInputsError as error:
-        raise InvalidInputsError(f"{field}: {error}", error.violations) from error
-    except MemoryError as error:
-        raise InvalidInputsError(f"{field}: too large for this worker") from error
-    except _BAD as error:
-        raise InvalidInputsError(f"{field} is not a valid {name}: {_plain(error)}") from error
-
-
-def _plain(error: BaseException) -> str:
-    text = str(error).replace("\\n", "\n")  # Qiskit's errors say what they are told as a literal
-    lines = text.strip().strip("'\"").splitlines()
-    return lines[0].strip(" :")[:200] if lines else type(error).__name__
+    with blame(InvalidInputsError, f"{field} is not a valid {name}"):
+        try:
+            return build(typed)
+        except InvalidInputsError as error:
+            raise InvalidInputsError(f"{field}: {error}", error.violations) from error
 
 
 def _to_bytes(text: Any) -> bytes:

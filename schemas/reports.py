@@ -34,10 +34,10 @@ class Returned(_Body, frozen=True, tag="returned"):
 
 
 class Raised(_Body, frozen=True, tag="raised"):
-    """The program, its inputs or its results are at fault: running it again would not help.
+    """The program, its inputs, its results or the backend: running it again would not help.
 
-    Ends the attempt. `reason` is `program_error`, `invalid_inputs` or `invalid_result`; `message`
-    ends with the traceback where there is one.
+    Ends the attempt. `reason` is such as `program_error`, `invalid_inputs`, `invalid_result` or
+    `backend_error`; `message` says it in one line, and the traceback of a program follows.
     """
 
     reason: str

@@ -6,7 +6,7 @@ from functools import cache
 from executors.backends import aer, descriptions
 from executors.backends.aer import LocalSimulator
 from executors.backends.devices import DEVICES, NoisySimulator
-from executors.runtime_json import InvalidInputsError
+from executors.faults import InvalidInputsError
 from schemas.workers import BackendAnnounced
 
 _DEVICES = {device.name: device for device in DEVICES}

@@ -16,9 +16,9 @@ from executors import runtime_json
 from executors.backends import catalogue
 from executors.children import posix
 from executors.children.frames import Kind, pack, read_task, receive
+from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
 from executors.programs.builtin import UnknownProgramError
-from executors.runtime_json import InvalidInputsError
 from schemas.reports import Raised
 from schemas.specification import Program
 from schemas.values import Reason, Violation
@@ -29,6 +29,7 @@ MOST_MEMORY = 1024 * 1024 * 1024  # bytes; a child that ever held more is replac
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
 IDLE = 0.005  # s without a task, after which a new child uses its time to get faster
 MOST_MESSAGE = 16 * 1024  # characters of a traceback that are told
+MOST_LINE = 1024  # characters of the line before it
 
 
 def describe() -> Sequence[BackendAnnounced]:
@@ -98,8 +99,10 @@ def _attempt(connection: socket.socket, payload: bytes) -> bytes:
         return pack(Kind.RETURNED, _result(messenger, value))
     except InvalidInputsError as error:
         raised = Raised(Reason.INVALID_INPUTS, str(error), error.violations)
+    except BackendError as error:
+        raised = Raised(Reason.BACKEND_ERROR, str(error))
     except UnknownProgramError as error:
-        raised = Raised(Reason.PROGRAM_ERROR, str(error))
+        raised = Raised(Reason.UNKNOWN_PROGRAM, str(error))
     except InvalidResultError as error:
         raised = Raised(Reason.INVALID_RESULT, str(error), error.violations)
     except BaseException as error:  # noqa: BLE001  whatever a program raises is its own end only
@@ -139,10 +142,18 @@ def _checked(value: Any, check: Any, name: str, faults: list[InvalidResultError]
 
 
 def _told(error: BaseException) -> str:
-    """What was raised, ending with the traceback, without our own frames at its top."""
+    """What was raised, in a line, then the traceback without our own frames at its top."""
     inner = error.__traceback__.tb_next if error.__traceback__ else None
     text = "".join(traceback.format_exception(type(error), error, inner))
-    return text if len(text) <= MOST_MESSAGE else "…" + text[-MOST_MESSAGE:]
+    kept = text if len(text) <= MOST_MESSAGE else "…" + text[-MOST_MESSAGE:]
+    return f"{_in_a_line(error)}\n\n{kept}"
+
+
+def _in_a_line(error: BaseException) -> str:
+    """The type of *error* and the first line of what it says."""
+    text = "".join(traceback.format_exception_only(error))
+    lines = (line for line in text.splitlines() if not line.startswith(" "))
+    return next(lines, type(error).__name__)[:MOST_LINE]
 
 
 def _flush() -> bool:

@@ -5,9 +5,10 @@ from functools import lru_cache
 from typing import Any
 
 from qiskit import QuantumCircuit, qasm2, qasm3
+from qiskit.circuit import Measure
 
 from executors.backends.aer import LocalSimulator
-from executors.runtime_json import InvalidInputsError
+from executors.faults import InvalidInputsError, blame
 
 # Jobs that come again with the same circuit are common, and to parse OpenQASM 3 takes a millisecond.
 KEPT = 64  # circuits
@@ -45,23 +46,31 @@ def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) ->
         if circuit.parameters:
             names = ", ".join(parameter.name for parameter in circuit.parameters)
             raise InvalidInputsError(f"{name} has parameters without a value: {names}")
-        if not circuit.num_clbits:
+        if not _measures(circuit):
             raise InvalidInputsError(f"{name} measures nothing: add a measurement")
+
+
+def _measures(circuit: QuantumCircuit | None) -> bool:
+    """Whether anything is measured, in a block or in an instruction's definition at least."""
+    if circuit is None or not circuit.num_clbits:
+        return False
+    return any(
+        isinstance(item.operation, Measure)
+        or any(map(_measures, getattr(item.operation, "blocks", ())))
+        or _measures(item.operation.definition)
+        for item in reversed(circuit.data)
+        if item.clbits
+    )
 
 
 def _parsed(text: str, field: str) -> QuantumCircuit:
     version = _version(text)
-    try:
-        if version in (2, 3):
-            return (
-                _parse(text, version).copy() if len(text) <= KEPT_LENGTH else _loads(text, version)
-            )
-    except Exception as error:  # parsers raise whatever they stumble over
-        message = f"{field} is not valid OpenQASM {version}: {_what_is_wrong(error)}"
-        raise InvalidInputsError(message) from error
-    raise InvalidInputsError(
-        f"{field} does not begin with OPENQASM 2.0; or OPENQASM 3.0; so its language is unknown"
-    )
+    if version not in (2, 3):
+        raise InvalidInputsError(
+            f"{field} does not begin with OPENQASM 2.0; or OPENQASM 3.0; so its language is unknown"
+        )
+    with blame(InvalidInputsError, f"{field} is not valid OpenQASM {version}"):
+        return _parse(text, version).copy() if len(text) <= KEPT_LENGTH else _loads(text, version)
 
 
 @lru_cache(maxsize=KEPT)
@@ -83,15 +92,3 @@ def _version(text: str) -> int | None:
     skipped = _SKIPPED.match(text)
     header = _HEADER.match(text, skipped.end() if skipped else 0)
     return int(header[1]) if header else None
-
-
-def _what_is_wrong(error: BaseException) -> str:
-    """One line that helps: the message, or where the parser stopped."""
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    message = str(getattr(error, "message", error)).strip().strip("'\"")
-    if message:
-        return message.splitlines()[0][:300]
-    stopped = error.__cause__
-    token = getattr(stopped.args[0], "offendingToken", None) if stopped and stopped.args else None
-    return f"{token.line},{token.column}: unexpected {token.text!r}" if token else "syntax error"

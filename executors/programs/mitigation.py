@@ -7,7 +7,7 @@ from typing import Any
 from qiskit import QuantumCircuit
 
 from executors.backends.aer import LocalSimulator
-from executors.runtime_json import InvalidInputsError
+from executors.faults import InvalidInputsError
 
 CALIBRATION_SHOTS = 8192
 
@@ -43,7 +43,7 @@ def _mthree() -> Any:
     except ImportError as error:
         raise InvalidInputsError(
             "measurement error mitigation is not installed on this worker: it needs the extra "
-            "'mitigation' (pip install 'quantum-job-broker[mitigation]')"
+            "'mitigation' (from the checkout: pip install '.[mitigation]')"
         ) from error
     return mthree
 

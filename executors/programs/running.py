@@ -7,16 +7,12 @@ from qiskit import QuantumCircuit
 from qiskit.result import Result
 
 from executors.backends.aer import LocalSimulator
-from executors.runtime_json import InvalidInputsError
+from executors.faults import BackendError, InvalidInputsError, blame, of_aer
 
 # Options of devices that a simulator has no use for: taken, for the sake of what was written for
 # devices, and left out.
 _OF_DEVICES = frozenset({"init_qubits", "rep_delay", "use_measure_esp", "dynamic", "job_tags"})
 _RESERVED = frozenset({"max_parallel_threads", "max_memory_mb", "device", "executor"})
-
-
-class BackendError(Exception):
-    """The simulator refused or failed; the message is its own."""
 
 
 def run(
@@ -31,15 +27,17 @@ def run(
     known = set(backend.options.__dict__)
     if unknown := sorted((set(chosen) - known) | (set(chosen) & _RESERVED)):
         raise InvalidInputsError(f"{backend.name} has no run option {', '.join(unknown)}")
-    result = backend.run(list(circuits), **chosen).result()
-    if not result.success:
-        raise BackendError(_why(result))
-    return result
+    with blame(BackendError, f"{backend.name} could not run the circuits"):
+        result = backend.run(list(circuits), **chosen).result()
+        if not result.success:
+            raise of_aer(_why(result), chose_method="method" in chosen)
+        return result
 
 
 def counts_of(result: Result) -> list[dict[str, int]]:
     """One histogram of bit strings for each circuit."""
-    return [dict(result.get_counts(number)) for number in range(len(result.results))]
+    with blame(InvalidInputsError, "there are no counts"):
+        return [dict(result.get_counts(number)) for number in range(len(result.results))]
 
 
 def _why(result: Result) -> str:

@@ -14,7 +14,7 @@ from qiskit.transpiler.preset_passmanagers.plugin import list_stage_plugins
 from executors.backends.aer import NAME as IDEAL
 from executors.backends.aer import LocalSimulator
 from executors.backends.catalogue import backend, names
-from executors.runtime_json import InvalidInputsError
+from executors.faults import InvalidInputsError, blame
 
 DEFAULT_LEVEL = 1
 
@@ -54,6 +54,13 @@ def transpiled(
             chosen[f"{stage}_method"] = nearest_method(stage, method)
     if simulator.name == IDEAL and _has_nothing_to_do(circuits, simulator, chosen):
         return list(circuits)
+    with blame(InvalidInputsError, f"the circuits can not be compiled for {simulator.name}"):
+        return _compiled(circuits, simulator, chosen)
+
+
+def _compiled(
+    circuits: Sequence[QuantumCircuit], simulator: LocalSimulator, chosen: Mapping[str, Any]
+) -> list[QuantumCircuit]:
     if not set(chosen) <= _CACHED:
         return list(transpile(list(circuits), simulator, **chosen))
     key = orjson.dumps(_normal(chosen), option=orjson.OPT_SORT_KEYS)

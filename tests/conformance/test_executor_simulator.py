@@ -359,6 +359,16 @@ async def test_a_program_that_raises_what_is_no_text_is_told_as_any_other(
     assert "a file named" in end.message
 
 
+async def test_what_a_program_raised_stands_before_its_traceback(
+    executor: SimulatorExecutor,
+) -> None:
+    end = await last(executor, task("raises"))
+
+    first, empty, traceback, *_ = end.message.splitlines()
+    assert (first, empty) == ("ValueError: as asked", "")
+    assert traceback == "Traceback (most recent call last):"
+
+
 async def test_a_program_that_closes_its_output_ends_as_any_other_and_its_child_is_replaced(
     executor: SimulatorExecutor,
 ) -> None:

@@ -9,7 +9,7 @@ from qiskit_aer import AerSimulator
 
 from executors.backends import aer, catalogue
 from executors.backends.devices import DEVICES, Device, NoisySimulator, generic
-from executors.runtime_json import InvalidInputsError
+from executors.faults import InvalidInputsError
 
 SMALLEST = {"backend_name", "backend_version", "n_qubits", "basis_gates", "gates", "local"} | {
     "simulator",

@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from qiskit import QuantumCircuit
 
 from executors.backends import catalogue
+from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin, transpiling
 from executors.programs.circuits import read_circuits
-from executors.programs.running import BackendError, run
-from executors.runtime_json import InvalidInputsError
+from executors.programs.running import run
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded
 
 BUILT_IN = ("sampler", "circuit-runner", "sample-program", "hello-world")
@@ -109,7 +110,7 @@ def test_circuits_run_as_they_are_if_asked() -> None:
 def test_mitigation_without_its_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "mthree", None)
 
-    with pytest.raises(InvalidInputsError, match=r"quantum-job-broker\[mitigation\]"):
+    with pytest.raises(InvalidInputsError, match=r"pip install '\.\[mitigation\]'"):
         call("sampler", circuits=BELL_2, use_measurement_mitigation=True)
 
 
@@ -132,13 +133,47 @@ def test_bad_run_options_are_told(options: dict[str, Any]) -> None:
         call("sampler", circuits=BELL_2, run_config=options)
 
 
-def test_a_simulator_that_refuses_is_told_in_its_own_words() -> None:
+def test_a_method_that_can_not_do_it_is_the_fault_of_who_chose_it() -> None:
     backend = catalogue.backend("aer_simulator")
     text = BELL_2.replace("h q[0];", "h q[0]; t q[0]; h q[0];")
     circuits = read_circuits(text)
 
-    with pytest.raises(BackendError, match="stabilizer"):
+    with pytest.raises(InvalidInputsError, match="stabilizer"):
         run(backend, circuits, {"method": "stabilizer"})
+
+
+def test_what_the_simulator_can_not_do_is_its_own_fault() -> None:
+    backend = catalogue.backend("aer_simulator")
+    pairs = "".join(f"cu3(0.1,0.2,0.3) q[{number}],q[{number + 1}];" for number in range(59))
+    head = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[60]; creg c[1];'
+    wide = f"{head} {pairs} measure q[59] -> c[0];"
+
+    with pytest.raises(BackendError, match="memory"):
+        run(backend, read_circuits(wide), {"method": "statevector"})
+
+
+@pytest.mark.parametrize("program", ["sampler", "circuit-runner"])
+@pytest.mark.parametrize("backend", catalogue.names())
+@pytest.mark.parametrize("clbits", ["", "bit c;"])
+def test_a_circuit_that_measures_nothing_is_refused(
+    program: str, backend: str, clbits: str
+) -> None:
+    circuits = [BELL_3, f"OPENQASM 3.0; qubit q; {clbits} U(1, 1, 1) q;"]
+
+    with pytest.raises(InvalidInputsError, match=r"circuits\[1\] measures nothing"):
+        call(program, backend, circuits=circuits)
+
+
+def test_a_measurement_inside_of_a_block_or_a_gate_is_one() -> None:
+    inside = QuantumCircuit(1, 1)
+    inside.measure(0, 0)
+    block, made = QuantumCircuit(1, 1), QuantumCircuit(1, 1)
+    with block.for_loop(range(2)):
+        block.measure(0, 0)
+    made.append(inside.to_instruction(), [0], [0])
+
+    for circuit in (block, made):
+        assert call("sampler", circuits=[circuit])["raw_counts"] == [{"0": 1024}]
 
 
 def test_a_layout_is_kept() -> None:

@@ -16,7 +16,8 @@ from qiskit.quantum_info import SparsePauliOp
 from scipy import sparse
 
 from executors import runtime_json
-from executors.runtime_json import InvalidInputsError, NotEncodableError
+from executors.faults import InvalidInputsError
+from executors.runtime_json import NotEncodableError
 
 
 def round_trip(value: Any) -> Any:

@@ -1,0 +1,136 @@
+"""Whose fault an exception is, and what to say of it: one sentence, and no traceback.
+
+While a job's circuits and options are read, compiled and run, libraries raise whatever they
+stumble over. Each such step is put under `blame`, which makes one of ours of it. What a program
+raises by itself is no concern of this module.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from openqasm3.parser import QASM3ParsingError
+from qiskit.exceptions import QiskitError
+from qiskit_aer import AerError
+
+from schemas.values import Violation
+
+LONGEST = 300  # characters of what a library says
+
+
+class InvalidInputsError(Exception):
+    """A job's inputs can not be used; the message names the field."""
+
+    def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(message)
+        self.violations = tuple(violations)
+
+
+class BackendError(Exception):
+    """The backend could not do what the inputs ask for, though nothing is wrong with them."""
+
+
+Fault = type[InvalidInputsError] | type[BackendError]
+Saying = Callable[[BaseException], str]
+
+# These are told by whoever started the attempt: they say nothing about the inputs.
+_PASSED = (
+    InvalidInputsError,
+    BackendError,
+    MemoryError,
+    KeyboardInterrupt,
+    SystemExit,
+    GeneratorExit,
+)
+
+
+def in_its_words(error: BaseException) -> str:
+    """The first line of what *error* says, with the quotes that are part of it."""
+    message = getattr(error, "message", None)  # the text of Qiskit's errors is a literal of this
+    if isinstance(error, KeyError) and error.args:
+        message = f"there is no {error.args[0]!r}"
+    text = message if isinstance(message, str) else str(error)
+    lines = text.strip().splitlines()
+    line = lines[0].rstrip(" :") if lines else type(error).__name__
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def _where_it_stopped(error: BaseException) -> str:
+    """What the parser of OpenQASM 3 says, or the word at which it gave up without a word."""
+    if str(error).strip():
+        return in_its_words(error)
+    cause = error.__cause__
+    token = getattr(cause.args[0], "offendingToken", None) if cause and cause.args else None
+    return f"{token.line},{token.column}: unexpected {token.text!r}" if token else "syntax error"
+
+
+def _as(sentence: str) -> Saying:
+    return lambda _: sentence
+
+
+# What is raised; whose fault it is, where that does not depend on the step; what is said.
+_TABLE: tuple[tuple[tuple[type[BaseException], ...], Fault | None, Saying], ...] = (
+    ((RecursionError,), InvalidInputsError, _as("nested too deeply")),
+    ((EOFError, zlib.error, struct.error), InvalidInputsError, in_its_words),
+    ((OverflowError,), InvalidInputsError, _as("a number in it is too large")),
+    ((QASM3ParsingError,), InvalidInputsError, _where_it_stopped),
+    ((AerError,), BackendError, in_its_words),
+    ((QiskitError, UnicodeError), InvalidInputsError, in_its_words),
+    ((AssertionError,), None, _as("it is not what it should be")),
+    ((Exception,), None, in_its_words),
+    ((BaseException,), None, _as("it is not what it should be")),  # Rust's, as in Qiskit: a panic
+)
+
+
+def fault_of(error: BaseException, otherwise: Fault) -> tuple[Fault, str]:
+    """Who is at fault, *otherwise* where the table leaves that open, and what to say."""
+    for kinds, whose, say in _TABLE:
+        if isinstance(error, kinds):
+            return whose or otherwise, _foreign_words(say(error))
+    raise error
+
+
+@contextmanager
+def blame(otherwise: Fault, what: str) -> Iterator[None]:
+    """Whatever is raised inside becomes "*what*: why", the inputs' fault or the backend's.
+
+    But for what is ours already, and for `MemoryError`, which is nobody's.
+    """
+    try:
+        yield
+    except _PASSED:
+        raise
+    except BaseException as error:
+        whose, why = fault_of(error, otherwise)
+        raise whose(f"{what}: {why}") from error
+
+
+def _foreign_words(text: str) -> str:
+    """*text*, but for what makes sense only to who reads the library's code."""
+    if "incompatible function arguments" in text or "incompatible constructor" in text:
+        return "a value has the wrong type or is out of range"
+    return text
+
+
+# What Aer says of a run that failed.
+_AER: tuple[tuple[re.Pattern[str], Fault], ...] = (
+    (re.compile(r"Insufficient memory"), BackendError),
+    (re.compile(r"invalid (?:instructions|parameters)|Invalid gate operation"), InvalidInputsError),
+    (re.compile(r"noise model"), InvalidInputsError),
+)
+_OUT_OF_MEMORY = re.compile(r"bad_alloc|bad allocation|Cannot allocate")
+
+
+def of_aer(text: str, chose_method: bool) -> Exception:
+    """What to raise when Aer ends a run with *text*.
+
+    That a method lacks an instruction is the fault of who chose the method.
+    """
+    if _OUT_OF_MEMORY.search(text):
+        return MemoryError(text)
+    for pattern, whose in _AER:
+        if pattern.search(text):
+            return whose(text) if chose_method else BackendError(text)
+    return BackendError(text)
