@@ -61,6 +61,7 @@ class Reason(enum.StrEnum):
     RAN_TOO_LONG = "ran_too_long"
     PROGRAM_ERROR = "program_error"
     INVALID_RESULT = "invalid_result"
+    OUT_OF_MEMORY = "out_of_memory"
     CHILD_DIED = "child_died"
     WORKER_LOST = "worker_lost"
     WORKER_STOPPED = "worker_stopped"
