@@ -11,6 +11,7 @@ from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.jobs import show_events
 from broker.cli.options import invocation, run, seconds_since_start
+from broker.cli.output import Coloured, say
 from broker.settings import Settings, load
 from broker.telemetry import logging
 
@@ -42,22 +43,22 @@ def demo() -> None:
 
 
 async def _demo(settings: Settings) -> Exit:
-    click.echo("Starting a broker, a worker and a gateway in this process …")
+    say("Starting a broker, a worker and a gateway in this process …")
     async with wiring.serving(settings) as serving:
         assert serving.url is not None
-        click.echo(f"They are ready after {seconds_since_start():.1f} s, at {serving.url}\n")
-        click.echo(click.style(BELL, fg="bright_black"))
-        click.echo(f"Submitting this Bell circuit to the program `sampler`, {SHOTS} shots:\n")
+        say(f"They are ready after {seconds_since_start():.1f} s, at {serving.url}\n")
+        say(Coloured(BELL, "bright_black"))
+        say(f"Submitting this Bell circuit to the program `sampler`, {SHOTS} shots:\n")
         async with Client(serving.url) as client:
             params = {"circuits": BELL, "run_config": {"shots": SHOTS}}
             answer = await client.submit({"program_id": "sampler", "params": params})
             job_id = str(answer["id"])
-            click.echo(f"job {job_id}")
+            say(f"job {job_id}")
             status, result = await show_events(client, job_id, as_json=False)
     for counts in histogram.in_result(result):
         show.bars(counts)
     if status is Exit.DONE:
-        click.echo(_next_steps(invocation()))
+        say(_next_steps(invocation()))
     return status
 
 

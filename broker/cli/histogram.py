@@ -6,7 +6,9 @@ from typing import Any, TypeGuard
 
 MOST = 16  # outcomes that are shown; of more, the most frequent
 EIGHTHS = " ▏▎▍▌▋▊▉"
-_OUTCOME = re.compile(r"^(0x[0-9a-fA-F]+|[01 ]+)$")
+_OUTCOME = re.compile(r"0x[0-9a-fA-F]+|[01 ]+")
+MOST_BITS = 10_000  # of an outcome
+MOST_COUNTED = 1e18
 
 Counts = Mapping[str, float]
 
@@ -61,7 +63,9 @@ def _of_qiskit_result(results: Any) -> list[Counts]:
             return []
         header = item.get("header")
         bits = header.get("memory_slots") if isinstance(header, dict) else None
-        found.append(_in_bits(counts, bits if isinstance(bits, int) else 0))
+        found.append(
+            _in_bits(counts, bits if isinstance(bits, int) and 0 < bits < MOST_BITS else 0)
+        )
     return found
 
 
@@ -75,9 +79,14 @@ def _is_counts(value: Any) -> TypeGuard[Counts]:
     return (
         isinstance(value, dict)
         and bool(value)
-        and all(_OUTCOME.match(name) for name in value)
-        and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value.values())
+        and all(len(name) <= MOST_BITS and _OUTCOME.fullmatch(name) for name in value)
+        and all(_is_count(number) for number in value.values())
     )
+
+
+def _is_count(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and -MOST_COUNTED < value < MOST_COUNTED  # which NaN is not
 
 
 def _number(value: float) -> str:

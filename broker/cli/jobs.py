@@ -10,6 +10,7 @@ from broker.cli import inputs, show
 from broker.cli.client import AnswerError, Client
 from broker.cli.exits import OF_EVENTS, Exit
 from broker.cli.options import of_a_client, run
+from broker.cli.output import say, say_json, say_json_text
 
 
 @click.command()
@@ -74,9 +75,9 @@ def submit(
             job_id = str(answer["id"])
             if watch:
                 if not as_json:
-                    click.echo(f"job {job_id}")
+                    say(f"job {job_id}")
                 return await follow(client, job_id, as_json=as_json)
-            show.as_json(answer) if as_json else click.echo(job_id)
+            say_json(answer) if as_json else say(job_id)
             return Exit.DONE
 
     run(work())
@@ -133,7 +134,7 @@ async def show_events(client: Client, job_id: str, *, as_json: bool) -> tuple[Ex
         away = show.note if screen is None else screen.note
         async with aclosing(client.events(job_id, away=away)) as events:
             async for happened in events:
-                click.echo(happened.text) if screen is None else screen.show(happened.event)
+                say_json_text(happened.text) if screen is None else screen.show(happened.event)
                 if happened.event.get("terminal"):
                     final = happened.event
     if final is None:
@@ -166,10 +167,10 @@ def result(url: str, as_json: bool, job: str, wait: bool) -> None:
             details = await client.job(job)
             status = _of_details(details)
             if status is not Exit.DONE:
-                click.echo(_why_no_result(job, details), err=True)
+                say(_why_no_result(job, details), err=True)
                 return status
             found = await client.result(job)
-            show.as_json(found) if as_json else show.result(found)
+            say_json(found) if as_json else show.result(found)
             return Exit.DONE
 
     run(work())
@@ -195,7 +196,7 @@ def cancel(url: str, as_json: bool, job: str) -> None:
         async with Client(url) as client:
             await client.cancel(job)
             text = f"The job {job} is being cancelled."
-            show.as_json({"id": job}) if as_json else click.echo(text)
+            say_json({"id": job}) if as_json else say(text)
             return Exit.DONE
 
     run(work())
@@ -224,7 +225,7 @@ def jobs(
             found = await client.jobs(limit, **filters)
         if as_json:
             for job in found:
-                show.as_json(job)
+                say_json(job)
         else:
             show.table(
                 ("JOB", "PROGRAM", "BACKEND", "STATUS", "CREATED", "TAGS"), [*map(_row, found)]
@@ -259,7 +260,7 @@ def programs(url: str, as_json: bool, program: str | None) -> None:
             found = await client.programs()
         if as_json:
             for item in found:
-                show.as_json(item)
+                say_json(item)
         else:
             rows = [(str(item["id"]), str(item.get("description", ""))) for item in found]
             show.table(("PROGRAM", "DESCRIPTION"), rows)
@@ -270,11 +271,11 @@ def programs(url: str, as_json: bool, program: str | None) -> None:
 
 def _show_program(program: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        show.as_json(program)
+        say_json(program)
         return
     schema = (program.get("spec") or {}).get("parameters") or {}
     required = schema.get("required") or ()
-    click.echo(f"{program['id']}: {program.get('description', '')}\n")
+    say(f"{program['id']}: {program.get('description', '')}\n")
     rows = [
         (
             name,
@@ -312,12 +313,12 @@ def backends(url: str, as_json: bool, backend: str | None) -> None:
             if backend is not None:
                 async with _suggesting("UNKNOWN_BACKEND", backend, client.backends, "name"):
                     found = await client.configuration(backend)
-                show.as_json(found) if as_json else show.result(found)
+                say_json(found) if as_json else show.result(found)
                 return Exit.DONE
             listed = await client.backends()
         if as_json:
             for item in listed:
-                show.as_json(item)
+                say_json(item)
         else:
             rows = [
                 (

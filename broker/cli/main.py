@@ -7,9 +7,12 @@ from importlib import import_module
 from io import TextIOWrapper
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
-from broker.cli.exits import TEXT, of_error
+from broker.cli.exits import TEXT, Exit, of_error
+from broker.cli.output import say
 from broker.errors import QjbError
+from broker.shown import on_one_line
 
 # Where each command is, and what it is for: so that --help loads none of them.
 SERVE = {
@@ -56,7 +59,7 @@ def _version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
         from importlib.metadata import version
 
-        click.echo(f"qjb {version('quantum-job-broker')}")
+        say(f"qjb {version('quantum-job-broker')}")
         ctx.exit()
 
 
@@ -85,17 +88,45 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # what the terminal can not show is no error
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     try:
-        cli(prog_name="qjb", color=False if plain else None)
+        sys.exit(cli.main(prog_name="qjb", color=False if plain else None, standalone_mode=False))
     except QjbError as error:
-        found = [(v.path, v.message or v.rule) for v in error.violations]
-        click.echo(f"Error: {_sentence(error.message)}", err=True)
-        if len(found) != 1 or not error.message.endswith(found[0][1]):
-            click.echo("".join(f"  {path}: {text}\n" for path, text in found), err=True, nl=False)
+        _complain(error)
         sys.exit(of_error(error))
+    except click.ClickException as error:
+        _complain_of_usage(error)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:  # nobody reads any more, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.ERROR)
+
+
+def _complain(error: QjbError) -> None:
+    found = [(v.path, v.message or v.rule) for v in error.violations]
+    say(f"Error: {_sentence(error.message)}", err=True)
+    if len(found) != 1 or not error.message.endswith(found[0][1]):
+        for path, text in found:
+            say(f"  {on_one_line(path)}: {_indented(text)}", err=True)
+
+
+def _complain_of_usage(error: click.ClickException) -> None:
+    if isinstance(error, NoArgsIsHelpError):
+        say(error.message, err=True)
+        return
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        command = error.ctx.command_path
+        say(f"{error.ctx.get_usage()}\nTry '{command} --help' for help.\n", err=True)
+    say(f"Error: {_sentence(error.format_message())}", err=True)
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return _indented(text if text.endswith((".", "!", "?")) else f"{text}.")
+
+
+def _indented(text: str) -> str:
+    """*text* with what follows its first line further in, so that it does not look like ours."""
+    return text.rstrip().replace("\n", "\n  ")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ import structlog
 from broker import wiring
 from broker.cli.exits import Exit
 from broker.cli.options import DEFAULT_URL, invocation, of_a_client, run, seconds_since_start
+from broker.cli.output import say, say_json_text
 from broker.errors import SettingsError
 from broker.settings import Settings, load, unknown_variables, without_password
+from broker.shown import on_one_line
 from broker.telemetry import logging
 
 ALIVE_WITHIN = 10.0  # s; a role touches its file every second
@@ -89,7 +91,7 @@ def health(url: str, as_json: bool) -> None:
         age = _age(file)
         alive = age is not None and age < ALIVE_WITHIN
         text = f"{file} was touched {age:.1f} s ago" if age is not None else f"there is no {file}"
-        click.echo(text)
+        say(text)
         sys.exit(Exit.DONE if alive else Exit.ERROR)
 
     async def work() -> Exit:
@@ -97,7 +99,7 @@ def health(url: str, as_json: bool) -> None:
 
         async with Client(url) as client:
             answer = await client.ready()
-        click.echo(answer if as_json else f"the gateway at {url} is ready")
+        say_json_text(answer) if as_json else say(f"the gateway at {url} is ready")
         return Exit.DONE
 
     run(work())
@@ -133,7 +135,7 @@ async def _until_told(settings: Settings, roles: tuple[str, ...]) -> None:
         _summary(serving, roles)
         await signals.told.wait()
         with suppress(OSError):  # nobody may be there to read it
-            click.echo("Stopping; what runs may finish. Ctrl-C again ends at once.", err=True)
+            say("Stopping; what runs may finish. Ctrl-C again ends at once.", err=True)
         alive.cancel()
 
 
@@ -206,12 +208,10 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
         ("programs", ", ".join(serving.programs) if serving.url else ""),
     ]
     what = "everything" if roles == wiring.EVERYTHING else roles[0]
-    click.echo(
-        f"qjb {version('quantum-job-broker')}: {what} is ready after {seconds_since_start():.1f} s"
-    )
+    say(f"qjb {version('quantum-job-broker')}: {what} is ready after {seconds_since_start():.1f} s")
     for name, text in rows:
         if text:
-            click.echo(f"  {name:<9} {text}")
+            say(f"  {name:<9} {on_one_line(text)}")
     if serving.url and what == "everything":
         _hint(serving.url)
     sys.stdout.flush()
@@ -219,5 +219,5 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
 
 def _hint(url: str) -> None:
     option = "" if url == DEFAULT_URL else f" --url {url}"
-    click.echo(f"\nTry: {invocation()} submit hello-world -i iterations=3 --watch{option}")
-    click.echo(f"     or open {url} in a browser. Ctrl-C stops.")
+    say(f"\nTry: {invocation()} submit hello-world -i iterations=3 --watch{option}")
+    say(f"     or open {url} in a browser. Ctrl-C stops.")

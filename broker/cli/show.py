@@ -1,6 +1,7 @@
 """What client commands print: events as they come, results, tables."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,9 +9,9 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeGuard
 
-import click
-
 from broker.cli import histogram
+from broker.cli.output import Coloured, Part, for_rich, say, say_json
+from broker.shown import json_visible, on_one_line
 
 SHORT = 100  # characters of an interim result on a line that does not go to a terminal
 COLOURS = {
@@ -24,6 +25,7 @@ COLOURS = {
     "interim": "cyan",
     "log": "bright_black",
 }
+_LINE_ENDS = re.compile("\r\n|\n|\r")
 
 
 def width() -> int:
@@ -31,50 +33,65 @@ def width() -> int:
     return shutil.get_terminal_size((160, 24)).columns if sys.stdout.isatty() else 160
 
 
-def as_json(value: Any) -> None:
-    """*value* as one line of JSON."""
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
 def note(text: str) -> None:
     """What is good to know, and no part of the answer."""
-    click.echo(f"Note: {text}", err=True)
+    say(f"Note: {text}", err=True)
 
 
 def result(value: Any) -> None:
     """A program's result: counts as histograms, anything else as JSON."""
     counts = histogram.in_result(value)
     if not counts or not sys.stdout.isatty():
-        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        say_json(value, indent=2)
         return
     for number, of_circuit in enumerate(counts):
         if len(counts) > 1:
-            click.echo(f"circuit {number}")
+            say(f"circuit {number}")
         bars(of_circuit)
 
 
 def bars(counts: histogram.Counts) -> None:
     """One circuit's counts as a histogram."""
     for line in histogram.lines(counts, max(10, min(40, width() - 40))):
-        click.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns, as wide as they need to be; at a terminal, lines are cut at its edge."""
-    everything = [head, *rows]
-    widths = [max(len(row[column]) for row in everything) for column in range(len(head))]
+    everything = [[on_one_line(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(cells(row[column]) for row in everything) for column in range(len(head))]
     edge = width() if sys.stdout.isatty() else 10_000
     for row in everything:
-        line = "  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip()
-        click.echo(line if len(line) <= edge else line[: max(1, edge - 1)] + "…")
+        padded = [cell + " " * (size - cells(cell)) for cell, size in zip(row, widths, strict=True)]
+        say(_cut("  ".join(padded).rstrip(), edge))
+
+
+def cells(text: str) -> int:
+    """The columns that *text* takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _cut(text: str, room: int) -> str:
+    """*text* in at most *room* columns; it ends in `…` if it was longer."""
+    if cells(text) <= room:
+        return text
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, max(0, room - 1)).rstrip() + "…"
 
 
 def event_lines(event: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Time, kind and text of each line that *event* is shown as."""
-    kind = str(event.get("kind", "gap" if "state" in event else "event"))
+    kind = on_one_line(str(event.get("kind", "gap" if "state" in event else "event")))
     clock = _clock(event.get("time"))
-    for text in _texts(kind, event):
-        yield clock, kind, text
+    first, *more = (line for text in _texts(kind, event) for line in _LINE_ENDS.split(text))
+    yield clock, kind, on_one_line(first)
+    for line in more:
+        yield (clock, kind, on_one_line(line)) if kind == "log" else (" " * len(clock), "", line)
 
 
 def _texts(kind: str, event: dict[str, Any]) -> list[str]:
@@ -88,7 +105,7 @@ def _texts(kind: str, event: dict[str, Any]) -> list[str]:
         case "interim":
             return [_shortened(event["value"]) if "value" in event else "(large)"]
         case "log":
-            return str(event.get("message", "")).rstrip("\n").split("\n")
+            return [str(event.get("message", "")).rstrip("\r\n")]
         case "gap":
             return [f"earlier events are not kept any more; the job is {event.get('state')}"]
         case _:
@@ -105,15 +122,14 @@ def violation_line(violation: dict[str, Any]) -> str:
 
 
 def _shortened(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    room = max(20, width() - 28) if sys.stdout.isatty() else SHORT
-    return text if len(text) <= room else text[: room - 1] + "…"
+    text = json_visible(json.dumps(value, ensure_ascii=False))
+    return _cut(text, max(20, width() - 28) if sys.stdout.isatty() else SHORT)
 
 
 def _clock(time: str | None) -> str:
     try:
         return datetime.fromisoformat(str(time)).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    except ValueError:
+    except (ValueError, OverflowError):
         return " " * 12
 
 
@@ -156,21 +172,19 @@ class Watch:
         if self._progress is None:
             note(text)
         else:
-            self._progress.console.print(f"Note: {text}", soft_wrap=True, highlight=False)
+            self._progress.console.print(for_rich(f"Note: {text}"), soft_wrap=True)
 
     def _print(self, clock: str, kind: str, text: str) -> None:
-        label = click.style(f"{kind:<11}" if text else kind, fg=COLOURS.get(kind))
-        line = f"{clock}  {label} {text}".rstrip()
+        label = Coloured(f"{kind:<11}" if text else kind, COLOURS.get(kind))
+        line: tuple[Part, ...] = (f"{clock}  ", label, f" {text}".rstrip())
         if self._progress is None:
-            click.echo(line)
+            say(*line)
         else:
-            from rich.text import Text
-
-            self._progress.console.print(Text.from_ansi(line), soft_wrap=True)
+            self._progress.console.print(for_rich(*line), soft_wrap=True)
 
     def _advance(self, event: dict[str, Any]) -> None:
         done, total = how_far(event)
-        shown: dict[str, Any] = {"description": str(event.get("state", ""))}
+        shown: dict[str, Any] = {"description": on_one_line(str(event.get("state", "")))}
         if total is not None:
             self._total = total
             self._progress.columns = _columns(with_bar=True)
@@ -209,4 +223,9 @@ def _columns(*, with_bar: bool) -> tuple[Any, ...]:
     )
 
     bar = (BarColumn(), MofNCompleteColumn()) if with_bar else ()
-    return (SpinnerColumn(), TextColumn("{task.description}"), *bar, TimeElapsedColumn())
+    return (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        *bar,
+        TimeElapsedColumn(),
+    )

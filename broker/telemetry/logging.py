@@ -1,5 +1,6 @@
 """Log lines: JSON for machines, readable at a terminal, on standard error."""
 
+import io
 import logging
 import sys
 from contextlib import suppress
@@ -7,6 +8,8 @@ from typing import Any
 
 import orjson
 import structlog
+
+from broker.shown import json_visible, on_one_line, visible
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 AGAIN_AFTER = 10.0  # s until a library may repeat itself
@@ -33,12 +36,26 @@ def configure(level: str = "info", form: str = "auto") -> None:
 
 def _renderers(pretty: bool) -> list[Any]:
     if pretty:
-        plain = structlog.dev.plain_traceback  # the frames' variables may hold inputs and results
-        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        return [_visible, structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
     return [
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(serializer=_dumps),
     ]
+
+
+def _visible(_logger: Any, _method: str, event: Any) -> Any:
+    """*event* without what would drive a terminal; `repr` of other values has nothing of that."""
+    return {
+        on_one_line(str(name)): on_one_line(value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
+def _traceback(stream: Any, exc_info: Any) -> None:
+    """Without the frames' variables, which may hold inputs and results."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    stream.write(visible(text.getvalue()))
 
 
 def _factory(pretty: bool) -> Any:
@@ -101,9 +118,12 @@ class Seldom(logging.Filter):
 def _dumps(event: Any, **_: Any) -> bytes:
     """*event* as JSON, whatever is in it: a log line stops nobody's work."""
     try:
-        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:
-        return orjson.dumps({str(name): str(value) for name, value in event.items()})
+        line = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # such as half a surrogate pair
+        line = orjson.dumps({visible(str(name)): visible(str(event[name])) for name in event})
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return json_visible(line.decode()).encode()
 
 
 def _as_text(_logger: Any, _method: str, event: Any) -> str:

@@ -25,6 +25,13 @@ from broker.cli.histogram import MOST, bar, in_result, lines
         ({"counts": {"heads": 3}}, []),
         ({"results": [{"data": {}}]}, []),
         ([1, 2], []),
+        ({"counts": {"00\n": 1}}, []),
+        ({"counts": {"00": float("nan")}}, []),
+        ({"counts": {"00": 10**400}}, []),
+        (
+            {"results": [{"data": {"counts": {"0x1": 1}}, "header": {"memory_slots": 10**12}}]},
+            [{"1": 1}],
+        ),
     ],
 )
 def test_counts_are_found_where_programs_put_them(result: object, counts: list[object]) -> None:

@@ -1,11 +1,14 @@
 """Log lines, as a process writes them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from broker.shown import visible
 
 CODE = """
 import logging, structlog
@@ -80,3 +83,23 @@ def test_lines_that_can_not_be_written_stop_nothing(form: str) -> None:
         )
 
     assert done.stdout == "went on\n"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_is_foreign_in_a_line_does_not_drive_the_terminal(form: str) -> None:
+    code = (
+        "import logging, structlog; from broker.telemetry.logging import configure\n"
+        f"configure('info', {form!r}); log = structlog.get_logger()\n"
+        "bad = '\\x1b[2J \\x9b31m \\x7f \\u202e \\u2028 \\n forged'\n"
+        "log.warning(bad, **{bad: bad}, some=[bad], error=ValueError(bad))\n"
+        "log.warning('half', text='\\ud800' + bad)\n"
+        "logging.getLogger('library').warning('%s', bad)\n"
+        "try: raise ValueError(bad)\n"
+        "except ValueError: log.exception('broke')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr.decode())  # our own colours
+    assert "[2J" in text
+    assert visible(text) == text
+    assert sum("forged" in line for line in text.splitlines()) == 4

@@ -18,7 +18,9 @@ def texts(event: dict[str, Any]) -> list[str]:
         ({"kind": "dispatched", "attempt": 2, "worker": "w1"}, ["attempt 2, to worker w1"]),
         ({"kind": "interim", "value": {"iteration": 0}}, ['{"iteration": 0}']),
         ({"kind": "interim", "value_ref": {}}, ["(large)"]),
-        ({"kind": "log", "message": "one\ntwo\n"}, ["one", "two"]),
+        ({"kind": "log", "message": "one\ntwo\r\n\rthree\n"}, ["one", "two", "", "three"]),
+        ({"kind": "failed", "message": "no\n07:00 completed"}, ["no", "07:00 completed"]),
+        ({"kind": "interim", "value": "\x9b"}, [r'"\u009b"']),
         ({"kind": "failed", "reason": "program_error", "message": "no"}, ["program_error: no"]),
         ({"kind": "completed"}, [""]),
         ({"kind": "something_new"}, [""]),
@@ -38,6 +40,22 @@ def texts(event: dict[str, Any]) -> list[str]:
 )
 def test_each_kind_of_event_says_what_matters(event: dict[str, Any], lines: list[str]) -> None:
     assert texts(event) == lines
+
+
+def test_only_log_lines_look_like_several_events() -> None:
+    lines = {
+        kind: [(clock.strip() != "", shown) for clock, shown, _ in event_lines(event)]
+        for kind in ("log", "failed")
+        for event in [{"kind": kind, "message": "a\nb", "time": "2026-11-23T09:30:00.125Z"}]
+    }
+
+    assert lines == {"log": [(True, "log")] * 2, "failed": [(True, "failed"), (False, "")]}
+
+
+def test_a_time_that_is_none_is_left_out() -> None:
+    for time in (None, "x", 5, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        ((clock, _, _),) = event_lines({"kind": "queued", "time": time})
+        assert len(clock) == 12
 
 
 def test_a_long_interim_result_is_cut() -> None:
