@@ -17,6 +17,7 @@ from qiskit_aer import AerError
 
 from schemas.values import Violation
 
+_BIT = re.compile(r'<(?:Qubit|Clbit) register=\(\d+, "([^"]*)"\), index=(\d+)>')
 LONGEST = 300  # characters of what a library says
 
 
@@ -111,7 +112,7 @@ def _foreign_words(text: str) -> str:
     """*text*, but for what makes sense only to who reads the library's code."""
     if "incompatible function arguments" in text or "incompatible constructor" in text:
         return "a value has the wrong type or is out of range"
-    return text
+    return _BIT.sub(r"\1[\2]", text)
 
 
 # What Aer says of a run that failed.

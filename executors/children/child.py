@@ -19,6 +19,7 @@ from executors.children.frames import Kind, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
 from executors.programs.builtin import UnknownProgramError
+from schemas.normal_form import normal
 from schemas.reports import Raised
 from schemas.specification import Program
 from schemas.values import Reason, Violation
@@ -114,7 +115,10 @@ def _attempt(connection: socket.socket, payload: bytes) -> bytes:
 def _inputs(program: Program, data: bytes) -> dict[str, Any]:
     if len(data) > CHECKED_BEFORE and (violations := program.check_parameters(data)):
         raise InvalidInputsError("the inputs break the program's schema", violations)
-    return runtime_json.decode_inputs(data)
+    inputs: dict[str, Any] = normal(
+        runtime_json.decode_inputs(data), program.specification.spec.parameters
+    )
+    return inputs
 
 
 def _result(messenger: Messenger, value: Any) -> bytes:

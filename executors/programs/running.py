@@ -8,11 +8,34 @@ from qiskit.result import Result
 
 from executors.backends.aer import LocalSimulator
 from executors.faults import BackendError, InvalidInputsError, blame, of_aer
+from executors.programs.options import unknown
 
 # Options of devices that a simulator has no use for: taken, for the sake of what was written for
 # devices, and left out.
 _OF_DEVICES = frozenset({"init_qubits", "rep_delay", "use_measure_esp", "dynamic", "job_tags"})
-_RESERVED = frozenset({"max_parallel_threads", "max_memory_mb", "device", "executor"})
+_RESERVED = frozenset(
+    {
+        "accept_distributed_results",
+        "batched_shots_gpu",
+        "batched_shots_gpu_max_qubits",
+        "blocking_enable",
+        "blocking_qubits",
+        "chunk_swap_buffer_qubits",
+        "cuStateVec_enable",
+        "device",
+        "executor",
+        "max_job_size",
+        "max_memory_mb",
+        "max_parallel_threads",
+        "max_shot_size",
+        "mps_omp_threads",
+        "noise_model",
+        "num_threads_per_device",
+        "runtime_parameter_bind_enable",
+        "tensor_network_num_sampling_qubits",
+        "use_cuTensorNet_autotuning",
+    }
+)  # Aer's options that are not the user's to choose: they are about the machine, or no JSON
 
 
 def run(
@@ -24,14 +47,22 @@ def run(
         for name, value in options.items()
         if value is not None and name not in _OF_DEVICES
     }
-    known = set(backend.options.__dict__)
-    if unknown := sorted((set(chosen) - known) | (set(chosen) & _RESERVED)):
-        raise InvalidInputsError(f"{backend.name} has no run option {', '.join(unknown)}")
+    if "noise_model" in chosen:
+        raise InvalidInputsError(
+            "noise_model can not be chosen: run on a backend with noise instead"
+        )
+    if others := set(chosen) - run_options(backend):
+        raise unknown(f"{backend.name} has no run option", others, run_options(backend))
     with blame(BackendError, f"{backend.name} could not run the circuits"):
         result = backend.run(list(circuits), **chosen).result()
         if not result.success:
             raise of_aer(_why(result), chose_method="method" in chosen)
         return result
+
+
+def run_options(backend: LocalSimulator) -> frozenset[str]:
+    """The options that a run takes."""
+    return frozenset(backend.options.__dict__) - _RESERVED
 
 
 def counts_of(result: Result) -> list[dict[str, int]]:

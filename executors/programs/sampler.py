@@ -6,6 +6,7 @@ from typing import Any
 from executors.backends.aer import LocalSimulator
 from executors.programs import mitigation
 from executors.programs.circuits import must_be_runnable, read_circuits
+from executors.programs.options import must_be_offered
 from executors.programs.running import counts_of, run
 from executors.programs.transpiling import transpiled
 
@@ -25,6 +26,8 @@ def main(
     del user_messenger, ignored
     asked = read_circuits(circuits)
     must_be_runnable(asked, backend)
+    if skip_transpilation:
+        must_be_offered(asked, backend)
     ready = asked if skip_transpilation else transpiled(asked, backend, transpiler_config or {})
     counts = counts_of(run(backend, ready, run_config or {}))
     results: dict[str, Any] = {"raw_counts": counts}

@@ -15,6 +15,7 @@ from executors.backends.aer import NAME as IDEAL
 from executors.backends.aer import LocalSimulator
 from executors.backends.catalogue import backend, names
 from executors.faults import InvalidInputsError, blame
+from executors.programs.options import layout_of, must_suit, unknown
 
 DEFAULT_LEVEL = 1
 
@@ -39,7 +40,7 @@ _CACHED = frozenset(
         "unitary_synthesis_method",
     }
 )  # options for which a pass manager can be made ahead of the circuits
-_TAKEN = _CACHED | {"dt", "hls_config", "init_method", "optimization_method", "num_processes"}
+TAKEN = _CACHED | {"dt", "init_method", "optimization_method"}
 
 
 def transpiled(
@@ -47,15 +48,30 @@ def transpiled(
 ) -> list[QuantumCircuit]:
     """*circuits* for *simulator*; *options* are `transpile`'s. Raises `InvalidInputsError`."""
     chosen = {name: value for name, value in options.items() if value is not None}
-    if unknown := sorted(set(chosen) - _TAKEN):
-        raise InvalidInputsError(f"transpile has no option {', '.join(unknown)}")
+    if others := set(chosen) - TAKEN:
+        raise unknown("transpile has no option", others, TAKEN)
+    if "initial_layout" in chosen:
+        chosen["initial_layout"] = layout_of(chosen["initial_layout"])
+    must_suit(chosen, circuits, simulator)
     for stage in _NEAREST:
         if (method := chosen.get(f"{stage}_method")) is not None:
             chosen[f"{stage}_method"] = nearest_method(stage, method)
     if simulator.name == IDEAL and _has_nothing_to_do(circuits, simulator, chosen):
         return list(circuits)
-    with blame(InvalidInputsError, f"the circuits can not be compiled for {simulator.name}"):
+    with blame(
+        InvalidInputsError, f"the circuits can not be compiled for {_wish(simulator, chosen)}"
+    ):
         return _compiled(circuits, simulator, chosen)
+
+
+def _wish(simulator: LocalSimulator, chosen: Mapping[str, Any]) -> str:
+    """For which backend and with which options: one of them may be why it fails."""
+    asked = [
+        f"{name} {value!r}"[:100]
+        for name, value in chosen.items()
+        if name not in ("optimization_level", "seed_transpiler")
+    ]
+    return f"{simulator.name} with {', '.join(asked)}" if asked else simulator.name
 
 
 def _compiled(
@@ -63,10 +79,12 @@ def _compiled(
 ) -> list[QuantumCircuit]:
     if not set(chosen) <= _CACHED:
         return list(transpile(list(circuits), simulator, **chosen))
-    key = orjson.dumps(_normal(chosen), option=orjson.OPT_SORT_KEYS)
+    key = orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS)
     widest = max(circuit.num_qubits for circuit in circuits)
-    too_wide = simulator.name == IDEAL and widest > simulator.num_qubits
-    manager = _pass_manager(simulator.name, key, too_wide)
+    by_gates = simulator.name == IDEAL and (
+        widest > simulator.num_qubits or "coupling_map" in chosen
+    )
+    manager = _pass_manager(simulator.name, key, by_gates)
     return [manager.run(circuit) for circuit in circuits]
 
 
@@ -81,19 +99,6 @@ def nearest_method(stage: str, name: str) -> str:
     message = f"warning: {stage}_method {name!r} is gone from Qiskit; {nearest!r} is used instead"
     sys.stderr.write(f"{message}\n")
     return nearest
-
-
-def layout_of(value: Any) -> Any:
-    """An initial layout as a list: JSON has it as one, or as an object `{"0": 3, "1": 4}`."""
-    if not isinstance(value, dict):
-        return value
-    try:
-        places = {int(virtual): int(physical) for virtual, physical in value.items()}
-        return [places[virtual] for virtual in range(len(places))]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInputsError(
-            "initial_layout must name a physical qubit for each qubit 0, 1, 2 … of the circuit"
-        ) from error
 
 
 def _has_nothing_to_do(
@@ -113,11 +118,6 @@ def _operations(name: str) -> frozenset[str]:
     return frozenset(backend(name).operation_names) | {"barrier"}
 
 
-def _normal(options: Mapping[str, Any]) -> dict[str, Any]:
-    layout = options.get("initial_layout")
-    return dict(options) if layout is None else {**options, "initial_layout": layout_of(layout)}
-
-
 @lru_cache(maxsize=64)
 def _pass_manager(name: str, key: bytes, by_gates_alone: bool) -> PassManager:
     """For backend *name* and options *key*.
@@ -130,6 +130,8 @@ def _pass_manager(name: str, key: bytes, by_gates_alone: bool) -> PassManager:
     simulator = backend(name)
     if not by_gates_alone:
         return generate_preset_pass_manager(backend=simulator, **options)
+    if "coupling_map" in options:
+        options.setdefault("basis_gates", sorted(_routed() & _operations(name)))
     options.setdefault("basis_gates", sorted(_standard_gates() & _operations(name)))
     return generate_preset_pass_manager(**options)
 
@@ -137,6 +139,14 @@ def _pass_manager(name: str, key: bytes, by_gates_alone: bool) -> PassManager:
 @lru_cache
 def _standard_gates() -> frozenset[str]:
     return frozenset(get_standard_gate_name_mapping())
+
+
+@lru_cache
+def _routed() -> frozenset[str]:
+    """Gates that the transpiler can bring to coupled qubits and, where need be, turn round."""
+    known = get_standard_gate_name_mapping()
+    single = {name for name, gate in known.items() if gate.num_qubits == 1}
+    return frozenset(single | {"cx", "cz", "ecr", "rxx", "ryy", "rzx", "rzz", "swap"})
 
 
 def preload() -> None:

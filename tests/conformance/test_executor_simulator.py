@@ -199,6 +199,21 @@ async def test_inputs_that_are_not_json_are_told(executor: SimulatorExecutor) ->
     assert (kind(end), end.reason) == ("raised", "invalid_inputs")
 
 
+async def test_whole_numbers_may_be_floats_and_nulls_are_defaults(
+    executor: SimulatorExecutor,
+) -> None:
+    config = {"shots": None, "seed_simulator": 7.0, "precision": None}
+    written = {"circuits": BELL_2, "run_config": config, "skip_transpilation": None}
+    plain = {"circuits": BELL_2, "run_config": {"seed_simulator": 7}}
+
+    ends = [await last(executor, task("sampler", inputs)) for inputs in (written, plain)]
+    runner = {"circuits": BELL_2, "shots": 50.0, "optimization_level": 0.0, "memory": None}
+    other = await last(executor, task("circuit-runner", runner))
+
+    assert value(ends[0]) == value(ends[1])
+    assert value(other)["results"][0]["shots"] == 50
+
+
 async def test_large_inputs_are_checked_by_the_worker(executor: SimulatorExecutor) -> None:
     inputs = {"circuits": "x" * (9 * 1024 * 1024), "skip_transpilation": "yes"}
 

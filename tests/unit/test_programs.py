@@ -10,7 +10,7 @@ from executors.backends import catalogue
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin, transpiling
 from executors.programs.circuits import read_circuits
-from executors.programs.running import run
+from executors.programs.running import run, run_options
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded
 
 BUILT_IN = ("sampler", "circuit-runner", "sample-program", "hello-world")
@@ -86,6 +86,70 @@ def test_bad_inputs_are_named(program: str, inputs: Any, path: str) -> None:
     assert violations(program, inputs) == [path]
 
 
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("shots", ["a", -1, 0, 1.5, 10**30, True, [5], {}]),
+        ("seed_simulator", ["a", -1, 1.5, 2**32, 1e300]),
+        ("method", ["foo", "unitary", 7, ["statevector"]]),
+        ("precision", ["x", 1]),
+        ("memory", ["yes", 1]),
+        ("zero_threshold", ["a", -1, [0.1]]),
+        ("fusion_max_qubit", ["a", -1, 31]),
+        ("max_parallel_shots", ["a", -1, 10**9]),
+        ("mps_sample_measure_algorithm", ["x", 1]),
+        ("matrix_product_state_max_bond_dimension", ["a", -1, 0]),
+    ],
+)
+def test_a_run_option_of_the_wrong_kind_is_named(option: str, values: list[Any]) -> None:
+    for value in values:
+        found = violations("sampler", {"circuits": BELL_2, "run_config": {option: value}})
+        assert [path[: len(f"/params/run_config/{option}")] for path in found] == [
+            f"/params/run_config/{option}"
+        ], value
+
+
+def options_of(program: str, *path: str) -> dict[str, Any]:
+    schema: Any = builtin.load(program).program.specification.spec.parameters
+    for name in path:
+        schema = schema["properties"][name]
+    found: dict[str, Any] = schema["properties"]
+    return found
+
+
+def test_every_run_option_that_is_taken_has_its_kind_in_the_schema() -> None:
+    listed = options_of("sampler", "run_config")
+
+    for option in run_options(catalogue.backend("aer_simulator")):
+        assert "type" in listed[option] or "enum" in listed[option], option
+
+
+def test_every_option_of_the_transpiler_has_its_kind_in_both_schemas() -> None:
+    ours = options_of("sampler", "transpiler_config")
+
+    assert set(ours) == transpiling.TAKEN
+    assert ours == options_of("circuit-runner", "transpiler_options")
+    for option, schema in options_of("circuit-runner").items():
+        assert schema == ours.get(option, schema), option
+
+
+def test_whatever_the_schema_lists_for_the_transpiler_is_taken() -> None:
+    for option, schema in options_of("sampler", "transpiler_config").items():
+        for value in schema.get("enum", ()):
+            if (option, value) not in TAKES_GATE_TIMES:
+                options = {option: value}
+                assert call("sampler", circuits=BELL_2, transpiler_config=options), options
+
+
+TAKES_GATE_TIMES = {("scheduling_method", "alap"), ("scheduling_method", "asap")}
+
+
+@pytest.mark.parametrize("option", sorted(options_of("sampler", "run_config")))
+def test_whatever_the_schema_lists_for_a_run_is_taken(option: str) -> None:
+    for value in options_of("sampler", "run_config")[option].get("enum", [None]):
+        assert call("sampler", circuits=BELL_2, run_config={option: value}), value
+
+
 def test_programs_of_2021_ignore_what_they_do_not_know() -> None:
     assert call("hello-world", iterations=0, interim_results={}) == "Hello, World!"
 
@@ -119,18 +183,86 @@ def test_mitigation_without_its_extra_says_how_to_get_it(monkeypatch: pytest.Mon
     [
         ({"nothing_such": 1}, "transpile has no option nothing_such"),
         ({"layout_method": "worst"}, "layout_method 'worst' is unknown"),
+        ({"layout_methods": "dense"}, r"no option layout_methods \(did you mean layout_method\?\)"),
         ({"initial_layout": {"0": 1, "2": 3}}, "initial_layout must name"),
+        ({"initial_layout": [0, 0]}, "initial_layout places two qubits of the circuit on qubit 0"),
+        ({"initial_layout": [0, 99]}, "initial_layout names qubit 99, but there are only 5"),
+        ({"initial_layout": [0]}, r"initial_layout places 1 qubits, and circuits\[0\] has 2"),
+        ({"initial_layout": [0, 1, 2]}, r"initial_layout places 3 qubits"),
+        ({"initial_layout": {}}, r"initial_layout places 0 qubits"),
+        ({"initial_layout": "ab"}, "initial_layout must be a list"),
+        ({"basis_gates": ["foo"]}, "basis_gates: there is no gate 'foo'"),
+        ({"basis_gates": ["Cx"]}, "did you mean 'cx'"),
+        ({"basis_gates": ["u", "cx"]}, "basis_gates: fake_line_5 has no gate 'u'"),
+        ({"basis_gates": ["cx"]}, r"basis_gates \['cx'\]"),
+        ({"coupling_map": [[0, 4]]}, "coupling_map: fake_line_5 does not connect qubits 0 and 4"),
+        ({"coupling_map": [[1, 1]]}, "coupling_map connects qubit 1 with itself"),
+        (
+            {"routing_method": "none", "initial_layout": [0, 4]},
+            r"routing_method 'none'.* cx\(q\[0\], q\[4\]\) failed",
+        ),
     ],
 )
 def test_bad_transpiler_options_are_told(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(InvalidInputsError, match=told):
-        call("sampler", "fake_line_5", circuits=BELL_2, transpiler_config=options)
+    for program, name in (
+        ("sampler", "transpiler_config"),
+        ("circuit-runner", "transpiler_options"),
+    ):
+        with pytest.raises(InvalidInputsError, match=told):
+            call(program, "fake_line_5", circuits=BELL_2, **{name: options})
 
 
 @pytest.mark.parametrize("options", [{"no_such_option": 1}, {"max_parallel_threads": 64}])
 def test_bad_run_options_are_told(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputsError, match="has no run option"):
         call("sampler", circuits=BELL_2, run_config=options)
+
+
+def test_a_run_option_that_is_nearly_right_is_named() -> None:
+    with pytest.raises(InvalidInputsError, match=r"run option shotz \(did you mean shots\?\)"):
+        call("sampler", circuits=BELL_2, run_config={"shotz": 5})
+
+
+def test_a_noise_model_is_a_matter_of_the_backend() -> None:
+    for value in ("depolarizing", {}, {"errors": []}, [1]):
+        with pytest.raises(InvalidInputsError, match="noise_model can not be chosen"):
+            call("sampler", circuits=BELL_2, run_config={"noise_model": value})
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("h q[0]; measure q -> c;", r"circuits\[0\] applies h to 0, which fake_line_5"),
+        ("cx q[0], q[2]; measure q -> c;", r"circuits\[0\] applies cx to 0, 2, which fake_line_5"),
+    ],
+)
+def test_a_circuit_that_is_not_compiled_must_fit_the_device(lines: str, told: str) -> None:
+    text = f'OPENQASM 2.0; include "qelib1.inc"; qreg q[3]; creg c[3]; {lines}'
+
+    with pytest.raises(InvalidInputsError, match=told):
+        call("sampler", "fake_line_5", circuits=text, skip_transpilation=True)
+
+
+def test_a_circuit_that_was_compiled_before_runs_as_it_is() -> None:
+    device = catalogue.backend("fake_heavy_hex_19")
+    for text in (BELL_2, BELL_3):
+        ready = transpiling.transpiled(read_circuits(text), device, {})
+
+        found = call("sampler", device.name, circuits=ready, skip_transpilation=True)
+
+        assert sum(found["raw_counts"][0].values()) == 1024
+
+
+def test_a_coupling_map_is_kept_on_the_ideal_simulator() -> None:
+    ideal = catalogue.backend("aer_simulator")
+    text = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[3]; creg c[3]; ccx q[0],q[1],q[2]; measure q -> c;'
+    options = {"coupling_map": [[0, 1], [1, 2]]}
+
+    (ready,) = transpiling.transpiled(read_circuits(text), ideal, options)
+
+    pairs = [{ready.find_bit(qubit).index for qubit in item.qubits} for item in ready.data]
+    assert all(pair in ({0, 1}, {1, 2}) for pair in pairs if len(pair) == 2)
+    assert max(map(len, pairs)) == 2
 
 
 def test_a_method_that_can_not_do_it_is_the_fault_of_who_chose_it() -> None:
