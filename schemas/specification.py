@@ -1,25 +1,22 @@
-"""What a program declares about itself, and the check of values against it.
-
-JSON Schema Draft 2020-12 and 2019-09 through jsonschema-rs, whose regular expressions can not
-run away; compiled once per program version.
-"""
+"""What a program declares about itself, and the check of values against it."""
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 import orjson
 
+from schemas.checking import SHOWN, Schema, is_deeper, shown
 from schemas.values import Violation
+from schemas.weighing import too_heavy
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_DEPTH = 64
 MAX_SUBSCHEMAS = 2_000
 MAX_VALUE_DEPTH = 100
 MAX_VIOLATIONS = 50
-SHOWN = 120  # characters of an offending value that a violation quotes
 
 
 class SpecificationError(ValueError):
@@ -73,7 +70,7 @@ def _check_schema(name: str, schema: dict[str, Any]) -> None:
     size = len(orjson.dumps(schema))
     if size > MAX_SCHEMA_BYTES:
         raise SpecificationError(f"{name}: {size} bytes, at most {MAX_SCHEMA_BYTES} are allowed")
-    if depth(schema) > MAX_SCHEMA_DEPTH:
+    if is_deeper(schema, MAX_SCHEMA_DEPTH):
         raise SpecificationError(f"{name}: nested deeper than {MAX_SCHEMA_DEPTH}")
     if sum(1 for _ in _dictionaries(schema)) > MAX_SUBSCHEMAS:
         raise SpecificationError(f"{name}: more than {MAX_SUBSCHEMAS} sub-schemas")
@@ -96,19 +93,6 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
             stack.extend(item)
 
 
-def depth(value: Any) -> int:
-    """How deep lists and objects in *value* are nested; 0 for a plain value."""
-    deepest, stack = 0, [(value, 0)]
-    while stack:
-        item, level = stack.pop()
-        deepest = max(deepest, level)
-        if isinstance(item, dict):
-            stack.extend((inner, level + 1) for inner in item.values())
-        elif isinstance(item, list):
-            stack.extend((inner, level + 1) for inner in item)
-    return deepest
-
-
 class Program:
     """A specification with its schemas compiled: ready to check values."""
 
@@ -122,6 +106,8 @@ class Program:
 
     def check_parameters(self, data: bytes) -> list[Violation]:
         """What is wrong with inputs, given as JSON text; empty if nothing is."""
+        if heavy := too_heavy(data):
+            return [heavy]
         return _check(self._parameters, data, "/params", must_be_object=True)
 
     def check_interim(self, data: bytes) -> list[Violation]:
@@ -133,58 +119,32 @@ class Program:
         return _check(self._returned, data, "")
 
 
-def _compile(name: str, schema: dict[str, Any]) -> Any:
+def _compile(name: str, schema: dict[str, Any]) -> Schema | None:
+    """*schema*, ready to check values; None for one that allows everything."""
     if not schema:
         return None
     try:
-        return jsonschema_rs.validator_for(schema, validate_formats=True)
-    except (jsonschema_rs.ValidationError, ValueError) as error:
+        return Schema(schema)
+    except ValueError as error:
         raise SpecificationError(f"{name}: {str(error).splitlines()[0]}") from error
 
 
-def _check(validator: Any, data: bytes, root: str, must_be_object: bool = False) -> list[Violation]:
-    if validator is None and not must_be_object:
+def _check(
+    schema: Schema | None, data: bytes, root: str, must_be_object: bool = False
+) -> list[Violation]:
+    if schema is None and not must_be_object:
         return []
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        return [Violation(root, "json", shown(data[:SHOWN].decode("utf-8", "replace")), str(error))]
+        quoted = shown(bytes(data[:SHOWN]).decode("utf-8", "replace"))
+        return [Violation(root, "json", quoted, str(error))]
     if must_be_object and not isinstance(value, dict):
         return [Violation(root, "type: object", shown(value), "the inputs must be a JSON object")]
-    if violations := _too_deep(data, value, root):
-        return violations  # the validator could not quote it
-    if validator is None or validator.is_valid(value):
-        return []
-    return [
-        Violation(
-            path=root + "".join(f"/{part}" for part in error.instance_path),
-            rule=_rule(error),
-            value=shown(error.instance),
-            message=error.message[:500],
-        )
-        for error, _ in zip(validator.iter_errors(value), range(MAX_VIOLATIONS), strict=False)
-    ]
+    if _may_be_deep(data) and is_deeper(value, MAX_VALUE_DEPTH):
+        return [Violation(root, f"depth: {MAX_VALUE_DEPTH}", "…", "nested too deeply")]
+    return list(islice(schema.violations(value, root), MAX_VIOLATIONS)) if schema else []
 
 
-def _too_deep(data: bytes, value: Any, root: str) -> list[Violation]:
-    if data.count(b"{") + data.count(b"[") <= MAX_VALUE_DEPTH or depth(value) <= MAX_VALUE_DEPTH:
-        return []
-    return [Violation(root, f"depth: {MAX_VALUE_DEPTH}", "…", "nested too deeply")]
-
-
-def _rule(error: Any) -> str:
-    keyword = str(error.schema_path[-1]) if error.schema_path else "schema"
-    for name in ("value", "limit"):
-        asked = getattr(error.kind, name, None)
-        if asked is not None:
-            return f"{keyword}: {shown(asked)}"
-    return keyword
-
-
-def shown(value: Any) -> str:
-    """*value* as JSON, shortened to be quoted."""
-    try:
-        text = orjson.dumps(value).decode()
-    except (TypeError, ValueError):  # nested too deeply, or a number that is too large
-        text = "…" if isinstance(value, (dict, list)) else repr(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+def _may_be_deep(data: bytes) -> bool:
+    return data.count(b"{") + data.count(b"[") > MAX_VALUE_DEPTH

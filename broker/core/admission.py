@@ -10,9 +10,10 @@ from msgspec.structs import FieldInfo, fields, replace
 from broker.core.catalogue import Catalogue
 from broker.core.routing import Backend, Load, requirements, route, wrongly_asked
 from broker.core.scheduler import UNPLACED
+from schemas.checking import shown
 from schemas.jobs import JobDetails
 from schemas.requests import SubmitJob
-from schemas.specification import MAX_VIOLATIONS, Program, shown
+from schemas.specification import MAX_VIOLATIONS, Program
 from schemas.values import ID_RULE, NOTHING, Reason, Violation
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
