@@ -95,6 +95,12 @@ class AppendFailedError(LogUnavailableError):
     code = "append_failed"
 
 
+class LogBrokenError(AppendFailedError):
+    """The log can not go on in this process: what its disk holds is not known any more."""
+
+    code = "log_broken"
+
+
 class AppendUnknownError(LogUnavailableError):
     """Nobody knows whether something was appended: read the log before going on."""
 

@@ -89,9 +89,11 @@ async def serving(
         parts = Parts(settings, target, blobs, stack)
         with _plain_errors(settings):
             async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(target.watch(), name="log")
                 running = _start(parts, roles, tasks)
                 yield await _ready(parts, running)
                 await _drain(running)
+                watch.cancel()
 
 
 async def _open(target: Log, settings: Settings) -> None:

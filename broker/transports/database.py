@@ -27,6 +27,7 @@ APPLICATION = 0x716A6231  # marks the file as ours
 VERSION = 1
 ROWS = 128  # in one INSERT: one statement gives up the interpreter's lock once
 READ_BYTES = 8 * 1024 * 1024  # about what one read brings into memory
+_NOT_SYNCED = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
 PATIENCE = 10_000  # ms that a lock of another program is waited for
 
 Row = tuple[int, int, bytes | None, bytes, bytes]
@@ -169,8 +170,24 @@ def _insert(table: str, count: int) -> str:
     return f"INSERT INTO {table} VALUES " + ",".join(["(?,?,?,?,?)"] * count)
 
 
+def is_fatal(error: BaseException) -> bool:
+    """Whether what the disk holds is not known after *error*.
+
+    An fsync that failed is not tried again: the system may have dropped what it could not write,
+    and the next one then succeeds for nothing.
+    """
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        return True
+    return getattr(error, "extendedresult", 0) in _NOT_SYNCED
+
+
+def leave_as_it_is(db: apsw.Connection) -> None:
+    """Have the file and its write-ahead log stay as they are when *db* is closed."""
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+
+
 def checkpoint(db: apsw.Connection, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE) -> int | None:
-    """Bring the write-ahead log back into the file; its length in pages.
+    """Bring the write-ahead log back into the file; its length in pages. Raises what is fatal.
 
     None: it could not be done now. That is usual while another connection does the same, as
     SQLite has one of them at a time and lets the others go at once.
@@ -180,6 +197,8 @@ def checkpoint(db: apsw.Connection, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE) 
     except apsw.BusyError:
         return None
     except apsw.Error as error:
+        if is_fatal(error):
+            raise
         log.warning("log.checkpoint_failed", error=str(error))
         return None
     return pages

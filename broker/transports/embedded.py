@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 import structlog
@@ -21,6 +22,7 @@ import structlog
 from broker.errors import (
     AppendFailedError,
     AppendUnknownError,
+    LogBrokenError,
     LogUnavailableError,
     SettingsError,
 )
@@ -34,6 +36,8 @@ from broker.transports.topics import TOPICS, Topic, partition_for
 from schemas.records import Record, Stored
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
 TAIL = 10_000  # records of a partition that followers get from memory
@@ -87,6 +91,7 @@ class EmbeddedLog:
         self._stopping = threading.Event()
         self._long_wal = False
         self._failing = False
+        self._broken: LogBrokenError | None = None
         self._threads: list[threading.Thread] = []
         self._open = False
         self.identity = ""
@@ -104,6 +109,8 @@ class EmbeddedLog:
             self._lock.release()
             raise
         self._loop = asyncio.get_running_loop()
+        self._broken = None
+        self._breaks: asyncio.Future[None] = self._loop.create_future()
         self._reader = ThreadPoolExecutor(1, "log-reader")
         self._stopping.clear()
         self._threads = [
@@ -157,6 +164,9 @@ class EmbeddedLog:
     def partition_of(self, topic: str, key: bytes) -> int:
         return partition_for(key, self.partitions(topic))
 
+    async def watch(self) -> None:
+        await asyncio.shield(self._breaks)
+
     async def close(self) -> None:
         if not self._open:
             return
@@ -195,6 +205,11 @@ class EmbeddedLog:
             if not append.done.done():
                 append.done.set_exception(error)
 
+    def _give_up(self, error: LogBrokenError) -> None:
+        if not self._breaks.done():
+            self._breaks.set_exception(error)
+            self._breaks.exception()  # nobody may be watching
+
     # In threads
 
     def _open_file(self) -> None:
@@ -214,10 +229,13 @@ class EmbeddedLog:
         for thread in self._threads:
             thread.join()
         self._reader.shutdown()
-        self._second.close()
-        self._history.close()
-        database.checkpoint(self._db, apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self._db.close()
+        connections = (self._second, self._history, self._db)
+        if self._broken is None:
+            self._surely(lambda: database.checkpoint(self._db, apsw.SQLITE_CHECKPOINT_TRUNCATE))
+        for connection in connections:
+            if self._broken is not None:
+                database.leave_as_it_is(connection)
+            connection.close()
         self._lock.release()
 
     def _select(self, shelf: Shelf, start: int, limit: int) -> list[Stored]:
@@ -231,8 +249,8 @@ class EmbeddedLog:
                 self._commit(group)
             if last:
                 return
-            cleaner.work()
-            if self._long_wal and database.checkpoint(self._db) is not None:
+            self._surely(cleaner.work)
+            if self._long_wal and self._surely(lambda: database.checkpoint(self._db)) is not None:
                 self._long_wal = False
 
     def _take(self, pause: float) -> tuple[_Group, bool]:
@@ -252,6 +270,9 @@ class EmbeddedLog:
         return group, item is None
 
     def _commit(self, group: _Group) -> None:
+        if self._broken is not None:
+            self._tell(self._refuse, group, self._broken)
+            return
         shelves = {s.where: (s, s.next, s.timestamp) for a in group.appends for s in a.places}
         try:
             database.insert(self._db, self._number(group))
@@ -261,6 +282,7 @@ class EmbeddedLog:
             if not self._failing:  # a full disk fails every append, so it is said once
                 log.error("log.append_failed", error=repr(error))
             self._failing = True
+            self._note(error)
             self._tell(self._refuse, group, _refusal(error))
         else:
             if self._failing:
@@ -296,9 +318,26 @@ class EmbeddedLog:
         except RuntimeError:  # the loop was closed without closing the log
             log.warning("log.nobody_waits")
 
+    def _surely(self, work: Callable[[], T]) -> T | None:
+        """Do it, unless the file is not what it was; None if it is not, or was not before."""
+        if self._broken is not None:
+            return None
+        try:
+            return work()
+        except apsw.Error as error:
+            self._note(error)
+            return None
+
+    def _note(self, error: Exception) -> None:
+        """Take nothing any more if *error* makes the file unsure."""
+        if self._broken is None and database.is_fatal(error):
+            log.critical("log.broken", path=str(self._path), error=str(error))
+            self._broken = _broken(self._path, error)
+            self._tell(self._give_up, self._broken)
+
     def _checkpoint(self) -> None:
         while not self._stopping.wait(CHECKPOINT_EVERY):
-            pages = database.checkpoint(self._second)
+            pages = self._surely(lambda: database.checkpoint(self._second))
             # Only a writer that finds all of it checkpointed begins it anew. Under load that
             # never happens by itself, but now the rest is short.
             if pages is not None:
@@ -307,11 +346,16 @@ class EmbeddedLog:
 
 def _refusal(error: Exception) -> Exception:
     """What the appenders of a failed transaction are told."""
-    if (
-        getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_FSYNC
-    ):  # a crash now may show it, or may not
+    if database.is_fatal(error):  # a start may show it, or may not
         return AppendUnknownError(f"the log's disk does not work: {error}")
     return AppendFailedError(f"the log took nothing: {type(error).__name__}: {error}")
+
+
+def _broken(path: Path, error: Exception) -> LogBrokenError:
+    return LogBrokenError(
+        f"QJB_LOG: {path} is not sure to be on the disk any more ({error}), so nothing more is"
+        " taken; see to the disk, then start again: what was acknowledged before is read from it"
+    )
 
 
 class Cleaner:
@@ -346,7 +390,9 @@ class Cleaner:
         try:
             topic = self._topics[shelf.where.topic]
             more = database.clean(self._db, shelf, topic, self._clock(), CLEAN_STEP)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on
+        except Exception as error:
+            if database.is_fatal(error):
+                raise
             log.warning("log.cleaning_failed", topic=shelf.where.topic, error=repr(error))
             more, shelf.cleaned = False, cleaned  # none of it was stored
         if more:

@@ -89,6 +89,9 @@ class Log(Protocol):
     def partition_of(self, topic: str, key: bytes) -> int:
         """The partition that records with *key* go to."""
 
+    async def watch(self) -> None:
+        """Wait for as long as the log can go on in this process; raises `LogBrokenError` then."""
+
     async def close(self) -> None:
         """Finish what is being appended, then let go."""
 

@@ -214,6 +214,9 @@ class MemoryLog:
     def partition_of(self, topic: str, key: bytes) -> int:
         return partition_for(key, self._placement.counts[topic])
 
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
+
     async def close(self) -> None:
         self._open = False
         for follower in {f for followers in self._followers.values() for f in followers}:

@@ -111,6 +111,9 @@ class KafkaLog:
     def partition_of(self, topic: str, key: bytes) -> int:
         return partition_for(key, self._placement.counts[topic])
 
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
+
     async def close(self) -> None:
         self._open = False
         for follower in list(self._followers):
