@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 import pytest
+from multidict import CIMultiDict
 
 from broker.transports.memory import MemoryLog, Stall
 from broker.transports.topics import EVENTS
@@ -103,6 +104,27 @@ async def test_what_the_client_remembers_beats_what_its_url_says(served: Running
     await served.ledger.whole("j1")
     async with stream(served, "/jobs/j1/events?last_event_id=1", "4") as sse:
         assert seqs(await sse.rest()) == [5, 6]
+
+
+@pytest.mark.parametrize(
+    "name", ["last_event_id", "lastEventId", "Last-Event-ID", "evs_last_event_id", "after"]
+)
+async def test_an_id_in_the_url_counts_however_its_name_is_spelt_and_of_several_the_last(
+    served: Running, name: str
+) -> None:
+    await served.ledger.whole("j1")
+    async with stream(served, f"/jobs/j1/events?last_event_id=2&{name}=&{name}=4") as sse:
+        assert seqs(await sse.rest()) == [5, 6]
+    async with stream(served, f"/events?{name}=start") as sse:
+        assert [(await sse.next())[0] for _ in range(2)] == ["", "queued"]
+    await served.get(f"/events?{name}=4", 400)
+
+
+async def test_of_several_headers_the_last_counts(served: Running) -> None:
+    await served.ledger.whole("j1")
+    headers = CIMultiDict([("Last-Event-ID", "1"), ("Last-Event-ID", "5")])
+    async with served.http.get(served.url + "/jobs/j1/events", headers=headers) as response:
+        assert (await response.text()).splitlines()[1] == "id: 5"
 
 
 async def test_a_client_that_has_everything_is_told_to_stop(served: Running) -> None:

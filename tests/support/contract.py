@@ -14,7 +14,7 @@ DESCRIPTION = json.loads(document())
 
 def template_of(path: str) -> str:
     """The path of the description that *path* is an instance of."""
-    plain = path.partition("?")[0]
+    plain = path.partition("?")[0].rstrip("/") or "/"
     for template in DESCRIPTION["paths"]:
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), plain):
             return str(template)

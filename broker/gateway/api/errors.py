@@ -18,7 +18,9 @@ from schemas.values import Violation
 
 log = structlog.get_logger()
 
+SERVER = "qjb"  # without a version
 TRACE_HEADER = "uber-trace-id"  # without it old clients quote the whole body in their message
+PROBES = frozenset({"/live", "/ready", "/metrics"})  # asked every few seconds, for ever
 _TRACE = web.RequestKey("trace", str)
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 403: "forbidden"}
 _MESSAGES = {
@@ -84,7 +86,8 @@ def _note(request: web.Request, response: web.StreamResponse, seconds: float) ->
     is_stream = response.content_type == "text/event-stream"
     if not is_stream:
         HTTP_SECONDS.observe(seconds)
-    log.info(
+    tell = log.debug if route in PROBES else log.info
+    tell(
         "http.request",
         method=request.method,
         route=route,
@@ -95,6 +98,7 @@ def _note(request: web.Request, response: web.StreamResponse, seconds: float) ->
 
 
 async def add_trace(request: web.Request, response: web.StreamResponse) -> None:
-    """Each answer names its trace."""
+    """Each answer names its trace, and none what made it."""
+    response.headers["Server"] = SERVER
     if trace := request.get(_TRACE):
         response.headers[TRACE_HEADER] = f"{trace}:{trace[:16]}:0:1"

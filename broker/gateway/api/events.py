@@ -25,6 +25,7 @@ from schemas.values import JobKey
 
 log = structlog.get_logger()
 
+RESUME_NAMES = frozenset({"lasteventid", "evslasteventid", "after"})  # in URLs, spelt anyhow
 LONGEST_WAIT = 60.0  # s of a long poll
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -40,8 +41,17 @@ def wants_page(request: web.Request) -> bool:
 
 
 def last_id(request: web.Request) -> str | None:
-    """Where the client wants to go on: what its library remembers, else what its URL says."""
-    return request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
+    """Where the client wants to go on: what its library remembers, else what its URL says.
+
+    Of several the last counts: a library that comes back adds what it saw to the URL it was given.
+    """
+    told = request.headers.getall("Last-Event-ID", [])
+    asked = [text for name, text in request.query.items() if _plain(name) in RESUME_NAMES]
+    return next((text for text in reversed(asked + told) if text), None)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
 
 
 async def of_job(request: web.Request) -> web.StreamResponse:

@@ -309,7 +309,13 @@ def _jobs() -> list[tuple[str, str, Schema]]:
 def _events() -> list[tuple[str, str, Schema]]:
     position = [
         _header("Last-Event-ID", "Go on after this event."),
-        _query("last_event_id", _text(), "The same for clients that can not send the header."),
+        _query(
+            "last_event_id",
+            _text(),
+            "The same for clients that can not send the header."
+            " `lastEventId`, `Last-Event-ID` and `evs_last_event_id` mean this, too; of several,"
+            " the last counts. The header beats them.",
+        ),
         _query("after", _text(), "Pages: go on after this position."),
         _query("wait", _SECONDS, "Pages: wait so many seconds for an event (at most 60)."),
     ]

@@ -39,18 +39,19 @@ AROUND: tuple[tuple[str, str, Handler], ...] = (  # of this gateway itself: with
 
 def add_routes(app: web.Application) -> None:
     """Everything that the gateway answers."""
-    for prefix in PREFIXES:
-        for method, path, handler in API:
-            app.router.add_route(method, prefix + path, handler)
+    whole = [(m, prefix + path, h) for prefix in PREFIXES for m, path, h in API]
+    for end in ("", "/"):  # the plain ones first: they are looked for first
+        for method, path, handler in (*whole, *AROUND):
+            if path == "/" and end:
+                continue
+            app.router.add_route(method, path + end, handler)
             if method == "GET":
-                app.router.add_route("HEAD", prefix + path, handler)
-    for method, path, handler in AROUND:
-        app.router.add_route(method, path, handler)
-        app.router.add_route("HEAD", path, handler)
+                app.router.add_route("HEAD", path + end, handler)
 
 
 def without_prefix(path: str) -> str:
-    """The route's own path, whichever prefix was in front."""
+    """The route's own path, whichever prefix was in front, without a slash behind."""
+    path = path.rstrip("/") or "/"
     for prefix in sorted(PREFIXES, key=len, reverse=True):
         if prefix and path.startswith(prefix + "/"):
             return path[len(prefix) :]
