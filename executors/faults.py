@@ -113,25 +113,3 @@ def _foreign_words(text: str) -> str:
     if "incompatible function arguments" in text or "incompatible constructor" in text:
         return "a value has the wrong type or is out of range"
     return _BIT.sub(r"\1[\2]", text)
-
-
-# What Aer says of a run that failed.
-_AER: tuple[tuple[re.Pattern[str], Fault], ...] = (
-    (re.compile(r"Insufficient memory"), BackendError),
-    (re.compile(r"invalid (?:instructions|parameters)|Invalid gate operation"), InvalidInputsError),
-    (re.compile(r"noise model"), InvalidInputsError),
-)
-_OUT_OF_MEMORY = re.compile(r"bad_alloc|bad allocation|Cannot allocate")
-
-
-def of_aer(text: str, chose_method: bool) -> Exception:
-    """What to raise when Aer ends a run with *text*.
-
-    That a method lacks an instruction is the fault of who chose the method.
-    """
-    if _OUT_OF_MEMORY.search(text):
-        return MemoryError(text)
-    for pattern, whose in _AER:
-        if pattern.search(text):
-            return whose(text) if chose_method else BackendError(text)
-    return BackendError(text)

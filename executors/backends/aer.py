@@ -6,7 +6,11 @@ from typing import Any
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
+from executors import memory
+
 NAME = "aer_simulator"
+MIB = 1024 * 1024
+OWN_MEMORY = 64 * MIB  # bytes that a run needs beside the states that Aer counts
 SMALL = 14  # qubits; up to here threads cost more than they gain, and one child per core is best
 DESCRIPTION = "Ideal simulator: Qiskit Aer, which picks the method that suits the circuit"
 
@@ -19,7 +23,14 @@ class LocalSimulator(AerSimulator):  # type: ignore[misc]  # Aer has no types
     def run(self, circuits: Any, parameter_binds: Any = None, **options: Any) -> Any:
         """Run *circuits*; options are Aer's."""
         options.setdefault("max_parallel_threads", threads_for(circuits))
+        if (allowed := memory.allowed()) is not None:
+            options.setdefault("max_memory_mb", _for_states(allowed))
         return super().run(circuits, parameter_binds=parameter_binds, **options)
+
+
+def _for_states(allowed: int) -> int:
+    """How many MiB of the *allowed* bytes Aer may use for the states that it counts."""
+    return max(1, (allowed - min(OWN_MEMORY, allowed // 4)) // MIB)
 
 
 def threads_for(circuits: QuantumCircuit | Sequence[QuantumCircuit]) -> int:

@@ -7,7 +7,8 @@ from qiskit import QuantumCircuit
 from qiskit.result import Result
 
 from executors.backends.aer import LocalSimulator
-from executors.faults import BackendError, InvalidInputsError, blame, of_aer
+from executors.faults import BackendError, InvalidInputsError, blame
+from executors.programs.aer_words import failure
 from executors.programs.options import unknown
 
 # Options of devices that a simulator has no use for: taken, for the sake of what was written for
@@ -56,7 +57,7 @@ def run(
     with blame(BackendError, f"{backend.name} could not run the circuits"):
         result = backend.run(list(circuits), **chosen).result()
         if not result.success:
-            raise of_aer(_why(result), chose_method="method" in chosen)
+            raise failure(result, chosen)
         return result
 
 
@@ -69,9 +70,3 @@ def counts_of(result: Result) -> list[dict[str, int]]:
     """One histogram of bit strings for each circuit."""
     with blame(InvalidInputsError, "there are no counts"):
         return [dict(result.get_counts(number)) for number in range(len(result.results))]
-
-
-def _why(result: Result) -> str:
-    """The simulator's own words; it has them per circuit or for the whole."""
-    told = [str(found.status) for found in result.results if not found.success]
-    return "; ".join(told) or str(result.status)

@@ -10,7 +10,7 @@ from qiskit.circuit.exceptions import CircuitError
 from qiskit.transpiler.exceptions import TranspilerError
 from qiskit_aer import AerError
 
-from executors.faults import BackendError, InvalidInputsError, blame, of_aer
+from executors.faults import BackendError, InvalidInputsError, blame
 
 
 def ended(error: BaseException, otherwise: Any = BackendError) -> BaseException:
@@ -92,19 +92,3 @@ def test_a_message_of_a_parser_keeps_its_quotes(loads: Any, text: str, end: str)
         loads(text)
 
     assert str(caught.value).endswith(end)
-
-
-@pytest.mark.parametrize(
-    ("text", "chose_method", "kind"),
-    [
-        ("ERROR: Insufficient memory to run circuit", True, BackendError),
-        ('contains invalid instructions {"gates": {t}} for "stabilizer"', True, InvalidInputsError),
-        ('contains invalid instructions {"gates": {t}} for "stabilizer"', False, BackendError),
-        ("something else", True, BackendError),
-        ("std::bad_alloc", True, MemoryError),
-    ],
-)
-def test_what_aer_says_of_a_run_has_its_own_table(
-    text: str, chose_method: bool, kind: type[Exception]
-) -> None:
-    assert type(of_aer(text, chose_method)) is kind
