@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from broker.errors import SettingsError
@@ -96,6 +96,12 @@ class Settings(BaseSettings):
         ge=1,
         le=1024,
         description="Attempts that a worker runs at once; by default as many as there are cores",
+    )
+    memory: ByteSize | None = Field(
+        None,
+        ge=64 * 1024 * 1024,
+        description="Memory that the jobs of a worker may use, shared by its slots, such as 12GiB; "
+        "by default what is free when it starts, but for 1 GiB or a quarter",
     )
     worker_id: str = Field(
         "",

@@ -166,7 +166,8 @@ class Parts:
         )
 
     def _executor(self) -> Executor:
-        return make_executor(self.settings.executor, self.settings.slots)
+        settings = self.settings
+        return make_executor(settings.executor, settings.slots, settings.memory)
 
     def _own(self, name: str, *, numbered: bool = True) -> Path:
         """A name in the data folder that no other process on this host uses: `x`, else `x-2` …"""

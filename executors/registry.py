@@ -6,12 +6,15 @@ from executors.scripted import ScriptedExecutor, drill
 NAMES = ("simulator", "scripted")
 
 
-def make_executor(name: str, slots: int) -> Executor:
-    """The executor of that *name*, for so many attempts at once; raises `ValueError`."""
+def make_executor(name: str, slots: int, memory: int | None = None) -> Executor:
+    """The executor of that *name*, for so many attempts at once, which share *memory* bytes.
+
+    Raises `ValueError`.
+    """
     if name == "scripted":
         return ScriptedExecutor(drill)
     if name == "simulator":
         from executors.simulator import SimulatorExecutor
 
-        return SimulatorExecutor(slots)
+        return SimulatorExecutor(slots, memory=memory)
     raise ValueError(f"there is no executor {name!r}: choose one of {', '.join(NAMES)}")

@@ -2,16 +2,19 @@
 
 import asyncio
 import math
+import re
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import msgspec
 
 from executors.base import Stop, Task
-from executors.children.frames import Kind, TaskHeader, task_frame
+from executors.children.capacity import per_child
+from executors.children.frames import End, Kind, TaskHeader, task_frame
 from executors.children.handle import Child
 from executors.children.output import Output
 from executors.children.pool import Pool
+from executors.memory import exceeded, told
 from schemas.reports import (
     LAST,
     Began,
@@ -26,9 +29,18 @@ from schemas.reports import (
 from schemas.values import Reason
 from schemas.workers import BackendAnnounced
 
-START_GRACE = 30.0  # s beside the time limit, until the program has begun: to decode its inputs
+DECODING = 30.0  # s until the program has begun: to decode its inputs
+FIRST_LOOK = 0.05  # s after which it is seen for the first time how much memory an attempt takes
+LOOK_AGAIN = (0.02, 0.25)  # s; sooner if it may soon be too much
+FILLS = 4 * 1024**3  # bytes a second that a program may take
 MOST_WAITING = 16  # bodies that nobody has asked for yet; then the child has to wait
 MOST_WAITING_BYTES = 1024 * 1024
+
+KILLED = "killed by SIGKILL"
+NO_MEMORY = re.compile(  # what libraries write before they abort for want of memory
+    rb"memory allocation of \d+ bytes failed|bad_alloc|Cannot allocate memory"
+    rb"|libgomp: Thread creation failed"
+)
 
 _raised = msgspec.json.Decoder(Raised)
 
@@ -37,10 +49,20 @@ class SimulatorExecutor:
     """Runs programs on simulators, *slots* at once, in warm children.
 
     *programs* (id to `module:function`) are offered beside the built-in ones, and trusted as much.
+    *memory*: bytes that they share, by default what is free now but for some room. *decoding*:
+    seconds that it may take to decode a job's inputs.
     """
 
-    def __init__(self, slots: int, programs: Mapping[str, str] | None = None) -> None:
-        self._pool = Pool(slots, programs or {})
+    def __init__(
+        self,
+        slots: int,
+        programs: Mapping[str, str] | None = None,
+        *,
+        memory: int | None = None,
+        decoding: float = DECODING,
+    ) -> None:
+        self._pool = Pool(slots, programs or {}, per_child(slots, memory))
+        self._decoding = decoding
 
     @property
     def fork_server_pid(self) -> int:
@@ -57,7 +79,7 @@ class SimulatorExecutor:
         if child is None:
             yield Stopped(stop.reason) if stop.reason else _closed()
             return
-        attempt = Attempt(child, self._pool, task, stop)
+        attempt = Attempt(child, self._pool, task, stop, self._decoding)
         try:
             while not attempt.is_over:
                 body = await attempt.next()
@@ -73,12 +95,13 @@ class SimulatorExecutor:
 class Attempt:
     """What a child says, what it writes, its end, the limit and the stop: one row of bodies."""
 
-    def __init__(self, child: Child, pool: Pool, task: Task, stop: Stop) -> None:
+    def __init__(self, child: Child, pool: Pool, task: Task, stop: Stop, decoding: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._child = child
         self._pool = pool
         self._task = task
         self._stop = stop
+        self._decoding = decoding
         self._output = Output()
         self._bodies: deque[Body] = deque()
         self._size = 0  # bytes of those
@@ -86,12 +109,16 @@ class Attempt:
         self._waiter: asyncio.Future[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
         self._log_timer: asyncio.TimerHandle | None = None
-        self._ending: str | None = None  # why the child is being ended, if it is
+        self._ending: Stopped | Raised | Died | None = (
+            None  # as what the child is being ended, if it is
+        )
         self._has_ended = False
         self._is_given_back = False
         self.is_over = False
         child.give(task_frame(TaskHeader(task.program_id, task.backend), task.inputs), self)
-        self._set_limit(task.time_limit + START_GRACE)
+        self._set_limit(decoding, self._on_slow_decoding)
+        self._memory = 0  # bytes that it had taken when somebody looked
+        self._look_timer = self._loop.call_later(FIRST_LOOK, self._look)
         self._forget_stop = stop.when_asked(self._on_stop)
 
     async def next(self) -> Body:
@@ -125,7 +152,7 @@ class Attempt:
         """The child said something."""
         match kind:
             case Kind.BEGAN:
-                self._set_limit(self._task.time_limit)
+                self._set_limit(self._task.time_limit, self._on_limit)
                 self._add(Began())
             case Kind.PUBLISHED:
                 self._add(Published(msgspec.Raw(payload)))
@@ -142,37 +169,69 @@ class Attempt:
         if self._log_timer is None and (due := self._output.due(self._loop.time())) is not None:
             self._log_timer = self._loop.call_at(due, self._tell_output)
 
-    def on_gone(self, how: str) -> None:
+    def on_gone(self, end: End) -> None:
         """The child is dead: as we asked, or by itself."""
         if self._has_ended:
             return
         if self._ending is not None:
-            self._end(Stopped(self._ending))
+            self._end(self._ending)
         elif self._pool.is_closed:
             self._end(_closed())
         else:
-            self._end(Died(Reason.CHILD_DIED, f"the child process was lost: {how}"))
+            self._end(self._death(end))
+
+    def _death(self, end: End) -> Raised | Died:
+        """Why the child died when nobody had asked it to."""
+        if end.is_crash:
+            if self._memory > self._pool.memory // 2 or NO_MEMORY.search(self._output.tail):
+                return self._too_much(f"its process {end.how}")
+            return Died(Reason.CHILD_CRASHED, f"the child process crashed: {end.how}")
+        if end.how == KILLED and self._pool.was_short_of_memory():
+            return self._too_much("the machine had no more, and its process was killed")
+        return Died(Reason.CHILD_DIED, f"the child process was lost: {end.how}")
+
+    def _too_much(self, detail: str) -> Raised:
+        return Raised(Reason.OUT_OF_MEMORY, exceeded(self._pool.memory, detail))
 
     # What ends it
 
     def _on_stop(self) -> None:
         assert self._stop.reason is not None
-        self._end_child(self._stop.reason)
+        self._end_child(Stopped(self._stop.reason))
+
+    def _look(self) -> None:
+        """End it if it holds more memory than it may; else look again before it can."""
+        self._memory = self._child.memory
+        left = self._pool.memory - self._memory
+        if left < 0:
+            self._end_child(self._too_much(f"it held {told(self._memory)}"))
+            return
+        soonest, latest = LOOK_AGAIN
+        pause = min(max(left / FILLS, soonest), latest)
+        self._look_timer = self._loop.call_later(pause, self._look)
 
     def _on_limit(self) -> None:
-        self._end_child(Reason.RAN_TOO_LONG)
+        self._end_child(Stopped(Reason.RAN_TOO_LONG))
 
-    def _end_child(self, reason: str) -> None:
+    def _on_slow_decoding(self) -> None:
+        within = f"within {self._decoding:g} s"
+        if self._child.pid is None:
+            self._end_child(Died(Reason.CHILD_DIED, f"no process could be made for it {within}"))
+        else:
+            message = f"the inputs could not be decoded {within}"
+            self._end_child(Raised(Reason.INVALID_INPUTS, message))
+
+    def _end_child(self, last: Stopped | Raised | Died) -> None:
         if self._has_ended or self._ending is not None:
             return
-        self._ending = reason
-        self._child.end()
+        self._ending = last
+        self._child.kill()
 
-    def _set_limit(self, seconds: float) -> None:
+    def _set_limit(self, seconds: float, then: Callable[[], None]) -> None:
         if self._limit is not None:
             self._limit.cancel()
         if not math.isinf(seconds):
-            self._limit = self._loop.call_later(seconds, self._on_limit)
+            self._limit = self._loop.call_later(seconds, then)
 
     def _end(self, last: Body) -> None:
         if self._has_ended:
@@ -186,7 +245,7 @@ class Attempt:
 
     def _cancel_timers(self) -> None:
         self._forget_stop()
-        for timer in (self._limit, self._log_timer):
+        for timer in (self._limit, self._look_timer, self._log_timer):
             if timer is not None:
                 timer.cancel()
 

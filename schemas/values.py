@@ -62,6 +62,7 @@ class Reason(enum.StrEnum):
     PROGRAM_ERROR = "program_error"
     INVALID_RESULT = "invalid_result"
     OUT_OF_MEMORY = "out_of_memory"
+    CHILD_CRASHED = "child_crashed"
     CHILD_DIED = "child_died"
     WORKER_LOST = "worker_lost"
     WORKER_STOPPED = "worker_stopped"

@@ -1,5 +1,6 @@
 """What runs in a child: one attempt after the other, each told to the parent as it goes."""
 
+import os
 import select
 import socket
 import sys
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from executors import runtime_json
+from executors import memory, runtime_json
 from executors.backends import catalogue
 from executors.children import posix
 from executors.children.frames import Kind, pack, read_task, receive
@@ -26,7 +27,8 @@ from schemas.values import Reason, Violation
 from schemas.workers import BackendAnnounced
 
 CHECKED_BEFORE = 8 * 1024 * 1024  # bytes; inputs up to here were checked when they were accepted
-MOST_MEMORY = 1024 * 1024 * 1024  # bytes; a child that ever held more is replaced
+MOST_GROWTH = 128 * 1024 * 1024  # bytes; a child that ever held so much more is replaced
+STACKS = 16 * 1024 * 1024  # bytes of address space that threads take for each core, mostly unused
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
 IDLE = 0.005  # s without a task, after which a new child uses its time to get faster
 MOST_MESSAGE = 16 * 1024  # characters of a traceback that are told
@@ -73,6 +75,8 @@ class Messenger:
 
 def serve(connection: socket.socket) -> None:
     """Run what comes until the parent hangs up."""
+    _keep_to_limit()
+    most = posix.peak_memory() + MOST_GROWTH
     np.random.seed()  # programs and Qiskit use it; siblings must not draw the same
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     attempts = 0
@@ -82,9 +86,21 @@ def serve(connection: socket.socket) -> None:
         attempts += 1
         end = _attempt(connection, frame[1])
         is_sound = _flush() and not posix.has_children()
-        if not is_sound or attempts >= MOST_ATTEMPTS or posix.peak_memory() > MOST_MEMORY:
+        if not is_sound or attempts >= MOST_ATTEMPTS or posix.peak_memory() > most:
             end = pack(Kind.RETIRES) + end
         connection.sendall(end)
+
+
+def _keep_to_limit() -> None:
+    """Let what asks for far more than this child may use fail at once.
+
+    The parent watches how much it really holds, and ends it above the limit: allocations that fail
+    while there is some left would crash libraries, so half as much again may be asked for.
+    """
+    if (limit := memory.allowed()) is None:
+        return
+    slack = limit // 2 + STACKS * (os.cpu_count() or 1)
+    memory.allow(min(limit, posix.limit_memory(limit + slack)))
 
 
 def _attempt(connection: socket.socket, payload: bytes) -> bytes:
@@ -98,18 +114,36 @@ def _attempt(connection: socket.socket, payload: bytes) -> bytes:
         messenger = Messenger(connection, program.program, [], [])
         value = program.main(backend, messenger, **inputs)
         return pack(Kind.RETURNED, _result(messenger, value))
-    except InvalidInputsError as error:
-        raised = Raised(Reason.INVALID_INPUTS, str(error), error.violations)
-    except BackendError as error:
-        raised = Raised(Reason.BACKEND_ERROR, str(error))
-    except UnknownProgramError as error:
-        raised = Raised(Reason.UNKNOWN_PROGRAM, str(error))
-    except InvalidResultError as error:
-        raised = Raised(Reason.INVALID_RESULT, str(error), error.violations)
     except BaseException as error:  # noqa: BLE001  whatever a program raises is its own end only
-        raised = Raised(Reason.PROGRAM_ERROR, _told(error))
+        raised = _raised(error)
     text = raised.message.encode(errors="backslashreplace").decode()  # it may be no Unicode
     return pack(Kind.RAISED, msgspec.json.encode(replace(raised, message=text)))
+
+
+def _raised(error: BaseException) -> Raised:
+    if shortage := _shortage(error):
+        posix.lift_memory_limit()  # so that this much can be told
+        detail = str(shortage).strip().partition("\n")[0]
+        return Raised(Reason.OUT_OF_MEMORY, memory.exceeded(memory.allowed(), detail))
+    match error:
+        case InvalidInputsError():
+            return Raised(Reason.INVALID_INPUTS, str(error), error.violations)
+        case BackendError():
+            return Raised(Reason.BACKEND_ERROR, str(error))
+        case UnknownProgramError():
+            return Raised(Reason.UNKNOWN_PROGRAM, str(error))
+        case InvalidResultError():
+            return Raised(Reason.INVALID_RESULT, str(error), error.violations)
+        case _:
+            return Raised(Reason.PROGRAM_ERROR, _told(error))
+
+
+def _shortage(error: BaseException) -> MemoryError | None:
+    """What it was that there was no memory for, if that led to *error*."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, MemoryError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _inputs(program: Program, data: bytes) -> dict[str, Any]:

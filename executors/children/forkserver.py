@@ -1,7 +1,8 @@
 """The fork server: a process that has imported all that programs need, and forks on request.
 
-`python -m executors.children.forkserver FD PARENT PROGRAMS`, where FD is its end of a stream
-socket pair, PARENT a pid and PROGRAMS a JSON object of more programs, id to `module:function`.
+`python -m executors.children.forkserver FD PARENT PROGRAMS MEMORY`, where FD is its end of a stream
+socket pair, PARENT a pid, PROGRAMS a JSON object of more programs, id to `module:function`, and
+MEMORY how many bytes each child may use.
 It reads requests of five bytes, `F` and a ticket, with two file descriptors (the child's socket
 and the pipe for its output), or `R` and a pid; and it writes frames. It starts before its parent
 holds secrets, never runs a circuit, and has one thread, so that forking it is safe. When it ends,
@@ -23,8 +24,9 @@ from typing import NoReturn
 
 import msgspec
 
+from executors import memory
 from executors.children import posix
-from executors.children.frames import Ended, Forked, Kind, pack
+from executors.children.frames import End, Ended, Forked, Kind, pack
 
 REQUEST = struct.Struct("!cI")
 FORK = b"F"
@@ -42,6 +44,7 @@ def main() -> None:
     posix.die_with_parent(int(sys.argv[2]))  # while it gets ready
     posix.set_name("qjb-forkserver")
     posix.no_core_dumps()
+    memory.allow(int(sys.argv[4]))
     wakeup = _wake_on_child()
     server = Server(control, wakeup)
     try:
@@ -147,13 +150,13 @@ class Server:
         except BlockingIOError:
             return
         for pid in list(self._children):
-            how = _end_of(pid)
-            if how is None:
+            end = _end_of(pid)
+            if end is None:
                 continue
             self._children.discard(pid)
             self._zombies.add(pid)
             _kill(pid)
-            self._control.sendall(pack(Kind.ENDED, msgspec.json.encode(Ended(pid, how))))
+            self._control.sendall(pack(Kind.ENDED, msgspec.json.encode(Ended(pid, end))))
 
     def _reap(self, pid: int) -> None:
         if pid not in self._zombies:
@@ -170,17 +173,21 @@ def _kill(pid: int) -> None:
             send(pid, signal.SIGKILL)
 
 
-def _end_of(pid: int) -> str | None:
+def _end_of(pid: int) -> End | None:
     """How child *pid* ended, None if it lives. It stays a zombie, so that its pid stays taken."""
     if sys.platform == "darwin":  # has no waitid before Python 3.13: reaped at once
         done, status = os.waitpid(pid, os.WNOHANG)
-        return posix.describe_end(status) if done else None
+        return _end(status) if done else None
     seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if seen is None:
         return None
     if seen.si_code == os.CLD_EXITED:
-        return posix.describe_end(seen.si_status << 8)
-    return posix.describe_end(seen.si_status & 0x7F)
+        return _end(seen.si_status << 8)
+    return _end(seen.si_status & 0x7F)
+
+
+def _end(status: int) -> End:
+    return End(posix.describe_end(status), posix.is_crash(status))
 
 
 def _become_child(server: int, sock: int, pipe: int) -> NoReturn:

@@ -41,11 +41,18 @@ class Forked(msgspec.Struct, frozen=True):
     pid: int
 
 
+class End(msgspec.Struct, frozen=True):
+    """How a process ended."""
+
+    how: str
+    is_crash: bool = False  # by its own doing, so that it may do it again; not killed from outside
+
+
 class Ended(msgspec.Struct, frozen=True):
     """A child is dead. Its pid stays taken until the parent asks to reap it."""
 
     pid: int
-    how: str
+    end: End
 
 
 class BrokenFrameError(Exception):

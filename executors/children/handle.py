@@ -1,17 +1,18 @@
 """The parent's end of one child: gives it a task, hears what it says, ends it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from executors.children.frames import Kind
+from executors.children import posix
+from executors.children.frames import End, Kind
 from executors.children.launcher import ForkServer
 from executors.children.wire import Wire
 
-GRACE = 0.02  # s between SIGTERM, which a C++ loop obeys at once, and SIGKILL, which nobody refuses
 OUTPUT_CHUNK = 64 * 1024  # bytes
 
 
@@ -24,7 +25,7 @@ class Listener(Protocol):
     def on_output(self, data: bytes) -> None:
         """The program wrote to standard output or error."""
 
-    def on_gone(self, how: str) -> None:
+    def on_gone(self, end: End) -> None:
         """The child is dead; all that it said and wrote has been passed on."""
 
 
@@ -36,9 +37,9 @@ class Child:
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
         self._listener: Listener | None = None
-        self._killer: asyncio.TimerHandle | None = None
-        self._doom: signal.Signals | None = None
+        self._is_doomed = False  # to be killed as soon as it has a pid
         self.pid: int | None = None
+        self._resident = 0  # bytes that it held when it was new
         self.is_alive = True  # as far as is known, and nobody has begun to end it
         self.retires = False
         self._pipe, pipe = os.pipe()
@@ -81,47 +82,41 @@ class Child:
         while self._read_output():
             pass
 
-    def end(self) -> None:
-        """End it: by SIGTERM, and a moment later by SIGKILL."""
-        if self.pid is None:
-            self.kill()
-            return
-        self._signal(signal.SIGTERM)
-        self._killer = self._loop.call_later(GRACE, self.kill)
+    @property
+    def memory(self) -> int:
+        """The bytes that it has taken since it was new, as far as is known."""
+        held = posix.resident(self.pid) if self.pid is not None else None
+        return max(0, (held or 0) - self._resident)
 
     def kill(self) -> None:
-        """End it at once, with whatever it has started."""
-        self._signal(signal.SIGKILL)
+        """End it at once, with whatever it has started.
 
-    def _signal(self, number: signal.Signals) -> None:
-        """Its pid is safe to use: the fork server keeps it taken until we ask to reap it."""
+        Its pid is safe to use: the fork server keeps it taken until we ask to reap it.
+        """
         self.is_alive = False
         if self.pid is None:
-            self._doom = number
+            self._is_doomed = True
             return
         for send in (os.killpg, os.kill):  # it may not have a group of its own yet
-            try:
-                send(self.pid, number)
-            except ProcessLookupError:
-                continue
+            with contextlib.suppress(ProcessLookupError):
+                send(self.pid, signal.SIGKILL)
 
     def on_forked(self, pid: int) -> None:
         """It is process *pid*."""
         self.pid = pid
-        if self._doom is not None:
-            self._signal(self._doom)
+        self._resident = posix.resident(pid) or 0
+        if self._is_doomed:
+            self.kill()
 
-    def on_ended(self, how: str) -> None:
+    def on_ended(self, end: End) -> None:
         """It is dead: pass on the last of it, and let go."""
         self.is_alive = False
         pid, self.pid = self.pid, None
-        if self._killer is not None:
-            self._killer.cancel()
         self._wire.drain()
         self.read_output()
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.on_gone(how)
+            listener.on_gone(end)
         self._wire.close()
         self._loop.remove_reader(self._pipe)
         os.close(self._pipe)

@@ -12,14 +12,14 @@ import msgspec
 import structlog
 
 from executors.children.forkserver import FORK, REAP, REQUEST
-from executors.children.frames import Ended, Forked, Kind
+from executors.children.frames import End, Ended, Forked, Kind
 from executors.children.wire import Wire
 from schemas.workers import BackendAnnounced
 
 READY_WITHIN = 120.0  # s: importing Qiskit from a cold disk takes several
 GONE_WITHIN = 5.0  # s
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-_ENDED_HOW = "ended with its fork server"
+_ENDED_WITH_SERVER = End("ended with its fork server")
 
 log = structlog.get_logger()
 
@@ -34,18 +34,22 @@ class Forkling(Protocol):
     def on_forked(self, pid: int) -> None:
         """It is process *pid*."""
 
-    def on_ended(self, how: str) -> None:
+    def on_ended(self, end: End) -> None:
         """It is dead, and said all that it will say."""
 
 
 class ForkServer:
     """A running fork server, with *programs* (id to `module:function`) beside the built-in ones.
 
+    Each of its children may use *memory* bytes.
     Calls *on_lost* if it ends without having been closed.
     """
 
-    def __init__(self, programs: Mapping[str, str], on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, programs: Mapping[str, str], memory: int, on_lost: Callable[[], None]
+    ) -> None:
         self._programs = programs
+        self._memory = memory
         self._on_lost = on_lost
         self._process: asyncio.subprocess.Process | None = None
         self._wire: Wire | None = None
@@ -64,7 +68,7 @@ class ForkServer:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "executors.children.forkserver"),
                 *(str(theirs.fileno()), str(os.getpid())),
-                msgspec.json.encode(self._programs).decode(),
+                *(msgspec.json.encode(self._programs).decode(), str(self._memory)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -128,7 +132,7 @@ class ForkServer:
                 forkling.on_forked(forked.pid)
             case Kind.ENDED:
                 ended = msgspec.json.decode(payload, type=Ended)
-                self._children.pop(ended.pid).on_ended(ended.how)
+                self._children.pop(ended.pid).on_ended(ended.end)
             case _:
                 log.error("forkserver.nonsense", pid=self.pid, kind=kind)
                 self._kill()
@@ -148,7 +152,7 @@ class ForkServer:
         self._asked.clear()
         self._children.clear()
         for forkling in orphans:
-            forkling.on_ended(_ENDED_HOW)
+            forkling.on_ended(_ENDED_WITH_SERVER)
 
 
 def _environment() -> dict[str, str]:

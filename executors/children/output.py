@@ -6,6 +6,7 @@ import math
 INTERVAL = 0.3  # s between two pieces
 FIRST = 0.05  # s from the first output to the first piece
 PIECE = 64 * 1024  # bytes
+TAIL = 1024  # bytes
 TOTAL = 1024 * 1024  # bytes per attempt
 
 CUT = "[output cut here: more than 1 MiB]\n"
@@ -18,11 +19,13 @@ class Output:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._waiting = bytearray()
         self._taken = 0
+        self.tail = b""  # the end of all that came
         self._cut = False
         self._last = -math.inf
 
     def add(self, data: bytes) -> None:
         """Take what came; what is above the bound is dropped."""
+        self.tail = (self.tail + data)[-TAIL:]
         room = TOTAL - self._taken
         self._waiting += data[:room]
         self._taken += min(len(data), room)

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from executors.base import Stop
+from executors.children import capacity
 from executors.children.handle import Child
 from executors.children.launcher import ForkServer
+from executors.memory import told
 from schemas.workers import BackendAnnounced
 
 SPARES = 1
@@ -21,10 +23,12 @@ log = structlog.get_logger()
 class Pool:
     """Gives out children, at most *slots* at once, and replaces those that end."""
 
-    def __init__(self, slots: int, programs: Mapping[str, str]) -> None:
+    def __init__(self, slots: int, programs: Mapping[str, str], memory: int) -> None:
         self.slots = slots
+        self.memory = memory  # bytes that each child may use
         self._programs = programs
-        self._server = ForkServer(programs, self._on_lost)
+        self._server = ForkServer(programs, memory, self._on_lost)
+        self._oom_kills = capacity.oom_kills()
         self._children: set[Child] = set()  # alive, and not about to end
         self._idle: list[Child] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -41,6 +45,7 @@ class Pool:
     async def start(self) -> Sequence[BackendAnnounced]:
         """Start the fork server and the children; the backends on offer."""
         announced = await self._server.start()
+        log.info("children.ready", slots=self.slots, memory=told(self.memory))
         self._serve()
         return announced
 
@@ -65,6 +70,11 @@ class Pool:
         else:
             self._forget(child)
         self._wake_one()
+
+    def was_short_of_memory(self) -> bool:
+        """Whether the kernel has killed a process for want of memory since this was last asked."""
+        before, self._oom_kills = self._oom_kills, capacity.oom_kills()
+        return self._oom_kills > before
 
     async def close(self) -> None:
         """End all children and the fork server."""
@@ -134,7 +144,7 @@ class Pool:
         while True:
             await asyncio.sleep(pause)
             await self._server.close()
-            self._server = ForkServer(self._programs, self._on_lost)
+            self._server = ForkServer(self._programs, self.memory, self._on_lost)
             try:
                 await self._server.start()
             except Exception as error:  # noqa: BLE001 - without it nothing runs here any more

@@ -9,7 +9,21 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
-_OOM_SCORE = b"500"  # when memory runs out, a child goes before the broker does
+_PAGE = resource.getpagesize()
+_OOM_SCORE = 500  # more than the parent has; in thousandths of all memory
+_OOM_MOST = 1000
+
+_CRASHES = frozenset(
+    {
+        signal.SIGSEGV,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGSYS,
+        signal.SIGTRAP,
+    }
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -45,11 +59,40 @@ def no_core_dumps() -> None:
 
 
 def prefer_for_oom_kill() -> None:
-    """When memory runs out, take this process first."""
+    """When memory runs out, take this process before its parent."""
+    file = Path("/proc/self/oom_score_adj")
     try:
-        Path("/proc/self/oom_score_adj").write_bytes(_OOM_SCORE)
+        file.write_text(str(min(int(file.read_text()) + _OOM_SCORE, _OOM_MOST)))
     except OSError:
         return
+
+
+def resident(pid: int) -> int | None:
+    """The bytes that process *pid* holds in memory; None where nobody can tell."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return None
+
+
+def limit_memory(more: int) -> int:
+    """Let this process allocate *more* bytes than it has, or fewer if its limits say so; how many."""
+    if sys.platform != "linux":
+        return more
+    size, _, _, _, _, data, _ = map(int, Path("/proc/self/statm").read_text().split())
+    for kind, pages in ((resource.RLIMIT_AS, size), (resource.RLIMIT_DATA, data)):
+        soft, hard = resource.getrlimit(kind)
+        if soft != resource.RLIM_INFINITY:
+            more = max(0, min(more, soft - pages * _PAGE))
+        if kind == resource.RLIMIT_DATA:
+            resource.setrlimit(kind, (pages * _PAGE + more, hard))
+    return more
+
+
+def lift_memory_limit() -> None:
+    """So that what went wrong can be told."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
 
 def has_children() -> bool:
@@ -73,6 +116,11 @@ def describe_end(status: int) -> str:
     if os.WIFSIGNALED(status):
         return f"killed by {_signal_name(os.WTERMSIG(status))}"
     return f"exited with status {os.waitstatus_to_exitcode(status)}"
+
+
+def is_crash(status: int) -> bool:
+    """Whether a process ended by what it did itself, from its wait status."""
+    return not os.WIFSIGNALED(status) or os.WTERMSIG(status) in _CRASHES
 
 
 def _signal_name(number: int) -> str:

@@ -561,7 +561,8 @@ async def test_a_killed_parent_takes_its_children_along() -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert parent.stdout is not None
-    await parent.stdout.readline()
+    while b'"pid"' not in await parent.stdout.readline():
+        continue  # log lines
     below = psutil.Process(parent.pid).children(recursive=True)
     assert len(below) >= 4  # the fork server, the child, what it started, the spare
 

@@ -32,6 +32,11 @@ PROGRAMS = {
         "draws",
         "names_its_process",
         "returns_a_thing",
+        "fills_memory",
+        "asks_for_too_much",
+        "translates_a_want_of_memory",
+        "aborts_for_want_of_memory",
+        "crashes",
     )
 }
 
@@ -146,3 +151,34 @@ def names_its_process(backend: Any, user_messenger: Any, seconds: float = 0, **_
 
 def returns_a_thing(backend: Any, user_messenger: Any, **_: Any) -> Any:
     return b"bytes have no form in JSON"
+
+
+def fills_memory(backend: Any, user_messenger: Any, mib: int = 10_000, **_: Any) -> int:
+    """Takes memory bit by bit, as a simulation does that grows."""
+    taken = []
+    for _ in range(mib // 8):
+        taken.append(bytearray(b"x") * (8 * 1024 * 1024))
+        time.sleep(0.001)
+    return len(taken) * 8
+
+
+def asks_for_too_much(backend: Any, user_messenger: Any, **_: Any) -> int:
+    return len(bytearray(50 * 1024**3))
+
+
+def translates_a_want_of_memory(backend: Any, user_messenger: Any, **_: Any) -> None:
+    """As libraries do that know one kind of error only."""
+    try:
+        asks_for_too_much(backend, user_messenger)
+    except MemoryError as error:
+        raise ValueError("it can not be done") from error
+
+
+def aborts_for_want_of_memory(backend: Any, user_messenger: Any, **_: Any) -> None:
+    """As Rust does."""
+    os.write(2, b"memory allocation of 34359738368 bytes failed\n")
+    os.abort()
+
+
+def crashes(backend: Any, user_messenger: Any, **_: Any) -> None:
+    ctypes.string_at(0)
