@@ -44,7 +44,7 @@ class Options:
     pending: float = 20.0  # so is the stream of a job that waits for a broker
     persist: float = 10.0  # a request is appended again for so long while the log is away
     silence: float = 15.0  # a comment keeps a silent stream open
-    stall: float = 60.0  # a stream that takes nothing for so long is cut
+    stall: float = 60.0  # a client that takes nothing for so long is cut
     drain: float = 5.0  # open streams are closed over this time when the gateway stops
     cors_origins: tuple[str, ...] = ()  # other origins whose pages may use this API; "*" for all
 
@@ -185,6 +185,7 @@ def _parts(
         programs=programs,
         blobs=blobs,
         patience=options.patience,
+        stall=options.stall,
         pending=options.pending,
         draining=asyncio.Event(),
     )

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -10,8 +11,11 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from broker.errors import PayloadMissingError, SettingsError, UnavailableError
+from broker.errors import PayloadMissingError, QjbError, SettingsError, UnavailableError
 from schemas.values import BlobRef
+
+PIECE = 256 * 1024  # bytes of a payload that are read at once
+READERS = 16  # pieces that are read at the same time: each takes a thread and a descriptor
 
 
 class Blobs(Protocol):
@@ -26,6 +30,13 @@ class Blobs(Protocol):
         Raises `PayloadMissingError`, or `UnavailableError` if the store can not be asked.
         """
 
+    def stream(self, ref: BlobRef, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from *start* to *stop* piece by piece, each read when it is asked for.
+
+        The whole is checked against its hash, its last piece held back until that is right; a
+        part only against its length. Raises as `get` does.
+        """
+
 
 class StoredBlobs:
     """`Blobs` in anything that obstore reaches, at `sha256/ab/cdef…`."""
@@ -33,6 +44,7 @@ class StoredBlobs:
     def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
         self._store = store
         self._folder = folder  # of a local store, which leaves flushing to us
+        self._reading = asyncio.Semaphore(READERS)
 
     async def put(self, data: bytes, media_type: str = "application/json") -> BlobRef:
         ref = BlobRef(await _digest(data), len(data), media_type)
@@ -51,13 +63,35 @@ class StoredBlobs:
         try:
             found = await self._store.get_async(_path(ref.sha256))
             data = bytes(await found.bytes_async())
-        except (NotFoundError, FileNotFoundError) as error:
-            raise PayloadMissingError(f"payload {ref.sha256} is not in the blob store") from error
         except (BaseError, OSError) as error:
-            raise UnavailableError(f"the blob store can not be read: {error}") from error
+            raise _unread(ref, error) from error
         if await _digest(data) != ref.sha256:
-            raise PayloadMissingError(f"payload {ref.sha256} is damaged in the blob store")
+            raise _damaged(ref)
         return data
+
+    async def stream(
+        self, ref: BlobRef, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        stop = ref.size if stop is None else stop
+        whole = (start, stop) == (0, ref.size)
+        digest = hashlib.sha256()
+        for at in range(start, stop, PIECE):
+            piece = await self._piece(ref, at, min(at + PIECE, stop))
+            if whole:
+                digest.update(piece)
+            if whole and at + PIECE >= stop and digest.hexdigest() != ref.sha256:
+                raise _damaged(ref)
+            yield piece
+
+    async def _piece(self, ref: BlobRef, start: int, stop: int) -> bytes:
+        try:
+            async with self._reading:
+                found = await self._store.get_range_async(_path(ref.sha256), start=start, end=stop)
+        except (BaseError, OSError, ValueError) as error:
+            raise _unread(ref, error) from error
+        if len(found) != stop - start:
+            raise _damaged(ref)
+        return bytes(found)
 
 
 def open_blobs(url: str) -> StoredBlobs:
@@ -89,6 +123,16 @@ def _local(folder: Path) -> StoredBlobs:
 
 def _path(sha256: str) -> str:
     return f"sha256/{sha256[:2]}/{sha256[2:]}"
+
+
+def _unread(ref: BlobRef, error: Exception) -> QjbError:
+    if isinstance(error, NotFoundError | FileNotFoundError):
+        return PayloadMissingError(f"payload {ref.sha256} is not in the blob store")
+    return UnavailableError(f"the blob store can not be read: {error}")
+
+
+def _damaged(ref: BlobRef) -> QjbError:
+    return PayloadMissingError(f"payload {ref.sha256} is damaged in the blob store")
 
 
 async def _digest(data: bytes) -> str:

@@ -1,8 +1,159 @@
 """HTTP itself: what clients, proxies and strangers do to a server, whatever they ask for."""
 
+import hashlib
+import json
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from obstore.store import MemoryStore
 from structlog.testing import capture_logs
 
-from tests.support.gateway import running
+from broker.transports.blobs import StoredBlobs, open_blobs
+from schemas.events import Completed, Interim
+from schemas.values import BlobRef
+from tests.support.gateway import Running, running
+
+LARGE = json.dumps([f'"é{number}' for number in range(100_000)], ensure_ascii=False).encode()
+
+
+async def _job(served: Running, *, params: BlobRef | None = None, **end: Any) -> None:
+    """A job that has ended, *j1*, as this gateway has seen it."""
+    await served.ledger.queue("j1", params_ref=params)
+    await served.ledger.start("j1")
+    await served.ledger.append("j1", Completed, attempt=1, **end)
+    await _until_ended(served)
+
+
+async def _until_ended(served: Running) -> None:
+    await served.get("/jobs/j1/events?wait=5&after=3", headers={"Accept": "application/json"})
+
+
+# Large answers
+
+
+async def test_inputs_and_results_by_reference_come_back_byte_for_byte() -> None:
+    blobs = open_blobs("memory:///")
+    ref = await blobs.put(LARGE)
+    async with running(blobs=blobs) as served:
+        await _job(
+            served, params=await blobs.put(b'{"iterations": 1, "x": ' + LARGE + b"}"), value_ref=ref
+        )
+        job = await served.get("/jobs/j1")
+        async with served.http.get(served.url + "/jobs/j1/results") as response:
+            assert await response.read() == LARGE
+            assert response.headers["Content-Length"] == str(len(LARGE))
+            assert response.headers["ETag"] == f'"{ref.sha256}"'
+            assert hashlib.sha256(LARGE).hexdigest() == ref.sha256
+
+    assert job["params"] == {"iterations": 1, "x": json.loads(LARGE)}
+    assert job["seq"] == 4
+
+
+async def test_interim_results_by_reference_come_back_as_text() -> None:
+    blobs = open_blobs("memory:///")
+    async with running(blobs=blobs) as served:
+        await served.ledger.queue("j1")
+        await served.ledger.start("j1")
+        for value in (LARGE, b"7", LARGE):
+            await served.ledger.append("j1", Interim, attempt=1, value_ref=await blobs.put(value))
+        await served.ledger.complete("j1")
+        await served.get("/jobs/j1/events?wait=5&after=6", headers={"Accept": "application/json"})
+        texts = await served.get("/jobs/j1/interim_results")
+
+    assert texts == [LARGE.decode(), "7", LARGE.decode()]
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "start", "stop"),
+    [("bytes=0-0", 0, 1), ("bytes=5-99", 5, 100), ("bytes=300000-600000", 300_000, 600_001),
+     ("bytes=-7", -7, None), ("bytes=10-", 10, None), ("bytes=0-99999999999", 0, None)],
+)  # fmt: skip
+async def test_a_part_of_a_result_can_be_asked_for(
+    asked: str, start: int, stop: int | None, inline: bool
+) -> None:
+    value = b'"%b"' % (b"0123456789" * 70_000)
+    blobs = open_blobs("memory:///")
+    async with running(blobs=blobs) as served:
+        end = {"value": msgspec.Raw(value)} if inline else {"value_ref": await blobs.put(value)}
+        await _job(served, **end)
+        async with served.http.get(
+            served.url + "/jobs/j1/results", headers={"Range": asked}
+        ) as response:
+            assert response.status == 206
+            assert await response.read() == value[start:stop]
+            first = start % len(value)
+            last = len(value) if stop is None else stop
+            assert response.headers["Content-Range"] == f"bytes {first}-{last - 1}/{len(value)}"
+
+
+async def test_ranges_that_are_none_or_of_something_else_are_answered_as_http_says() -> None:
+    async with running() as served:
+        await _job(served, value=msgspec.Raw(b'"0123456789"'))
+        url = served.url + "/jobs/j1/results"
+        for asked in ("bytes=5-2", "bytes=0-1,4-5", "lines=0-1", "bytes=a-b", "bytes=-", "bytes"):
+            async with served.http.get(url, headers={"Range": asked}) as response:
+                assert (response.status, await response.read()) == (200, b'"0123456789"'), asked
+        for asked in ("bytes=12-", "bytes=99-100", "bytes=-0"):
+            async with served.http.get(url, headers={"Range": asked}) as response:
+                assert response.status == 416
+                assert response.headers["Content-Range"] == "bytes */12"
+                assert (await response.json())["error"]["code"] == "range_not_satisfiable"
+        async with served.http.get(url) as response:
+            etag = response.headers["ETag"]
+        for condition, status in ((etag, 206), ('"other"', 200), (f"W/{etag}", 200)):
+            headers = {"Range": "bytes=0-1", "If-Range": condition}
+            async with served.http.get(url, headers=headers) as response:
+                assert response.status == status
+        async with served.http.head(url, headers={"Range": "bytes=0-1"}) as response:
+            assert (response.status, response.headers["Content-Length"]) == (200, "12")
+
+
+class Decaying(StoredBlobs):
+    """Payloads go bad under one's hands: each has one byte that is not what was put."""
+
+    async def _piece(self, ref: BlobRef, start: int, stop: int) -> bytes:
+        return b"!" + (await super()._piece(ref, start, stop))[1:]
+
+
+async def test_a_damaged_payload_is_cut_off_rather_than_told() -> None:
+    blobs = Decaying(MemoryStore())
+    ref = await blobs.put(LARGE)
+    async with running(blobs=blobs) as served:
+        await _job(served, value_ref=ref)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await served.get("/jobs/j1/results")
+        assert (await served.get("/live"))["status"] == "live"
+
+
+async def test_a_payload_that_is_missing_is_an_error_with_a_status() -> None:
+    async with running() as served:
+        await _job(served, value_ref=BlobRef("0" * 64, 900_000))
+        error = await served.get("/jobs/j1/results", 500)
+
+    assert error["error"]["code"] == "payload_missing"
+
+
+async def test_what_a_client_has_already_is_not_sent_again() -> None:
+    blobs = open_blobs("memory:///")
+    async with running(blobs=blobs) as served:
+        await _job(served, value_ref=await blobs.put(LARGE))
+        for path in ("/jobs/j1", "/jobs/j1/results"):
+            async with served.http.get(served.url + path) as response:
+                etag = response.headers["ETag"]
+            for known in (etag, f"W/{etag}", f'"a", {etag}', "*"):
+                headers = {"If-None-Match": known}
+                async with served.http.get(served.url + path, headers=headers) as response:
+                    assert (response.status, await response.read()) == (304, b"")
+                    assert response.headers["ETag"] == etag
+            headers = {"If-None-Match": '"other"'}
+            async with served.http.get(served.url + path, headers=headers) as response:
+                assert response.status == 200
+
+
+# What all answers have in common
 
 
 async def test_a_slash_behind_a_path_changes_nothing() -> None:

@@ -1,19 +1,20 @@
 """The blob store: what is put can be got, checked, by everybody who knows its hash."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from broker.errors import PayloadMissingError, SettingsError, UnavailableError
-from broker.transports.blobs import StoredBlobs, open_blobs
+from broker.transports.blobs import PIECE, StoredBlobs, open_blobs
 from schemas.values import BlobRef
 
 DATA = b'{"circuits": "' + b"x" * 300_000 + b'"}'
 
 
-def damage(folder: Path) -> None:
+def damage(folder: Path, data: bytes = DATA[:1000]) -> None:
     (file,) = (path for path in folder.rglob("*") if path.is_file())
-    file.write_bytes(DATA[:1000])
+    file.write_bytes(data)
 
 
 @pytest.fixture(params=["folder", "file url", "memory"])
@@ -62,6 +63,42 @@ async def test_a_folder_that_went_away_is_told_apart_from_a_missing_payload(tmp_
 
     with pytest.raises(UnavailableError):
         await blobs.put(DATA)
+
+
+async def test_a_payload_is_read_piece_by_piece_and_in_part(blobs: StoredBlobs) -> None:
+    ref = await blobs.put(DATA)
+    pieces = [piece async for piece in blobs.stream(ref)]
+    part = [piece async for piece in blobs.stream(ref, 5, 299_000)]
+    none = [piece async for piece in blobs.stream(await blobs.put(b""))]
+
+    assert b"".join(pieces) == DATA
+    assert max(map(len, pieces)) == PIECE
+    assert b"".join(part) == DATA[5:299_000]
+    assert none == []
+
+
+@pytest.mark.parametrize(
+    "damaged", [DATA[:1000], DATA[:-1], DATA[:10] + b"!" + DATA[11:]], ids=["cut", "short", "bad"]
+)
+async def test_a_damaged_payload_is_never_read_to_its_end(tmp_path: Path, damaged: bytes) -> None:
+    blobs = open_blobs(str(tmp_path))
+    ref = await blobs.put(DATA)
+    damage(tmp_path, damaged)
+
+    pieces: list[bytes] = []
+    with pytest.raises(PayloadMissingError, match="damaged"):
+        await _read_into(pieces, blobs.stream(ref))
+    assert len(b"".join(pieces)) < len(DATA)
+
+
+async def _read_into(found: list[bytes], pieces: AsyncIterator[bytes]) -> None:
+    async for piece in pieces:
+        found.append(piece)
+
+
+async def test_a_payload_that_nobody_put_can_not_be_read_in_pieces(blobs: StoredBlobs) -> None:
+    with pytest.raises(PayloadMissingError, match="not in the blob store"):
+        await anext(blobs.stream(BlobRef("0" * 64, 3)))
 
 
 async def test_data_put_by_one_is_there_for_another(tmp_path: Path) -> None:

@@ -22,11 +22,18 @@ SERVER = "qjb"  # without a version
 TRACE_HEADER = "uber-trace-id"  # without it old clients quote the whole body in their message
 PROBES = frozenset({"/live", "/ready", "/metrics"})  # asked every few seconds, for ever
 _TRACE = web.RequestKey("trace", str)
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 403: "forbidden"}
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    403: "forbidden",
+    416: "range_not_satisfiable",
+}
 _MESSAGES = {
     404: "there is nothing at {path}",
     405: "{method} is not for {path}",
     413: "the body is too large",
+    416: "the range begins behind the end",
 }
 
 
@@ -74,6 +81,8 @@ def _of_http(request: web.Request, error: web.HTTPException, trace: str) -> web.
     message = known or error.text or error.reason
     code = _CODES.get(error.status, "http_error")
     response = error_answer(error.status, code, message, trace)
+    if "Content-Range" in error.headers:
+        response.headers["Content-Range"] = error.headers["Content-Range"]
     if isinstance(error, web.HTTPMethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
     return response

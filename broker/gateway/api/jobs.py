@@ -2,15 +2,16 @@
 
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from broker.errors import InvalidRequestError
 from broker.gateway.api.dialects import job_object, wants_params
 from broker.gateway.api.parts import answer, key_of, nothing, one_of, parts_of, whole_number
+from broker.gateway.api.sending import Content, content_of, send
 from broker.gateway.auth import tenant_of
 from broker.gateway.intake import trace_of
 from broker.gateway.store import JobFilter
-from broker.payloads import fetch
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
 from schemas.requests import MAX_TAGS
@@ -30,14 +31,15 @@ async def submit(request: web.Request) -> web.Response:
     return answer(said)
 
 
-async def details(request: web.Request) -> web.Response:
+async def details(request: web.Request) -> web.StreamResponse:
     """GET /jobs/{job_id}."""
-    parts = parts_of(request)
-    job = (await parts.find(key_of(request))).job
-    params = None
-    if job.details and wants_params(request.query.get("exclude_params")):
-        params = await fetch(job.details.params, job.details.params_ref, parts.blobs) or b"{}"
-    return answer(job_object(job, params))
+    job = (await parts_of(request).find(key_of(request))).job
+    shown = job_object(job, None)
+    if job.details is None or not wants_params(request.query.get("exclude_params")):
+        return answer(shown)
+    params = content_of(job.details.params or b"{}", job.details.params_ref)
+    before = orjson.dumps(shown)[:-1] + b',"params":'
+    return await send(request, Content([before, params, b"}"]))
 
 
 async def listing(request: web.Request) -> web.Response:

@@ -275,7 +275,14 @@ def _jobs() -> list[tuple[str, str, Schema]]:
                         },
                     },
                     "204": {"description": "There is none, yet or at all."},
+                    "206": _of_type("The part that was asked for.", "application/json", _ANY),
+                    "304": {"description": "It is what the client has."},
+                    "416": _json("The part begins behind the end.", _ref("Error")),
                 },
+                [
+                    _header("Range", "One part of it, such as `bytes=0-99`."),
+                    _header("If-None-Match", "The `ETag` of what the client has."),
+                ],
             ),
         ),
         (

@@ -7,7 +7,7 @@ from broker.gateway.api.parts import Parts
 from broker.gateway.recent import HotJob
 
 PAGE_EVENTS = 1000
-PAGE_BYTES = 1024 * 1024
+PAGE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
