@@ -108,6 +108,15 @@ def blame(otherwise: Fault, what: str) -> Iterator[None]:
         raise whose(f"{what}: {why}") from error
 
 
+@contextmanager
+def within(field: str) -> Iterator[None]:
+    """What is wrong inside is wrong in *field*, and says so."""
+    try:
+        yield
+    except InvalidInputsError as error:
+        raise InvalidInputsError(f"{field}: {error}", error.violations) from error
+
+
 def _foreign_words(text: str) -> str:
     """*text*, but for what makes sense only to who reads the library's code."""
     if "incompatible function arguments" in text or "incompatible constructor" in text:

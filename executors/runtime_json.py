@@ -23,7 +23,8 @@ from qiskit.quantum_info import Operator, Pauli, PauliList, SparsePauliOp
 from qiskit.result import Result
 from scipy import sparse  # type: ignore[import-untyped]  # has no stubs
 
-from executors.faults import InvalidInputsError, blame
+from executors.faults import InvalidInputsError, blame, within
+from executors.gates import apart, flat
 
 MAX_UNPACKED = 512 * 1024 * 1024  # bytes that one value may unpack to
 _SETTINGS = {kind.__name__: kind for kind in (SparsePauliOp, PauliList, Pauli, Operator)}
@@ -165,11 +166,8 @@ def _built(typed: dict[str, Any], field: str) -> Any:
     build = _BUILDERS.get(name) if isinstance(name, str) else None
     if build is None:
         return typed  # nothing that we know: the program sees it as it came
-    with blame(InvalidInputsError, f"{field} is not a valid {name}"):
-        try:
-            return build(typed)
-        except InvalidInputsError as error:
-            raise InvalidInputsError(f"{field}: {error}", error.violations) from error
+    with blame(InvalidInputsError, f"{field} is not a valid {name}"), within(field):
+        return build(typed)
 
 
 def _to_bytes(text: Any) -> bytes:
@@ -188,18 +186,23 @@ def _unpacked(text: Any) -> bytes:
     return data
 
 
-def _to_circuit(typed: dict[str, Any]) -> QuantumCircuit:
+def _loaded(typed: dict[str, Any]) -> list[QuantumCircuit]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of older Qiskits' files: no concern of the user's
-        circuits = qpy.load(io.BytesIO(_unpacked(typed["__value__"])))
-    if len(circuits) != 1:
-        raise InvalidInputsError(f"it holds {len(circuits)} circuits; each goes by itself")
-    circuit: QuantumCircuit = circuits[0]
-    return circuit
+        circuits: list[QuantumCircuit] = qpy.load(io.BytesIO(_unpacked(typed["__value__"])))
+    if not circuits:
+        raise InvalidInputsError("it holds no circuit")
+    return circuits
+
+
+def _to_circuit(typed: dict[str, Any]) -> QuantumCircuit | list[QuantumCircuit]:
+    """The circuit of a QPY file; all of them, if it holds several."""
+    circuits = [flat(circuit) for circuit in _loaded(typed)]
+    return circuits if len(circuits) > 1 else circuits[0]
 
 
 def _to_instruction(typed: dict[str, Any]) -> Instruction:
-    return _to_circuit(typed).data[0].operation
+    return apart(_loaded(typed)[0].data[0].operation)
 
 
 def _to_parameter(typed: dict[str, Any]) -> Parameter:

@@ -13,19 +13,19 @@ from qiskit.transpiler import Target
 from executors import runtime_json
 from executors.backends import aer
 from executors.backends.aer import LocalSimulator
-from executors.backends.devices import BASIS, Device, NoisySimulator
+from executors.backends.devices import BASIS, CONTROL_FLOW, Device, NoisySimulator
 from schemas.workers import BackendAnnounced
 
 ONLINE = "2026-01-01T00:00:00+00:00"
 MAX_SHOTS = 1_000_000
 MAX_EXPERIMENTS = 1_000
-_NOT_GATES = frozenset({"measure", "reset", "delay", "barrier"})
+_OPERATIONS = ("measure", "reset", "delay", "barrier")
 
 
 def of_ideal(simulator: LocalSimulator) -> BackendAnnounced:
     """The announcement of the ideal simulator."""
     known = get_standard_gate_name_mapping()
-    names = sorted((set(simulator.operation_names) & set(known)) - _NOT_GATES)
+    names = sorted((set(simulator.operation_names) & set(known)) - set(_OPERATIONS))
     return _announced(
         aer.NAME,
         aer.DESCRIPTION,
@@ -73,7 +73,7 @@ def _announced(
         "n_qubits": num_qubits,
         "basis_gates": basis,
         "gates": gates,
-        "supported_instructions": [*basis, "measure", "reset", "delay", "barrier"],
+        "supported_instructions": [*basis, *_OPERATIONS, *sorted(CONTROL_FLOW)],
         "local": True,
         "simulator": True,
         "conditional": True,

@@ -12,6 +12,14 @@ from functools import lru_cache
 from typing import Any
 
 from qiskit import QuantumCircuit
+from qiskit.circuit import (
+    BreakLoopOp,
+    ContinueLoopOp,
+    ForLoopOp,
+    IfElseOp,
+    SwitchCaseOp,
+    WhileLoopOp,
+)
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.transpiler import CouplingMap, Target
 from qiskit_aer.noise import NoiseModel
@@ -19,6 +27,15 @@ from qiskit_aer.noise import NoiseModel
 from executors.backends.aer import SMALL, LocalSimulator
 
 BASIS = ("id", "rz", "sx", "x", "cx", "reset")
+
+CONTROL_FLOW = {
+    "break_loop": BreakLoopOp,
+    "continue_loop": ContinueLoopOp,
+    "for_loop": ForLoopOp,
+    "if_else": IfElseOp,
+    "switch_case": SwitchCaseOp,
+    "while_loop": WhileLoopOp,
+}  # as on devices that measure in the middle of a circuit
 
 Use = tuple[str, tuple[int, ...]]  # a gate and the qubits that it is used on
 
@@ -54,12 +71,15 @@ DEVICES = (
 def generic(device: Device) -> GenericBackendV2:
     """The device as Qiskit describes one: target, times and errors."""
     coupling = device.coupling()
-    return GenericBackendV2(
+    model = GenericBackendV2(
         coupling.size(),
         basis_gates=list(BASIS),
         coupling_map=coupling,
         seed=device.seed,
     )
+    for name, kind in CONTROL_FLOW.items():
+        model.target.add_instruction(kind, name=name)
+    return model
 
 
 class NoisySimulator(LocalSimulator):

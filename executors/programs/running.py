@@ -58,12 +58,45 @@ def run(
         result = backend.run(list(circuits), **chosen).result()
         if not result.success:
             raise failure(result, chosen)
+        for circuit, found in zip(circuits, result.results, strict=True):
+            found.header["creg_sizes"] = registers(circuit)
         return result
 
 
 def run_options(backend: LocalSimulator) -> frozenset[str]:
     """The options that a run takes."""
     return frozenset(backend.options.__dict__) - _RESERVED
+
+
+def registers(circuit: QuantumCircuit) -> list[list[Any]]:
+    """Name and size of the registers by which outcomes are written, that of bit 0 first.
+
+    Qiskit cuts an outcome by all registers there are, as if they held each bit once. A bit of no
+    register stands here by itself; a register that shares bits with one before it has no part.
+    """
+    sizes = [[register.name, register.size] for register in circuit.cregs]
+    if not sizes or [bit for register in circuit.cregs for bit in register] == circuit.clbits:
+        return sizes
+    starts = _starts(circuit)
+    groups: list[list[Any]] = []
+    place = 0
+    while place < circuit.num_clbits:
+        groups.append(starts.get(place) or [f"bit{place}", 1])
+        place += groups[-1][1]
+    return groups
+
+
+def _starts(circuit: QuantumCircuit) -> dict[int, list[Any]]:
+    """The registers whose bits follow one another, by the first; each bit once."""
+    starts = {}
+    taken: set[int] = set()
+    for register in circuit.cregs:
+        places = [circuit.find_bit(bit).index for bit in register]
+        in_a_row = places and places == list(range(places[0], places[0] + len(places)))
+        if in_a_row and taken.isdisjoint(places):
+            starts[places[0]] = [register.name, register.size]
+            taken.update(places)
+    return starts
 
 
 def counts_of(result: Result) -> list[dict[str, int]]:

@@ -15,6 +15,7 @@ from executors.backends.aer import NAME as IDEAL
 from executors.backends.aer import LocalSimulator
 from executors.backends.catalogue import backend, names
 from executors.faults import InvalidInputsError, blame
+from executors.programs.openqasm import hardware_qubits
 from executors.programs.options import layout_of, must_suit, unknown
 
 DEFAULT_LEVEL = 1
@@ -61,7 +62,10 @@ def transpiled(
     with blame(
         InvalidInputsError, f"the circuits can not be compiled for {_wish(simulator, chosen)}"
     ):
-        return _compiled(circuits, simulator, chosen)
+        return [
+            _compiled(circuit, simulator, _on_hardware(circuit, simulator, chosen, number))
+            for number, circuit in enumerate(circuits)
+        ]
 
 
 def _wish(simulator: LocalSimulator, chosen: Mapping[str, Any]) -> str:
@@ -75,17 +79,32 @@ def _wish(simulator: LocalSimulator, chosen: Mapping[str, Any]) -> str:
 
 
 def _compiled(
-    circuits: Sequence[QuantumCircuit], simulator: LocalSimulator, chosen: Mapping[str, Any]
-) -> list[QuantumCircuit]:
+    circuit: QuantumCircuit, simulator: LocalSimulator, chosen: Mapping[str, Any]
+) -> QuantumCircuit:
     if not set(chosen) <= _CACHED:
-        return list(transpile(list(circuits), simulator, **chosen))
+        return transpile(circuit, simulator, **chosen)
     key = orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS)
-    widest = max(circuit.num_qubits for circuit in circuits)
     by_gates = simulator.name == IDEAL and (
-        widest > simulator.num_qubits or "coupling_map" in chosen
+        circuit.num_qubits > simulator.num_qubits or "coupling_map" in chosen
     )
-    manager = _pass_manager(simulator.name, key, by_gates)
-    return [manager.run(circuit) for circuit in circuits]
+    return _pass_manager(simulator.name, key, by_gates).run(circuit)
+
+
+def _on_hardware(
+    circuit: QuantumCircuit, simulator: LocalSimulator, chosen: Mapping[str, Any], number: int
+) -> Mapping[str, Any]:
+    """The options for *circuit*: qubits that it names by the backend's numbers stay there."""
+    named = hardware_qubits(circuit)
+    if not named or (simulator.most_qubits is None and "coupling_map" not in chosen):
+        return chosen
+    places = list(range(circuit.num_qubits))
+    if chosen.get("initial_layout", places) != places:
+        listed = ", ".join(f"${qubit}" for qubit in named)
+        raise InvalidInputsError(
+            f"initial_layout: circuits[{number}] names hardware qubits ({listed}), so they are "
+            "where they are"
+        )
+    return {**chosen, "initial_layout": places}
 
 
 def nearest_method(stage: str, name: str) -> str:
@@ -110,7 +129,16 @@ def _has_nothing_to_do(
     if options.get("optimization_level", DEFAULT_LEVEL) > 1:
         return False
     known = _operations(simulator.name)
-    return all(item.operation.name in known for circuit in circuits for item in circuit.data)
+    return all(_is_within(circuit, known) for circuit in circuits)
+
+
+def _is_within(circuit: QuantumCircuit, known: frozenset[str]) -> bool:
+    """Whether each operation of *circuit*, which is flat, is *known*."""
+    return all(
+        item.name in known
+        and all(_is_within(block, known) for block in getattr(item.operation, "blocks", ()))
+        for item in circuit.data
+    )
 
 
 @lru_cache

@@ -1,0 +1,115 @@
+"""OpenQASM 2 and 3, read so that what a text defines is what counts."""
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import openqasm3
+from qiskit import QuantumCircuit, qasm2
+from qiskit.circuit import Gate
+from qiskit.circuit.library import IGate
+from qiskit_qasm3_import.converter import ConvertVisitor
+
+from executors.faults import InvalidInputsError, blame, within
+from executors.gates import flat, own_name
+
+# Jobs that come again with the same circuit are common, and to parse OpenQASM 3 takes a millisecond.
+KEPT = 64  # circuits
+KEPT_LENGTH = 16 * 1024  # characters
+HARDWARE = "hardware_qubits"  # in a circuit's metadata: those that its text names
+MOST_HARDWARE = 10_000  # qubits; no backend has as many, and each below the highest costs memory
+MOST_IDLE = 10_000  # of OpenQASM 2's `u0`, which waits so many times
+_SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
+_HEADER = re.compile(r"OPENQASM\s+([0-9]+)")
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_DEFINED = re.compile(r"\bgate\s+(\w+)", re.ASCII)
+_HARDWARE = re.compile(r"\$([0-9]+)")
+_MARK = "\ufeff"  # a byte order mark, which some editors put before a text
+
+
+def parse(text: str, field: str) -> QuantumCircuit:
+    """The circuit that *text* describes; raises `InvalidInputsError`."""
+    text = text.removeprefix(_MARK)
+    version = _version(text, field)
+    with blame(InvalidInputsError, f"{field} is not valid OpenQASM {version}"), within(field):
+        return _kept(text, version).copy() if len(text) <= KEPT_LENGTH else _read(text, version)
+
+
+def hardware_qubits(circuit: QuantumCircuit) -> list[int]:
+    """Which of a backend's qubits *circuit* names; then its qubits are those, by number."""
+    named = (circuit.metadata or {}).get(HARDWARE)
+    return named if isinstance(named, list) else []
+
+
+def _version(text: str, field: str) -> int:
+    skipped = _SKIPPED.match(text)
+    start = skipped.end() if skipped else 0
+    if start == len(text):
+        raise InvalidInputsError(f"{field} is empty: OpenQASM text is wanted")
+    header = _HEADER.match(text, start)
+    if header is None or header[1] not in ("2", "3"):
+        raise InvalidInputsError(
+            f"{field} does not begin with OPENQASM 2.0; or OPENQASM 3.0; so its language is unknown"
+        )
+    return int(header[1])
+
+
+@lru_cache(maxsize=KEPT)
+def _kept(text: str, version: int) -> QuantumCircuit:
+    return _read(text, version)
+
+
+def _read(text: str, version: int) -> QuantumCircuit:
+    return flat(_read_3(text) if version == 3 else _read_2(text))
+
+
+# OpenQASM 2
+
+
+def _read_2(text: str) -> QuantumCircuit:
+    defined = set(_DEFINED.findall(_COMMENT.sub(" ", text)))
+    return qasm2.loads(
+        text,
+        include_path=(),  # qelib1.inc is built in, and no file of this machine is read
+        custom_instructions=[known for known in _KNOWN if known.name not in defined],
+    )
+
+
+def _idle(times: float) -> Gate:
+    if not 0 <= times <= MOST_IDLE or int(times) != times:
+        raise qasm2.QASM2ParseError(f"u0 takes a whole number, at most {MOST_IDLE}")
+    idle = QuantumCircuit(1)
+    for _ in range(int(times)):
+        idle.append(IGate(), [0])
+    return idle.to_gate()
+
+
+# What Qiskit's qelib1.inc has beyond that of the language, unless the text defines it itself.
+_KNOWN = tuple(
+    qasm2.CustomInstruction("u0", 1, 1, _idle, builtin=True) if known.name == "u0" else known
+    for known in qasm2.LEGACY_CUSTOM_INSTRUCTIONS
+)
+
+
+# OpenQASM 3
+
+
+def _read_3(text: str) -> QuantumCircuit:
+    named = {int(number) for number in _HARDWARE.findall(_COMMENT.sub(" ", text))}
+    if named and max(named) >= MOST_HARDWARE:
+        raise InvalidInputsError(f"no backend has a hardware qubit ${max(named)}")
+    circuit: QuantumCircuit = _Converter().convert(openqasm3.parse(text)).circuit
+    if named:
+        circuit.metadata = {HARDWARE: sorted(named)}
+    return circuit
+
+
+class _Converter(ConvertVisitor):
+    """Names the text's gates so that modifiers, which go by names, do not take them for others."""
+
+    def visit_QuantumGateDefinition(self, node: Any, context: Any) -> Any:  # noqa: N802
+        """Define a gate."""
+        context = super().visit_QuantumGateDefinition(node, context)
+        name = node.name.name
+        context.symbol_table.get(name).data._name = own_name(name)
+        return context

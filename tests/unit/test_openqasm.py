@@ -1,0 +1,128 @@
+"""OpenQASM texts, read: what they define is what counts."""
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit.library import CUGate
+from qiskit.quantum_info import Operator, Statevector
+
+from executors.faults import InvalidInputsError
+from executors.programs.circuits import read_circuit, read_circuits
+from executors.programs.openqasm import hardware_qubits
+
+QASM_2 = 'OPENQASM 2.0; include "qelib1.inc"; '
+QASM_3 = 'OPENQASM 3.0; include "stdgates.inc"; '
+
+
+def read(text: str) -> QuantumCircuit:
+    return read_circuit(text, "circuits[0]")
+
+
+def outcome(text: str) -> str:
+    """What is measured for sure, if it is for sure."""
+    circuit = read(text)
+    circuit.remove_final_measurements()
+    ((bits, share),) = Statevector(circuit).probabilities_dict(decimals=9).items()
+    assert share == pytest.approx(1)
+    return str(bits)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        QASM_2 + "gate swap a, b { id a; id b; } qreg q[2]; x q[0]; swap q[0], q[1];",
+        QASM_2 + "gate // mine\n swap a, b { id a; } qreg q[2]; x q[0]; swap q[0], q[1];",
+        QASM_2 + "gate iswap a, b { x a; } qreg q[2]; iswap q[0], q[1];",
+        QASM_2 + "gate r(t, u) a { rx(t) a; } qreg q[2]; r(pi, 1) q[0];",
+        QASM_2 + "gate p(t) a { x a; } qreg q[2]; p(0.1) q[0];",
+        QASM_2 + "gate initialize a { x a; } qreg q[2]; initialize q[0];",
+        "OPENQASM 2.0; gate h a { U(pi, 0, pi) a; } qreg q[2]; h q[0];",
+        QASM_3 + "gate ccz a, b, c { x a; } qubit[3] q; ccz q[0], q[1], q[2]; x q[2]; x q[2];",
+        QASM_3 + "gate kraus a { x a; } gate mcx a { kraus a; } qubit[2] q; mcx q[0];",
+        "OPENQASM 3.0; gate p(t) a { U(pi, 0, pi) a; } qubit[2] q; p(0.1) q[0];",
+        "OPENQASM 3.0; gate z a { U(pi, 0, pi) a; } qubit[2] q; z q[1]; ctrl @ z q[1], q[0]; z q[1];",
+        QASM_3 + "gate y2 a { x a; } qubit[2] q; negctrl @ y2 q[1], q[0];",
+        "OPENQASM 3.0; gate t a { U(pi, 0, pi) a; } qubit[2] q; inv @ t q[0];",
+        "OPENQASM 3.0; gate id a { U(pi, 0, pi) a; } qubit[2] q; pow(3) @ id q[0];",
+    ],
+)
+def test_a_gates_definition_in_the_text_is_what_runs(text: str) -> None:
+    assert outcome(text).endswith("01")
+
+
+def test_a_gate_of_qelib1_that_is_defined_again_is_refused() -> None:
+    with pytest.raises(InvalidInputsError, match="'h' is already defined"):
+        read(QASM_2 + "gate h a { x a; } qreg q[1]; h q[0];")
+
+
+def test_cu_takes_four_angles_or_as_many_as_the_text_gives_it() -> None:
+    four = read(QASM_2 + "qreg q[2]; cu(0.1, 0.2, 0.3, 0.4) q[0], q[1];")
+    three = (
+        QASM_2 + "gate cu(a, b, l) x, y { cu3(a, b, l) x, y; } qreg q[2]; cu(pi, 0, pi) q[0], q[1];"
+    )
+
+    assert Operator(four) == Operator(CUGate(0.1, 0.2, 0.3, 0.4))
+    assert read(three).count_ops() == {"cu3": 1}
+
+
+def test_u0_waits_as_often_as_it_says_but_not_for_ever() -> None:
+    assert read(QASM_2 + "qreg q[1]; u0(3) q[0];").count_ops() == {"id": 3}
+    with pytest.raises(InvalidInputsError, match="u0 takes"):
+        read(QASM_2 + "qreg q[1]; u0(1000000000) q[0];")
+
+
+@pytest.mark.parametrize("language", [QASM_2 + "qreg q[1]; ", QASM_3 + "qubit[1] q; "])
+def test_a_byte_order_mark_before_a_text_is_no_part_of_it(language: str) -> None:
+    assert read("\ufeff" + language + "x q[0];").count_ops() == {"x": 1}
+
+
+@pytest.mark.parametrize("text", ["", "  \n// nothing\n"])
+def test_an_empty_text_is_told(text: str) -> None:
+    with pytest.raises(InvalidInputsError, match=r"circuits\[0\] is empty"):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        QASM_2 + "qreg q[1]; rx(1e400) q[0];",
+        QASM_2 + "qreg q[1]; rx(1e400 - 1e400) q[0];",
+        QASM_2 + "qreg q[1]; rx(ln(0)) q[0];",
+        QASM_2 + "qreg q[1]; rx(sqrt(0-1)) q[0];",
+        QASM_2 + "gate f(t) a { rx(t * 1e300) a; } qreg q[1]; f(1e300) q[0];",
+        QASM_3 + "qubit[1] q; rx(1e400) q[0];",
+        QASM_3 + "gate f(t) a { rx(t * 1e300) a; } qubit[1] q; f(1e300) q[0];",
+        QASM_3 + "qubit[1] q; bit c; if (c) { rx(1e400) q[0]; }",
+        QASM_3 + "qubit[1] q; gphase(1e400);",
+        QASM_3 + "qubit[1] q; delay[1e400 ns] q[0];",
+        QASM_3 + "qubit[1] q; rx(1 / 0) q[0];",
+    ],
+)
+def test_an_angle_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInputsError, match=r"^circuits\[0\]"):
+        read(text)
+
+
+def test_hardware_qubits_keep_their_numbers() -> None:
+    circuit = read(QASM_3 + "bit c; x $4; if (c) { x $6; } cx $0, $4;")
+
+    assert hardware_qubits(circuit) == [0, 4, 6]
+    assert circuit.num_qubits == 7
+    assert [circuit.find_bit(qubit).index for qubit in circuit.data[-1].qubits] == [0, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (QASM_3 + "x $99999999999999;", "no backend has a hardware qubit"),
+        (QASM_3 + "qubit q; x $1;", "Mixing modes not currently supported"),
+    ],
+)
+def test_hardware_qubits_that_can_not_be_are_refused(text: str, told: str) -> None:
+    with pytest.raises(InvalidInputsError, match=told):
+        read(text)
+
+
+def test_several_circuits_of_one_file_stand_in_the_list_one_by_one() -> None:
+    one, two, three = (QuantumCircuit(1, name=name) for name in ("one", "two", "three"))
+
+    assert [found.name for found in read_circuits([one, [two, three]])] == ["one", "two", "three"]
