@@ -40,7 +40,11 @@ class Settings(BaseSettings):
     """The settings of every role. Relative paths start from the working directory."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
     )
 
     data: Path = Field(
@@ -50,11 +54,13 @@ class Settings(BaseSettings):
     )
     log: str = Field(
         "",
+        repr=False,  # there may be a password in it
         description="The log: sqlite:///path, kafka://host:port,… or memory://; "
         "by default the embedded one in the data folder",
     )
     blobs: str = Field(
         "",
+        repr=False,
         description="Where large payloads go: a folder or a URL such as s3://bucket/prefix; "
         "by default a folder in the data folder. All roles must see the same",
     )
@@ -186,7 +192,9 @@ def load(options: Mapping[str, Any] | None = None) -> Settings:
 def _finding(detail: Any) -> str:
     name = str(detail["loc"][0]) if detail["loc"] else "settings"
     rule = str(detail["msg"]).removeprefix("Input ").removeprefix("String ")
-    return f"{PREFIX}{name.upper()}: {detail['input']!r} {rule}"
+    field = Settings.model_fields.get(name)
+    value = f"{detail['input']!r} " if field is not None and field.repr else ""
+    return f"{PREFIX}{name.upper()}: {value}{rule}"
 
 
 def unknown_variables() -> list[str]:
@@ -198,9 +206,3 @@ def unknown_variables() -> list[str]:
 def host_name() -> str:
     """The host's name, as far as it can stand in an id."""
     return _host_name()
-
-
-def without_password(url: str) -> str:
-    """*url* as it may be shown."""
-    scheme, slashes, rest = url.partition("://")
-    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"

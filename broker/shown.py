@@ -1,4 +1,4 @@
-"""What may be shown: foreign text without what drives a terminal."""
+"""What may be shown: foreign text without what drives a terminal, URLs without their secrets."""
 
 import re
 
@@ -14,6 +14,16 @@ _ANY = re.compile(f"[{_HIDDEN}]")
 _BUT_LINES = re.compile(f"(?![\n\t])[{_HIDDEN}]")
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
+_HOST = r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+_URL = re.compile(
+    rf"([A-Za-z][A-Za-z0-9+.-]*://)?([^/?#@\s]*@)?({_HOST}(?:,{_HOST})*)?(/[\w./~%+-]*)?"
+    r"(\?[^#@\s]*)?(#[^@\s]*)?"
+)
+_FILE = re.compile(r"(sqlite|file):///(?![^?#]*:[^?#]*@)[^?#]*", re.DOTALL)
+_PATH = re.compile(r"(?:(?:~|\.{0,2}/)(?!/)[^:?#=&]*|[^:@?#=&]*)", re.DOTALL)  # or a mere word
+_SCHEME = re.compile(r"(kafkas?|sqlite|memory|file|s3a?|gs|az|azure|abfss?|https?):(//)?", re.I)
+_HIDE = "***"
+
 
 def visible(text: str) -> str:
     """*text* with lines and tabs as they are, and `\\x1b` for what else is a control character."""
@@ -28,6 +38,31 @@ def on_one_line(text: str) -> str:
 def json_visible(text: str) -> str:
     """*text*, which is JSON, with the same meaning and without such characters."""
     return _BUT_LINES.sub(_json_escape, text)
+
+
+def url_visible(url: str) -> str:
+    """*url* without what may be secret in it: user, password, query and fragment.
+
+    Of what is not written as a URL is, nobody can say where its password ends: at most its scheme
+    is shown.
+    """
+    if _FILE.fullmatch(url) or _PATH.fullmatch(url):
+        return url
+    if (found := _URL.fullmatch(url)) is None:
+        known = _SCHEME.match(url)
+        return (known[0] if known else "") + _HIDE
+    scheme, who, hosts, path, query, fragment = (part or "" for part in found.groups())
+    hidden = [
+        _HIDE + "@" if who else "",
+        "?" + _HIDE if query else "",
+        "#" + _HIDE if fragment else "",
+    ]
+    return f"{scheme}{hidden[0]}{hosts}{path}{hidden[1]}{hidden[2]}"
+
+
+def without_urls(text: str) -> str:
+    """The first line of *text*, in which a library may quote a URL, with `…` for each."""
+    return re.sub(r"[\w+.-]+://\S*", "…", text.partition("\n")[0])
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -18,7 +18,8 @@ from broker.gateway.server import Gateway
 from broker.gateway.server import Options as GatewayOptions
 from broker.ledger.broker import Broker
 from broker.ledger.broker import Options as BrokerOptions
-from broker.settings import Settings, host_name, without_password
+from broker.settings import Settings, host_name
+from broker.shown import url_visible
 from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.lock import FileLock
 from broker.transports.log import Log
@@ -99,7 +100,7 @@ async def serving(
 async def _open(target: Log, settings: Settings) -> None:
     """Open the log, and say so if it has to be waited for."""
     late = asyncio.get_running_loop().call_later(
-        PATIENCE, lambda: log.warning("log.waited_for", log=without_password(settings.log))
+        PATIENCE, lambda: log.warning("log.waited_for", log=url_visible(settings.log))
     )
     try:
         await target.open()

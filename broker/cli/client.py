@@ -13,6 +13,7 @@ import aiohttp
 
 from broker.cli.sse import Message, Parser
 from broker.errors import QjbError
+from broker.shown import url_visible
 from schemas.values import Violation
 
 CONNECT = 5.0  # s
@@ -56,6 +57,7 @@ class Client:
 
     def __init__(self, url: str) -> None:
         self.url = _checked(url)
+        self._shown = url_visible(self.url)
         timeout = aiohttp.ClientTimeout(total=ANSWER, connect=CONNECT)
         self._http = aiohttp.ClientSession(timeout=timeout)
 
@@ -158,7 +160,7 @@ class Client:
                     raise self._missing() from error
                 stream.failures += 1
                 if away is not None and stream.failures == TOLD_AT:
-                    away(f"no gateway answers at {self.url}; trying again")
+                    away(f"no gateway answers at {self._shown}; trying again")
             if not stream.ended:
                 await stream.pause()
 
@@ -227,10 +229,10 @@ class Client:
             return self._not_a_gateway(f" (HTTP {status})")
 
     def _missing(self) -> GatewayMissingError:
-        return GatewayMissingError(f"no gateway answers at {self.url}; `qjb up` starts one")
+        return GatewayMissingError(f"no gateway answers at {self._shown}; `qjb up` starts one")
 
     def _not_a_gateway(self, more: str = "") -> GatewayMissingError:
-        return GatewayMissingError(f"no gateway answers at {self.url}, but something else{more}")
+        return GatewayMissingError(f"no gateway answers at {self._shown}, but something else{more}")
 
 
 class _Stream:
@@ -277,7 +279,10 @@ def _checked(url: str) -> str:
     except ValueError:
         usable = False
     if not usable or "?" in url or "#" in url:
-        raise GatewayMissingError(f"{url!r} is no URL of a gateway, such as http://127.0.0.1:8080")
+        shown = url_visible(url)
+        raise GatewayMissingError(
+            f"{shown!r} is no URL of a gateway, such as http://127.0.0.1:8080"
+        )
     return url.rstrip("/")
 
 

@@ -5,6 +5,8 @@ import signal
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+from traceback import format_exception
+from types import TracebackType
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -12,7 +14,7 @@ from click.exceptions import NoArgsIsHelpError
 from broker.cli.exits import TEXT, Exit, of_error
 from broker.cli.output import say
 from broker.errors import QjbError
-from broker.shown import on_one_line
+from broker.shown import on_one_line, url_visible
 
 # Where each command is, and what it is for: so that --help loads none of them.
 SERVE = {
@@ -86,6 +88,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # what the terminal can not show is no error
+    sys.excepthook = _crashed
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     try:
         sys.exit(cli.main(prog_name="qjb", color=False if plain else None, standalone_mode=False))
@@ -104,7 +107,7 @@ def main() -> None:
 
 def _complain(error: QjbError) -> None:
     found = [(v.path, v.message or v.rule) for v in error.violations]
-    say(f"Error: {_sentence(error.message)}", err=True)
+    say(f"Error: {_sentence(_without_secrets(error.message))}", err=True)
     if len(found) != 1 or not error.message.endswith(found[0][1]):
         for path, text in found:
             say(f"  {on_one_line(path)}: {_indented(text)}", err=True)
@@ -117,7 +120,24 @@ def _complain_of_usage(error: click.ClickException) -> None:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         command = error.ctx.command_path
         say(f"{error.ctx.get_usage()}\nTry '{command} --help' for help.\n", err=True)
-    say(f"Error: {_sentence(error.format_message())}", err=True)
+    say(f"Error: {_sentence(_without_secrets(error.format_message()))}", err=True)
+
+
+def _crashed(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Show a fault of ours, for who mends it."""
+    say(_without_secrets("".join(format_exception(kind, error, traceback))), err=True, end=False)
+
+
+def _without_secrets(text: str) -> str:
+    """*text* without what is secret in a URL that was given, should somebody have quoted it whole."""
+    given = [os.environ.get(name, "") for name in ("QJB_LOG", "QJB_BLOBS", "QJB_URL")]
+    for argument in sys.argv[1:]:
+        given += [part for part in (argument, argument.partition("=")[2]) if "://" in part]
+    for url in given:
+        text = text.replace(url, url_visible(url)) if url else text
+    return text
 
 
 def _sentence(text: str) -> str:

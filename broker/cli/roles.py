@@ -18,8 +18,8 @@ from broker.cli.exits import Exit
 from broker.cli.options import DEFAULT_URL, invocation, of_a_client, run, seconds_since_start
 from broker.cli.output import say, say_json_text
 from broker.errors import SettingsError
-from broker.settings import Settings, load, unknown_variables, without_password
-from broker.shown import on_one_line
+from broker.settings import Settings, load, unknown_variables
+from broker.shown import on_one_line, url_visible
 from broker.telemetry import logging
 
 ALIVE_WITHIN = 10.0  # s; a role touches its file every second
@@ -99,7 +99,7 @@ def health(url: str, as_json: bool) -> None:
 
         async with Client(url) as client:
             answer = await client.ready()
-        say_json_text(answer) if as_json else say(f"the gateway at {url} is ready")
+        say_json_text(answer) if as_json else say(f"the gateway at {url_visible(url)} is ready")
         return Exit.DONE
 
     run(work())
@@ -200,7 +200,7 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
     settings = serving.settings
     rows = [
         ("address", serving.url),
-        ("log", without_password(settings.log)),
+        ("log", url_visible(settings.log)),
         ("data", str(settings.data)),
         ("broker", serving.broker_id),
         ("worker", serving.worker_id and f"{serving.worker_id}, {settings.slots} slots"),

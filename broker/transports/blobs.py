@@ -12,6 +12,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from broker.errors import PayloadMissingError, QjbError, SettingsError, UnavailableError
+from broker.shown import url_visible, without_urls
 from schemas.values import BlobRef
 
 PIECE = 256 * 1024  # bytes of a payload that are read at once
@@ -56,7 +57,7 @@ class StoredBlobs:
             if self._folder is not None:
                 await asyncio.to_thread(_flush, self._folder / path)
         except (BaseError, OSError) as error:
-            raise UnavailableError(f"the blob store did not take a payload: {error}") from error
+            raise _unavailable("the blob store did not take a payload", error) from None
         return ref
 
     async def get(self, ref: BlobRef) -> bytes:
@@ -64,7 +65,7 @@ class StoredBlobs:
             found = await self._store.get_async(_path(ref.sha256))
             data = bytes(await found.bytes_async())
         except (BaseError, OSError) as error:
-            raise _unread(ref, error) from error
+            raise _unread(ref, error) from None
         if await _digest(data) != ref.sha256:
             raise _damaged(ref)
         return data
@@ -88,7 +89,7 @@ class StoredBlobs:
             async with self._reading:
                 found = await self._store.get_range_async(_path(ref.sha256), start=start, end=stop)
         except (BaseError, OSError, ValueError) as error:
-            raise _unread(ref, error) from error
+            raise _unread(ref, error) from None
         if len(found) != stop - start:
             raise _damaged(ref)
         return bytes(found)
@@ -100,14 +101,22 @@ def open_blobs(url: str) -> StoredBlobs:
     Such as `s3://bucket/prefix`, `gs://…`, `az://…` and `memory:///`; credentials come from the
     environment. Raises `SettingsError`.
     """
-    parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
-        return _local(Path(unquote(parts.path) if parts.scheme else url))
     try:
+        parts = urlsplit(url)
+        if parts.scheme == "file" and not parts.netloc:
+            return _local(Path(unquote(parts.path)))
+        if not parts.scheme and "://" not in url and not url.startswith("//"):
+            return _local(Path(url))
         return StoredBlobs(from_url(url))
     except (BaseError, ValueError) as error:
-        why = str(error).partition("\n")[0]
-        raise SettingsError(f"QJB_BLOBS: {url!r} is no blob store: {why}") from error
+        shown = url_visible(url)
+        why = str(error).partition("\n")[0] if shown == url else "its URL can not be used"
+        raise SettingsError(f"QJB_BLOBS: {shown!r} is no blob store: {why}") from None
+
+
+def _unavailable(what: str, error: Exception) -> UnavailableError:
+    """The error that *error* becomes, which itself quotes URLs with what is secret in them."""
+    return UnavailableError(f"{what}: {without_urls(str(error))}")
 
 
 def _local(folder: Path) -> StoredBlobs:
@@ -116,7 +125,8 @@ def _local(folder: Path) -> StoredBlobs:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         why = os.strerror(error.errno or 0).lower()
-        message = f"the folder {folder} can not be made: {why}; QJB_DATA or QJB_BLOBS names another"
+        shown = url_visible(str(folder))
+        message = f"the folder {shown} can not be made: {why}; QJB_DATA or QJB_BLOBS names another"
         raise SettingsError(message) from error
     return StoredBlobs(LocalStore(folder), folder)
 
@@ -128,7 +138,7 @@ def _path(sha256: str) -> str:
 def _unread(ref: BlobRef, error: Exception) -> QjbError:
     if isinstance(error, NotFoundError | FileNotFoundError):
         return PayloadMissingError(f"payload {ref.sha256} is not in the blob store")
-    return UnavailableError(f"the blob store can not be read: {error}")
+    return _unavailable("the blob store can not be read", error)
 
 
 def _damaged(ref: BlobRef) -> QjbError:

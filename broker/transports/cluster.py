@@ -1,11 +1,13 @@
 """How to reach a Kafka cluster, as its URL says."""
 
+import re
 import ssl
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from broker.errors import SettingsError
+from broker.shown import url_visible
 
 MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 
@@ -57,13 +59,21 @@ def cluster_of(url: str) -> Cluster:
     scheme, _, rest = url.partition("://")
     place, _, query = rest.partition("?")
     who, _, hosts = place.rstrip("/").rpartition("@")
-    servers = tuple(_server(host.strip()) for host in hosts.split(","))
-    asked = {name: values[-1] for name, values in parse_qs(query).items()}
-    if unknown := set(asked) - {"mechanism", "ca_file"}:
-        raise SettingsError(f"QJB_LOG: a Kafka URL has no {', '.join(sorted(unknown))}")
+    if "@" in who or "/" in who:
+        raise SettingsError(
+            f"QJB_LOG: in {url_visible(url)}, what is no letter or digit in a user or password "
+            "is to be percent-encoded: @ is %40, / is %2F"
+        )
+    servers = tuple(_server(host.strip(), url) for host in hosts.split(","))
+    asked = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
+    if set(asked) - {"mechanism", "ca_file"}:
+        raise SettingsError(
+            f"QJB_LOG: after ? {url_visible(url)} may have mechanism and ca_file only"
+        )
     mechanism = asked.get("mechanism", MECHANISMS[0]).upper()
     if mechanism not in MECHANISMS:
-        raise SettingsError(f"QJB_LOG: mechanism {mechanism} is none of {', '.join(MECHANISMS)}")
+        named = f" {mechanism}" if re.fullmatch("[A-Z0-9_-]{1,20}", mechanism) else ""
+        raise SettingsError(f"QJB_LOG: mechanism{named} is none of {', '.join(MECHANISMS)}")
     user, _, password = who.partition(":")
     return Cluster(
         servers,
@@ -75,10 +85,12 @@ def cluster_of(url: str) -> Cluster:
     )
 
 
-def _server(text: str) -> str:
+def _server(text: str, url: str) -> str:
     host, colon, port = text.rpartition(":")
     if not colon:
         host, port = text, "9092"
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise SettingsError(f"QJB_LOG: {text!r} is no host:port of a Kafka server")
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port[:6]) < 65536:
+        shown = url_visible(url)
+        what = repr(text) if shown == url else f"what follows {shown.partition('://')[0]}:// and @"
+        raise SettingsError(f"QJB_LOG: {what} is no host:port of a Kafka server")
     return f"{host}:{port}"

@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from broker.errors import SettingsError
+from broker.shown import url_visible
 from broker.transports.cluster import cluster_of
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Log
@@ -22,9 +23,9 @@ def open_log(url: str, *, partitions: int | None = None, prefix: str = "") -> Lo
     """
     scheme, found, rest = url.partition("://")
     if not found:
-        raise SettingsError(f"QJB_LOG: {url!r} is no URL, such as sqlite:///qjb.db")
+        raise SettingsError(f"QJB_LOG: {url_visible(url)!r} is no URL, such as sqlite:///qjb.db")
     if scheme == "sqlite":
-        return _embedded(rest, partitions)
+        return _embedded(url, rest, partitions)
     if scheme == "memory":
         return MemoryLog(partitions)
     if scheme in ("kafka", "kafkas"):
@@ -32,10 +33,16 @@ def open_log(url: str, *, partitions: int | None = None, prefix: str = "") -> Lo
         from broker.transports.kafka import KafkaLog
 
         return KafkaLog(cluster_of(url), partitions=partitions, prefix=prefix)
-    raise SettingsError(f"QJB_LOG: {scheme}:// is none of sqlite://, kafka://, memory://")
+    raise SettingsError(
+        f"QJB_LOG: {url_visible(url)!r} begins with none of sqlite://, kafka://, kafkas://, memory://"
+    )
 
 
-def _embedded(path: str, partitions: int | None) -> EmbeddedLog:
+def _embedded(url: str, path: str, partitions: int | None) -> EmbeddedLog:
     if not path.startswith("/") or path == "/":
         raise SettingsError("QJB_LOG: a file is sqlite:///path, or sqlite:////path from the root")
+    if url_visible(url) != url:
+        raise SettingsError(
+            "QJB_LOG: a file has no user, password or query; in its path, ? is %3F and @ is %40"
+        )
     return EmbeddedLog(Path(unquote(path[1:])).expanduser(), partitions=partitions or 1)

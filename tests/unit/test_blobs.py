@@ -1,5 +1,6 @@
 """The blob store: what is put can be got, checked, by everybody who knows its hash."""
 
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,6 +22,17 @@ def damage(folder: Path, data: bytes = DATA[:1000]) -> None:
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> StoredBlobs:
     urls = {"folder": f"{tmp_path}/b", "file url": f"file://{tmp_path}/b", "memory": "memory:///"}
     return open_blobs(urls[request.param])
+
+
+@pytest.mark.slow
+async def test_a_store_that_does_not_answer_is_told_without_its_url() -> None:
+    with pytest.raises(UnavailableError) as caught:
+        await open_blobs("http://me:secret@127.0.0.1:1/x?sig=secret").get(BlobRef("ab" * 32, 1))
+
+    text = "".join(traceback.format_exception(caught.value))
+    assert "the blob store can not be read: Generic HTTP error" in text
+    assert "secret" not in text.replace("me:secret@127.0.0.1:1/x?sig=secret", "")
+    assert "\n" not in caught.value.message
 
 
 async def test_what_was_put_can_be_got(blobs: StoredBlobs) -> None:

@@ -1,12 +1,13 @@
 """Settings: where they come from, and what a wrong one is answered with."""
 
+import traceback
 from pathlib import Path
 
 import pytest
 import yaml
 
 from broker.errors import SettingsError
-from broker.settings import Settings, load, unknown_variables, without_password
+from broker.settings import Settings, load, unknown_variables
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.urls import open_log
 
@@ -86,9 +87,17 @@ def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unknown_variables() == ["QJB_SLOT"]
 
 
-def test_a_password_is_not_shown() -> None:
-    assert without_password("kafka://me:secret@host:9092") == "kafka://host:9092"
-    assert without_password("sqlite:////data/log.db") == "sqlite:////data/log.db"
+@pytest.mark.parametrize("field", ["log", "blobs"])
+@pytest.mark.parametrize(
+    "url", ["kafka://me:secret@host", b"kafka://me:secret@\xff", 7, "\ud800secret"]
+)
+def test_a_password_is_in_no_error_and_no_representation(field: str, url: object) -> None:
+    try:
+        said = repr(load({field: url}))
+    except SettingsError as error:
+        said = "".join(traceback.format_exception(error))
+
+    assert "secret" not in said.replace('"\\ud800secret"', "")
 
 
 def test_every_setting_says_what_it_is_for() -> None:
