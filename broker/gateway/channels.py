@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 
 from broker.gateway.cursors import Vector, vector_id
+from broker.gateway.filters import JobFilter
 from broker.gateway.frames import frame
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob, KeptEvent
 from broker.gateway.scan import PAGE, Found, behind, from_file, from_memory, kept_from
-from broker.gateway.store import JobFilter
 from schemas.cloudevents import encode
 from schemas.jobs import Job
 

@@ -21,12 +21,12 @@ from msgspec.structs import replace
 from broker.core.job import apply
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
+from broker.gateway.filters import JobFilter
 from broker.gateway.recent import HotJob, KeptEvent, Recent
 from broker.gateway.store import (
     Batch,
     CacheDamagedError,
     EventRow,
-    JobFilter,
     JobRow,
     PartitionRow,
     Store,
@@ -74,6 +74,7 @@ class ReadModel:
         self._recent = Recent(self._memory, [self.positions[p] for p in range(partitions)])
         self._events: list[KeptEvent] = []  # not yet in the file
         self._jobs: dict[JobKey, HotJob] = {}  # whose newest state is not yet in the file
+        self._gone: dict[JobKey, tuple[int, ...]] = {}  # removed, but not yet from the file: ids
         self._looked_up: dict[JobKey, HotJob | None] = {}
         self._next_id = 1
         self.damaged = False
@@ -155,6 +156,17 @@ class ReadModel:
             return
         self._changed(hot)
 
+    def remove(self, key: JobKey) -> None:
+        """Forget the job that *key* names, and what the file has of its events."""
+        hot = self.locate(key)
+        if hot is None:
+            return
+        self._gone[key] = (*self._gone.get(key, ()), hot.id)
+        self._events = [event for event in self._events if event.hot is not hot]
+        for known in (self._jobs, self._recent.jobs, self._looked_up):
+            known.pop(key, None)
+        self._moved.set()
+
     def reader(self, partition: int) -> PartitionReader:
         """The reader rule along that partition."""
         return self._readers[partition]
@@ -191,10 +203,10 @@ class ReadModel:
         self._moved.clear()
         self._hurry.clear()
         self._wrote, wrote = None, self._wrote
-        batch, events, jobs = self._batch(), self._events, self._jobs
+        batch, events, jobs, gone = self._batch(), self._events, self._jobs, self._gone
         positions = [self.positions[p] for p in sorted(self.positions)]
         recent = self._recent
-        self._events, self._jobs = [], {}
+        self._events, self._jobs, self._gone = [], {}, dict(gone)
         for hot in jobs.values():
             hot.unwritten = False
         try:
@@ -204,13 +216,15 @@ class ReadModel:
             self.damaged = True
         except apsw.Error as error:  # a full disk, say: keep everything and try again
             log.error("gateway.cache_not_written", error=str(error))
-            self._events = events + self._events
+            self._events = [e for e in events if not self._is_gone(e.hot)] + self._events
             for key, hot in jobs.items():
-                hot.unwritten = True
-                self._jobs.setdefault(key, hot)
+                if not self._is_gone(hot):
+                    hot.unwritten = True
+                    self._jobs.setdefault(key, hot)
             self._moved.set()
             await asyncio.sleep(1.0)
         else:
+            self._gone = {key: ids for key, ids in self._gone.items() if gone.get(key) != ids}
             if recent is self._recent:
                 recent.written(positions)
                 self._forget(jobs)
@@ -231,7 +245,11 @@ class ReadModel:
                 EventRow(e.partition, e.offset, e.hot.id, e.seq, e.kind, e.value)
                 for e in self._events
             ],
+            [ident for ids in self._gone.values() for ident in ids],
         )
+
+    def _is_gone(self, hot: HotJob) -> bool:
+        return hot.id in self._gone.get(hot.key, ())
 
     def _forget(self, jobs: Mapping[JobKey, HotJob]) -> None:
         """Those of *jobs* whose events have left memory while their state was being written."""
@@ -255,15 +273,17 @@ class ReadModel:
             await self.flush()
 
     async def prune(self, firsts: Mapping[int, int], ended_before: str) -> None:
-        """Drop what the log has dropped."""
+        """Drop events that the log has dropped, and jobs that ended before that time."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._writer, self._store.prune, firsts, ended_before)
+            while await loop.run_in_executor(self._writer, self._store.prune, firsts, ended_before):
+                pass  # others write in between
         except CacheDamagedError as error:
             self._broken(error)
         except apsw.Error as error:
             log.error("gateway.cache_not_pruned", error=str(error))
         self.first |= firsts
+        self._looked_up.clear()
         self._moved.set()
 
     # Questions
@@ -272,6 +292,8 @@ class ReadModel:
         """The job that *key* names, with its newest state."""
         if (recent := self._recent.jobs.get(key)) is not None:
             return recent
+        if key in self._gone:
+            return None
         if key in self._looked_up:
             return self._looked_up[key]
         row = self._find(key)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from broker.gateway.cursors import Vector, vector_id
+from broker.gateway.filters import JobFilter
 from broker.gateway.read_model import ReadModel
-from broker.gateway.store import JobFilter
 
 PAGE = 64 * 1024  # bytes that are read at once
 LOOK = 2_000  # events in memory that are looked at for one page

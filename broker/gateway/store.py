@@ -5,7 +5,7 @@ connections of its own.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from itertools import chain
@@ -16,38 +16,47 @@ import apsw
 import msgspec
 import structlog
 
+from broker.gateway import bitmaps, packing
+from broker.gateway.bitmaps import FULL, WORDS, Member, Writing, ended_jobs, members, page, words_of
+from broker.gateway.filters import JobFilter, tag_text
+from broker.gateway.packing import Own, own_phrases, pack, unpack
 from schemas.cloudevents import encode
 from schemas.jobs import Job
 from schemas.values import JobKey
 
 log = structlog.get_logger()
 
-FORMAT = "2"  # of the tables; another one is dropped and filled again
+FORMAT = f"3-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
 OFFSETS = 1 << 48  # an event's row id is partition * OFFSETS + offset
-TAG = "\x1e{}\x1f"  # how each of a job's tags is stored
+WAL = 8 * 1024 * 1024  # bytes that the write-ahead log is cut to
+FREED = 1024  # pages that are given back at once
+PRUNED = 2000  # jobs, or offsets, that one transaction drops
 SCAN = 20_000  # offsets that one read of many jobs' events looks at, so that none takes long
 
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE partitions(
   partition INTEGER PRIMARY KEY, first INTEGER, next INTEGER, claim INTEGER, holder TEXT
 );
 CREATE TABLE jobs(
-  id INTEGER PRIMARY KEY, tenant TEXT, job_id TEXT, terminal INTEGER, program TEXT, backend TEXT,
-  session TEXT, tags TEXT, created TEXT, ended TEXT, based INTEGER, snapshot BLOB
+  id INTEGER PRIMARY KEY, place INTEGER, created TEXT, terminal INTEGER, based INTEGER, ended TEXT,
+  tenant TEXT, job_id TEXT, program TEXT, backend TEXT, session TEXT, tags TEXT,
+  snapshot BLOB, details BLOB, value BLOB
 );
 CREATE UNIQUE INDEX jobs_by_key ON jobs(tenant, job_id);
-CREATE INDEX jobs_by_age ON jobs(tenant, created, job_id);
-CREATE INDEX jobs_that_live ON jobs(tenant, created, job_id) WHERE terminal = 0;
-CREATE INDEX jobs_of_session ON jobs(tenant, session, created) WHERE session IS NOT NULL;
-CREATE INDEX jobs_ended ON jobs(ended) WHERE ended IS NOT NULL;
 CREATE TABLE events(position INTEGER PRIMARY KEY, job INTEGER, seq INTEGER, kind TEXT, value BLOB);
 CREATE UNIQUE INDEX events_of_job ON events(job, seq);
-"""
-_CHANGING = (
-    "terminal", "program", "backend", "session", "tags", "created", "ended", "based", "snapshot",
+{bitmaps.SCHEMA}"""
+_COLUMNS = (
+    "id", "tenant", "job_id", "place", "created", "terminal", "based", "ended",
+    "program", "backend", "session", "tags", "snapshot", "details", "value",
 )  # fmt: skip
-_UPSERT = " ON CONFLICT(id) DO UPDATE SET " + ", ".join(f"{c} = excluded.{c}" for c in _CHANGING)
+_CHANGING = _COLUMNS[4:]
+_PUT = (
+    f"INSERT INTO jobs({', '.join(_COLUMNS)}) VALUES ",  # noqa: S608 - our own names
+    " ON CONFLICT(id) DO UPDATE SET " + ", ".join(f"{c} = excluded.{c}" for c in _CHANGING),
+)
+_JOB = "SELECT id, based, snapshot, job_id, created, details, value FROM jobs WHERE "
 _CHUNKS = (256, 64, 16, 4, 1)  # rows a statement; few sizes, so that each is prepared once
 
 P = ParamSpec("P")
@@ -110,50 +119,7 @@ class Batch:
     partitions: Sequence[PartitionRow]
     jobs: Sequence[JobRow]
     events: Sequence[EventRow]
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which jobs of a tenant are meant; None and () mean any."""
-
-    tenant: str
-    tags: tuple[str, ...] = ()
-    program: str | None = None
-    session: str | None = None
-    backend: str | None = None
-    terminal: bool | None = None
-    created_after: str | None = None
-    created_before: str | None = None
-
-    def matches(self, job: Job) -> bool:
-        """Whether *job* is meant, by all that never changes in a job."""
-        details = job.details
-        return (
-            job.tenant == self.tenant
-            and (self.program is None or job.program_id == self.program)
-            and (
-                self.session is None or (details is not None and details.session_id == self.session)
-            )
-            and (not self.tags or (details is not None and set(self.tags) <= set(details.tags)))
-        )
-
-    def where(self) -> tuple[str, list[Any]]:
-        """The same as a condition of SQL, with its values."""
-        wanted: list[tuple[str, Any]] = [("tenant = ?", self.tenant)]
-        wanted += [("instr(tags, ?)", TAG.format(tag)) for tag in self.tags]
-        for column, value in (
-            ("program = ?", self.program),
-            ("session = ?", self.session),
-            ("backend = ?", self.backend),
-            ("created > ?", self.created_after),
-            ("created < ?", self.created_before),
-        ):
-            if value is not None:
-                wanted.append((column, value))
-        conditions = [condition for condition, _ in wanted]
-        if self.terminal is not None:
-            conditions.append(f"terminal = {int(self.terminal)}")
-        return " AND ".join(conditions), [value for _, value in wanted]
+    gone: Sequence[int] = ()  # ids of jobs to forget first
 
 
 class Store:
@@ -163,9 +129,11 @@ class Store:
     key), and everything else to a third.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, block: int = FULL) -> None:
         self._path = path
+        self._block = block  # jobs in a block of the bitmaps
         self._connections: list[apsw.Connection] = []
+        self._bitmaps: Writing | None = None
 
     @_damage
     def open(self, identity: str) -> dict[int, PartitionRow]:
@@ -201,7 +169,10 @@ class Store:
             connection = apsw.Connection(str(self._path))
             self._connections.append(connection)
             connection.set_busy_timeout(5000)
-            connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+            connection.execute(
+                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+                f"PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {WAL}"
+            )
         self._writing, self._reading, self._finding = self._connections
 
     def close(self) -> None:
@@ -210,6 +181,7 @@ class Store:
             with contextlib.suppress(apsw.Error):
                 connection.close()
         self._connections = []
+        self._bitmaps = None
 
     def _meta(self) -> dict[str, str]:
         known = self._writing.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").get
@@ -225,22 +197,76 @@ class Store:
 
     # Writing
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[Writing]:
+        """One transaction."""
+        bitmaps, self._bitmaps = self._bitmaps, None
+        with self._writing:
+            bitmaps = bitmaps or Writing(self._writing, self._block)
+            yield bitmaps
+            bitmaps.flush()
+        self._bitmaps = bitmaps
+
     @_damage
     def write(self, batch: Batch) -> None:
         """Store *batch*: all of it or nothing."""
-        jobs = [_job_values(row) for row in batch.jobs]
+        jobs = [_columns(row) for row in batch.jobs]
+        own = {job["id"]: job["own"] for job in jobs}
         events = [
-            (row.partition * OFFSETS + row.offset, row.job, row.seq, row.kind, row.value)
+            (
+                row.partition * OFFSETS + row.offset,
+                row.job,
+                row.seq,
+                row.kind,
+                pack(row.value, own.get(row.job, ()), packing.EVENT),
+            )
             for row in batch.events
         ]
-        with self._writing:
-            self._insert("INSERT INTO jobs VALUES ", jobs, _UPSERT)
+        partitions = [
+            (row.partition, row.first, row.next, row.claim, row.holder) for row in batch.partitions
+        ]
+        with self._changing() as writing:
+            self._remove(writing, batch.gone)
+            self._put(writing, jobs)
             self._insert("INSERT OR IGNORE INTO events VALUES ", events)
-            partitions = [
-                (row.partition, row.first, row.next, row.claim, row.holder)
-                for row in batch.partitions
-            ]
             self._insert("INSERT OR REPLACE INTO partitions VALUES ", partitions)
+
+    def _put(self, bitmaps: Writing, jobs: Sequence[dict[str, Any]]) -> None:
+        """Store *jobs*: first those that are known, as the others may change their places."""
+        known = {
+            member.id: member for member in members(self._writing, [job["id"] for job in jobs])
+        }
+        strange = []
+        for job in jobs:
+            member = known.get(job["id"])
+            if member and member.key != (job["created"], job["job_id"]):
+                self._drop(bitmaps, [member])
+                member = None
+            if member is None:
+                strange.append(job)
+            else:
+                job["place"] = member.place
+                bitmaps.change(member.place, member.words, _words(job))
+        self._insert_jobs([job for job in jobs if job["place"] is not None])
+        fresh = [Member(job["id"], (job["created"], job["job_id"]), _words(job)) for job in strange]
+        bitmaps.add(fresh)
+        for job, member in zip(strange, fresh, strict=True):
+            job["place"] = member.place
+        self._insert_jobs(strange)
+
+    def _insert_jobs(self, jobs: Sequence[dict[str, Any]]) -> None:
+        head, tail = _PUT
+        self._insert(head, [tuple(job[column] for column in _COLUMNS) for job in jobs], tail)
+
+    def _remove(self, bitmaps: Writing, jobs: Sequence[int]) -> None:
+        """Forget *jobs*, by their ids, and all their events."""
+        self._drop(bitmaps, list(members(self._writing, jobs)))
+        self._writing.executemany("DELETE FROM events WHERE job = ?", [(job,) for job in jobs])
+
+    def _drop(self, bitmaps: Writing, jobs: Sequence[Member]) -> None:
+        for member in jobs:
+            bitmaps.change(member.place, member.words, frozenset())
+        self._writing.executemany("DELETE FROM jobs WHERE id = ?", [(job.id,) for job in jobs])
 
     def _insert(self, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
         """Insert many rows a statement: between statements this thread has to wait for the
@@ -256,51 +282,51 @@ class Store:
                 start += size
 
     @_damage
-    def prune(self, firsts: Mapping[int, int], ended_before: str) -> None:
-        """Drop events that the log no longer has, and jobs that ended long ago."""
-        for partition, first in firsts.items():
-            self._writing.execute(
-                "DELETE FROM events WHERE position >= ? AND position < ?",
-                (partition * OFFSETS, partition * OFFSETS + first),
-            )
-        self._writing.execute(
-            "DELETE FROM jobs WHERE ended < ?"
-            " AND NOT EXISTS (SELECT 1 FROM events WHERE events.job = jobs.id)",
-            (ended_before,),
-        )
+    def prune(self, firsts: Mapping[int, int], ended_before: str) -> bool:
+        """Drop some of the events that the log no longer has, and of the jobs that ended long ago.
+
+        True: there is more to drop. The space is given back.
+        """
+        dropped = 0
+        with self._changing() as writing:
+            for partition, first in firsts.items():
+                start = partition * OFFSETS
+                self._writing.execute(
+                    "DELETE FROM events WHERE position >= ?1 AND position < ?2 AND position <"
+                    " (SELECT min(position) + ?3 FROM events WHERE position >= ?1)",
+                    (start, start + first, PRUNED),
+                )
+                dropped = max(dropped, self._writing.changes())
+            ended = ended_jobs(self._writing, ended_before, PRUNED)
+            self._remove(writing, ended)
+            writing.close_empty()
+        self._writing.execute(f"PRAGMA incremental_vacuum({FREED})").fetchall()
+        return max(dropped, len(ended)) >= PRUNED
 
     # Reading
 
     @_damage
     def find(self, key: JobKey) -> JobRow | None:
         """The job that *key* names."""
-        row = self._finding.execute(
-            "SELECT id, based, snapshot FROM jobs WHERE tenant = ? AND job_id = ?",
-            (key.tenant, key.job_id),
-        ).fetchone()
-        return None if row is None else JobRow(row[0], _jobs.decode(row[2]), bool(row[1]))
+        query = _JOB + "tenant = ? AND job_id = ?"
+        row = self._finding.execute(query, (key.tenant, key.job_id)).fetchone()
+        return None if row is None else JobRow(row[0], _jobs.decode(_snapshot(row)), bool(row[1]))
 
     @_damage
     def page(
         self, wanted: JobFilter, limit: int, offset: int, ascending: bool, budget: int
     ) -> tuple[list[Job], int]:
         """A page of jobs, by age, and how many there are; at most about *budget* bytes of them."""
-        where, values = wanted.where()
-        order = "ASC" if ascending else "DESC"
-        with self._reading:  # both answers from the same moment
-            count = self._reading.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).get  # noqa: S608 - only our own names go in
-            rows = self._reading.execute(
-                f"SELECT snapshot FROM jobs WHERE {where}"  # noqa: S608
-                f" ORDER BY created {order}, job_id {order} LIMIT ? OFFSET ?",
-                [*values, limit, offset],
-            )
+        with self._reading:  # all of it from the same moment
+            ids, count = page(self._reading, wanted, limit, offset, ascending)
             found: list[Job] = []
-            for (snapshot,) in rows:
+            for ident in ids:
+                snapshot = _snapshot(self._reading.execute(_JOB + "id = ?", (ident,)).fetchone())
                 found.append(_jobs.decode(snapshot))
                 budget -= len(snapshot)
                 if budget <= 0:
                     break
-        return found, int(count)
+        return found, count
 
     @_damage
     def history(self, job: int, after: int, upto: int, budget: int) -> Sequence[EventRow]:
@@ -310,7 +336,7 @@ class Store:
             " WHERE job = ? AND seq > ? AND seq <= ? ORDER BY seq",
             (job, after, upto),
         )
-        return _within(rows, budget)
+        return self._within(rows, budget)
 
     @_damage
     def scan(
@@ -324,40 +350,64 @@ class Store:
         where, values = wanted.where()
         base = partition * OFFSETS
         rows = self._reading.execute(
-            "SELECT position, job, seq, kind, value FROM events CROSS JOIN jobs ON jobs.id = events.job"  # noqa: S608
+            "SELECT position, job, seq, kind, events.value FROM events CROSS JOIN jobs ON jobs.id = events.job"  # noqa: S608
             f" WHERE position >= ? AND position < ? AND {where} ORDER BY position",
             [base + start, base + stop, *values],
         )
-        found = _within(rows, budget)
+        found = self._within(rows, budget)
         full = sum(len(row.value) for row in found) >= budget
         return found, found[-1].offset + 1 if full else stop
 
+    def _within(self, rows: Iterable[Any], budget: int) -> Sequence[EventRow]:
+        """Events of *rows*, at most about *budget* bytes of them."""
+        found: list[EventRow] = []
+        own: dict[int, Own] = {}
+        for position, job, seq, kind, packed in rows:
+            if job not in own:
+                own[job] = self._own(job)
+            value = unpack(packed, own[job])
+            partition, offset = divmod(position, OFFSETS)
+            found.append(EventRow(partition, offset, job, seq, kind, value))
+            budget -= len(value)
+            if budget <= 0:
+                break
+        return found
 
-def _within(rows: Iterable[Any], budget: int) -> Sequence[EventRow]:
-    found: list[EventRow] = []
-    for position, job, seq, kind, value in rows:
-        partition, offset = divmod(position, OFFSETS)
-        found.append(EventRow(partition, offset, job, seq, kind, value))
-        budget -= len(value)
-        if budget <= 0:
-            break
-    return found
+    def _own(self, job: int) -> Own:
+        row = self._reading.execute(_JOB + "id = ?", (job,)).fetchone()
+        return own_phrases(*row[3:]) if row else ()
 
 
-def _job_values(row: JobRow) -> tuple[Any, ...]:
+def _snapshot(row: Any) -> bytes:
+    """What `_JOB` has found, as JSON."""
+    return unpack(row[2], own_phrases(*row[3:]))
+
+
+def _columns(row: JobRow) -> dict[str, Any]:
+    """What is stored of a job; it has no place yet."""
     job, details = row.job, row.job.details
-    tags = details.tags if details else ()
-    return (
-        row.id,
-        job.tenant,
-        job.job_id,
-        job.terminal,
-        job.program_id,
-        job.backend,
-        details.session_id if details else None,
-        "".join(TAG.format(tag) for tag in tags),
-        job.created,
-        job.ended,
-        row.based,
-        encode(job),
-    )
+    kept = encode(details) if details else None
+    value = bytes(job.value) if job.terminal and details else None
+    own = own_phrases(job.job_id, job.created, kept, value)
+    return {
+        "id": row.id,
+        "tenant": job.tenant,
+        "job_id": job.job_id,
+        "place": None,
+        "created": job.created,
+        "terminal": job.terminal,
+        "based": row.based,
+        "ended": job.ended,
+        "program": job.program_id,
+        "backend": job.backend,
+        "session": details.session_id if details else None,
+        "tags": "".join(tag_text(tag) for tag in details.tags) if details else "",
+        "snapshot": pack(encode(job), own, packing.STATE),
+        "details": kept,
+        "value": value,
+        "own": own,  # not stored: phrases for the job's events
+    }
+
+
+def _words(columns: Mapping[str, Any]) -> frozenset[int]:
+    return words_of(*(columns[name] for name in WORDS))

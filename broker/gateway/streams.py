@@ -16,10 +16,10 @@ from functools import partial
 import structlog
 
 from broker.gateway.channels import Cursor, JobChannel, ManyChannel, Page
+from broker.gateway.filters import JobFilter
 from broker.gateway.frames import COMMENT, chunk, mark, priming, retry
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob, KeptEvent
-from broker.gateway.store import JobFilter
 from broker.telemetry import metrics
 from schemas.values import JobKey
 

@@ -220,9 +220,52 @@ async def test_what_the_log_drops_is_dropped_here_too(tmp_path: Path) -> None:
             assert [kind for kind, _, _ in await sse.rest()] == ["gap", "end"]
         async with stream(served, "/jobs/j1/events", "3") as sse:
             assert seqs(await sse.rest()) == [4, 5, 6]
-        await model.prune({0: 6}, "2999-01-01T00:00:00.000Z")
-        model._looked_up.clear()
+        await model.prune({0: 6}, "2000-01-01T00:00:00.000Z")
+        assert (await served.get("/jobs/j1"))["state"]["status"] == "Completed"
+        assert await served.get("/jobs/j1/results") == "done"
+        async with stream(served, "/jobs/j1/events", "1") as sse:
+            assert [kind for kind, _, _ in await sse.rest()] == ["gap", "end"]
+
+
+async def test_jobs_that_ended_long_ago_are_dropped_with_their_events(tmp_path: Path) -> None:
+    ledger = Ledger(MemoryLog(partitions=1))
+    await ledger.whole("j1")
+    await ledger.queue("lives")
+    async with running(ledger=ledger, cache=tmp_path / "cache.db", memory=1) as served:
+        model = served.gateway._parts.model
+        await served.get("/jobs/j1/events?after=5&wait=5", headers={"Accept": "application/json"})
+        await model.flush()
+        await eventually(lambda: not model._recent.jobs)
+        await model.prune({0: 0}, "2999-01-01T00:00:00.000Z")
         await served.get("/jobs/j1", 404)
+        assert [job["id"] for job in (await served.get("/jobs"))["jobs"]] == ["lives"]
+    kept = apsw.Connection(str(tmp_path / "cache.db")).execute("SELECT count(*) FROM events").get
+    assert kept == 1
+
+
+@pytest.mark.parametrize("where", ["memory", "file"])
+async def test_a_job_that_is_removed_is_gone_at_once_and_its_id_can_be_used_again(
+    tmp_path: Path, where: str
+) -> None:
+    ledger = Ledger(MemoryLog(partitions=1))
+    await ledger.whole("j1", tags=("a",))
+    async with running(ledger=ledger, cache=tmp_path / "cache.db", memory=1) as served:
+        model = served.gateway._parts.model
+        if where == "file":
+            await model.flush()
+            await eventually(lambda: not model._recent.jobs)
+        model.remove(JobKey("default", "j1"))
+        assert model.job(JobKey("default", "j1")) is None
+        assert (await served.get("/jobs?tags=a"))["count"] == 0
+        await served.get("/jobs/j1", 404)
+        ledger.jobs.clear()
+        await ledger.whole("j1", tags=("b",), interims=0)
+        async with stream(served, "/jobs/j1/events") as sse:
+            assert seqs(await sse.rest()) == [1, 2, 3, 4]
+        assert (await served.get("/jobs?tags=a"))["count"] == 0
+        assert (await served.get("/jobs?tags=b"))["count"] == 1
+    kept = apsw.Connection(str(tmp_path / "cache.db")).execute("SELECT count(*) FROM events").get
+    assert kept == 4
 
 
 async def test_memory_is_bounded_and_everything_can_still_be_read(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from broker.gateway.api.pages import history
 from broker.gateway.api.parts import Parts, key_of, nothing, parts_of, raw_answer, seconds
 from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector_id
+from broker.gateway.filters import JobFilter
 from broker.gateway.frames import retry
 from broker.gateway.recent import HotJob
-from broker.gateway.store import JobFilter
 from broker.gateway.streams import End, Subscriber, pause
 from broker.gateway.tail import MOVED
 from schemas.cloudevents import encode

@@ -10,8 +10,8 @@ from broker.gateway.api.dialects import job_object, wants_params
 from broker.gateway.api.parts import answer, key_of, nothing, one_of, parts_of, whole_number
 from broker.gateway.api.sending import Content, content_of, send
 from broker.gateway.auth import tenant_of
+from broker.gateway.filters import JobFilter
 from broker.gateway.intake import trace_of
-from broker.gateway.store import JobFilter
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
 from schemas.requests import MAX_TAGS

@@ -1,0 +1,352 @@
+"""Bitmaps over the jobs of the local copy: how lists are filtered, counted and paged.
+
+Jobs lie in blocks, each of which is a range of age; a job's place is its block and a position in
+it, in any order. For each word that a list can ask for (a program, a tag …) and each block, one row
+has a bit for every position with that word. A list is an AND of such rows, its count their bits,
+and a page is reached by skipping whole blocks: a million jobs are some 560 blocks.
+"""
+
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import groupby, islice
+from typing import Any
+
+import apsw
+
+from broker.gateway.filters import JobFilter, tag_text
+
+FULL = 2048  # positions in a block; it is divided then
+PLACES = 1 << 16  # a place is its block * PLACES + its position
+LATEST = "~"  # sorts after every time
+AT_ONCE = 64  # positions that are looked up one by one; for more the block is read
+
+SCHEMA = """
+CREATE TABLE blocks(block INTEGER PRIMARY KEY, created TEXT, job_id TEXT, used INTEGER);
+CREATE TABLE bits(
+  word INTEGER, block INTEGER, shift INTEGER, bits BLOB, PRIMARY KEY(word, block)
+) WITHOUT ROWID;
+CREATE INDEX jobs_by_place ON jobs(place, created, job_id);
+"""
+WORDS = ("tenant", "program", "backend", "session", "tags", "terminal")  # where words come from
+_MEMBER = f"SELECT id, created, job_id, place, {', '.join(WORDS)} FROM jobs WHERE "  # noqa: S608 - our own names
+TAGS = re.compile("\x1e[^\x1f]*\x1f")  # in the column tags
+
+Key = tuple[str, str]  # created, job_id: the order of lists
+Words = frozenset[int]
+
+
+@dataclass(slots=True)
+class Member:
+    """A job as the bitmaps know it. `place` is -1 until it has one."""
+
+    id: int
+    key: Key
+    words: Words
+    place: int = -1
+
+
+@lru_cache(4096)
+def word(tenant: str, column: str, value: str) -> int:
+    """The number of what a list can ask for: a hash, so that no table of words is needed."""
+    named = "\0".join((tenant, column, value)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(named, digest_size=8).digest(), "big", signed=True)
+
+
+def words_of(tenant: str, *columns: Any) -> frozenset[int]:
+    """The words of a job, by what its row has in `WORDS`."""
+    program, backend, session, tags, terminal = columns
+    said = [("tenant", ""), ("program", program), ("backend", backend), ("session", session)]
+    said += [("tag", tag) for tag in TAGS.findall(tags)]
+    said += [("live", None if terminal else "")]
+    return frozenset(word(tenant, *each) for each in said if each[1] is not None)
+
+
+def _asked(wanted: JobFilter) -> tuple[list[int], list[int]]:
+    """The words that a job must have, and those that it must not have."""
+    said = [("program", wanted.program), ("backend", wanted.backend), ("session", wanted.session)]
+    said += [("tag", tag_text(tag)) for tag in wanted.tags]
+    said += [("live", None if wanted.terminal is not False else "")]
+    given = [(column, value) for column, value in said if value is not None]
+    has_not = [("live", "")] if wanted.terminal else []
+    return (
+        [word(wanted.tenant, *each) for each in given or [("tenant", "")]],
+        [word(wanted.tenant, *each) for each in has_not],
+    )
+
+
+# Reading
+
+
+def page(
+    db: apsw.Connection, wanted: JobFilter, limit: int, offset: int, ascending: bool
+) -> tuple[Sequence[int], int]:
+    """Ids of the jobs on a page of those that are wanted, by age; and how many match in all.
+
+    To be read within one transaction.
+    """
+    matching = list(_matching(db, wanted))
+    count = sum(mask.bit_count() for _, mask in matching)
+    if not ascending:
+        matching.reverse()
+    ids: list[int] = []
+    for block, mask in matching:
+        here = mask.bit_count()
+        if len(ids) >= limit:
+            break
+        if offset < here:
+            found = sorted(_members(db, block, mask), reverse=not ascending)
+            ids += islice((ident for _, _, ident in found), offset, offset + limit - len(ids))
+        offset = max(0, offset - here)
+    return ids, count
+
+
+def _matching(db: apsw.Connection, wanted: JobFilter) -> Iterator[tuple[int, int]]:
+    """The blocks in which something matches, by age, with the bits of what does."""
+    masks = _masks(db, wanted)
+    after, before = wanted.created_after or "", wanted.created_before or LATEST
+    blocks: list[tuple[int, str]] = db.execute(
+        "SELECT block, created FROM blocks ORDER BY created, job_id"
+    ).fetchall()  # type: ignore[assignment]
+    starts = ["", *(created for _, created in blocks[1:]), LATEST]
+    for number, (block, _) in enumerate(blocks):
+        start, end = starts[number], starts[number + 1]
+        mask = masks.get(block, 0)
+        if not mask or start >= before or end <= after:
+            continue
+        if (wanted.created_after and start <= after) or (wanted.created_before and end >= before):
+            mask &= _bits_between(db, block, after, before)
+        yield block, mask
+
+
+def _masks(db: apsw.Connection, wanted: JobFilter) -> Mapping[int, int]:
+    """By block, the positions whose words are wanted."""
+    has, has_not = _asked(wanted)
+    masks = dict(_rows(db, has[0]))
+    for each in has[1:]:
+        others = dict(_rows(db, each))
+        masks = {block: mask & others[block] for block, mask in masks.items() if block in others}
+    for each in has_not:
+        for block, bits in _rows(db, each):
+            masks[block] = masks.get(block, 0) & ~bits
+    return masks
+
+
+def _rows(db: apsw.Connection, asked: int) -> Iterator[tuple[int, int]]:
+    rows = db.execute("SELECT block, shift, bits FROM bits WHERE word = ?", (asked,))
+    for block, shift, packed in rows:
+        yield block, int.from_bytes(packed, "little") << shift
+
+
+def _bits_between(db: apsw.Connection, block: int, after: str, before: str) -> int:
+    """The positions of a block whose jobs were created in between."""
+    start = block * PLACES
+    bits = 0
+    for (place,) in db.execute(
+        "SELECT place FROM jobs WHERE place >= ? AND place < ? AND created > ? AND created < ?",
+        (start, start + PLACES, after, before),
+    ):
+        bits |= 1 << (place - start)
+    return bits
+
+
+def _members(db: apsw.Connection, block: int, mask: int) -> Iterator[tuple[str, str, int]]:
+    """Key and id of the jobs in those positions of a block."""
+    start = block * PLACES
+    if mask.bit_count() <= AT_ONCE:
+        for position in positions(mask):
+            yield from db.execute(
+                "SELECT created, job_id, id FROM jobs WHERE place = ?", (start + position,)
+            )
+        return
+    for place, *member in db.execute(
+        "SELECT place, created, job_id, id FROM jobs WHERE place >= ? AND place < ?",
+        (start, start + PLACES),
+    ):
+        if mask >> (place - start) & 1:
+            yield tuple(member)
+
+
+def positions(mask: int) -> Iterator[int]:
+    """The numbers of the bits that are set."""
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
+
+
+# Writing
+
+
+class Writing:
+    """The bitmaps as transactions change them: `flush` before the end of each.
+
+    What is kept here from one transaction to the next is void once one has failed.
+    """
+
+    def __init__(self, db: apsw.Connection, full: int = FULL) -> None:
+        self._db = db
+        self._full = full
+        self._filled = full * 7 // 8  # so that what comes a little late finds room
+        self._starts: list[Key] = []  # of blocks, by age
+        self._blocks: list[int] = []  # their numbers
+        self._used: dict[int, int] = {}  # by number: positions given out
+        self._bits: dict[tuple[int, int], int] = {}  # by word and block: what was touched
+        rows = db.execute("SELECT created, job_id, block, used FROM blocks ORDER BY 1, 2")
+        for created, job_id, block, used in rows:
+            self._starts.append((created, job_id))
+            self._blocks.append(block)
+            self._used[block] = used
+        if not self._blocks:
+            self._begin(("", ""))
+        self._starts[0] = ("", "")  # it takes all that is older than the others
+        self._newest = max((m.key for m in self._members(self._blocks[-1])), default=("", ""))
+
+    def add(self, fresh: Sequence[Member]) -> None:
+        """Give each of the new jobs a place, and its words the bits there."""
+        ordered = sorted(fresh, key=_key)
+        for block, members in groupby(ordered, key=lambda member: self._block_of(member.key)):
+            self._add(block, list(members))
+        if ordered:
+            self._newest = max(self._newest, ordered[-1].key)
+
+    def change(self, place: int, before: Words, after: Words) -> None:
+        """The job in that place has other words now; none if it is gone."""
+        block, position = divmod(place, PLACES)
+        bit = 1 << position
+        for each in before - after:
+            self._bits[each, block] = self._of(each, block) & ~bit
+        for each in after - before:
+            self._bits[each, block] = self._of(each, block) | bit
+
+    def flush(self) -> None:
+        """Write what has changed."""
+        empty = [key for key, bits in self._bits.items() if not bits]
+        self._db.executemany("DELETE FROM bits WHERE word = ? AND block = ?", empty)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO bits VALUES (?, ?, ?, ?)",
+            [(*key, *_packed(bits)) for key, bits in self._bits.items() if bits],
+        )
+        touched = {block for _, block in self._bits} & self._used.keys()
+        self._db.executemany(
+            "UPDATE blocks SET used = ? WHERE block = ?",
+            [(self._used[block], block) for block in touched],
+        )
+        self._bits = {}
+
+    def close_empty(self) -> None:
+        """Blocks whose jobs are all gone are no more."""
+        for block in self._blocks[:-1]:
+            start = block * PLACES
+            query = "SELECT 1 FROM jobs WHERE place >= ? AND place < ? LIMIT 1"
+            if self._db.execute(query, (start, start + PLACES)).fetchone() is None:
+                at = self._blocks.index(block)
+                del self._starts[at], self._blocks[at], self._used[block]
+                self._db.execute("DELETE FROM blocks WHERE block = ?", (block,))
+        self._starts[0] = ("", "")
+
+    def _of(self, asked: int, block: int) -> int:
+        """The bits of a word in a block."""
+        if (bits := self._bits.get((asked, block))) is not None:
+            return bits
+        query = "SELECT shift, bits FROM bits WHERE word = ? AND block = ?"
+        row = self._db.execute(query, (asked, block)).fetchone()
+        return int.from_bytes(row[1], "little") << row[0] if row else 0
+
+    def _block_of(self, key: Key) -> int:
+        return self._blocks[bisect_right(self._starts, key) - 1]
+
+    def _add(self, block: int, members: list[Member]) -> None:
+        is_last = block == self._blocks[-1]
+        if is_last and self._used[block] >= self._filled and members[0].key > self._newest:
+            self._lay_out(members, self._filled)
+        elif self._used[block] + len(members) <= self._full:
+            for member in members:
+                self._put(block, member)
+        else:
+            self._divide(block, members, is_last)
+
+    def _divide(self, block: int, members: list[Member], is_last: bool) -> None:
+        """Lay everything in *block* out anew, *members* among it."""
+        there = list(self._members(block))
+        for member in there:
+            self.change(member.place, member.words, frozenset())
+        self._used[block] = 0
+        everybody = sorted(there + members, key=_key)
+        parts = -(-len(everybody) // self._filled)
+        size = self._filled if is_last else -(-len(everybody) // parts)
+        for member in everybody[:size]:
+            self._put(block, member)
+        self._lay_out(everybody[size:], size)
+        self._db.executemany(
+            "UPDATE jobs SET place = ? WHERE id = ?", [(m.place, m.id) for m in there]
+        )
+
+    def _lay_out(self, members: Sequence[Member], size: int) -> None:
+        """Begin blocks of *size* for *members*, which are in order."""
+        for start in range(0, len(members), size):
+            block = self._begin(members[start].key)
+            for member in members[start : start + size]:
+                self._put(block, member)
+
+    def _put(self, block: int, member: Member) -> None:
+        member.place = block * PLACES + self._used[block]
+        self._used[block] += 1
+        self.change(member.place, frozenset(), member.words)
+
+    def _begin(self, start: Key) -> int:
+        block = max(self._blocks, default=0) + 1
+        at = bisect_right(self._starts, start)
+        self._starts.insert(at, start)
+        self._blocks.insert(at, block)
+        self._used[block] = 0
+        self._db.execute("INSERT INTO blocks VALUES (?, ?, ?, 0)", (block, *start))
+        return block
+
+    def _members(self, block: int) -> Iterator[Member]:
+        start = block * PLACES
+        rows = self._db.execute(_MEMBER + "place >= ? AND place < ?", (start, start + PLACES))
+        return map(_member, rows)
+
+
+def members(db: apsw.Connection, ids: Sequence[int]) -> Iterator[Member]:
+    """Those jobs of *ids* that there are."""
+    rows = db.execute(_MEMBER + "id IN carray(?)", (apsw.carray(array("q", ids)),)) if ids else ()
+    return map(_member, rows)
+
+
+def _member(row: Any) -> Member:
+    ident, created, job_id, place, *columns = row
+    return Member(ident, (created, job_id), words_of(*columns), place)
+
+
+def ended_jobs(db: apsw.Connection, before: str, most: int) -> Sequence[int]:
+    """Ids of jobs that ended before that time, oldest first, at most so many."""
+    found: list[int] = []
+    for (block,) in db.execute(
+        "SELECT block FROM blocks WHERE created < ? ORDER BY created, job_id", (before,)
+    ):
+        start = block * PLACES
+        rows = db.execute(
+            "SELECT id FROM jobs WHERE place >= ? AND place < ? AND ended < ? LIMIT ?",
+            (start, start + PLACES, before, most - len(found)),
+        )
+        found += [ident for (ident,) in rows]
+        if len(found) >= most:
+            break
+    return found
+
+
+def _key(member: Member) -> Key:
+    return member.key
+
+
+def _packed(bits: int) -> tuple[int, bytes]:
+    """Without the empty positions at both ends."""
+    shift = (bits & -bits).bit_length() - 1
+    bits >>= shift
+    return shift, bits.to_bytes((bits.bit_length() + 7) // 8, "little")

@@ -1,0 +1,61 @@
+"""Which jobs a list or a stream is about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.cloudevents import encode
+from schemas.jobs import Job
+
+TAG = "\x1e{}\x1f"  # how each tag is stored, as JSON, in which these two are escaped
+
+
+def tag_text(tag: str) -> str:
+    """*tag* as it is stored."""
+    return TAG.format(encode(tag).decode())
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs of a tenant are meant; None and () mean any.
+
+    `where` and the bitmaps of the local copy (`bitmaps.py`) mean the same as `matches`.
+    """
+
+    tenant: str
+    tags: tuple[str, ...] = ()
+    program: str | None = None
+    session: str | None = None
+    backend: str | None = None
+    terminal: bool | None = None
+    created_after: str | None = None
+    created_before: str | None = None
+
+    def matches(self, job: Job) -> bool:
+        """Whether *job*, as it stands, is meant."""
+        details = job.details
+        return (
+            job.tenant == self.tenant
+            and self.program in (None, job.program_id)
+            and (self.session is None or (details and details.session_id) == self.session)
+            and (not self.tags or set(self.tags) <= set(details.tags if details else ()))
+            and self.backend in (None, job.backend)
+            and self.terminal in (None, job.terminal)
+            and (self.created_after is None or job.created > self.created_after)
+            and (self.created_before is None or job.created < self.created_before)
+        )
+
+    def where(self) -> tuple[str, Sequence[Any]]:
+        """The same as a condition of SQL, with its values."""
+        wanted: list[tuple[str, Any]] = [("tenant = ?", self.tenant)]
+        wanted += [("instr(tags, ?)", tag_text(tag)) for tag in self.tags]
+        wanted += [
+            ("program = ?", self.program),
+            ("session = ?", self.session),
+            ("backend = ?", self.backend),
+            ("terminal = ?", self.terminal),
+            ("created > ?", self.created_after),
+            ("created < ?", self.created_before),
+        ]
+        given = [(condition, value) for condition, value in wanted if value is not None]
+        return " AND ".join(condition for condition, _ in given), [value for _, value in given]

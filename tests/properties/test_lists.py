@@ -1,0 +1,156 @@
+"""Lists see what a plain filter over all jobs sees, in whatever order the jobs came and changed."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.gateway.filters import JobFilter
+from broker.gateway.store import Batch, EventRow, JobRow, PartitionRow, Store
+from schemas.jobs import Job, JobDetails
+from schemas.values import State
+
+BLOCK = 8  # jobs in a block, so that there are many
+TENANTS = ("default", "other")
+PROGRAMS = ("sampler", "hello-world", "")
+BACKENDS = ("aer_simulator", "fake_five", None)
+TAGS = ("a", "b", '"', '","', "a\x1f\x1eb", "é", "")
+SESSIONS = ("s1", "s2", None)
+TIMES = tuple(f"2026-11-28T06:56:{second:02}.{ms}Z" for second in range(8) for ms in ("000", "500"))
+BEFORE = "2000-01-01T00:00:00.000Z"
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> JobRow:
+    """A job of few names, in any state."""
+    number = draw(st.integers(1, 60))
+    terminal = draw(st.booleans())
+    program, created = draw(st.sampled_from(PROGRAMS)), draw(st.sampled_from(TIMES))
+    details = JobDetails(
+        program_id=program,
+        program_version="v1",
+        tags=tuple(draw(st.lists(st.sampled_from(TAGS), max_size=3))),
+        session_id=draw(st.sampled_from(SESSIONS)),
+        time_limit=1.0,
+    )
+    job = Job(
+        tenant=TENANTS[number % 5 == 0],
+        job_id=f"{number * 7919 % 1000:03}",
+        seq=1,
+        state=State.COMPLETED if terminal else State.QUEUED,
+        terminal=terminal,
+        created=created,
+        program_id=program,
+        details=draw(st.sampled_from((details, details, None))),
+        backend=draw(st.sampled_from(BACKENDS)),
+        ended=max(created, draw(st.sampled_from(TIMES))) if terminal else None,
+    )
+    return JobRow(number, job, based=False)
+
+
+filters = st.builds(
+    JobFilter,
+    tenant=st.sampled_from(TENANTS),
+    tags=st.lists(st.sampled_from(TAGS), max_size=2, unique=True).map(tuple),
+    program=st.sampled_from((None, None, *PROGRAMS)),
+    session=st.sampled_from((None, None, "s1", "s2", "s3")),
+    backend=st.sampled_from((None, None, "aer_simulator", "nowhere")),
+    terminal=st.sampled_from((None, None, True, False)),
+    created_after=st.sampled_from((None, None, *TIMES)),
+    created_before=st.sampled_from((None, None, *TIMES)),
+)
+pages = st.tuples(filters, st.integers(0, 20), st.integers(0, 70), st.booleans())
+writes = st.tuples(st.lists(jobs(), max_size=40), st.sets(st.integers(1, 60), max_size=10))
+steps = st.lists(st.one_of(writes, writes, st.sampled_from(("reopen", "fail", *TIMES))), max_size=8)
+
+
+@contextmanager
+def stored() -> Iterator[Store]:
+    """A new store."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "gateway.db", BLOCK)
+        store.open("log")
+        yield store
+        store.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps, st.lists(pages, min_size=5, max_size=20))
+def test_a_page_is_what_a_plain_filter_over_all_jobs_gives(
+    done: list[object], asked: list[tuple[JobFilter, int, int, bool]]
+) -> None:
+    with stored() as store:
+        kept: dict[int, Job] = {}
+        for step in done:
+            _take(store, kept, step)
+        for wanted, limit, offset, ascending in asked:
+            matching = [job for job in kept.values() if wanted.matches(job)]
+            matching.sort(key=lambda job: (job.created, job.job_id), reverse=not ascending)
+            found, count = store.page(wanted, limit, offset, ascending, 1 << 20)
+            assert count == len(matching)
+            assert found == matching[offset : offset + limit]
+
+
+def _take(store: Store, kept: dict[int, Job], step: object) -> None:
+    """Do *step*, to the store and to a plain dictionary."""
+    match step:
+        case (list(rows), set(gone)):
+            latest = {row.id: row for row in rows}
+            store.write(Batch([], list(latest.values()), [], list(gone)))
+            for ident in gone:
+                kept.pop(ident, None)
+            kept |= {ident: row.job for ident, row in latest.items()}
+        case "reopen":
+            store.close()
+            store.open("log")
+        case "fail":
+            rows = [JobRow(99, Job(**_plain(99)), based=False)]
+            broken = PartitionRow(0, 0, 0, 0, object())  # type: ignore[arg-type]
+            with pytest.raises(TypeError):
+                store.write(Batch([broken], rows, []))
+        case str(moment):
+            assert store.prune({}, moment) is False
+            for ident in [i for i, job in kept.items() if job.ended and job.ended < moment]:
+                del kept[ident]
+
+
+def _plain(number: int) -> Mapping[str, object]:
+    state = {"seq": 1, "state": State.QUEUED, "terminal": False, "created": TIMES[0]}
+    return {"tenant": "default", "job_id": f"{number:03}"} | state
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(jobs(), max_size=40), st.lists(filters, max_size=10))
+def test_events_of_many_jobs_are_those_of_the_jobs_that_match(
+    rows: list[JobRow], asked: list[JobFilter]
+) -> None:
+    latest = {row.id: row for row in rows}
+    events = [EventRow(0, 3 * i, i, 1, "queued", b"{}") for i in latest]
+    with stored() as store:
+        store.write(Batch([], list(latest.values()), events))
+        for wanted in asked:
+            found, after = store.scan(wanted, 0, 0, 1000, 1 << 20)
+            assert [row.job for row in found] == [
+                ident for ident in sorted(latest) if wanted.matches(latest[ident].job)
+            ]
+            assert after == 1000
+
+
+def test_blocks_whose_jobs_are_gone_leave_nothing_behind() -> None:
+    times = [f"2026-11-28T06:56:{second:02}.000Z" for second in range(60)]
+    with stored() as store:
+        for number in range(1, 41):
+            plain = _plain(number) | {"created": times[number], "ended": times[number]}
+            store.write(Batch([], [JobRow(number, Job(**plain), based=False)], []))
+        before = store.page(JobFilter("default"), 100, 0, True, 1 << 20)[1]
+        store.prune({}, times[31])
+        left, count = store.page(JobFilter("default"), 100, 0, True, 1 << 20)
+        blocks = store._writing.execute("SELECT count(*) FROM blocks").get
+        bits = store._writing.execute("SELECT count(DISTINCT block) FROM bits").get
+
+    assert (before, count, [job.created for job in left]) == (40, 10, times[31:41])
+    assert blocks == bits <= 3
