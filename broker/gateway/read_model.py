@@ -209,8 +209,11 @@ class ReadModel:
         self._events, self._jobs, self._gone = [], {}, dict(gone)
         for hot in jobs.values():
             hot.unwritten = False
+        self._writing = asyncio.get_running_loop().run_in_executor(
+            self._writer, self._store.write, batch
+        )
         try:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._store.write, batch)
+            await asyncio.shield(self._writing)  # `close` goes on from here if this is cancelled
         except CacheDamagedError as error:
             log.error("gateway.cache_damaged", error=str(error))
             self.damaged = True

@@ -1,6 +1,7 @@
 """The gateway's local copy: kept over restarts, thrown away when it is not what it should be."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -84,6 +85,22 @@ async def test_the_claims_that_were_read_before_a_restart_still_hold(tmp_path: P
     await zombie.start("j1")
     async with running(ledger=ledger, cache=cache) as served:
         assert (await served.get("/jobs/j1"))["seq"] == 1
+
+
+async def test_what_waits_for_the_file_when_a_gateway_stops_is_not_lost(tmp_path: Path) -> None:
+    ledger, cache = Ledger(MemoryLog()), tmp_path / "cache.db"
+    async with running(ledger=ledger, cache=cache, drain=0) as served:
+        model = served.gateway._parts.model
+        held = threading.Event()
+        model._writer.submit(held.wait, 10)
+        await ledger.whole("j1")
+        await eventually(lambda: model._events)
+        await eventually(lambda: not model._events)  # its batch waits for the thread
+        served.gateway.stop()
+        await asyncio.sleep(0.3)
+        held.set()
+
+    assert await _history(ledger, cache) == [1, 2, 3, 4, 5, 6]
 
 
 async def test_a_copy_of_another_log_is_thrown_away(tmp_path: Path) -> None:
