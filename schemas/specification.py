@@ -11,6 +11,7 @@ import orjson
 from schemas.checking import SHOWN, Schema, is_deeper, shown
 from schemas.values import Violation
 from schemas.weighing import too_heavy
+from schemas.widths import NO_CIRCUIT, Widest, widest
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_DEPTH = 64
@@ -28,6 +29,7 @@ class BackendRequirements(msgspec.Struct, frozen=True, omit_defaults=True):
 
     min_num_qubits: int = 0
     simulator: bool | None = None
+    circuits: tuple[str, ...] = ()  # inputs with circuits, for which a device must be wide enough
 
 
 class Schemas(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,6 +111,17 @@ class Program:
         if heavy := too_heavy(data):
             return [heavy]
         return _check(self._parameters, data, "/params", must_be_object=True)
+
+    def widest(self, data: bytes) -> Widest:
+        """The widest circuit in inputs that are valid, as far as they declare it."""
+        names = self.specification.spec.backend_requirements.circuits
+        if not names:
+            return NO_CIRCUIT
+        inputs = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        found = [
+            widest(msgspec.json.decode(inputs[name]), name) for name in names if name in inputs
+        ]
+        return max(found, key=lambda one: one.qubits, default=NO_CIRCUIT)
 
     def check_interim(self, data: bytes) -> list[Violation]:
         """What is wrong with an interim result, given as JSON text."""

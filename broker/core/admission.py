@@ -15,6 +15,7 @@ from schemas.jobs import JobDetails
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Program
 from schemas.values import ID_RULE, NOTHING, Reason, Violation
+from schemas.widths import NO_CIRCUIT, Widest
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
 LONGEST_TAG = 256  # characters
@@ -49,9 +50,16 @@ class Site:
 
 
 def admit(
-    request: SubmitJob, catalogue: Catalogue, site: Site, checked: Sequence[Violation] | None = None
+    request: SubmitJob,
+    catalogue: Catalogue,
+    site: Site,
+    checked: Sequence[Violation] | None = None,
+    widest: Widest = NO_CIRCUIT,
 ) -> Admitted | Refused:
-    """Whether *request* may run. *checked*: what is wrong with its inputs, if that is known."""
+    """Whether *request* may run.
+
+    *checked*: what is wrong with its inputs, if that is known; and *widest* of their circuits.
+    """
     program = catalogue.get(request.program_id)
     if program is None:
         return _unknown_program(request, catalogue)
@@ -60,8 +68,10 @@ def admit(
         checked = checked or ()
     elif checked is None:
         checked = program.check_parameters(bytes(request.params))
+        if not checked and not _is_ideal(request.backend, site):
+            widest = program.widest(bytes(request.params))
     asked = wrongly_asked(program.specification.spec.backend_requirements, _asked(request))
-    backend, where = _place(request, program, site)
+    backend, where = _place(request, program, site, widest)
     problems = (
         (Reason.INVALID_REQUEST, [*found.violations, *asked]),
         (Reason.INVALID_INPUTS, checked),
@@ -161,11 +171,18 @@ def _asked(request: SubmitJob) -> Mapping[str, int | float | bool | str]:
     return request.backend_requirements or {}
 
 
+def _is_ideal(name: str | None, site: Site) -> bool:
+    """Whether the job may run on a simulator that holds circuits of any width."""
+    if name:
+        return name in site.backends and site.backends[name].ideal
+    return any(backend.ideal for backend in site.backends.values())
+
+
 def _place(
-    request: SubmitJob, program: Program, site: Site
+    request: SubmitJob, program: Program, site: Site, widest: Widest
 ) -> tuple[str, tuple[Reason, Violation] | None]:
     """Where it will run; or what is wrong with where it is to run."""
-    needs = requirements(program.specification.spec.backend_requirements, _asked(request))
+    needs = requirements(program.specification.spec.backend_requirements, _asked(request), widest)
     if request.backend is None or request.backend == "":
         if (name := route(site.backends.values(), needs, site.load)) is not None:
             return name, None
@@ -185,6 +202,10 @@ def _place(
             Reason.UNKNOWN_BACKEND,
             Violation("/backend", f"known: {known}"[:500], name[:100], message),
         )
+    if not needs.holds(backend):
+        message = f"{widest.where} has {widest.qubits} qubits, {name} has {backend.num_qubits}"
+        broken = Violation("/backend", f"num_qubits: {widest.qubits} or more", name, message)
+        return name, (Reason.BACKEND_UNSUITABLE, broken)
     if not needs.met_by(backend):
         message = f"{name} does not meet the requirements: {needs}"
         return name, (

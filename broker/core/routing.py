@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from schemas.specification import BackendRequirements
 from schemas.values import Violation
+from schemas.widths import NO_CIRCUIT, Widest
 
 Asked = Mapping[str, int | float | bool | str]
 
@@ -41,9 +42,16 @@ class Requirements:
 
     min_num_qubits: int = 0
     simulator: bool | None = None
+    widest: Widest = NO_CIRCUIT  # how much an ideal simulator holds depends on the circuit
+
+    def holds(self, backend: Backend) -> bool:
+        """Whether *backend* is wide enough for the circuits."""
+        return backend.ideal or backend.num_qubits >= self.widest.qubits
 
     def met_by(self, backend: Backend) -> bool:
         """Whether *backend* will do."""
+        if not self.holds(backend):
+            return False
         if backend.num_qubits < self.min_num_qubits:
             return False
         return self.simulator is None or self.simulator == backend.simulator
@@ -52,10 +60,14 @@ class Requirements:
         parts = [f"min_num_qubits {self.min_num_qubits}"] if self.min_num_qubits else []
         if self.simulator is not None:
             parts.append("a simulator" if self.simulator else "no simulator")
+        if self.widest.qubits:
+            parts.append(f"{self.widest.qubits} qubits for {self.widest.where}")
         return ", ".join(parts) or "none"
 
 
-def requirements(program: BackendRequirements | None, asked: Asked | None) -> Requirements:
+def requirements(
+    program: BackendRequirements | None, asked: Asked | None, widest: Widest = NO_CIRCUIT
+) -> Requirements:
     """Both sides' requirements as one; what *asked* says wrongly counts as not said."""
     asked = asked or {}
     base = program or BackendRequirements()
@@ -63,6 +75,7 @@ def requirements(program: BackendRequirements | None, asked: Asked | None) -> Re
     return Requirements(
         max(base.min_num_qubits, int(qubits) if _is_count(qubits) else 0),
         simulator if isinstance(simulator, bool) else base.simulator,
+        widest,
     )
 
 

@@ -23,6 +23,7 @@ from schemas.ledger import DeadLetter, Entry, InputPosition
 from schemas.reports import Report
 from schemas.requests import SubmitJob
 from schemas.values import JobKey, Reason, State, Violation
+from schemas.widths import NO_CIRCUIT, Widest
 from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
 
 PATIENCE = 120.0  # tick seconds after the first backend: jobs that wait for one unknown then fail
@@ -37,6 +38,7 @@ class Submitted(msgspec.Struct, frozen=True):
     body: SubmitJob | Refused
     traceparent: str | None = None
     checked: Sequence[Violation] | None = None  # what is wrong with the inputs, if that is known
+    widest: Widest = NO_CIRCUIT  # of the circuits in inputs that were checked
 
 
 class CancelAsked(msgspec.Struct, frozen=True):
@@ -278,7 +280,7 @@ class Turn:
     def _verdict(self, item: Submitted) -> Admitted | Refused:
         if isinstance(item.body, Refused):
             return item.body
-        return admit(item.body, self.catalogue, self._site(), item.checked)
+        return admit(item.body, self.catalogue, self._site(), item.checked, item.widest)
 
     def _site(self) -> Site:
         roster = self.roster

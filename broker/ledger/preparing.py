@@ -20,7 +20,9 @@ from broker.payloads import INLINE_LIMIT
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
 from schemas.requests import SubmitJob
+from schemas.specification import Program
 from schemas.values import BlobRef, JobKey, Reason, Violation
+from schemas.widths import NO_CIRCUIT, Widest
 
 CHECKED_HERE = 8 * 1024 * 1024  # bytes; larger inputs are checked by the worker
 AT_ONCE = 4  # inputs in memory at a time
@@ -116,8 +118,8 @@ class Preparation:
             return replace(item, body=_missing(body, text))
         program = self._catalogue.get(body.program_id)
         assert program is not None
-        violations: list[Violation] = await asyncio.to_thread(program.check_parameters, data)
-        return replace(item, body=body, checked=tuple(violations))
+        violations, widest = await asyncio.to_thread(_judged, program, data)
+        return replace(item, body=body, checked=violations, widest=widest)
 
     async def _at_hand(self, body: SubmitJob) -> tuple[bytes, SubmitJob]:
         """The inputs, and the request with a reference to them."""
@@ -137,6 +139,12 @@ class Preparation:
             except QjbError as error:
                 log.warning("blobs.unavailable", code=error.code, error=error.message)
             await asyncio.sleep(PAUSE)
+
+
+def _judged(program: Program, data: bytes) -> tuple[tuple[Violation, ...], Widest]:
+    """What is wrong with inputs, and the widest of their circuits."""
+    violations = tuple(program.check_parameters(data))
+    return violations, NO_CIRCUIT if violations else program.widest(data)
 
 
 def _missing(body: SubmitJob, message: str) -> Refused:

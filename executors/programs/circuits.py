@@ -46,7 +46,7 @@ def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) ->
                 if named
                 else f"has {circuit.num_qubits} qubits"
             )
-            raise InvalidInputsError(f"{name} {has}, and {backend.name} has {backend.most_qubits}")
+            raise InvalidInputsError(f"{name} {has}, {backend.name} has {backend.most_qubits}")
         if circuit.parameters:
             names = ", ".join(parameter.name for parameter in circuit.parameters)
             raise InvalidInputsError(f"{name} has parameters without a value: {names}")

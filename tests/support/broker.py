@@ -48,7 +48,12 @@ HELLO = Returned(msgspec.Raw(b'"Hello, World!"'))
 @cache
 def hello_world() -> Program:
     """The program that every test runs."""
-    data = (resources.files("schemas") / "programs" / "hello-world.json").read_bytes()
+    return built_in("hello-world")
+
+
+def built_in(name: str) -> Program:
+    """The built-in program of that name, without its code."""
+    data = (resources.files("schemas") / "programs" / f"{name}.json").read_bytes()
     return Program(parse_specification(data))
 
 

@@ -12,10 +12,12 @@ from broker.core.scheduler import UNPLACED
 from schemas.requests import SubmitJob
 from schemas.specification import Program, Specification
 from schemas.values import BlobRef, Violation
-from tests.support.broker import hello_world
+from schemas.widths import Widest
+from tests.support.broker import built_in, hello_world
 
 LONG = Program(Specification("long", "long", max_execution_time=1e6))
-CATALOGUE = Catalogue([hello_world(), LONG])
+BUILT_IN = [built_in(name) for name in ("sampler", "circuit-runner")]
+CATALOGUE = Catalogue([hello_world(), LONG, *BUILT_IN])
 AER = Backend("aer", simulator=True, num_qubits=30, ideal=True)
 SMALL = Backend("small", simulator=True, num_qubits=2, ideal=True)
 DEVICE = Backend("device", simulator=False, num_qubits=127, ideal=False)
@@ -129,6 +131,57 @@ def test_inputs_that_are_nested_too_deeply_are_refused_for_that(depth: int) -> N
     (violation,) = refusal(params=msgspec.Raw(nested)).violations
 
     assert (violation.path, violation.rule) == ("/params", "depth: 100")
+
+
+WIDE = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[45]; creg c[45]; h q; measure q -> c;'
+NARROW = WIDE.replace("45", "2")
+NOISY = Backend("noisy", simulator=True, num_qubits=5, ideal=False)
+
+
+def circuits(*texts: str) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode({"circuits": list(texts)}))
+
+
+@pytest.mark.parametrize("program", ["sampler", "circuit-runner"])
+def test_a_circuit_too_wide_for_a_device_is_refused_with_the_numbers(program: str) -> None:
+    asked = {"program_id": program, "backend": "noisy"}
+    one = msgspec.Raw(msgspec.json.encode({"circuits": WIDE}))
+
+    found = refusal(site(AER, NOISY), params=circuits(NARROW, WIDE), **asked)
+
+    assert (found.reason, found.message) == (
+        "backend_unsuitable",
+        "circuits[1] has 45 qubits, noisy has 5",
+    )
+    assert found.violations[0].path == "/backend"
+    assert (
+        "the circuit has 45 qubits, noisy has 5"
+        in refusal(site(NOISY), params=one, **asked).message
+    )
+    assert admitted(site(NOISY), params=circuits(NARROW), **asked).backend == "noisy"
+
+
+def test_an_ideal_simulator_is_given_circuits_of_any_width() -> None:
+    assert admitted(site(AER), program_id="sampler", params=circuits(WIDE), backend="aer")
+    assert admitted(site(NOISY, AER), program_id="sampler", params=circuits(WIDE)).backend == "aer"
+
+
+def test_a_wide_circuit_goes_to_a_device_that_holds_it() -> None:
+    asked = {"program_id": "sampler", "params": circuits(WIDE)}
+
+    assert admitted(site(NOISY, DEVICE), **asked).backend == "device"
+    assert refusal(site(NOISY), **asked).message == (
+        "no backend meets the requirements: 45 qubits for circuits[0]"
+    )
+
+
+def test_the_width_of_inputs_by_reference_is_told_by_who_read_them() -> None:
+    body = SubmitJob("sampler", params_ref=BlobRef("0" * 64, 1_000_000), backend="noisy")
+
+    found = admit(body, CATALOGUE, site(NOISY), (), Widest("circuits[7]", 45))
+
+    assert isinstance(found, Refused)
+    assert found.message == "circuits[7] has 45 qubits, noisy has 5"
 
 
 def test_as_long_as_backends_may_still_come_nobody_is_refused_for_want_of_one() -> None:
