@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     max_body: int = Field(
         64 * 1024 * 1024, ge=1024, description="Largest body of an HTTP request, in bytes"
     )
+    connections: int = Field(
+        10_000,
+        ge=16,
+        description="Connections that a gateway serves at once, or as many as the limit of open "
+        "files leaves room for",
+    )
     stream_memory: int = Field(
         64 * 1024 * 1024, ge=1024, description="Newest events that a gateway keeps in memory, bytes"
     )

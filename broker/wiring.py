@@ -152,6 +152,7 @@ class Parts:
         options = GatewayOptions(
             memory=settings.stream_memory,
             max_body=settings.max_body,
+            connections=settings.connections,
             stream_age=settings.stream_age,
             drain=settings.stream_drain,
             cors_origins=settings.cors_origins,

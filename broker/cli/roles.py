@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 import time
@@ -118,10 +119,18 @@ def _serve(roles: tuple[str, ...], options: dict[str, Any]) -> None:
     logging.configure(level, settings.log_format)
     for name in unknown_variables():
         log.warning("setting.unknown", variable=name)
+    _use_all_descriptors()
     try:
         asyncio.run(_until_told(settings, roles))
     except asyncio.CancelledError:
         sys.exit(Exit.INTERRUPTED)
+
+
+def _use_all_descriptors() -> None:
+    """Raise the soft limit of open files to the hard one: each connection takes a descriptor."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems have a limit of their own below it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _until_told(settings: Settings, roles: tuple[str, ...]) -> None:

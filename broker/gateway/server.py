@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from broker.errors import SettingsError
+from broker.gateway.api.connections import Doors, most_connections
 from broker.gateway.api.errors import add_trace, answer_errors
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import PARTS, Parts
@@ -39,6 +40,8 @@ class Options:
 
     memory: int = 64 * 1024 * 1024  # newest events kept in memory
     max_body: int = 64 * 1024 * 1024
+    connections: int = 10_000  # at most so many, or as the limit of descriptors allows
+    head: float = 15.0  # a request's head must be complete within this
     stream_age: float = 600.0  # a stream is closed after this, give or take a fifth
     patience: float = 2.0  # a request is held so long for what has not come here yet
     pending: float = 20.0  # so is the stream of a job that waits for a broker
@@ -80,17 +83,20 @@ class Gateway:
 
         Raises `SettingsError` if it can not listen where it is to.
         """
-        runner = self._runner()
+        runner, doors = self._runner(), None
         try:
-            await self._listen(runner)
+            doors = await self._listen(runner)
             async with asyncio.TaskGroup() as tasks:
                 tail = tasks.create_task(self._parts.tail.run(), name="gateway-tail")
                 streams = tasks.create_task(self._parts.streams.run(), name="gateway-streams")
+                watch = tasks.create_task(doors.watch(), name="gateway-connections")
                 await self._stop.wait()
-                await self._drain(runner)
-                tail.cancel()
-                streams.cancel()
+                await self._drain(doors)
+                for task in (tail, streams, watch):
+                    task.cancel()
         finally:
+            if doors is not None:
+                doors.close()
             await runner.cleanup()
             await self._parts.model.close()
 
@@ -123,11 +129,14 @@ class Gateway:
             app, handler_cancellation=True, access_log=None, shutdown_timeout=LAST_ANSWERS
         )
 
-    async def _listen(self, runner: web.AppRunner) -> None:
+    async def _listen(self, runner: web.AppRunner) -> Doors:
         host = f"[{self._host}]" if ":" in self._host else self._host
+        await runner.setup()
+        assert runner.server is not None
+        most = most_connections(self._options.connections)
+        doors = Doors(runner.server, most, self._options.head)
         try:
-            await runner.setup()
-            await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
+            port = await doors.open(self._host, self._port)
         except OSError as error:
             by_number = error.errno and not isinstance(error, socket.gaierror)
             why = os.strerror(error.errno or 0) if by_number else str(error.strerror or error)
@@ -137,17 +146,17 @@ class Gateway:
             self._listening.set_exception(taken)
             self._listening.exception()  # nobody may be waiting for it
             raise taken from error
-        url = f"http://{host}:{runner.addresses[0][1]}"
+        url = f"http://{host}:{port}"
         self._listening.set_result(url)
         log.info("gateway.listening", url=url)
+        return doors
 
-    async def _drain(self, runner: web.AppRunner) -> None:
+    async def _drain(self, doors: Doors) -> None:
         """New connections are refused, streams end one after the other, requests are finished."""
         parts = self._parts
         parts.draining.set()
         log.info("gateway.draining", streams=len(parts.streams))
-        for site in list(runner.sites):
-            await site.stop()
+        doors.close()
         await parts.streams.drain(self._options.drain)
         parts.waiters.close()
         await parts.intake.finish()

@@ -1,8 +1,11 @@
 """HTTP itself: what clients, proxies and strangers do to a server, whatever they ask for."""
 
+import asyncio
+import contextlib
 import hashlib
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -13,7 +16,7 @@ from structlog.testing import capture_logs
 from broker.transports.blobs import StoredBlobs, open_blobs
 from schemas.events import Completed, Interim
 from schemas.values import BlobRef
-from tests.support.gateway import Running, running
+from tests.support.gateway import Running, eventually, running, stream
 
 LARGE = json.dumps([f'"é{number}' for number in range(100_000)], ensure_ascii=False).encode()
 
@@ -151,6 +154,82 @@ async def test_what_a_client_has_already_is_not_sent_again() -> None:
             headers = {"If-None-Match": '"other"'}
             async with served.http.get(served.url + path, headers=headers) as response:
                 assert response.status == 200
+
+
+# What is no HTTP
+
+
+async def _said(served: Running, data: bytes) -> tuple[int, dict[str, Any]]:
+    """What is answered to those bytes: the status, and the JSON."""
+    parts = urlsplit(served.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(data)
+    async with asyncio.timeout(10):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert b"aiohttp" not in head
+    return int(head.split(b" ")[1]), json.loads(body)
+
+
+GET = b"GET /live HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400, "invalid_request"),
+        (b"nonsense\r\n\r\n", 400, "invalid_request"),
+        (b"G\xffT / HTTP/1.1\r\n\r\n", 400, "invalid_request"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "invalid_request"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431, "too_large"),
+        (GET + b"X: " + b"b" * 9000 + b"\r\n\r\n", 431, "too_large"),
+        (GET + b"".join(b"X%d: 1\r\n" % n for n in range(200)) + b"\r\n", 431, "too_large"),
+        (GET + b"X: \x01\r\n\r\n", 400, "invalid_request"),
+        (GET + b"Content-Length: x\r\n\r\n", 400, "invalid_request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "invalid_request"),
+        (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc", 400,
+         "invalid_request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 400, "invalid_request"),
+        (b"GET http://[::1/jobs HTTP/1.1\r\nHost: a\r\n\r\n", 400, "invalid_request"),
+    ],
+)  # fmt: skip
+async def test_what_is_no_http_is_an_error_in_json(data: bytes, status: int, code: str) -> None:
+    async with running() as served:
+        got, said = await _said(served, data)
+
+    assert got == status
+    assert said["error"]["code"] == code
+    assert "\n" not in said["error"]["message"]
+
+
+# Connections
+
+
+async def test_a_request_whose_head_does_not_end_is_not_waited_for() -> None:
+    async with running(head=0.3) as served:
+        status, said = await _said(served, b"GET /live HTTP/1.1\r\nHost: ")
+
+    assert (status, said["error"]["code"]) == (408, "too_slow")
+
+
+async def test_where_no_place_is_left_those_who_ask_for_nothing_make_way() -> None:
+    async with running(connections=16) as served:
+        parts = urlsplit(served.url)
+        silent = [await asyncio.open_connection(parts.hostname, parts.port) for _ in range(40)]
+        await served.ledger.queue("j1")
+        for _ in range(3):
+            assert (await served.get("/jobs/j1"))["id"] == "j1"
+        async with contextlib.AsyncExitStack() as streams:
+            for _ in range(16):
+                sse = await streams.enter_async_context(stream(served, "/jobs/j1/events"))
+            status, said = await _said(served, GET + b"\r\n")
+            assert (status, said["error"]["code"]) == (503, "unavailable")
+            assert (await sse.next())[0] == ""
+        assert await eventually(lambda: not len(served.gateway._parts.streams)) is True
+        assert (await served.get("/live"))["status"] == "live"
+        for _, writer in silent:
+            writer.close()
 
 
 # What all answers have in common

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ class Process:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
+    descriptors: int | None = None  # that it may have, at most
     running: "subprocess.Popen[bytes] | None" = field(default=None)
 
     def start(self) -> None:
@@ -48,7 +50,13 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                preexec_fn=self._limit,
             )
+
+    def _limit(self) -> None:
+        if self.descriptors is not None:
+            most = self.descriptors
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 256), most))
 
     @property
     def pid(self) -> int:

@@ -110,4 +110,9 @@ async def add_trace(request: web.Request, response: web.StreamResponse) -> None:
     """Each answer names its trace, and none what made it."""
     response.headers["Server"] = SERVER
     if trace := request.get(_TRACE):
-        response.headers[TRACE_HEADER] = f"{trace}:{trace[:16]}:0:1"
+        response.headers.update(trace_header(trace))
+
+
+def trace_header(trace: str) -> dict[str, str]:
+    """What names the trace in an answer."""
+    return {TRACE_HEADER: f"{trace}:{trace[:16]}:0:1"}

@@ -1,0 +1,216 @@
+"""Connections: how many there may be, and how long each may take to say what it wants.
+
+There are fewer than the process has descriptors, so that its log, payloads and children always
+have some. One that asks for nothing makes way for one that may; one that is being served stays.
+"""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from broker.gateway.api.errors import SERVER, error_answer, trace_header
+from broker.gateway.intake import trace_of
+
+log = structlog.get_logger()
+
+KEPT = 200  # descriptors that are for everything else
+FEWEST = 16  # connections, however few descriptors there are
+ACCEPTED = 16  # connections that are taken in one round of the event loop
+WAITING = 1024  # connections that the kernel holds until they are taken
+IDLE = 75.0  # s that a connection may ask for nothing; above what proxies keep theirs for
+SWEEP = 1.0  # s between looks at all connections
+
+
+def most_connections(wanted: int) -> int:
+    """*wanted*, or as many as the limit of descriptors has room for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(soft - KEPT, FEWEST))
+
+
+class Connection(web.RequestHandler):
+    """One connection."""
+
+    __slots__ = ("_doors", "_since", "begun")
+
+    def __init__(self, doors: "Doors", server: web.Server) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=IDLE,
+            auto_decompress=False,
+            access_log=None,  # type: ignore[arg-type]  # which means none
+        )
+        self._doors = doors
+        self._since = loop.time()
+        self.begun: float | None = None  # when the first byte of a request came that is not whole
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has asked for nothing that is not answered."""
+        return self._waiter is not None and not self._waiter.done()
+
+    @property
+    def worth(self) -> tuple[bool, float]:
+        """Which one to keep: one that has asked for something before, or that came later."""
+        return self._request_count > 0, self._since
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._doors.enter(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._doors.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._since = self._loop.time()
+        super().data_received(data)
+        if not self.is_idle:
+            self.begun = None
+        elif self.begun is None:
+            self.begun = self._since
+
+    def give_up(self) -> None:
+        """Close it: somebody else needs the place."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def turn_away(self, status: HTTPStatus, code: str, message: str) -> None:
+        """Say why, and close it."""
+        if self.transport is not None:
+            self.transport.write(_last_words(status, code, message))
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What can not be read as HTTP is an error in JSON, too; what a handler never saw."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of an answer has gone out already")
+        if status == 500:
+            log.error("http.broken", error=str(exc), exc_info=exc)
+        else:
+            log.info("http.malformed", error=_line(message))
+        trace = trace_of(None)[3:35]
+        response = _malformed(status, exc, _line(message), trace)
+        response.headers["Server"] = SERVER
+        response.headers.update(trace_header(trace))
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: object, **named: object) -> None:
+        """A request that breaks off while nobody reads it is no error of ours."""
+        error = named.get("exc_info")
+        if isinstance(error, web.RequestPayloadError | HttpProcessingError):
+            log.info("http.malformed", error=_line(str(error)))
+        else:
+            log.error("http.broken", error=str(error), exc_info=error)
+
+
+def _last_words(status: HTTPStatus, code: str, message: str) -> bytes:
+    """A whole answer, for where there is no request that a handler could answer."""
+    said = error_answer(status, code, message, "")
+    assert isinstance(said.body, bytes)
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nServer: {SERVER}\r\nRetry-After: 1\r\n"
+        "Content-Type: application/json\r\nConnection: close\r\n"
+        f"Content-Length: {len(said.body)}\r\n\r\n"
+    )
+    return head.encode() + said.body
+
+
+def _malformed(
+    status: int, exc: BaseException | None, message: str, trace: str
+) -> web.StreamResponse:
+    if isinstance(exc, LineTooLong):
+        return error_answer(431, "too_large", "the request line or a header is too long", trace)
+    if "Too many headers" in message:
+        return error_answer(431, "too_large", "there are too many headers", trace)
+    if status == 400:
+        return error_answer(400, "invalid_request", f"this is no HTTP request: {message}", trace)
+    return error_answer(status, "internal_error", "something went wrong here", trace)
+
+
+def _line(message: str | None) -> str:
+    """The first line, as it can be shown."""
+    first = next(iter((message or "").splitlines()), "")
+    return first[:200].encode("utf-8", "backslashreplace").decode().rstrip(": ")
+
+
+class Doors:
+    """All connections of a server."""
+
+    def __init__(self, server: web.Server, most: int, head: float) -> None:
+        self._server, self._most = server, most
+        self._head = head  # s from the first byte of a request until its head is complete
+        self._inside: dict[Connection, None] = {}
+        self._listener: asyncio.Server | None = None
+
+    def __len__(self) -> int:
+        return len(self._inside)
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen; the port. Raises `OSError`."""
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(
+            lambda: Connection(self, self._server), host, port, backlog=ACCEPTED
+        )
+        for (
+            each
+        ) in self._listener.sockets:  # asyncio takes as many at once as it lets the kernel hold
+            with socket.fromfd(each.fileno(), each.family, each.type) as same:
+                same.listen(WAITING)
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    def close(self) -> None:
+        """Take no more."""
+        if self._listener is not None:
+            self._listener.close()
+
+    def enter(self, connection: Connection) -> None:
+        """*connection* has been made."""
+        self._inside[connection] = None
+        if len(self._inside) <= self._most:
+            return
+        idle = (other for other in self._idle() if other is not connection)
+        if (least := min(idle, key=lambda other: other.worth, default=None)) is not None:
+            self.leave(least)
+            least.give_up()
+        else:
+            self.leave(connection)
+            connection.turn_away(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
+                "too many connections are open; try again",
+            )
+
+    def leave(self, connection: Connection) -> None:
+        """*connection* is no more."""
+        self._inside.pop(connection, None)
+
+    def _idle(self) -> Iterator[Connection]:
+        return (connection for connection in self._inside if connection.is_idle)
+
+    async def watch(self) -> None:
+        """Close connections that do not come to the point, for as long as the server runs."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            late = asyncio.get_running_loop().time() - self._head
+            for connection in list(self._idle()):
+                if connection.begun is not None and connection.begun < late:
+                    connection.turn_away(
+                        HTTPStatus.REQUEST_TIMEOUT,
+                        "too_slow",
+                        f"the head of a request must be complete within {self._head:g} s",
+                    )

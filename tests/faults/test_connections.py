@@ -1,0 +1,81 @@
+"""Strangers who open connections and leave it at that, on a machine with few descriptors."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from broker.gateway.api.connections import KEPT
+from tests.support.processes import Process, free_port, ready, up
+
+pytestmark = pytest.mark.slow
+
+DESCRIPTORS = 1024
+HELLO = {"program_id": "hello-world", "params": {"iterations": 1}}
+
+
+@contextlib.asynccontextmanager
+async def few_descriptors(folder: Path) -> AsyncIterator[tuple[str, Process]]:
+    """All roles, with 1,024 descriptors at most and 256 to begin with."""
+    port = free_port()
+    process = up(folder / "data", port, slots="1")
+    process.descriptors = DESCRIPTORS
+    process.start()
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await ready(url, process)
+        yield url, process
+    finally:
+        process.stop()
+
+
+@contextlib.asynccontextmanager
+async def connections(url: str, number: int, said: bytes) -> AsyncIterator[None]:
+    """So many connections that say no more than that."""
+    port = int(url.rpartition(":")[2])
+    made = []
+    try:
+        for _ in range(number):
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(said)
+                made.append(writer)
+        yield
+    finally:
+        for writer in made:
+            writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(5000, b""), (1200, b"GET /jobs HTTP/1.1\r\nHost: local"),
+     (1200, b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")],
+    ids=["silent", "half a request", "idle"],
+)  # fmt: skip
+async def test_connections_that_ask_for_nothing_keep_nobody_out(
+    tmp_path: Path, number: int, said: bytes
+) -> None:
+    async with few_descriptors(tmp_path) as (url, process), connections(url, number, said):
+        started = time.monotonic()
+        async with aiohttp.ClientSession() as http:
+            for _ in range(20):
+                async with http.get(f"{url}/live") as response:
+                    assert response.status == 200
+            async with http.post(f"{url}/jobs", json=HELLO) as response:
+                job_id = (await response.json())["id"]
+            async with http.get(f"{url}/jobs/{job_id}/events") as response:
+                assert "event: completed" in await response.text()
+        took = time.monotonic() - started
+        used = _descriptors(process.pid)
+
+    assert used < DESCRIPTORS - KEPT / 3
+    assert "system resource" not in process.output()
+    assert took < 20
+
+
+def _descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
