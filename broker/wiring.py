@@ -20,6 +20,7 @@ from broker.ledger.broker import Broker
 from broker.ledger.broker import Options as BrokerOptions
 from broker.settings import Settings, host_name
 from broker.shown import url_visible
+from broker.telemetry import metrics
 from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.lock import FileLock
 from broker.transports.log import Log
@@ -169,7 +170,9 @@ class Parts:
 
     def _executor(self) -> Executor:
         settings = self.settings
-        return make_executor(settings.executor, settings.slots, settings.memory)
+        return make_executor(
+            settings.executor, settings.slots, settings.memory, metrics.CHILDREN_STARTED.inc
+        )
 
     def _own(self, name: str, *, numbered: bool = True) -> Path:
         """A name in the data folder that no other process on this host uses: `x`, else `x-2` …"""

@@ -1,20 +1,24 @@
 """Name in the settings → executor."""
 
+from collections.abc import Callable
+
 from executors.base import Executor
 from executors.scripted import ScriptedExecutor, drill
 
 NAMES = ("simulator", "scripted")
 
 
-def make_executor(name: str, slots: int, memory: int | None = None) -> Executor:
+def make_executor(
+    name: str, slots: int, memory: int | None = None, on_child: Callable[[], None] = lambda: None
+) -> Executor:
     """The executor of that *name*, for so many attempts at once, which share *memory* bytes.
 
-    Raises `ValueError`.
+    *on_child* is called for each process that is started. Raises `ValueError`.
     """
     if name == "scripted":
         return ScriptedExecutor(drill)
     if name == "simulator":
         from executors.simulator import SimulatorExecutor
 
-        return SimulatorExecutor(slots, memory=memory)
+        return SimulatorExecutor(slots, memory=memory, on_child=on_child)
     raise ValueError(f"there is no executor {name!r}: choose one of {', '.join(NAMES)}")

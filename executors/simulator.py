@@ -50,7 +50,8 @@ class SimulatorExecutor:
 
     *programs* (id to `module:function`) are offered beside the built-in ones, and trusted as much.
     *memory*: bytes that they share, by default what is free now but for some room. *decoding*:
-    seconds that it may take to decode a job's inputs.
+    seconds that it may take to decode a job's inputs. *on_child* is called for each child that is
+    started.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class SimulatorExecutor:
         *,
         memory: int | None = None,
         decoding: float = DECODING,
+        on_child: Callable[[], None] = lambda: None,
     ) -> None:
-        self._pool = Pool(slots, programs or {}, per_child(slots, memory))
+        self._pool = Pool(slots, programs or {}, per_child(slots, memory), on_child)
         self._decoding = decoding
 
     @property

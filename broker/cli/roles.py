@@ -162,19 +162,26 @@ def _settle_in() -> None:
 
 
 class _Signals:
-    """The first SIGINT or SIGTERM asks for an orderly end, the second ends the process."""
+    """The first asks for an orderly end, the second ends the process.
+
+    But for SIGHUP: a terminal that closes sends several.
+    """
 
     def __init__(self) -> None:
         self.told = asyncio.Event()
         self.serving = False
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup
             loop.add_signal_handler(number, self._came, number)
 
     def _came(self, number: signal.Signals) -> None:
         if self.told.is_set():
-            os._exit(128 + number)
+            if number != signal.SIGHUP:
+                os._exit(128 + number)
+            return
         self.told.set()
         if not self.serving and self._task is not None:
             self._task.cancel()

@@ -39,6 +39,7 @@ _MOST_DESCRIPTORS = 1 << 20  # closed with one system call, however many there a
 
 def main() -> None:
     """Get ready, say so, and serve until the parent is gone."""
+    posix.leave_ends_to_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     posix.die_with_parent(int(sys.argv[2]))  # while it gets ready
@@ -197,7 +198,6 @@ def _become_child(server: int, sock: int, pipe: int) -> NoReturn:
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         posix.die_with_parent(server)
         posix.set_name("qjb-child")
         posix.prefer_for_oom_kill()

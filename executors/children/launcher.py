@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from executors.children import posix
 from executors.children.forkserver import FORK, REAP, REQUEST
 from executors.children.frames import End, Ended, Forked, Kind
 from executors.children.wire import Wire
@@ -64,7 +65,7 @@ class ForkServer:
         ours, theirs = socket.socketpair()
         self._ready = asyncio.get_running_loop().create_future()
         self._wire = Wire(ours, self._on_frame, self._on_end)
-        with theirs:
+        with theirs, posix.ends_blocked():
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "executors.children.forkserver"),
                 *(str(theirs.fileno()), str(os.getpid())),
@@ -74,7 +75,7 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
                 env=_environment(),
                 cwd="/",
-                start_new_session=True,  # Ctrl-C is for the parent, which ends it in good order
+                start_new_session=True,  # a session to end with all that programs start
             )
         self.pid = self._process.pid
         try:

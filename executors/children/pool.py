@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -21,13 +21,23 @@ log = structlog.get_logger()
 
 
 class Pool:
-    """Gives out children, at most *slots* at once, and replaces those that end."""
+    """Gives out children, at most *slots* at once, and replaces those that end.
 
-    def __init__(self, slots: int, programs: Mapping[str, str], memory: int) -> None:
+    Each may use *memory* bytes. *on_child* is called for each that is made.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        programs: Mapping[str, str],
+        memory: int,
+        on_child: Callable[[], None],
+    ) -> None:
         self.slots = slots
-        self.memory = memory  # bytes that each child may use
+        self.memory = memory
         self._programs = programs
         self._server = ForkServer(programs, memory, self._on_lost)
+        self._on_child = on_child
         self._oom_kills = capacity.oom_kills()
         self._children: set[Child] = set()  # alive, and not about to end
         self._idle: list[Child] = []
@@ -103,6 +113,7 @@ class Pool:
     def _make(self) -> Child:
         child = Child(self._server, self._forget)
         self._children.add(child)
+        self._on_child()
         return child
 
     def _forget(self, child: Child) -> None:

@@ -5,7 +5,10 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -40,6 +43,34 @@ def outlive_parent() -> None:
     """Be killed no more when the parent dies."""
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
+ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # by which the service is asked to end
+
+
+def leave_ends_to_parent() -> None:
+    """Take no heed of `ENDS`: the parent gets them, too, and knows who may finish.
+
+    A handler rather than `SIG_IGN`, which the processes of a program would inherit.
+    """
+    for number in ENDS:
+        signal.signal(number, _pass)
+        signal.siginterrupt(number, False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+
+
+def _pass(number: int, frame: FrameType | None) -> None:
+    """Nothing is done here."""
+
+
+@contextmanager
+def ends_blocked() -> Iterator[None]:
+    """Let what is started meanwhile begin with `ENDS` blocked, until it can tell what to do."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def set_name(name: str) -> None:

@@ -423,6 +423,58 @@ async def test_a_child_has_a_session_of_its_own_and_no_descriptors_of_others(
     assert descriptors == 5  # input, output, errors, the connection, and the listing itself
 
 
+async def test_signals_by_which_a_service_ends_are_left_to_the_parent(
+    executor: SimulatorExecutor,
+) -> None:
+    run = executor.run(task("names-its-process", {"seconds": 0.5}), Stop())
+    await anext(run)
+    pid = value(await anext(run))["pid"]
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for process in (executor.fork_server_pid, pid):
+            os.kill(process, number)
+
+    assert kind(await anext(run)) == "returned"
+    assert psutil.pid_exists(executor.fork_server_pid)
+
+
+async def test_what_a_program_starts_ends_at_these_signals_as_it_would_elsewhere(
+    executor: SimulatorExecutor,
+) -> None:
+    stop = Stop()
+    run = executor.run(task("starts-a-process"), stop)
+    await anext(run)
+    pid = value(await anext(run))["pid"]
+
+    os.kill(pid, signal.SIGTERM)
+
+    await gone(pid)
+    await run.aclose()
+
+
+async def test_where_memory_runs_out_children_go_before_the_service(
+    executor: SimulatorExecutor,
+) -> None:
+    pid = value(await last(executor, task("names-its-process")))[0]
+    own = adjustment(os.getpid())
+
+    assert adjustment(executor.fork_server_pid) == own
+    assert adjustment(pid) == min(own + 500, 1000)
+
+
+def adjustment(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+async def test_children_that_are_started_are_counted() -> None:
+    started_so_far: list[None] = []
+    made = SimulatorExecutor(1, PROGRAMS, on_child=lambda: started_so_far.append(None))
+    async with started(made):
+        assert len(started_so_far) == 1 + SPARES
+        await last(made, task("dies"))
+        assert len(started_so_far) == 2 + SPARES
+
+
 async def test_an_attempt_above_the_slots_waits_for_one(executor: SimulatorExecutor) -> None:
     stops = [Stop() for _ in range(SLOTS)]
     runs = [await until_begun(executor, task("hangs"), stop) for stop in stops]
