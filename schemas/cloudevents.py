@@ -5,17 +5,20 @@ binary mode, in structured mode (`application/cloudevents+json`) and as bare JSO
 Sources: CloudEvents 1.0.2 and its Kafka protocol binding; W3C Trace Context.
 """
 
+import base64
 import uuid
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from schemas import events, inbox, ledger, reports, requests, workers
+from schemas.decoding import UnreadableError as UnreadableError
+from schemas.decoding import decode as decode
 from schemas.jobs import Job
 from schemas.ledger import Claim, DeadLetter, Entry, InputPosition
 from schemas.records import Headers, Record, Stored
+from schemas.submits import read_submit
 from schemas.values import JobKey
 
 SOURCE = b"/qjb"
@@ -28,16 +31,6 @@ REQUEST_TYPES: dict[str, type[requests.SubmitJob] | type[requests.CancelJob]] = 
 }
 
 _encoder = msgspec.json.Encoder()
-T = TypeVar("T")
-
-
-class UnreadableError(Exception):
-    """A record is not a message. `code` says in what way, `field` where, if that is known."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +44,6 @@ class ReadRequest:
 def encode(message: Any) -> bytes:
     """Any message of ours as JSON."""
     return _encoder.encode(message)
-
-
-@cache
-def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
-    return msgspec.json.Decoder(kind)
-
-
-def decode(value: bytes, kind: Any) -> Any:
-    """*value* as a message of that *kind*; raises `UnreadableError`."""
-    try:
-        return _decoder(kind).decode(value)
-    except msgspec.ValidationError as error:
-        raise UnreadableError("invalid_message", str(error)) from error
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise UnreadableError("invalid_json", str(error) or "nested too deeply") from error
 
 
 def _headers(kind: bytes, ident: bytes, subject: bytes, time: str, more: Headers) -> Headers:
@@ -97,14 +75,24 @@ def request_record(body: requests.Request, time: str, traceparent: str | None = 
 
 
 class _Bare(msgspec.Struct):
-    kind: str = "submit"
+    kind: str | None = None
 
 
 class _Structured(msgspec.Struct):
     type: str
-    specversion: str = "1.0"
     data: msgspec.Raw = msgspec.Raw(b"{}")
+    data_base64: str | None = None
     traceparent: str | None = None
+
+    @property
+    def body(self) -> bytes | memoryview:
+        """The data, whichever of its two forms it has. Raises `UnreadableError`."""
+        if self.data_base64 is None:
+            return memoryview(self.data)
+        try:
+            return base64.b64decode(self.data_base64, validate=True)
+        except ValueError as error:
+            raise UnreadableError("invalid_message", f"data_base64: {error}") from error
 
 
 def read_request(record: Stored) -> ReadRequest:
@@ -117,19 +105,22 @@ def read_request(record: Stored) -> ReadRequest:
     media = (_text(found.get("content-type")) or "").partition(";")[0].strip().lower()
     if media == STRUCTURED:
         envelope: _Structured = decode(record.value, _Structured)
-        body = decode(bytes(envelope.data), _request_type(envelope.type))
-        return ReadRequest(body, envelope.traceparent or trace)
+        return ReadRequest(_body(envelope.body, envelope.type), envelope.traceparent or trace)
     if (kind := _text(found.get("ce_type"))) is not None:
-        return ReadRequest(decode(record.value, _request_type(kind)), trace)
+        return ReadRequest(_body(record.value, kind), trace)
     bare: _Bare = decode(record.value, _Bare)
-    return ReadRequest(decode(record.value, _request_type(f"qjb.request.{bare.kind}")), trace)
+    kind = f"qjb.request.{'submit' if bare.kind is None else bare.kind}"
+    return ReadRequest(_body(record.value, kind), trace)
 
 
-def _request_type(name: str) -> Any:
+def _body(data: bytes | memoryview, name: str) -> requests.Request:
     if name not in REQUEST_TYPES:
         known = ", ".join(REQUEST_TYPES)
         raise UnreadableError("unknown_type", f"type {name[:80]!r} is none of {known}")
-    return REQUEST_TYPES[name]
+    if REQUEST_TYPES[name] is requests.SubmitJob:
+        return read_submit(data)
+    cancel: requests.CancelJob = decode(data, requests.CancelJob)
+    return cancel
 
 
 def _text(value: bytes | None) -> str | None:

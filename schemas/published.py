@@ -8,7 +8,7 @@ import functools
 import operator
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,6 +135,7 @@ def json_schema(message: Message) -> dict[str, Any]:
         top["properties"] = {**_BARE_KIND[message.name], **top["properties"]}
         if "params" in top["properties"]:
             top["properties"]["params"] = {"type": "object", "default": {}}
+            top["properties"] = _with_null(top["properties"], top["required"])
     used = _referred(top, definitions)
     return {
         "$schema": DIALECT,
@@ -144,6 +145,17 @@ def json_schema(message: Message) -> dict[str, Any]:
         **{key: value for key, value in top.items() if key not in ("title", "description")},
         **({"$defs": {name: definitions[name] for name in sorted(used)}} if used else {}),
     }
+
+
+def _with_null(properties: dict[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    """*properties* of a submit, whose optional fields may all be null."""
+    null = {"type": "null"}
+    found = dict(properties)
+    for name, part in properties.items():
+        if name not in (*required, "kind") and null not in part.get("anyOf", ()):
+            plain = {word: value for word, value in part.items() if word != "default"}
+            found[name] = {"anyOf": [plain, null], "default": part["default"]}
+    return found
 
 
 def _portable(schema: Any) -> Any:

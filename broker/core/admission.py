@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-from msgspec.structs import FieldInfo, fields, replace
+from msgspec.structs import replace
 
 from broker.core.catalogue import Catalogue
 from broker.core.routing import Backend, Load, requirements, route, wrongly_asked
 from broker.core.scheduler import UNPLACED
-from schemas.checking import shown
 from schemas.jobs import JobDetails
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Program
-from schemas.values import ID_RULE, NOTHING, Reason, Violation
+from schemas.values import NOTHING, Reason, Violation
 from schemas.widths import NO_CIRCUIT, Widest
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
@@ -82,28 +79,6 @@ def admit(
         reason = next(reason for reason, broken in problems if broken)
         return _refused(reason, request.program_id, violations)
     return Admitted(_details(request, program, site.backends.get(backend)), backend)
-
-
-def wrong_fields(asked: Mapping[str, Any]) -> list[Violation]:
-    """Every field of a submit, given as a JSON object, that is not what it has to be."""
-    return [violation for field in fields(SubmitJob) if (violation := _wrong(field, asked))]
-
-
-def _wrong(field: FieldInfo, asked: Mapping[str, Any]) -> Violation | None:
-    name = field.encode_name
-    if name not in asked:
-        missing = Violation("", f"required: {name}", "", f"{name} is missing")
-        return missing if field.required else None
-    if field.type is msgspec.Raw:
-        return None
-    try:
-        msgspec.convert(asked[name], field.type)
-    except msgspec.ValidationError as error:
-        rule, _, where = str(error).partition(" - at `$")
-        path = f"/{name}" + where.rstrip("`").replace("[", "/").replace("]", "").replace(".", "/")
-        said = ID_RULE if "matching regex" in rule else rule
-        return Violation(path, rule, shown(asked[name]), f"{name}: {said}")
-    return None
 
 
 def malformed(program_id: str, violations: Sequence[Violation]) -> Refused:

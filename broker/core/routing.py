@@ -99,8 +99,10 @@ def wrongly_asked(program: BackendRequirements, asked: Asked | None) -> list[Vio
     return violations[:20]
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _is_count(value: int | float | bool | str) -> bool:
+    """JSON Schema does not tell 1.0 from 1."""
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return is_whole and not isinstance(value, (bool, str)) and value >= 0
 
 
 def route(

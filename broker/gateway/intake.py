@@ -12,12 +12,10 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import msgspec
-import orjson
 import structlog
 from msgspec.structs import replace
 
-from broker.core.admission import malformed, wrong_fields
+from broker.core.admission import malformed
 from broker.errors import (
     InvalidInputsError,
     InvalidRequestError,
@@ -38,11 +36,13 @@ from broker.telemetry.times import new_traceparent, now
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.topics import REQUESTS
-from schemas.cloudevents import UnreadableError, decode, request_record
+from schemas.cloudevents import request_record
+from schemas.decoding import UnreadableError
 from schemas.jobs import Job
 from schemas.records import Record
 from schemas.requests import CancelJob, Request, SubmitJob
 from schemas.specification import Program
+from schemas.submits import EMPTY, WrongFieldsError, read_submit
 from schemas.values import JobKey, Reason, State, Violation
 
 log = structlog.get_logger()
@@ -52,8 +52,6 @@ LONG_CHECK = 64 * 1024  # bytes of inputs from which they are checked in a threa
 LONG_BODY = 1024 * 1024  # bytes of a request from which it is read in a thread
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
-
-EMPTY = msgspec.Raw(b"{}")
 
 T = TypeVar("T")
 
@@ -283,22 +281,13 @@ async def _parse(body: bytes) -> SubmitJob:
 
 def _read(body: bytes) -> SubmitJob:
     try:
-        request: SubmitJob = decode(body, SubmitJob)
+        return read_submit(body)
+    except WrongFieldsError as error:
+        refused = malformed("", error.violations)
+        raise InvalidRequestError(refused.message, refused.violations) from error
     except UnreadableError as error:
-        raise _malformed(body, error.message) from error
-    return request
-
-
-def _malformed(body: bytes, otherwise: str) -> InvalidRequestError:
-    """What is wrong with a request that can not be read: every field that is."""
-    try:
-        asked = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        return InvalidRequestError(f"the body is not JSON: {error}")
-    if not isinstance(asked, dict) or not (violations := wrong_fields(asked)):
-        return InvalidRequestError(otherwise)
-    refused = malformed("", violations)
-    return InvalidRequestError(refused.message, refused.violations)
+        what = "the body is not JSON: " if error.code == "invalid_json" else ""
+        raise InvalidRequestError(f"{what}{error.message}") from error
 
 
 def _rejection(job: Job) -> QjbError:

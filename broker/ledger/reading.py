@@ -1,21 +1,21 @@
 """Records to inputs: what a request, a report or a status message says, or why it can not be read."""
 
 import re
-from typing import Any
 
 import msgspec
-import orjson
 import structlog
 
-from broker.core.admission import malformed, wrong_fields
+from broker.core.admission import malformed
 from broker.core.turn import CancelAsked, Reported, Submitted
 from broker.telemetry import times
-from schemas.cloudevents import CHECKPOINT_KEY, STRUCTURED, UnreadableError, decode, read_request
+from schemas.cloudevents import CHECKPOINT_KEY, read_request
+from schemas.decoding import UnreadableError, decode
 from schemas.jobs import Job
 from schemas.ledger import InputPosition
 from schemas.records import Stored
 from schemas.reports import Report
 from schemas.requests import CancelJob
+from schemas.submits import WrongFieldsError
 from schemas.values import DEFAULT_TENANT, JobKey, is_id
 from schemas.workers import Status
 
@@ -49,8 +49,9 @@ def read_input(record: Stored) -> Submitted | CancelAsked | Unreadable:
     try:
         request = read_request(record)
     except UnreadableError as error:
-        rejected = _as_rejected(record, position) if error.code == "invalid_message" else None
-        return rejected or Unreadable(position, error.code, error.message, record)
+        if isinstance(error, WrongFieldsError) and error.names_program:
+            return _as_rejected(record, position, error)
+        return Unreadable(position, error.code, error.message, record)
     body = request.body
     if isinstance(body, CancelJob):
         return CancelAsked(position, JobKey(DEFAULT_TENANT, body.job_id))
@@ -106,30 +107,10 @@ def _trace(traceparent: str | None) -> str:
     return times.new_traceparent()
 
 
-# Requests that name a program and are wrong in other ways: their owner can be told
-
-
-def _as_rejected(record: Stored, position: InputPosition) -> Submitted | None:
-    """*record* as a request that will be rejected; None if it does not even name a program."""
-    asked = _object(record)
-    if asked is None or "program_id" not in asked or asked.get("kind", "submit") != "submit":
-        return None
-    violations = wrong_fields(asked)
-    if not violations:
-        return None
-    program_id, job_id = asked["program_id"], asked.get("job_id")
-    body = malformed(program_id[:128] if isinstance(program_id, str) else "", violations)
-    named = job_id if isinstance(job_id, str) and is_id(job_id) else derived_id(record)
-    key = JobKey(DEFAULT_TENANT, named)
+def _as_rejected(record: Stored, position: InputPosition, error: WrongFieldsError) -> Submitted:
+    """A request that is wrong, but names a program: its owner can be told."""
+    body = malformed(error.program_id, error.violations)
+    named = error.job_id if is_id(error.job_id) else derived_id(record)
     trace = record.header("traceparent")
+    key = JobKey(DEFAULT_TENANT, named)
     return Submitted(position, key, body, _trace(trace.decode("latin-1") if trace else None))
-
-
-def _object(record: Stored) -> dict[str, Any] | None:
-    try:
-        value = orjson.loads(record.value)
-    except orjson.JSONDecodeError:
-        return None
-    if STRUCTURED.encode() in (record.header("content-type") or b"").lower():
-        value = value.get("data") if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else None

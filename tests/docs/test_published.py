@@ -55,3 +55,13 @@ def test_every_topic_of_the_document_lists_its_messages() -> None:
 
     listed = {name for channel in document["channels"].values() for name in channel["messages"]}
     assert listed == {message.name for message in published.MESSAGES}
+
+
+def test_every_optional_field_of_a_submit_may_be_null_and_integers_may_have_a_point() -> None:
+    (message,) = (message for message in published.MESSAGES if message.name == "submit-job")
+    schema = published.json_schema(message)
+    validator = jsonschema_rs.validator_for(schema)
+
+    for name in schema["properties"].keys() - {"program_id", "kind"}:
+        assert validator.is_valid({"program_id": "p", name: None}), name
+    assert validator.is_valid({"program_id": "p", "priority": 1.0})

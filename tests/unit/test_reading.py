@@ -1,5 +1,6 @@
 """Records to inputs."""
 
+import base64
 from typing import Any
 
 import msgspec
@@ -40,15 +41,20 @@ def submitted(record: Stored) -> Submitted:
     return found
 
 
-def test_all_three_forms_of_a_request_say_the_same() -> None:
+def test_all_forms_of_a_request_say_the_same() -> None:
     asked = {"program_id": "sampler", "job_id": "j1", "params": {"a": 1}, "unknown": True}
     binary = request_record(SubmitJob("sampler", job_id="j1", params=msgspec.Raw(b'{"a":1}')), "t")
     envelope = {"type": "qjb.request.submit", "specversion": "1.0", "data": asked}
+    in_base64 = envelope | {
+        "data": None,
+        "data_base64": base64.b64encode(orjson.dumps(asked)).decode(),
+    }
     structured = (("content-type", f"{STRUCTURED}; charset=utf-8".encode()),)
     found = [
         submitted(stored(asked)),
         submitted(stored(binary.value, binary.headers)),
         submitted(stored(envelope, structured)),
+        submitted(stored(in_base64, structured)),
     ]
 
     assert {str(item.key) for item in found} == {"default/j1"}
@@ -125,6 +131,11 @@ def test_a_rejection_goes_to_the_id_that_was_given_if_that_is_one() -> None:
         (b'{"program_id":"p"}', (("ce_type", b"other.thing"),), "unknown_type"),
         (b'{"kind":"cancel"}', (), "invalid_message"),
         (b"{}", (("content-type", STRUCTURED.encode()),), "invalid_message"),
+        (
+            b'{"type":"qjb.request.submit","data_base64":"?"}',
+            (("content-type", STRUCTURED.encode()),),
+            "invalid_message",
+        ),
     ],
 )
 def test_what_is_no_request_is_unreadable_and_says_why(

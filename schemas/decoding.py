@@ -1,0 +1,30 @@
+"""JSON text to strict values, and what is said of text that is none."""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+
+class UnreadableError(Exception):
+    """Text is not a message. `code` says in what way."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@cache
+def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(kind)
+
+
+def decode(value: bytes | memoryview, kind: Any) -> Any:
+    """*value* as a message of that *kind*; raises `UnreadableError`."""
+    try:
+        return _decoder(kind).decode(value)
+    except msgspec.ValidationError as error:
+        raise UnreadableError("invalid_message", str(error)) from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise UnreadableError("invalid_json", str(error) or "nested too deeply") from error

@@ -1,0 +1,149 @@
+"""A submit as clients write it, made strict.
+
+JSON Schema does not tell 1.0 from 1, and some languages write null for what is left out: both are
+taken. What is wrong is told field by field, in little memory, however it was made.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import islice
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import fields, replace
+
+from schemas.checking import SHOWN, Schema, is_deeper, shown
+from schemas.decoding import UnreadableError, decode
+from schemas.requests import SubmitJob
+from schemas.specification import MAX_VIOLATIONS
+from schemas.values import ID_RULE, Violation
+
+LONGEST_FIELD = 64 * 1024  # bytes of JSON; only params may be longer
+DEEPEST = 16  # lists and objects inside each other in such a field
+EXACT = 2**53  # up to here a float is a whole number without doubt
+EMPTY = msgspec.Raw(b"{}")
+
+_FIELDS = {field.encode_name: field for field in fields(SubmitJob)}
+_Asked = msgspec.defstruct(
+    "_Asked", [(name, msgspec.Raw | UnsetType, UNSET) for name in _FIELDS]
+)  # each field as it was written; what is no field takes no memory
+
+
+class WrongFieldsError(UnreadableError):
+    """A submit of which fields are not what they have to be."""
+
+    def __init__(self, given: Mapping[str, Any], violations: tuple[Violation, ...]) -> None:
+        super().__init__("invalid_message", violations[0].message)
+        self.violations = violations
+        self.names_program = "program_id" in given
+        self.program_id = _text(given.get("program_id"))
+        self.job_id = _text(given.get("job_id"))
+
+
+def read_submit(data: bytes | memoryview) -> SubmitJob:
+    """The submit in *data* (JSON). Raises `UnreadableError`, most often a `WrongFieldsError`."""
+    if len(data) > LONGEST_FIELD:
+        return _leniently(decode(data, _Asked))
+    try:
+        request: SubmitJob = decode(data, SubmitJob)
+    except UnreadableError as error:
+        if error.code != "invalid_message":
+            raise
+        return _leniently(decode(data, _Asked))
+    return replace(request, params=EMPTY) if _is_null(request.params) else request
+
+
+def _leniently(asked: Any) -> SubmitJob:
+    """The submit whose fields stand in *asked* as they were written."""
+    written = {name: raw for name in _FIELDS if (raw := getattr(asked, name)) is not UNSET}
+    params = written.pop("params", EMPTY)
+    given: dict[str, Any] = {}
+    violations: list[Violation] = []
+    for name, raw in written.items():
+        try:
+            given[name] = _value(raw)
+        except UnreadableError as error:
+            begin = bytes(memoryview(raw)[:SHOWN]).decode("utf-8", "replace")
+            message = f"{name}: {error.message}"
+            violations.append(Violation(f"/{name}", error.code, begin, message))
+    given = {name: value for name, value in given.items() if value is not None or _required(name)}
+    violations += map(_in_words, islice(_schema().violations(given), MAX_VIOLATIONS))
+    if not violations:
+        try:
+            return _converted({**given, "params": EMPTY if _is_null(params) else params})
+        except msgspec.ValidationError as error:  # what a schema can not say
+            violations.append(Violation("", "type", shown(given), str(error)))
+    raise WrongFieldsError(written | given, tuple(violations[:MAX_VIOLATIONS]))
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    if len(raw) > LONGEST_FIELD:
+        text = f"{len(raw):,} bytes, but at most {LONGEST_FIELD:,} are allowed"
+        raise UnreadableError(f"maxBytes: {LONGEST_FIELD}", text)
+    value = decode(memoryview(raw), Any)
+    if is_deeper(value, DEEPEST):
+        raise UnreadableError(f"depth: {DEEPEST}", "nested too deeply")
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """*value* with integers as integers, and in an object without what is null."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return int(value)
+    return value
+
+
+def _converted(given: Mapping[str, Any]) -> SubmitJob:
+    return msgspec.convert(given, SubmitJob)
+
+
+def _is_null(raw: msgspec.Raw) -> bool:
+    return len(raw) == 4 and bytes(raw) == b"null"
+
+
+def _required(name: str) -> bool:
+    return _FIELDS[name].required
+
+
+def _text(value: Any) -> str:
+    return value[:128] if isinstance(value, str) else ""
+
+
+@cache
+def _schema() -> Schema:
+    """The fields of a submit but for its inputs. Null is not asked about: it has been left out."""
+    parts, definitions = msgspec.json.schema_components(
+        [field.type for name, field in _FIELDS.items() if name != "params"],
+        ref_template="#/$defs/{name}",
+    )
+    names = [name for name in _FIELDS if name != "params"]
+    return Schema(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "properties": {name: _not_null(part) for name, part in zip(names, parts, strict=True)},
+            "required": [name for name in names if _required(name)],
+            "$defs": definitions,
+        }
+    )
+
+
+def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """*schema* without null, and with patterns as they are written everywhere."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    plain = kinds[0] if len(kinds) == 1 else schema
+    if "pattern" in plain:
+        return plain | {"pattern": plain["pattern"].replace(r"\Z", "$")}
+    return plain
+
+
+def _in_words(violation: Violation) -> Violation:
+    """*violation*, with a message that names the field."""
+    name = violation.path.removeprefix("/").replace("/", ".")
+    text = ID_RULE if violation.rule.startswith("pattern") and "." not in name else ""
+    said = text or violation.message
+    return replace(violation, message=f"{name}: {said}" if name else said)

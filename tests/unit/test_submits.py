@@ -1,0 +1,119 @@
+"""Submits as clients write them."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas.decoding import UnreadableError
+from schemas.requests import SubmitJob
+from schemas.submits import LONGEST_FIELD, WrongFieldsError, read_submit
+from schemas.values import BlobRef
+
+
+def read(**fields: Any) -> SubmitJob:
+    return read_submit(orjson.dumps({"program_id": "p"} | fields))
+
+
+def wrong(**fields: Any) -> dict[str, tuple[str, str]]:
+    with pytest.raises(WrongFieldsError) as caught:
+        read(**fields)
+    return {v.path: (v.rule, v.value) for v in caught.value.violations}
+
+
+NULLS = [name for name in SubmitJob.__struct_fields__ if name != "program_id"]
+
+
+@pytest.mark.parametrize("name", NULLS)
+def test_null_is_as_good_as_leaving_a_field_out(name: str) -> None:
+    assert encoded(read(**{name: None})) == encoded(read())
+
+
+def encoded(request: SubmitJob) -> Any:
+    return {name: bytes(value) if name == "params" else value for name, value in parts(request)}
+
+
+def parts(request: SubmitJob) -> list[tuple[str, Any]]:
+    return [(name, getattr(request, name)) for name in request.__struct_fields__]
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "meant"),
+    [
+        ("priority", 1.0, 1),
+        ("priority", -100.0, -100),
+        ("max_execution_time", 5, 5.0),
+        ("cost", 5.0, 5.0),
+        ("params_ref", {"sha256": "0" * 64, "size": 9.0}, BlobRef("0" * 64, 9)),
+        ("params_ref", {"sha256": "0" * 64, "size": 9, "media_type": None}, BlobRef("0" * 64, 9)),
+        ("backend_requirements", {"min_num_qubits": 5, "simulator": None}, {"min_num_qubits": 5}),
+    ],
+)
+def test_a_whole_number_may_be_written_with_a_point(name: str, written: Any, meant: Any) -> None:
+    found = getattr(read(**{name: written}), name)
+
+    assert found == meant
+    assert type(found) is type(meant)
+
+
+@pytest.mark.parametrize(
+    ("fields", "broken"),
+    [
+        ({"priority": 1.5}, {"/priority": ('type: "integer"', "1.5")}),
+        ({"priority": True}, {"/priority": ('type: "integer"', "true")}),
+        ({"priority": 1e300}, {"/priority": ("maximum: 100", "1e+300")}),
+        ({"priority": "1"}, {"/priority": ('type: "integer"', '"1"')}),
+        ({"tags": ["a", 1, None]}, {"/tags/1": ('type: "string"', "1"), "/tags/2": ('type: "string"', "null")}),
+        ({"tags": ["x"] * 33}, {"/tags": ("maxItems: 32", '["x","x"')}),
+        ({"cost": 0, "max_execution_time": "1 s"}, {"/cost": ("exclusiveMinimum: 0", "0"), "/max_execution_time": ('type: "number"', '"1 s"')}),
+        ({"program_id": None}, {"/program_id": ('type: "string"', "null")}),
+        ({"job_id": "a\n"}, {"/job_id": ("pattern", '"a')}),
+        ({"backend": 7}, {"/backend": ('type: "string"', "7")}),
+        ({"params_ref": {"sha256": "x", "size": -1}}, {"/params_ref/sha256": ("pattern", '"x"'), "/params_ref/size": ("minimum: 0", "-1")}),
+        ({"backend_requirements": {"a": [1]}}, {"/backend_requirements/a": ("anyOf", "[1]")}),
+        ({"tags": ["x" * LONGEST_FIELD]}, {"/tags": (f"maxBytes: {LONGEST_FIELD}", '["x')}),
+        ({"backend": [[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}, {"/backend": ("depth: 16", "[[[[")}),
+    ],
+)  # fmt: skip
+def test_each_field_that_is_wrong_is_named_with_its_value_and_the_rule(
+    fields: dict[str, Any], broken: dict[str, tuple[str, str]]
+) -> None:
+    found = wrong(**fields)
+
+    assert found.keys() == broken.keys()
+    for path, (rule, value) in broken.items():
+        assert found[path][0].startswith(rule)
+        assert found[path][1].startswith(value)
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"1" * 1_000])
+def test_a_number_beyond_all_numbers_is_named(number: bytes) -> None:
+    with pytest.raises(WrongFieldsError) as caught:
+        read_submit(b'{"program_id": "p", "priority": ' + number + b"}")
+
+    (violation,) = caught.value.violations
+    assert violation.path == "/priority"
+    assert len(violation.value) <= 130
+
+
+def test_a_submit_that_is_wrong_still_says_which_job_it_is() -> None:
+    with pytest.raises(WrongFieldsError) as caught:
+        read(program_id="sampler", job_id="mine", priority="high")
+
+    error = caught.value
+    assert (error.program_id, error.job_id, error.names_program) == ("sampler", "mine", True)
+
+
+@pytest.mark.parametrize("text", [b"", b"7", b"[]", b"{", b"\xff", b'{"params":' + b"[" * 100_000])
+def test_what_is_no_object_is_unreadable(text: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        read_submit(text)
+
+
+def test_large_inputs_are_not_looked_into() -> None:
+    params = b'{"a": [' + b"{}," * 100_000 + b"{}]}"
+
+    request = read_submit(b'{"program_id": "p", "priority": 2.0, "params": ' + params + b"}")
+
+    assert bytes(request.params) == params
+    assert request.priority == 2
