@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TypeVar
 
 import structlog
@@ -24,8 +25,9 @@ from broker.telemetry import metrics, times
 from broker.transports.log import Log, Position, TopicPartition
 from broker.transports.topics import EVENTS, REPORTS
 from schemas.cloudevents import CLAIM, entry_record
-from schemas.events import Interim, Rejected
+from schemas.events import AnyEvent, Dispatched, Interim, Rejected
 from schemas.events import Log as LogEvent
+from schemas.jobs import Job
 from schemas.ledger import DeadLetter, Entry, InputPosition
 from schemas.records import Stored
 from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
@@ -114,7 +116,7 @@ class Writer:
         parts.inputs.done(batch)
         parts.snapshots.mark(turn.changed.values())
         parts.snapshots.mend(parts.book)
-        _tell(turn.entries, len(batch))
+        _tell(turn, len(batch))
         if turn.suspects:
             await self._doubt(turn.suspects)
 
@@ -279,13 +281,14 @@ def _read(read: Callable[[Stored], T], record: Stored) -> T | Unreadable:
         return Unreadable(position, "internal_error", repr(error)[:500], record)
 
 
-def _tell(entries: Sequence[Entry], inputs: int) -> None:
+def _tell(turn: Turn, inputs: int) -> None:
     """Count and log what is on the ledger now."""
     if inputs:
         metrics.BATCH.observe(inputs)
     counts: dict[str, int] = {}
-    for entry in entries:
+    for entry in turn.entries:
         event = entry.event
+        _time(event, turn.changed[entry.key])
         kind = event.kind
         counts[kind] = counts.get(kind, 0) + 1
         say = log.debug if isinstance(event, (Interim, LogEvent)) else log.info
@@ -302,6 +305,22 @@ def _tell(entries: Sequence[Entry], inputs: int) -> None:
             metrics.REJECTIONS.labels(event.reason).inc()
     for kind, count in counts.items():
         metrics.EVENTS.labels(kind).inc(count)
+
+
+_queue_seconds = cache(metrics.QUEUE_SECONDS.labels)
+_job_seconds = cache(metrics.JOB_SECONDS.labels)
+
+
+def _time(event: AnyEvent, job: Job) -> None:
+    """Measure how long *job* has waited for its first attempt, or what it took in all."""
+    if isinstance(event, Dispatched) and event.attempt == 1:
+        _queue_seconds(event.backend).observe(_since(job.created, event.time))
+    elif event.terminal and not isinstance(event, Rejected):
+        _job_seconds(job.program_id, str(event.state)).observe(_since(job.created, event.time))
+
+
+def _since(start: str, end: str) -> float:
+    return max(0.0, times.seconds_of(end) - times.seconds_of(start))
 
 
 def _note(note: str, item: Input) -> None:

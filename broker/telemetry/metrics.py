@@ -1,6 +1,13 @@
-"""Every Prometheus metric, in one place. Labelled children are made once, where they are used."""
+"""Every Prometheus metric, in one place. Labelled children are made once, where they are used.
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+No label takes what a stranger wrote: each has as many values as there are backends, programs …
+"""
+
+import contextlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info, generate_latest
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LONG = (0.01, 0.1, 1, 10, 60, 300, 1800, 3600, 10800)
@@ -13,6 +20,12 @@ BATCH = Histogram(
     "qjb_ledger_batch", "Inputs decided in one turn", buckets=(1, 4, 16, 64, 256, 1024)
 )
 JOBS_LIVE = Gauge("qjb_jobs_live", "Jobs that have not ended", ["state"])
+QUEUE_SECONDS = Histogram(
+    "qjb_queue_seconds", "A job, accepted to first dispatched", ["backend"], buckets=_LONG
+)
+JOB_SECONDS = Histogram(
+    "qjb_job_seconds", "A job, accepted to ended", ["program", "state"], buckets=_LONG
+)
 BROKER_ACTIVE = Gauge("qjb_broker_active", "1 while this broker is the active one")
 CLAIMS = Counter("qjb_claims", "Times that this broker became active")
 WORKERS_LIVE = Gauge("qjb_workers_live", "Workers whose lease runs")
@@ -32,6 +45,20 @@ STREAM_ENDS = Counter("qjb_sse_ends", "Event streams closed, by why", ["reason"]
 RESUMES = Counter("qjb_sse_resumes", "Streams resumed from an id, by where from", ["source"])
 GAPS = Counter("qjb_sse_gaps", "Gap events sent")
 TAIL_LAG_SECONDS = Gauge("qjb_tail_lag_seconds", "Age of the newest event when the gateway read it")
+BUILD = Info("qjb_build", "What runs here")
+
+
+def _versions() -> dict[str, str]:
+    """Of this and of what it is made for, by their metadata: nothing is imported."""
+    found = {"python": platform.python_version()}
+    names = {"version": "quantum-job-broker", "qiskit": "qiskit", "qiskit_aer": "qiskit-aer"}
+    for label, name in names.items():
+        with contextlib.suppress(PackageNotFoundError):  # a gateway may be without
+            found[label] = version(name)
+    return found
+
+
+BUILD.info(_versions())
 
 
 def exposition() -> tuple[bytes, str]:

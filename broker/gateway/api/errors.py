@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.hdrs import METH_ALL
 from aiohttp.typedefs import Handler
 
 from broker.errors import QjbError
@@ -91,7 +92,8 @@ def _of_http(request: web.Request, error: web.HTTPException, trace: str) -> web.
 def _note(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
     resource = request.match_info.route.resource
     route = without_prefix(resource.canonical) if resource else "none"
-    HTTP_REQUESTS.labels(request.method, route, response.status).inc()
+    method = request.method if request.method in METH_ALL else "other"  # it may be any word
+    HTTP_REQUESTS.labels(method, route, response.status).inc()
     is_stream = response.content_type == "text/event-stream"
     if not is_stream:
         HTTP_SECONDS.observe(seconds)
