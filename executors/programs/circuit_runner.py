@@ -6,6 +6,7 @@ from typing import Any
 from executors.backends.aer import LocalSimulator
 from executors.programs import mitigation
 from executors.programs.circuits import must_be_runnable, read_circuits
+from executors.programs.parameters import bound
 from executors.programs.running import counts_of, run
 from executors.programs.transpiling import transpiled
 
@@ -29,13 +30,15 @@ def main(
     measurement_error_mitigation: bool = False,
     memory: bool = False,
     seed_simulator: int | None = None,
+    parameter_values: Any = None,
+    parameter_binds: Any = None,
     **ignored: Any,
 ) -> dict[str, Any]:
     """The Qiskit result as a dictionary; corrected distributions stand in each header."""
     del user_messenger, ignored
     if rep_delay is not None or not init_qubits:
         sys.stderr.write("note: init_qubits and rep_delay change nothing on a simulator\n")
-    asked = read_circuits(circuits)
+    asked = bound(read_circuits(circuits), parameter_values, parameter_binds)
     must_be_runnable(asked, backend)
     options = {
         "initial_layout": initial_layout,

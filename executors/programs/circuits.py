@@ -49,7 +49,9 @@ def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) ->
             raise InvalidInputsError(f"{name} {has}, {backend.name} has {backend.most_qubits}")
         if circuit.parameters:
             names = ", ".join(parameter.name for parameter in circuit.parameters)
-            raise InvalidInputsError(f"{name} has parameters without a value: {names}")
+            raise InvalidInputsError(
+                f"{name} has parameters without a value: {names[:300]}; give parameter_values"
+            )
         if not _measures(circuit):
             raise InvalidInputsError(f"{name} measures nothing: add a measurement")
 
