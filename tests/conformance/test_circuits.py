@@ -194,7 +194,7 @@ def test_hardware_qubits_are_plain_numbers_on_the_ideal_simulator() -> None:
 
 def test_hardware_qubits_that_can_not_be_are_refused() -> None:
     far = QASM_3 + "bit c; x $99; c = measure $99;"
-    with pytest.raises(InvalidInputsError, match=r"hardware qubit \$99, and fake_line_5 has 5"):
+    with pytest.raises(InvalidInputsError, match=r"hardware qubit \$99, fake_line_5 has 5"):
         run("sampler", "fake_line_5", far)
     placed = {"transpiler_config": {"initial_layout": [4, 3, 2, 1]}}
     with pytest.raises(InvalidInputsError, match=r"names hardware qubits \(\$3\)"):
