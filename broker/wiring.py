@@ -22,6 +22,7 @@ from broker.settings import Settings, host_name
 from broker.shown import url_visible
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs, open_blobs
+from broker.transports.files import make_folder
 from broker.transports.lock import FileLock
 from broker.transports.log import Log
 from broker.transports.urls import open_log
@@ -82,6 +83,7 @@ async def serving(
     if settings.is_embedded and set(roles) != set(EVERYTHING):
         raise SettingsError(EMBEDDED_MEANS_ALONE)
     async with AsyncExitStack() as stack:
+        _make_data_folder(settings.data)
         blobs = open_blobs(settings.blobs)
         target = open_log(
             settings.log, partitions=settings.partitions, prefix=settings.topic_prefix
@@ -96,6 +98,14 @@ async def serving(
                 yield await _ready(parts, running)
                 await _drain(running)
                 watch.cancel()
+
+
+def _make_data_folder(folder: Path) -> None:
+    try:
+        make_folder(folder)
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise SettingsError(f"QJB_DATA: the folder {folder} can not be used: {why}") from error
 
 
 async def _open(target: Log, settings: Settings) -> None:

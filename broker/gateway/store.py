@@ -20,6 +20,7 @@ from broker.gateway import bitmaps, packing
 from broker.gateway.bitmaps import FULL, WORDS, Member, Writing, ended_jobs, members, page, words_of
 from broker.gateway.filters import JobFilter, tag_text
 from broker.gateway.packing import Own, own_phrases, pack, unpack
+from broker.transports.files import Mark, make_database
 from schemas.cloudevents import encode
 from schemas.jobs import Job
 from schemas.values import JobKey
@@ -27,6 +28,7 @@ from schemas.values import JobKey
 log = structlog.get_logger()
 
 FORMAT = f"3-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
+MARK = Mark(0x716A6267, old="events_of_job")
 OFFSETS = 1 << 48  # an event's row id is partition * OFFSETS + offset
 WAL = 8 * 1024 * 1024  # bytes that the write-ahead log is cut to
 FREED = 1024  # pages that are given back at once
@@ -139,7 +141,8 @@ class Store:
     def open(self, identity: str) -> dict[int, PartitionRow]:
         """How far each partition has been read; empty for a new file.
 
-        A file of another log, of another format or a damaged one is replaced by a new one.
+        A file of another log, of another format or a damaged one is replaced by a new one; what
+        is no cache of ours is left as it is: raises `SettingsError`.
         """
         try:
             self._connect()
@@ -157,13 +160,14 @@ class Store:
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
         self._connect()
         with self._writing:
+            self._writing.pragma("application_id", MARK.application)
             self._writing.execute(_SCHEMA)
             self._writing.execute(
                 "INSERT INTO meta VALUES ('identity', ?), ('format', ?)", (identity, FORMAT)
             )
 
     def _connect(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_database(self._path, MARK, "QJB_DATA")
         self._connections = []
         for _ in range(3):
             connection = apsw.Connection(str(self._path))

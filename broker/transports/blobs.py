@@ -13,6 +13,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from broker.errors import PayloadMissingError, QjbError, SettingsError, UnavailableError
 from broker.shown import url_visible, without_urls
+from broker.transports.files import make_folder
 from schemas.values import BlobRef
 
 PIECE = 256 * 1024  # bytes of a payload that are read at once
@@ -55,7 +56,7 @@ class StoredBlobs:
         try:
             await self._store.put_async(path, data, attributes=attributes)
             if self._folder is not None:
-                await asyncio.to_thread(_flush, self._folder / path)
+                await asyncio.to_thread(_flush, self._folder, path)
         except (BaseError, OSError) as error:
             raise _unavailable("the blob store did not take a payload", error) from None
         return ref
@@ -122,7 +123,7 @@ def _unavailable(what: str, error: Exception) -> UnavailableError:
 def _local(folder: Path) -> StoredBlobs:
     folder = folder.expanduser().absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         why = os.strerror(error.errno or 0).lower()
         shown = url_visible(str(folder))
@@ -149,11 +150,18 @@ async def _digest(data: bytes) -> str:
     return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
 
 
-def _flush(path: Path) -> None:
-    """Have the file and the folders that name it on disk."""
-    for each in (path, path.parent, path.parent.parent):
+def _flush(folder: Path, name: str) -> None:
+    """Have the file and the folders that name it on disk, for those who may use *folder* alone."""
+    path = folder / name
+    rights = folder.stat().st_mode & 0o777
+    for each, allowed in (
+        (path, rights & 0o666),
+        (path.parent, rights),
+        (path.parent.parent, rights),
+    ):
         descriptor = os.open(each, os.O_RDONLY)
         try:
+            os.fchmod(descriptor, allowed)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from broker.errors import SettingsError
+from broker.transports.files import PATIENCE, Mark
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.retention import TOMBSTONES_KEPT
 from broker.transports.topics import Cleanup, Topic
@@ -23,12 +24,10 @@ from schemas.records import Headers, Stored
 
 log = structlog.get_logger()
 
-APPLICATION = 0x716A6231  # marks the file as ours
-VERSION = 1
+MARK = Mark(0x716A6231, newest=1)
 ROWS = 128  # in one INSERT: one statement gives up the interpreter's lock once
 READ_BYTES = 8 * 1024 * 1024  # about what one read brings into memory
 _NOT_SYNCED = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
-PATIENCE = 10_000  # ms that a lock of another program is waited for
 
 Row = tuple[int, int, bytes | None, bytes, bytes]
 
@@ -51,27 +50,21 @@ class Shelf:
 def connect(path: Path) -> apsw.Connection:
     """A connection to the file; raises `SettingsError` where there can be none."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         db = apsw.Connection(str(path), statementcachesize=500)
         db.set_busy_timeout(PATIENCE)
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")  # an acknowledged record survives a loss of power
         db.pragma("wal_autocheckpoint", 0)  # it would hold up the writer for 20 to 40 ms
-    except (OSError, apsw.Error) as error:
+    except apsw.Error as error:
         raise SettingsError(f"QJB_LOG: {path} can not be opened: {error}") from error
     return db
 
 
-def prepare(db: apsw.Connection, path: Path) -> str:
-    """Set up a new file, or check an existing one. Its identity."""
-    found = db.pragma("application_id")
-    if found not in (0, APPLICATION):
-        raise SettingsError(f"QJB_LOG: {path} is the database of another program")
-    if (version := db.pragma("user_version")) > VERSION:
-        raise SettingsError(f"QJB_LOG: {path} has format {version}, made by a newer version")
+def prepare(db: apsw.Connection) -> str:
+    """Set up a new file, or what an existing one lacks. Its identity."""
     with db:
-        db.pragma("application_id", APPLICATION)
-        db.pragma("user_version", VERSION)
+        db.pragma("application_id", MARK.application)
+        db.pragma("user_version", MARK.newest)
         db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) STRICT")
         db.execute(
             "CREATE TABLE IF NOT EXISTS partitions (id INTEGER PRIMARY KEY, topic TEXT NOT NULL,"

@@ -28,6 +28,7 @@ from broker.errors import (
 )
 from broker.transports import database
 from broker.transports.database import Shelf
+from broker.transports.files import make_database
 from broker.transports.lock import FileLock
 from broker.transports.log import Bounds, Position, TopicPartition, check_size
 from broker.transports.placement import Placement
@@ -213,8 +214,9 @@ class EmbeddedLog:
     # In threads
 
     def _open_file(self) -> None:
+        make_database(self._path, database.MARK, "QJB_LOG")
         self._db = database.connect(self._path)
-        self.identity = database.prepare(self._db, self._path)
+        self.identity = database.prepare(self._db)
         self._shelves = {}
         for shelf in database.shelves(self._db, self._topics, self._placement.counts):
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)

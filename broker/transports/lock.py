@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from broker.errors import SettingsError
+from broker.transports.files import close_to_others
 
 
 class FileLock:
@@ -18,8 +19,9 @@ class FileLock:
     def take(self, what: str) -> None:
         """Take it for *what*; raises `SettingsError` that says who has it."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            close_to_others(self._path)
         except OSError as error:
             why = os.strerror(error.errno or 0).lower()
             raise SettingsError(f"{what} can not be used: {why}") from error

@@ -121,7 +121,8 @@ async def test_a_copy_that_is_damaged_is_filled_again(tmp_path: Path, damage: st
     await _history(ledger, cache)
     match damage:
         case "rubbish":
-            cache.write_bytes(b"not a database at all" * 1000)
+            header = cache.read_bytes()[:100]  # without it nobody knows whose file it is
+            cache.write_bytes(header + b"not a database at all" * 1000)
         case "truncated":
             cache.write_bytes(cache.read_bytes()[:5000])
         case _:
