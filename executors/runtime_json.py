@@ -8,7 +8,6 @@ look like is what the encoders of qiskit-ibm-runtime 0.1 to 0.51 send.
 import binascii
 import io
 import warnings
-import zipfile
 import zlib
 from collections.abc import Callable
 from datetime import date, datetime
@@ -23,10 +22,11 @@ from qiskit.quantum_info import Operator, Pauli, PauliList, SparsePauliOp
 from qiskit.result import Result
 from scipy import sparse  # type: ignore[import-untyped]  # has no stubs
 
+from executors import limits
 from executors.faults import InvalidInputsError, blame, within
 from executors.gates import apart, flat
+from executors.limits import Unpacking
 
-MAX_UNPACKED = 512 * 1024 * 1024  # bytes that one value may unpack to
 _SETTINGS = {kind.__name__: kind for kind in (SparsePauliOp, PauliList, Pauli, Operator)}
 
 
@@ -137,37 +137,42 @@ def decode_inputs(data: bytes) -> dict[str, Any]:
         raise InvalidInputsError(f"the inputs are not JSON: {error}") from error
     if not isinstance(inputs, dict):
         raise InvalidInputsError("the inputs must be a JSON object")
-    return {name: decode(value, name) for name, value in inputs.items()}
+    room = limits.unpacking()
+    return {name: _field(value, name, room) for name, value in inputs.items()}
 
 
 def decode(value: Any, field: str = "") -> Any:
     """JSON *value* with what is encoded in it; raises `InvalidInputsError` naming *field*."""
+    return _field(value, field, limits.unpacking())
+
+
+def _field(value: Any, field: str, room: Unpacking) -> Any:
     with blame(InvalidInputsError, field):
-        return _decoded(value, field)
+        return _decoded(value, field, room)
 
 
-def _decoded(value: Any, field: str) -> Any:
+def _decoded(value: Any, field: str, room: Unpacking) -> Any:
     if isinstance(value, list):
-        return [_decoded(item, f"{field}[{number}]") for number, item in enumerate(value)]
+        return [_decoded(item, f"{field}[{number}]", room) for number, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    inner = {name: _decoded(item, _inside(field, name)) for name, item in value.items()}
+    inner = {name: _decoded(item, _inside(field, name), room) for name, item in value.items()}
     if "__type__" not in inner:
         return inner
-    return _built(inner, field)
+    return _built(inner, field, room)
 
 
 def _inside(field: str, name: str) -> str:
     return field if name.startswith("__") else f"{field}.{name}"
 
 
-def _built(typed: dict[str, Any], field: str) -> Any:
+def _built(typed: dict[str, Any], field: str, room: Unpacking) -> Any:
     name = typed["__type__"]
     build = _BUILDERS.get(name) if isinstance(name, str) else None
     if build is None:
         return typed  # nothing that we know: the program sees it as it came
     with blame(InvalidInputsError, f"{field} is not a valid {name}"), within(field):
-        return build(typed)
+        return build(typed, room)
 
 
 def _to_bytes(text: Any) -> bytes:
@@ -176,36 +181,37 @@ def _to_bytes(text: Any) -> bytes:
     return binascii.a2b_base64(text)
 
 
-def _unpacked(text: Any) -> bytes:
+def _unpacked(text: Any, room: Unpacking) -> bytes:
     unpacker = zlib.decompressobj()
-    data = unpacker.decompress(_to_bytes(text), MAX_UNPACKED)
-    if unpacker.unconsumed_tail:
-        raise InvalidInputsError(f"it unpacks to more than {MAX_UNPACKED} bytes")
+    data = unpacker.decompress(_to_bytes(text), room.left + 1)
+    room.take(len(data))
     if not unpacker.eof:
         raise ValueError("it is cut short")
     return data
 
 
-def _loaded(typed: dict[str, Any]) -> list[QuantumCircuit]:
+def _loaded(typed: dict[str, Any], room: Unpacking) -> list[QuantumCircuit]:
+    data = _unpacked(typed["__value__"], room)
+    limits.check_qpy(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of older Qiskits' files: no concern of the user's
-        circuits: list[QuantumCircuit] = qpy.load(io.BytesIO(_unpacked(typed["__value__"])))
+        circuits: list[QuantumCircuit] = qpy.load(io.BytesIO(data))
     if not circuits:
         raise InvalidInputsError("it holds no circuit")
     return circuits
 
 
-def _to_circuit(typed: dict[str, Any]) -> QuantumCircuit | list[QuantumCircuit]:
+def _to_circuit(typed: dict[str, Any], room: Unpacking) -> QuantumCircuit | list[QuantumCircuit]:
     """The circuit of a QPY file; all of them, if it holds several."""
-    circuits = [flat(circuit) for circuit in _loaded(typed)]
+    circuits = [flat(circuit) for circuit in _loaded(typed, room)]
     return circuits if len(circuits) > 1 else circuits[0]
 
 
-def _to_instruction(typed: dict[str, Any]) -> Instruction:
-    return apart(_loaded(typed)[0].data[0].operation)
+def _to_instruction(typed: dict[str, Any], room: Unpacking) -> Instruction:
+    return apart(_loaded(typed, room)[0].data[0].operation)
 
 
-def _to_parameter(typed: dict[str, Any]) -> Parameter:
+def _to_parameter(typed: dict[str, Any], _: Unpacking) -> Parameter:
     return qpy_value.loads_value(
         qpy.type_keys.Value.PARAMETER,
         _to_bytes(typed["__value__"]),
@@ -214,28 +220,28 @@ def _to_parameter(typed: dict[str, Any]) -> Parameter:
     )
 
 
-def _to_array(typed: dict[str, Any]) -> Any:
+def _to_array(typed: dict[str, Any], room: Unpacking) -> Any:
     value = typed["__value__"]
     if not isinstance(value, str):
-        return np.array(value)
-    return np.load(io.BytesIO(_unpacked(value)), allow_pickle=False)
+        return limits.array_of(value, room)
+    return limits.array(_unpacked(value, room))
 
 
-def _to_sparse_matrix(typed: dict[str, Any]) -> Any:
-    data = io.BytesIO(_to_bytes(typed["__value__"]))
-    with zipfile.ZipFile(data) as archive:
-        if sum(item.file_size for item in archive.infolist()) > MAX_UNPACKED:
-            raise InvalidInputsError(f"it unpacks to more than {MAX_UNPACKED} bytes")
-    data.seek(0)
-    return sparse.load_npz(data)
+def _to_sparse_matrix(typed: dict[str, Any], room: Unpacking) -> Any:
+    data = _to_bytes(typed["__value__"])
+    limits.check_npz(data, room)
+    return sparse.load_npz(io.BytesIO(data))
 
 
-def _to_settings(typed: dict[str, Any]) -> Any:
+def _to_settings(typed: dict[str, Any], room: Unpacking) -> Any:
     kind = _SETTINGS.get(typed["__class__"])
     if kind is None or not typed["__module__"].startswith("qiskit.quantum_info"):
         known = ", ".join(_SETTINGS)
         raise InvalidInputsError(f"a {typed['__class__']!r} is not accepted here, only {known}")
-    return kind(**_with_int_keys(typed["__value__"]))
+    settings = _with_int_keys(typed["__value__"])
+    if kind is Operator:
+        limits.check_operator(settings, room)
+    return kind(**settings)
 
 
 def _with_int_keys(settings: dict[str, Any]) -> dict[str, Any]:
@@ -243,16 +249,16 @@ def _with_int_keys(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-_BUILDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+_BUILDERS: dict[str, Callable[[dict[str, Any], Unpacking], Any]] = {
     "QuantumCircuit": _to_circuit,
     "Instruction": _to_instruction,
     "Parameter": _to_parameter,
     "ndarray": _to_array,
     "spmatrix": _to_sparse_matrix,
     "settings": _to_settings,
-    "complex": lambda typed: complex(*typed["__value__"]),
-    "datetime": lambda typed: datetime.fromisoformat(typed["__value__"]),
-    "set": lambda typed: set(typed["__value__"]),
-    "Result": lambda typed: Result.from_dict(typed["__value__"]),
-    "to_json": lambda typed: typed["__value__"],
+    "complex": lambda typed, _: complex(*typed["__value__"]),
+    "datetime": lambda typed, _: datetime.fromisoformat(typed["__value__"]),
+    "set": lambda typed, _: set(typed["__value__"]),
+    "Result": lambda typed, _: Result.from_dict(typed["__value__"]),
+    "to_json": lambda typed, _: typed["__value__"],
 }

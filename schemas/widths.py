@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST_DIGITS = 18  # of a size; one with more counts as the largest of these
+NEWEST_QPY = 18  # the newest version of that format whose header is known here
 _HEAD = 512  # characters of base64, a multiple of four; the header is in the first of its bytes
 
 # Comments, strings, pragmas and annotations come first, so that what they hold is not looked at.
@@ -104,22 +105,23 @@ def of_encoded(value: Any) -> Declared:
         return Declared()
 
 
-def of_qpy(data: bytes) -> Declared:
-    """What the header of a QPY file with one circuit says, from its first bytes."""
+def of_qpy(data: bytes, start: int | None = None) -> Declared:
+    """What the header of a circuit in a QPY file says: of the first, or of that at *start*."""
     try:
-        return _of_header(data)
+        return _of_header(data, start)
     except struct.error:  # there is less than a header
         return Declared()
 
 
-def _of_header(data: bytes) -> Declared:
+def _of_header(data: bytes, at: int | None) -> Declared:
     magic, version, number = struct.unpack_from("!6sB3xQ", data)
-    if magic != b"QISKIT" or not 1 <= version <= 18 or number != 1:
+    if magic != b"QISKIT" or not 1 <= version <= NEWEST_QPY or not number:
         return Declared()
-    at = 18 + (version >= 10)  # the encoding of symbols
-    at += version >= 5  # the kind of program
-    if version >= 16:
-        (at,) = struct.unpack_from("!Q", data, at)  # where the circuit begins
+    if at is None:
+        at = 18 + (version >= 10)  # the encoding of symbols
+        at += version >= 5  # the kind of program
+        if version >= 16:
+            (at,) = struct.unpack_from("!Q", data, at)  # where the circuit begins
     if at > len(data):
         return Declared()
     # name, global phase, qubits, bits, metadata, registers, instructions

@@ -12,10 +12,10 @@ from typing import Any
 
 from qiskit.result import Result
 
+from executors import memory
 from executors.faults import BackendError, InvalidInputsError
 
 _MIB = 1024 * 1024
-_UNITS = ("MiB", "GiB", "TiB", "PiB", "EiB")
 _TOO_LITTLE = re.compile(r"nsufficient memory|more memory than max_memory_mb")
 _OUT_OF_MEMORY = re.compile(r"bad_alloc|bad allocation|annot allocate")
 _UNKNOWN = re.compile(r"contains invalid (?:instructions|parameters)|Invalid gate operation")
@@ -78,9 +78,11 @@ def _plain(text: str) -> str:
 
 def _memory(failed: Failed) -> str:
     needs = (
-        f"needs {size(failed.needs)} of memory" if 0 < failed.needs < 2**62 else "needs more memory"
+        f"needs {memory.told(failed.needs * _MIB)} of memory"
+        if 0 < failed.needs < 2**62
+        else "needs more memory"
     )
-    told = f"{failed.where} {needs} with method {failed.method}, {size(failed.available)} are available"
+    told = f"{failed.where} {needs} with method {failed.method}, {memory.told(failed.available * _MIB)} are available"
     most = most_qubits(failed.method, failed.available, failed.precision)
     if most is not None:
         told += f": {most} qubits is the most for {failed.method} here"
@@ -112,11 +114,3 @@ def _lacking(failed: Failed) -> str:
     names = _QUOTED.search(failed.text)
     what = f"has {names[1]}, which" if names else "has operations that"
     return f"{failed.where} {what} method {failed.method} does not simulate"
-
-
-def size(mebibytes: float) -> str:
-    """So many MiB in the unit that reads best."""
-    step = 0
-    while mebibytes >= 1024 and step < len(_UNITS) - 1:
-        mebibytes, step = mebibytes / 1024, step + 1
-    return f"{mebibytes:.3g} {_UNITS[step]}"

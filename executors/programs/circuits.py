@@ -5,10 +5,14 @@ from typing import Any
 from qiskit import QuantumCircuit
 from qiskit.circuit import Measure
 
+from executors import limits
 from executors.backends.aer import LocalSimulator
 from executors.faults import InvalidInputsError, within
 from executors.gates import flat
 from executors.programs import openqasm
+from schemas.widths import declared
+
+FEW = 10  # circuits; so many of the widest are no trouble
 
 
 def read_circuits(value: Any, field: str = "circuits") -> list[QuantumCircuit]:
@@ -17,6 +21,8 @@ def read_circuits(value: Any, field: str = "circuits") -> list[QuantumCircuit]:
         return [read_circuit(value, field)]
     if not value:
         raise InvalidInputsError(f"{field} is empty")
+    if len(value) > FEW:
+        limits.check_sum(declared(item) for item in value)
     found = []
     for number, item in enumerate(value):
         name = f"{field}[{number}]"

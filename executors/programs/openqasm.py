@@ -12,6 +12,8 @@ from qiskit_qasm3_import.converter import ConvertVisitor
 
 from executors.faults import InvalidInputsError, blame, within
 from executors.gates import flat, own_name
+from executors.limits import must_be_buildable
+from schemas.widths import of_text
 
 # Jobs that come again with the same circuit are common, and to parse OpenQASM 3 takes a millisecond.
 KEPT = 64  # circuits
@@ -60,6 +62,7 @@ def _kept(text: str, version: int) -> QuantumCircuit:
 
 
 def _read(text: str, version: int) -> QuantumCircuit:
+    must_be_buildable(of_text(text))
     return flat(_read_3(text) if version == 3 else _read_2(text))
 
 

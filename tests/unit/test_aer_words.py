@@ -9,8 +9,8 @@ from qiskit import QuantumCircuit
 from executors import memory
 from executors.backends import catalogue
 from executors.faults import BackendError, InvalidInputsError
-from executors.programs import aer_words, builtin
-from executors.programs.aer_words import failure, most_qubits, size
+from executors.programs import builtin
+from executors.programs.aer_words import failure, most_qubits
 
 MIB = 1024 * 1024
 
@@ -141,14 +141,3 @@ def test_the_widest_that_fits_follows_from_the_method(
     method: str, precision: str, most: int | None
 ) -> None:
     assert most_qubits(method, 1024, precision) == most
-
-
-def test_sizes_are_told_in_the_unit_that_reads_best() -> None:
-    assert [size(one) for one in (100, 1024, 1536, 32 * 1024, 2**29)] == [
-        "100 MiB",
-        "1 GiB",
-        "1.5 GiB",
-        "32 GiB",
-        "512 TiB",
-    ]
-    assert aer_words.size(2**70).endswith("EiB")

@@ -325,3 +325,30 @@ def test_an_ideal_simulator_is_given_the_circuit_as_it_is() -> None:
     ready = transpiling.transpiled(circuits, catalogue.backend("aer_simulator"), {})
 
     assert ready[0] is circuits[0]
+
+
+@pytest.mark.parametrize(
+    ("circuits", "told"),
+    [
+        ("OPENQASM 2.0; qreg q[100000000];", "circuits: it declares 100,000,000 qubits"),
+        (
+            ["OPENQASM 3.0; qubit[4000000000] q;"],
+            r"circuits\[0\]: it declares 4,000,000,000 qubits",
+        ),
+        (f"OPENQASM 2.0; qreg q[{'9' * 30}];", "circuits: it declares 1,000,"),
+        ("OPENQASM 2.0; qreg q[1]; creg c[900000];", "it declares 900,000 classical bits"),
+        (["OPENQASM 2.0; qreg q[9999];"] * 200, "the circuits declare 1,999,800 bits together"),
+    ],
+    ids=["80 bytes", "OpenQASM 3", "many digits", "bits", "together"],
+)
+def test_a_circuit_that_declares_too_much_is_refused_before_it_is_built(
+    circuits: Any, told: str
+) -> None:
+    with pytest.raises(InvalidInputsError, match=told):
+        read_circuits(circuits)
+
+
+def test_a_circuit_of_thousands_of_qubits_is_read() -> None:
+    (circuit,) = read_circuits("OPENQASM 2.0; qreg q[5000]; creg c[5000]; measure q -> c;")
+
+    assert circuit.num_qubits == 5000

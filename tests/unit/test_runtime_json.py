@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import struct
+import zipfile
 import zlib
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +17,7 @@ from qiskit.circuit.library import CXGate
 from qiskit.quantum_info import SparsePauliOp
 from scipy import sparse
 
-from executors import runtime_json
+from executors import limits, runtime_json
 from executors.faults import InvalidInputsError
 from executors.runtime_json import NotEncodableError
 
@@ -155,11 +157,86 @@ def test_a_file_that_is_not_one_circuit_is_refused_in_one_sentence(data: bytes, 
     assert str(caught.value) == says
 
 
-def test_a_bomb_is_refused_before_it_has_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime_json, "MAX_UNPACKED", 1000)
+def array_of(size: int) -> dict[str, Any]:
+    file = io.BytesIO()
+    np.save(file, np.zeros(size, np.uint8))
+    return typed("ndarray", packed(file.getvalue()))
 
-    with pytest.raises(InvalidInputsError, match="more than 1000 bytes"):
+
+def test_a_bomb_is_refused_before_it_has_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_UNPACKED", 1000)
+
+    with pytest.raises(InvalidInputsError, match=r"data: .* unpacks to more than 1000 bytes"):
         runtime_json.decode(typed("ndarray", packed(b"\0" * 100_000)), "data")
+
+
+def test_what_a_jobs_inputs_unpack_to_counts_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_UNPACKED", 10_000)
+    few, many = ({f"a{number}": array_of(1500) for number in range(size)} for size in (6, 7))
+
+    assert len(runtime_json.decode_inputs(json.dumps(few).encode())) == 6
+    with pytest.raises(InvalidInputsError, match=r"a6: with what comes before it"):
+        runtime_json.decode_inputs(json.dumps(many).encode())
+
+
+def npy_that_claims(shape: str, data: bytes = b"") -> bytes:
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + data
+
+
+def npz(**files: bytes) -> str:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(f"{name}.npy", data)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def settings(kind: str, **value: Any) -> dict[str, Any]:
+    return typed("settings", value, __module__="qiskit.quantum_info", __class__=kind)
+
+
+def qpy_that_claims(at: int, form: str, number: int) -> str:
+    """A QPY file of one circuit with another number in its headers."""
+    data = bytearray(qpy_file(bell()))
+    struct.pack_into(form, data, at, number)
+    return packed(bytes(data))
+
+
+CIRCUIT = 0x1C  # where it begins, in a file of today's version
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (
+            typed("ndarray", packed(npy_that_claims("(1000000000000,)"))),
+            "announces 8,000,000,000,000 bytes of numbers and holds 0",
+        ),
+        (typed("spmatrix", npz(data=npy_that_claims("(99999999,)"))), "bytes of numbers"),
+        (typed("spmatrix", npz(data=b"\0" * 600_000_000)), "unpacks to more than"),
+        (settings("Operator", data=settings("Pauli", data="X" * 31)), "unpacks to more than"),
+        (typed("ndarray", ["x" * 1_000_000, *["y"] * 1000]), "unpacks to more than"),
+        (typed("QuantumCircuit", qpy_that_claims(10, "!Q", 2**60)), "circuits in"),
+        (typed("QuantumCircuit", qpy_that_claims(CIRCUIT + 5, "!I", 4_000_000_000)), "qubits"),
+        (typed("QuantumCircuit", qpy_that_claims(CIRCUIT + 9, "!I", 4_000_000_000)), "bits"),
+        (typed("QuantumCircuit", qpy_that_claims(CIRCUIT + 25, "!Q", 2**50)), "instructions"),
+    ],
+    ids=["ndarray", "in a ZIP", "ZIP", "Operator", "texts", "circuits", "qubits", "bits", "instrs"],
+)
+def test_what_claims_more_than_is_taken_is_refused_before_it_is_built(
+    value: Any, told: str
+) -> None:
+    with pytest.raises(InvalidInputsError, match=told) as caught:
+        runtime_json.decode({"inner": value}, "ignored")
+
+    assert str(caught.value).startswith("ignored.inner")
+
+
+def test_an_operator_of_a_few_qubits_is_built() -> None:
+    found = runtime_json.decode(settings("Operator", data=settings("Pauli", data="XX")), "o")
+
+    assert found.dim == (4, 4)
 
 
 @pytest.mark.parametrize("text", [b"[1]", b'"x"', b"null", b"{", b"\xff", b"[" * 5000])
