@@ -80,6 +80,12 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the gateway listens on")
     port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes any free one")
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names under which the gateway and metrics answer, with commas between, such "
+        "as qjb.example.org,*.lab; * for all. On loopback the names that point there always count; "
+        "by default only they do there, and every name elsewhere",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Other origins whose pages may use the gateway, with commas between; * for all",
@@ -156,7 +162,7 @@ class Settings(BaseSettings):
         None, description="File that a role touches every second while it lives; see qjb health"
     )
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -166,6 +166,7 @@ class Parts:
             connections=settings.connections,
             stream_age=settings.stream_age,
             drain=settings.stream_drain,
+            hosts=settings.hosts,
             cors_origins=settings.cors_origins,
         )
         return Gateway(

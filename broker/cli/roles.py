@@ -7,7 +7,8 @@ import resource
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,7 @@ def _use_all_descriptors() -> None:
 async def _until_told(settings: Settings, roles: tuple[str, ...]) -> None:
     """Serve until the first signal; end at once at the second."""
     signals = _Signals()
-    _serve_metrics(settings)
-    async with wiring.serving(settings, roles) as serving:
+    async with _serving_metrics(settings), wiring.serving(settings, roles) as serving:
         signals.serving = True
         _settle_in()
         alive = asyncio.create_task(_touch(settings.health_file), name="health")
@@ -196,18 +196,21 @@ async def _touch(file: Path | None) -> None:
         await asyncio.sleep(1.0)
 
 
-def _serve_metrics(settings: Settings) -> None:
-    if settings.metrics_port is None:
+@asynccontextmanager
+async def _serving_metrics(settings: Settings) -> AsyncIterator[None]:
+    port = settings.metrics_port
+    if port is None:
+        yield
         return
-    from prometheus_client import start_http_server
+    from broker.gateway.metrics_port import serving_metrics
 
-    try:
-        start_http_server(settings.metrics_port, settings.host)
-    except OSError as error:
-        message = (
-            f"QJB_METRICS_PORT: port {settings.metrics_port} can not be used: {error.strerror}"
-        )
-        raise SettingsError(message) from error
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(serving_metrics(settings.host, port, settings.hosts))
+        except OSError as error:
+            why = os.strerror(error.errno or 0).lower()
+            raise SettingsError(f"QJB_METRICS_PORT: port {port} can not be used: {why}") from error
+        yield
 
 
 def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:

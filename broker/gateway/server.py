@@ -12,8 +12,9 @@ import structlog
 from aiohttp import web
 
 from broker.errors import SettingsError
-from broker.gateway.api.connections import Doors, most_connections
+from broker.gateway.api.connections import HEAD, Doors, most_connections
 from broker.gateway.api.errors import add_trace, answer_errors
+from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import PARTS, Parts
 from broker.gateway.api.routes import add_routes
@@ -41,7 +42,7 @@ class Options:
     memory: int = 64 * 1024 * 1024  # newest events kept in memory
     max_body: int = 64 * 1024 * 1024
     connections: int = 10_000  # at most so many, or as the limit of descriptors allows
-    head: float = 15.0  # a request's head must be complete within this
+    head: float = HEAD  # a request's head must be complete within this
     stream_age: float = 600.0  # a stream is closed after this, give or take a fifth
     patience: float = 2.0  # a request is held so long for what has not come here yet
     pending: float = 20.0  # so is the stream of a job that waits for a broker
@@ -49,6 +50,7 @@ class Options:
     silence: float = 15.0  # a comment keeps a silent stream open
     stall: float = 60.0  # a client that takes nothing for so long is cut
     drain: float = 5.0  # open streams are closed over this time when the gateway stops
+    hosts: tuple[str, ...] = ()  # names under which it answers, besides those of loopback
     cors_origins: tuple[str, ...] = ()  # other origins whose pages may use this API; "*" for all
 
 
@@ -72,6 +74,7 @@ class Gateway:
     ) -> None:
         self._options = options or Options()
         self._host, self._port = host, port
+        self._hosts = Hosts(self._options.hosts, host)
         self._stop = asyncio.Event()
         self._listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._parts = _parts(
@@ -118,7 +121,7 @@ class Gateway:
         origins = Origins(self._options.cors_origins)
         app = web.Application(
             client_max_size=self._options.max_body,
-            middlewares=[answer_errors, origins.middleware()],
+            middlewares=[answer_errors, self._hosts.middleware(), origins.middleware()],
         )
         app[PARTS] = self._parts
         app.on_response_prepare.append(_bound)
@@ -146,6 +149,7 @@ class Gateway:
             self._listening.set_exception(taken)
             self._listening.exception()  # nobody may be waiting for it
             raise taken from error
+        self._hosts.on_loopback = doors.on_loopback
         url = f"http://{host}:{port}"
         self._listening.set_result(url)
         log.info("gateway.listening", url=url)

@@ -190,7 +190,7 @@ async def test_a_client_that_takes_nothing_of_a_large_answer_is_cut(
         await served.get("/jobs/j1/events?after=3&wait=5", headers={"Accept": "application/json"})
         parts = urlsplit(served.url)
         _, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1024)
-        writer.write(b"GET /jobs/j1/results HTTP/1.1\r\nHost: here\r\n\r\n")
+        writer.write(b"GET /jobs/j1/results HTTP/1.1\r\nHost: localhost\r\n\r\n")
         ours = writer.get_extra_info("sockname")[1]
         await eventually(lambda: ours in _waited_for())
         await eventually(lambda: ours not in _waited_for(), 20)
@@ -517,9 +517,9 @@ async def test_who_asks_for_the_head_of_a_long_answer_gets_no_more(path: str) ->
         await served.get("/jobs/j1/results")
         where = urlsplit(served.url)
         reader, writer = await asyncio.open_connection(where.hostname, where.port)
-        writer.write(f"HEAD {path} HTTP/1.1\r\nHost: qjb\r\n\r\n".encode())
+        writer.write(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"GET /live HTTP/1.1\r\nHost: qjb\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         after = await reader.read(1 << 20)
         writer.close()
 

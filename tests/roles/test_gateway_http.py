@@ -13,6 +13,7 @@ import pytest
 from obstore.store import MemoryStore
 from structlog.testing import capture_logs
 
+from broker.gateway.metrics_port import serving_metrics
 from broker.transports.blobs import StoredBlobs, open_blobs
 from schemas.events import Completed, Interim
 from schemas.values import BlobRef
@@ -201,6 +202,60 @@ async def test_what_is_no_http_is_an_error_in_json(data: bytes, status: int, cod
     assert got == status
     assert said["error"]["code"] == code
     assert "\n" not in said["error"]["message"]
+
+
+# Names
+
+
+async def test_requests_for_another_name_are_refused_whatever_they_ask_for() -> None:
+    async with running() as served:
+        evil = {"Host": f"evil.example:{urlsplit(served.url).port}"}
+        for path in ("/", "/live", "/metrics", "/jobs", "/events", "/nowhere", "/docs"):
+            async with served.http.get(served.url + path, headers=evil) as response:
+                assert response.status == 421, path
+                assert (await response.json())["error"]["code"] == "misdirected"
+        posing = evil | {"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}
+        error = await served.post("/jobs", {"program_id": "hello-world"}, 421, headers=posing)
+        assert "QJB_HOSTS" in error["error"]["message"]
+        proxied = {"X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
+        await served.get("/live", headers=proxied)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /live HTTP/1.1\r\n", 400),
+        (b"GET /live HTTP/1.1\r\nHost:\r\n", 400),
+        (b"GET /live HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n", 400),
+        (b"GET /live HTTP/1.1\r\nHost: evil@localhost\r\n", 400),
+        (b"GET /\r\n", 400),
+        (b"GET http://evil.example/live HTTP/1.1\r\nHost: localhost\r\n", 421),
+        (b"GET http://localhost/live HTTP/1.1\r\nHost: evil.example\r\n", 421),
+        (b"GET http://localhost:1/live HTTP/1.1\r\nHost: localhost\r\n", 200),
+        (b"GET http://[::1]/live HTTP/1.1\r\nHost: localhost\r\n", 200),
+        (b"GET /live HTTP/1.0\r\n", 200),
+        (b"GET /live HTTP/1.0\r\nHost: evil.example\r\n", 421),
+    ],
+)
+async def test_it_takes_a_name_of_ours_in_every_form_that_a_request_has(
+    head: bytes, status: int
+) -> None:
+    async with running() as served:
+        got, _ = await _said(served, head + b"Connection: close\r\n\r\n")
+
+    assert got == status
+
+
+async def test_metrics_on_a_port_of_their_own_answer_to_their_names_only() -> None:
+    async with serving_metrics("127.0.0.1", 0, ()) as port, aiohttp.ClientSession() as http:
+        for path in ("/", "/metrics"):
+            async with http.get(f"http://127.0.0.1:{port}{path}") as response:
+                assert "qjb_events" in await response.text()
+        evil = {"Host": "evil.example"}
+        async with http.get(f"http://127.0.0.1:{port}/metrics", headers=evil) as response:
+            assert response.status == 421
+        async with http.get(f"http://127.0.0.1:{port}/jobs") as response:
+            assert response.status == 404
 
 
 # Connections

@@ -68,15 +68,15 @@ class Browser:
 
 
 @contextlib.asynccontextmanager
-async def browser(profile: Path) -> AsyncIterator[Browser]:
-    """A browser of the test's own."""
+async def browser(profile: Path, *arguments: str) -> AsyncIterator[Browser]:
+    """A browser of the test's own, with those *arguments* besides the usual ones."""
     driver = await asyncio.create_subprocess_exec(
         "chromedriver", "--port=0", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
         port = await asyncio.wait_for(_port(driver), 20)
         async with aiohttp.ClientSession() as http:
-            options = {"args": [*ARGUMENTS, f"--user-data-dir={profile}"]}
+            options = {"args": [*ARGUMENTS, *arguments, f"--user-data-dir={profile}"]}
             wanted = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}
             url = f"http://127.0.0.1:{port}/session"
             async with http.post(url, json={"capabilities": wanted}) as response:

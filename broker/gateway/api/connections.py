@@ -9,6 +9,7 @@ import resource
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
+from ipaddress import ip_address
 
 import structlog
 from aiohttp import web
@@ -23,6 +24,7 @@ KEPT = 200  # descriptors that are for everything else
 FEWEST = 16  # connections, however few descriptors there are
 ACCEPTED = 16  # connections that are taken in one round of the event loop
 WAITING = 1024  # connections that the kernel holds until they are taken
+HEAD = 15.0  # s from the first byte of a request until its head is complete
 IDLE = 75.0  # s that a connection may ask for nothing; above what proxies keep theirs for
 SWEEP = 1.0  # s between looks at all connections
 
@@ -153,7 +155,7 @@ class Doors:
 
     def __init__(self, server: web.Server, most: int, head: float) -> None:
         self._server, self._most = server, most
-        self._head = head  # s from the first byte of a request until its head is complete
+        self._head = head  # s, as HEAD
         self._inside: dict[Connection, None] = {}
         self._listener: asyncio.Server | None = None
 
@@ -172,6 +174,12 @@ class Doors:
             with socket.fromfd(each.fileno(), each.family, each.type) as same:
                 same.listen(WAITING)
         return int(self._listener.sockets[0].getsockname()[1])
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        listening = self._listener.sockets if self._listener else ()
+        return all(ip_address(each.getsockname()[0]).is_loopback for each in listening)
 
     def close(self) -> None:
         """Take no more."""

@@ -29,6 +29,7 @@ _CODES = {
     413: "too_large",
     403: "forbidden",
     416: "range_not_satisfiable",
+    421: "misdirected",
 }
 _MESSAGES = {
     404: "there is nothing at {path}",
