@@ -40,6 +40,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     instance: str | None = None  # which start of that worker
     reports: int = 0  # number of the newest report of this attempt that became an event
     started: str | None = None  # of the newest attempt
+    losses: int = 0  # attempts that were lost, but for those that were handed back in good order
+    crash: str | None = None  # how the attempt before crashed by itself, if it did
     ended: str | None = None
     reason: str | None = None
     message: str | None = None

@@ -36,8 +36,8 @@ class Returned(_Body, frozen=True, tag="returned"):
 class Raised(_Body, frozen=True, tag="raised"):
     """The program, its inputs, its results or the backend: running it again would not help.
 
-    Ends the attempt. `reason` is such as `program_error`, `invalid_inputs`, `invalid_result` or
-    `backend_error`; `message` says it in one line, and the traceback of a program follows.
+    Ends the attempt. `reason` is such as `program_error`, `invalid_inputs`, `invalid_result`,
+    `out_of_memory` or `backend_error`; `message` says it in one line, and the traceback of a program follows.
     """
 
     reason: str
@@ -52,7 +52,7 @@ class Stopped(_Body, frozen=True, tag="stopped"):
 
 
 class Died(_Body, frozen=True, tag="died"):
-    """What ran the program is gone (killed, out of memory, worker stopping). Worth another try."""
+    """What ran the program is gone (killed, crashed, worker stopping). Worth another try."""
 
     reason: str
     message: str

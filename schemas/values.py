@@ -70,6 +70,10 @@ class Reason(enum.StrEnum):
     BACKEND_ERROR = "backend_error"
 
 
+# How a worker gives an attempt back in good order: not the job's fault, however often it happens.
+HANDED_BACK = frozenset({Reason.WORKER_STOPPED, Reason.WORKER_BUSY})
+
+
 class JobKey(msgspec.Struct, frozen=True, order=True):
     """Names one job: ids are unique within a tenant only."""
 

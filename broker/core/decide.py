@@ -18,9 +18,10 @@ from schemas.events import (
 )
 from schemas.jobs import Job
 from schemas.reports import Began, Died, Logged, Published, Raised, Report, Returned, Stopped
-from schemas.values import Reason, State, Violation
+from schemas.values import HANDED_BACK, Reason, State, Violation
 
-MAX_ATTEMPTS = 3
+MAX_LOSSES = 3
+_REPEATS = frozenset({Reason.OUT_OF_MEMORY, Reason.RAN_TOO_LONG})
 LONGEST_MESSAGE = 64 * 1024  # characters; of a longer one the end is kept
 
 
@@ -129,13 +130,14 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
 
 
 def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Failed | Cancelled:
-    """What becomes of a job whose attempt is lost: it goes on, unless it has had its tries."""
+    """What becomes of a job whose attempt is lost: it goes on, unless it has had its tries, or would
+    be lost in the same way again.
+    """
     if job.state is State.CANCELLING:
         return _cancelled(job, job.reason or Reason.USER_REQUEST, time)
     message = _shortened(message)
     event: Retried | Failed
-    # What a worker hands back in good order is not the job's fault, however often it happens.
-    if job.attempt < MAX_ATTEMPTS or reason in (Reason.WORKER_STOPPED, Reason.WORKER_BUSY):
+    if _may_go_better(job, reason, message):
         event = following(
             job,
             job.job_id,
@@ -147,11 +149,20 @@ def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Fai
             backend=job.backend or "",
         )
     else:
-        message = f"attempt {job.attempt} was lost as well: {message}"
+        message = f"attempt {job.attempt} was lost{' as well' * (job.losses > 0)}: {message}"
         event = following(
             job, job.job_id, time, Failed, attempt=job.attempt, reason=str(reason), message=message
         )
     return event
+
+
+def _may_go_better(job: Job, reason: str, message: str) -> bool:
+    """Whether another try makes sense after the newest was lost because of *reason*."""
+    if reason in HANDED_BACK:
+        return True
+    if reason in _REPEATS or (reason == Reason.CHILD_CRASHED and message == job.crash):
+        return False
+    return job.losses + 1 < MAX_LOSSES
 
 
 def on_no_backend(job: Job, time: str) -> Failed:

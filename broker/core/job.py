@@ -21,7 +21,7 @@ from schemas.events import (
 )
 from schemas.jobs import Job
 from schemas.ledger import Entry
-from schemas.values import State
+from schemas.values import HANDED_BACK, Reason, State
 
 _ENDS: dict[type[Event], State] = {
     Completed: State.COMPLETED,
@@ -87,7 +87,7 @@ def apply(job: Job | None, entry: Entry) -> Job:
     base = {"seq": event.seq, "state": event.state, "terminal": event.terminal}
     if entry.report:
         base["reports"] = entry.report
-    return replace(job, **base, **_changes(event, entry.epoch))
+    return replace(job, **base, **_changes(job, event, entry.epoch))
 
 
 def _begin(entry: Entry) -> Job:
@@ -101,10 +101,10 @@ def _begin(entry: Entry) -> Job:
         created=event.time,
         traceparent=entry.traceparent,
     )
-    return replace(job, **_changes(event, entry.epoch))
+    return replace(job, **_changes(job, event, entry.epoch))
 
 
-def _changes(event: AnyEvent, epoch: int) -> dict[str, Any]:
+def _changes(job: Job, event: AnyEvent, epoch: int) -> dict[str, Any]:
     match event:
         case Queued():
             details = event.job
@@ -134,6 +134,8 @@ def _changes(event: AnyEvent, epoch: int) -> dict[str, Any]:
         case Retried():
             return {
                 "epoch": 0,
+                "losses": job.losses + (event.reason not in HANDED_BACK),
+                "crash": event.message if event.reason == Reason.CHILD_CRASHED else None,
                 "backend": event.backend,
                 "worker": None,
                 "instance": None,

@@ -265,7 +265,7 @@ class Turn:
 
     def _bury(self, before: Job | None, after: Job) -> None:
         """A job that was given up after its last attempt is for an operator to look at."""
-        lost = before is not None and before.attempt >= decide.MAX_ATTEMPTS
+        lost = before is not None and before.attempt > 0
         if after.state is State.FAILED and lost and after.reason in _LOSSES:
             letter = DeadLetter(
                 code=after.reason or "",
@@ -304,4 +304,4 @@ class Turn:
         return after
 
 
-_LOSSES = (Reason.WORKER_LOST, Reason.CHILD_DIED)
+_LOSSES = (Reason.WORKER_LOST, Reason.CHILD_DIED, Reason.CHILD_CRASHED)

@@ -33,6 +33,9 @@ BODIES: tuple[Body, ...] = (
     Raised("program_error", "no"),
     Stopped("user_request"),
     Died("child_died", "gone"),
+    Died("child_crashed", "killed by SIGSEGV"),
+    Died("out_of_memory", "too much"),
+    Died("worker_stopped", "handed back"),
 )
 
 

@@ -393,6 +393,21 @@ async def test_a_child_that_dies_is_followed_by_the_next_attempt_and_the_third_i
     assert letter.header("qjb-code") == b"child_died"
 
 
+async def test_a_program_that_crashes_twice_in_the_same_way_is_given_up() -> None:
+    hand = Hand(MemoryLog())
+    async with system(hand) as qjb:
+        await qjb.submit("j1")
+        for attempt in (1, 2):
+            await hand.is_told("j1", attempt)
+            hand.running.clear()
+            await hand.report("j1", Began(), Died("child_crashed", "killed by SIGSEGV"))
+        events = await qjb.ends("j1")
+        await until(qjb.letters)
+
+    assert (events[-1].kind, events[-1].reason) == ("failed", "child_crashed")
+    assert events[-1].message == "attempt 2 was lost as well: killed by SIGSEGV"
+
+
 async def test_a_worker_that_leaves_in_good_order_costs_no_try() -> None:
     hand = Hand(MemoryLog())
     async with system(hand) as qjb:

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from broker.core.decide import after_death, is_current, on_cancel, on_no_backend, on_report
-from broker.core.job import TRANSITIONS
+from broker.core.job import TRANSITIONS, apply
 from schemas.jobs import Job, JobDetails
+from schemas.ledger import Entry
 from schemas.reports import (
     Began,
     Body,
@@ -124,22 +125,57 @@ def test_a_cancel_ends_what_waits_and_asks_what_runs(state: State, kind: str | N
 
 
 @pytest.mark.parametrize(
-    ("attempt", "state", "reason", "kind"),
+    ("losses", "state", "reason", "kind"),
     [
+        (0, State.RUNNING, "worker_lost", "retried"),
         (1, State.RUNNING, "worker_lost", "retried"),
-        (2, State.RUNNING, "worker_lost", "retried"),
-        (3, State.RUNNING, "worker_lost", "failed"),
+        (2, State.RUNNING, "worker_lost", "failed"),
+        (2, State.RUNNING, "child_died", "failed"),
         (9, State.RUNNING, "worker_stopped", "retried"),
-        (1, State.CANCELLING, "worker_lost", "cancelled"),
-        (3, State.CANCELLING, "worker_lost", "cancelled"),
+        (9, State.RUNNING, "worker_busy", "retried"),
+        (0, State.RUNNING, "child_crashed", "retried"),
+        (0, State.RUNNING, "out_of_memory", "failed"),
+        (0, State.RUNNING, "ran_too_long", "failed"),
+        (0, State.CANCELLING, "worker_lost", "cancelled"),
+        (2, State.CANCELLING, "worker_lost", "cancelled"),
+        (0, State.CANCELLING, "out_of_memory", "cancelled"),
     ],
 )
-def test_a_lost_attempt_is_followed_by_another_until_the_third(
-    attempt: int, state: State, reason: str, kind: str
+def test_a_lost_attempt_is_followed_by_another_until_the_third_unless_it_would_be_lost_again(
+    losses: int, state: State, reason: str, kind: str
 ) -> None:
-    event = after_death(job(state, attempt=attempt), reason, "gone", NOW)
+    event = after_death(job(state, attempt=7, losses=losses), reason, "gone", NOW)
 
-    assert (event.kind, event.attempt) == (kind, attempt)
+    assert (event.kind, event.attempt) == (kind, 7)
+
+
+@pytest.mark.parametrize(
+    ("ways", "kinds"),
+    [
+        (["SIGSEGV", "SIGSEGV"], ["retried", "failed"]),
+        (["SIGSEGV", "SIGABRT", "SIGSEGV"], ["retried", "retried", "failed"]),
+    ],
+)
+def test_a_program_that_crashes_twice_in_the_same_way_is_not_tried_again(
+    ways: list[str], kinds: list[str]
+) -> None:
+    found, now = [], job()
+    for way in ways:
+        event = after_death(now, "child_crashed", f"killed by {way}", NOW)
+        found.append(event.kind)
+        now = job(losses=now.losses + 1, crash=event.message)
+
+    assert found == kinds
+
+
+def test_only_what_was_lost_counts_against_a_job() -> None:
+    now = job()
+    for reason in ("worker_busy", "worker_lost", "worker_stopped", "child_crashed", "worker_lost"):
+        entry = Entry(now.key, after_death(now, reason, "gone", NOW), 1)
+        now = msgspec.structs.replace(apply(now, entry), state=State.RUNNING, terminal=False)
+
+    assert now.losses == 2
+    assert entry.event.kind == "failed"
 
 
 def test_a_job_whose_backend_nobody_offers_fails_and_says_which() -> None:
