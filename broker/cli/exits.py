@@ -44,14 +44,16 @@ Exit status:
 
 def of_error(error: QjbError) -> Exit:
     """The exit status that *error* becomes."""
-    if error.code == "invalid_setting":
-        return Exit.USAGE
+    by_code = {"invalid_setting": Exit.USAGE, "job_ended": Exit.NOT_NOW}
     by_status = {
         204: Exit.NOT_NOW,
         400: Exit.REJECTED,
         404: Exit.NOT_FOUND,
-        409: Exit.NOT_NOW,
+        409: Exit.REJECTED,  # such as a job's id that is another job's already
         413: Exit.REJECTED,
+        421: Exit.NO_GATEWAY,
+        429: Exit.NO_GATEWAY,
         503: Exit.NO_GATEWAY,
+        507: Exit.NO_GATEWAY,
     }
-    return by_status.get(error.status, Exit.ERROR)
+    return by_code.get(error.code.lower()) or by_status.get(error.status, Exit.ERROR)

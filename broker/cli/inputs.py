@@ -2,17 +2,31 @@
 
 import base64
 import json
+import sys
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 
+from broker.cli import schema
 from broker.cli.exits import Exit
 
+MOST = 256 * 1024 * 1024  # bytes of a file; a gateway takes 64 MiB unless it is told to take more
+SUFFIXES = {".qasm", ".qasm2", ".qasm3", ".qpy", ".json"}
+STDIN = "-"
 _QPY = b"QISKIT"
+_QPY_HEADER = 18  # bytes
+_KINDS = {  # of files that are taken for circuits: how they begin, what they are
+    b"\x1f\x8b": "packed with gzip; unpack it first",
+    b"PK\x03\x04": "packed with zip; unpack it first",
+    b"\x80\x04": "a Python pickle; qiskit.qpy.dump writes circuits",
+    b"\x80\x05": "a Python pickle; qiskit.qpy.dump writes circuits",
+}
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_PYTHONS = {"True": "true", "False": "false", "None": "null"}
 
 
 class InputError(click.ClickException):
@@ -24,15 +38,38 @@ class InputError(click.ClickException):
 def parse(pairs: Sequence[str]) -> dict[str, Any]:
     """The inputs in *pairs* of `name=value`; a name that comes several times makes a list.
 
-    A value is JSON if it can be read as JSON, else text. `@file` stands for what is in the file.
+    A value is JSON if it can be read as JSON, else text. `@file` stands for what is in the file,
+    `@-` for standard input.
     """
     found: dict[str, list[Any]] = {}
+    if sum(pair.partition("=")[2] == "@" + STDIN for pair in pairs) > 1:
+        raise InputError("-i: @- can be given once only: standard input has one end")
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not name or not equals:
-            raise InputError(f"-i: {pair!r} is not name=value")
-        found.setdefault(name, []).append(_from_file(text[1:]) if text[:1] == "@" else _value(text))
+            raise InputError(f"-i: {pair!r} is not name=value{_meant(pair)}")
+        value = _from_file(text[1:]) if text[:1] == "@" else _value(name, text)
+        found.setdefault(name, []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def is_file(text: str) -> bool:
+    """Whether *text* is the name of a file, or looks like one of a circuit."""
+    try:
+        return Path(text).suffix.lower() in SUFFIXES or Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def doubts(pairs: Sequence[str]) -> list[str]:
+    """What may be meant in another way than it is read."""
+    found = []
+    for name, _, text in (pair.partition("=") for pair in pairs):
+        if text in _PYTHONS:
+            found.append(f"{name} is the text {text!r}; in JSON it is {_PYTHONS[text]}")
+        elif text[:1] != "@" and _value(name, text) == text and is_file(text):
+            found.append(f"{name} is the text {text!r}; {name}=@{text} is what is in that file")
+    return found
 
 
 def with_shots(params: dict[str, Any], shots: int, program: dict[str, Any]) -> dict[str, Any]:
@@ -49,27 +86,47 @@ def with_shots(params: dict[str, Any], shots: int, program: dict[str, Any]) -> d
 
 
 def unknown(params: dict[str, Any], program: dict[str, Any]) -> list[str]:
-    """The names in *params* that the schema of *program* does not have, with what may be meant."""
-    known = ((program.get("spec") or {}).get("parameters") or {}).get("properties") or {}
-    return [name + near(name, known) for name in params if known and name not in known]
+    """What to say of names in *params* that the schema of *program* does not have."""
+    full = [name for name, _, _ in schema.inputs((program.get("spec") or {}).get("parameters"))]
+    by_last = {name.rpartition(".")[2]: name for name in reversed(full)}  # the outermost counts
+    return [
+        f"{program.get('id')} has no input {name}{near(name, by_last)}"
+        for name in params
+        if full and name not in full
+    ]
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence about *name*, which there is not: which of *names* may be meant."""
+def near(name: str, names: Mapping[str, str]) -> str:
+    """The end of a sentence about *name*, which there is not: which of *names* may be meant.
+
+    *names* has how each is called, by what it may be written like.
+    """
     found = get_close_matches(name, names, 1)
-    return f"; did you mean {found[0]}?" if found else ""
+    return f"; did you mean {names[found[0]]}?" if found else ""
 
 
-def as_text(value: Any) -> str:
-    """*value* as it would be typed."""
-    return value if isinstance(value, str) else json.dumps(value)
+def _meant(pair: str) -> str:
+    """The end of a sentence about a *pair* that is a file, or such with a name left out."""
+    file = pair.lstrip("=@")
+    return f"; what is in a file is an input by circuits=@{file}" if is_file(file) else ""
 
 
-def _value(text: str) -> Any:
+def _value(name: str, text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
-    except ValueError:
-        return text
+    except RecursionError:
+        raise InputError(f"-i: {name} is nested too deeply") from None
+    except ValueError as error:
+        if text[:1] in ("{", "["):
+            raise InputError(
+                f'-i: {name} begins like JSON and is none: {error}; names and texts stand in "…"'
+            ) from error
+    if Path(text).suffix.lower() in SUFFIXES and "\n" not in text:
+        raise InputError(
+            f"-i: {name} would be the text {text!r}; {name}=@{text} is what is in that file "
+            f"({name}='\"{text}\"' is the text)"
+        )
+    return text
 
 
 def _refuse(name: str) -> Any:
@@ -77,25 +134,57 @@ def _refuse(name: str) -> Any:
 
 
 def _from_file(name: str) -> Any:
-    path = Path(name).expanduser()
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{name or '@'}: {error.strerror}") from error
+    shown = "standard input" if name == STDIN else name or "@"
+    data = _read(name, shown)
+    if not data.strip():
+        raise InputError(f"{shown} is empty")
     if data.startswith(_QPY):
-        packed = base64.b64encode(zlib.compress(data)).decode()
-        return {"__type__": "QuantumCircuit", "__value__": packed}
+        return _circuit(data, shown)
+    text = _text(data, shown)
+    if name.endswith(".qpy"):
+        raise InputError(f"{shown} is not a QPY file")
+    return _json(shown, text) if name.endswith(".json") else text
+
+
+def _read(name: str, shown: str) -> bytes:
     try:
-        text = data.decode("utf-8-sig")
+        if name == STDIN:
+            data = sys.stdin.buffer.read(MOST + 1)
+        else:
+            with Path(name).expanduser().open("rb") as file:
+                data = file.read(MOST + 1)
+    except (OSError, ValueError, RuntimeError) as error:  # also of names that can be no file's
+        raise InputError(f"{shown}: {getattr(error, 'strerror', None) or error}") from error
+    if len(data) > MOST:
+        raise InputError(f"{shown} is larger than {MOST >> 20} MiB")
+    return data
+
+
+def _circuit(data: bytes, shown: str) -> dict[str, str]:
+    """QPY in the Runtime encoding; a file of several circuits stands for all of them."""
+    if len(data) < _QPY_HEADER or not int.from_bytes(data[10:18], "big"):
+        raise InputError(f"{shown} is a QPY file without a circuit")
+    packed = base64.b64encode(zlib.compress(data)).decode()
+    return {"__type__": "QuantumCircuit", "__value__": packed}
+
+
+def _text(data: bytes, shown: str) -> str:
+    for start, kind in _KINDS.items():
+        if data.startswith(start):
+            raise InputError(f"{shown} is {kind}")
+    try:
+        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{name} is neither QPY nor text") from error
-    if path.suffix == ".qpy":
-        raise InputError(f"{name} is not a QPY file")
-    return _json(name, text) if path.suffix == ".json" else text
+        raise InputError(f"{shown} is neither QPY nor text in UTF-8") from error
+    if "\0" in text:
+        raise InputError(f"{shown} is neither QPY nor text in UTF-8")
+    return text
 
 
 def _json(name: str, text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise InputError(f"{name} is nested too deeply") from None
     except ValueError as error:
         raise InputError(f"{name} is not JSON: {error}") from error

@@ -2,36 +2,39 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import click
 
-from broker.cli import inputs, show
+from broker.cli import inputs, schema, show
 from broker.cli.client import AnswerError, Client
 from broker.cli.exits import OF_EVENTS, Exit
-from broker.cli.options import of_a_client, run
+from broker.cli.options import integer, of_a_client, run
 from broker.cli.output import say, say_json, say_json_text
+from broker.shown import on_one_line
 
 
 @click.command()
-@click.argument("program")
+@click.argument("program", required=False)
+@click.argument("more", nargs=-1, metavar="")
 @click.option(
     "-i",
     "--input",
     "pairs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An input of the program: JSON, else text; @FILE for OpenQASM, QPY or JSON in a file. "
-    "The same name several times makes a list.",
+    help="An input of the program: JSON, else text; @FILE for OpenQASM, QPY or JSON in a file, "
+    "@- for standard input. The same name several times makes a list.",
 )
 @click.option("--backend", metavar="NAME", help="Where to run; by default where it starts first.")
-@click.option("--shots", type=click.IntRange(min=1), help="How often each circuit is run.")
+@click.option("--shots", type=integer(1), help="How often each circuit is run.")
 @click.option(
     "--job-id", metavar="ID", help="The job's id: the same id twice is one job, the first."
 )
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag, to find the job by.")
 @click.option("--session-id", metavar="ID", help="The session that the job belongs to.")
-@click.option("--priority", type=click.IntRange(-100, 100), help="Before jobs of a lower one.")
+@click.option("--priority", type=integer(-100, 100), help="Before jobs of a lower one.")
 @click.option(
     "--max-execution-time",
     type=click.FloatRange(min=0, min_open=True),
@@ -43,7 +46,8 @@ from broker.cli.output import say, say_json, say_json_text
 def submit(
     url: str,
     as_json: bool,
-    program: str,
+    program: str | None,
+    more: tuple[str, ...],
     pairs: tuple[str, ...],
     shots: int | None,
     watch: bool,
@@ -55,24 +59,31 @@ def submit(
     qjb submit hello-world -i iterations=3 --watch
     qjb submit sampler -i circuits=@bell.qasm --shots 2000 --backend fake_line_5 --watch
     qjb submit sampler -i circuits=@one.qasm -i circuits=@two.qpy
+    qjb programs sampler    what the program takes
 
     Prints the job's id, or with --watch its events and its result. With --watch --json: one event
     a line, as it comes.
     """
+    if program is None:
+        run(_which_program(url))
+        return
+    _must_be_a_program(program, more)
     params = inputs.parse(pairs)
+    for doubt in inputs.doubts(pairs):
+        show.note(doubt)
 
     async def work() -> Exit:
         async with Client(url) as client:
             found = await _program(client, program)
             chosen = params if shots is None else inputs.with_shots(params, shots, found)
-            for name in inputs.unknown(params, found):
-                show.note(f"{program} has no input {name}")
             request = {"program_id": program, "params": chosen}
             request |= {name: value for name, value in options.items() if value not in (None, ())}
             backend = options["backend"] or ""
             async with _suggesting("UNKNOWN_BACKEND", backend, client.backends, "name"):
                 answer = await client.submit(request)
             job_id = str(answer["id"])
+            for warning in answer.get("warnings") or inputs.unknown(params, found):
+                show.note(str(warning))
             if watch:
                 if not as_json:
                     say(f"job {job_id}")
@@ -81,6 +92,31 @@ def submit(
             return Exit.DONE
 
     run(work())
+
+
+async def _which_program(url: str) -> Exit:
+    """Say which programs there are to one who named none."""
+    say("Error: which program? qjb submit PROGRAM -i NAME=VALUE. There are:", err=True)
+    async with Client(url) as client:
+        for item in await client.programs():
+            say(f"  {on_one_line(_about(item))}", err=True)
+    return Exit.USAGE
+
+
+def _about(program: dict[str, Any]) -> str:
+    return f"{program['id']}: {program.get('description', '')}"
+
+
+def _must_be_a_program(program: str, more: tuple[str, ...]) -> None:
+    """Raise `InputError` for the name of a file, and for inputs without `-i`."""
+    if Path(program).suffix.lower() in inputs.SUFFIXES:
+        raise inputs.InputError(
+            f"{program} is a file and no program: qjb submit sampler -i circuits=@{program}"
+        )
+    if more:
+        meant = f"circuits=@{more[0]}" if inputs.is_file(more[0]) else f"NAME={more[0]}"
+        meant = more[0] if "=" in more[0] else meant
+        raise inputs.InputError(f"{more[0]}: an input is given by -i, such as -i {meant}")
 
 
 async def _program(client: Client, name: str) -> dict[str, Any]:
@@ -99,7 +135,7 @@ async def _suggesting(
         if error.code != code:
             raise
         names = [str(item.get(key)) for item in await list_all()]
-        message = error.message + inputs.near(name, names)
+        message = error.message + inputs.near(name, dict(zip(names, names, strict=True)))
         raise AnswerError(error.status, error.code, message, error.violations) from error
 
 
@@ -208,7 +244,7 @@ def cancel(url: str, as_json: bool, job: str) -> None:
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only jobs with this tag.")
 @click.option("--session-id", metavar="ID", help="Only jobs of this session.")
 @click.option("--pending/--ended", default=None, help="Only jobs that have not ended, or have.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--limit", type=integer(1, 10_000), default=20, show_default=True)
 @of_a_client
 def jobs(
     url: str, as_json: bool, limit: int, pending: bool | None, tags: tuple[str, ...], **options: Any
@@ -273,33 +309,13 @@ def _show_program(program: dict[str, Any], as_json: bool) -> None:
     if as_json:
         say_json(program)
         return
-    schema = (program.get("spec") or {}).get("parameters") or {}
-    required = schema.get("required") or ()
-    say(f"{program['id']}: {program.get('description', '')}\n")
-    rows = [
-        (
-            name,
-            _type_of(part),
-            "required" if name in required else _default_of(part),
-            str(part.get("description", "")),
-        )
-        for name, part in (schema.get("properties") or {}).items()
-    ]
-    show.table(("INPUT", "TYPE", "DEFAULT", "DESCRIPTION"), rows)
-
-
-def _type_of(schema: dict[str, Any]) -> str:
-    found = schema.get("type")
-    if "$ref" in schema:
-        found = str(schema["$ref"]).rpartition("/")[2]
-    if found is None:
-        choices = schema.get("anyOf") or schema.get("oneOf") or ()
-        found = list(dict.fromkeys(_type_of(choice) for choice in choices))
-    return " or ".join(found) if isinstance(found, list) else str(found)
-
-
-def _default_of(schema: dict[str, Any]) -> str:
-    return inputs.as_text(schema["default"]) if "default" in schema else ""
+    parameters = (program.get("spec") or {}).get("parameters")
+    say(on_one_line(_about(program)))
+    for title, entries in (
+        ("Inputs", schema.inputs(parameters)),
+        ("Where", schema.definitions(parameters)),
+    ):
+        show.entries(title, list(entries))
 
 
 @click.command()

@@ -35,6 +35,13 @@ def of_a_client(command: Command) -> Command:
     )(command)
 
 
+def integer(least: int, most: int | None = None) -> click.IntRange:
+    """Integers from *least* on, at most to *most*."""
+    kind = click.IntRange(least, most)
+    kind.name = "integer"  # else what is none is said to be "no valid integer range"
+    return kind
+
+
 def seconds_since_start() -> float:
     """How long this process has lived."""
     return time.perf_counter() - LOADED_AT

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -64,6 +65,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in everything:
         padded = [cell + " " * (size - cells(cell)) for cell, size in zip(row, widths, strict=True)]
         say(_cut("  ".join(padded).rstrip(), edge))
+
+
+def entries(title: str, found: Sequence[tuple[str, str, str]]) -> None:
+    """Names, what each is, and below it what it is for."""
+    if found:
+        say(f"\n{title}:")
+    for name, kind, text in found:
+        say(f"  {on_one_line(name)}: {on_one_line(kind)}")
+        for line in textwrap.wrap(on_one_line(text), max(40, min(width(), 100) - 8)):
+            say(f"        {line}")
 
 
 def cells(text: str) -> int:

@@ -108,11 +108,13 @@ def test_circuits_of_several_files_make_a_list(qjb: Qjb, bell: str) -> None:
     assert len(json.loads(done.stdout.splitlines()[-1])["value"]["raw_counts"]) == 2
 
 
-def test_a_job_of_a_qpy_file_on_a_noisy_backend_completes(qjb: Qjb, tmp_path: Path) -> None:
+def test_a_job_of_a_qpy_file_of_two_circuits_on_a_noisy_backend_completes(
+    qjb: Qjb, tmp_path: Path
+) -> None:
     circuit = (
         "import sys; from qiskit import QuantumCircuit, qpy\n"
         "c = QuantumCircuit(2); c.h(0); c.cx(0, 1); c.measure_all()\n"
-        "qpy.dump(c, open(sys.argv[1], 'wb'))"
+        "qpy.dump([c, c], open(sys.argv[1], 'wb'))"
     )
     file = str(tmp_path / "bell.qpy")
     subprocess.run([sys.executable, "-c", circuit, file], check=True)
@@ -123,6 +125,7 @@ def test_a_job_of_a_qpy_file_on_a_noisy_backend_completes(qjb: Qjb, tmp_path: Pa
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fake_line_5" in done.stdout
+    assert len(json.loads(done.stdout[done.stdout.index("{") :])["raw_counts"]) == 2
 
 
 def test_a_running_job_is_cancelled(qjb: Qjb) -> None:
@@ -219,6 +222,11 @@ def test_programs_and_backends_are_listed_and_described(qjb: Qjb) -> None:
         (("submit", "hello-world", "--shots", "5"), 2, "hello-world has no shots"),
         (("submit", "hello-world", "-i", "iterations"), 2, "name=value"),
         (("submit", "sampler", "-i", "circuits=@nowhere.qasm"), 2, "nowhere.qasm"),
+        (("submit",), 2, "sampler: Samples the distributions"),
+        (("submit", "bell.qasm"), 2, "qjb submit sampler -i circuits=@bell.qasm"),
+        (("submit", "sampler", "bell.qasm"), 2, "such as -i circuits=@bell.qasm"),
+        (("submit", "sampler", "a=b"), 2, "such as -i a=b"),
+        (("submit", "sampler", "--shots", "ten"), 2, "'ten' is not a valid integer"),
         (("watch", "nobody"), 6, "nobody"),
         (("watch", ".."), 6, "'..'"),
         (("watch", ""), 6, "''"),
@@ -436,8 +444,7 @@ def test_a_data_folder_that_can_not_be_made_is_named() -> None:
 
     assert done.returncode == 2
     assert done.stderr == (
-        "Error: the folder /dev/null/qjb/blobs can not be made: not a directory; "
-        "QJB_DATA or QJB_BLOBS names another.\n"
+        "Error: QJB_DATA: the folder /dev/null/qjb can not be used: not a directory.\n"
     )
 
 
@@ -476,10 +483,10 @@ def test_a_type_that_a_program_defines_is_shown_by_its_name(qjb: Qjb) -> None:
     (line,) = [
         line
         for line in qjb("programs", "sampler").stdout.splitlines()
-        if line.startswith("circuits")
+        if line.startswith("  circuits")
     ]
 
-    assert "circuit or array" in line
+    assert "circuit or list of at most 1000 circuit" in line
     assert "required" in line
 
 
