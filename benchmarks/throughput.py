@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -101,11 +102,12 @@ async def bare_http(url: str, clients: int, seconds: float = 3.0) -> float:
 async def measure(name: str, system: System, seconds: float, clients: int) -> None:
     """Load from another process; memory of the system before, in the middle and after."""
     bare = await bare_http(system.urls[0], clients)
-    await run_load(system.urls[0], 5, clients)
+    jobs = (await run_load(system.urls[0], 5, clients))["completed"]
     memory = [total_memory(system)]
     for _ in range(3):
         figures = await run_load(system.urls[0], seconds / 3, clients)
         rate = figures["completed"] / figures["seconds"]
+        jobs += figures["completed"]
         memory.append(total_memory(system))
         print(
             f"{name}: {figures['completed']:.0f} jobs in {figures['seconds']:.1f} s = {rate:.0f} jobs/s"
@@ -114,6 +116,15 @@ async def measure(name: str, system: System, seconds: float, clients: int) -> No
     print(
         f"{name}: memory (RSS of all processes) {' → '.join(f'{value:.0f}' for value in memory)} MiB"
     )
+
+    if "up" in system.processes:
+        print(f"{name}: {', '.join(on_disk(system, jobs))} bytes a job")
+
+
+def on_disk(system: System, jobs: float) -> list[str]:
+    """What the files of `qjb up` take for each of its *jobs*."""
+    data = Path(system.processes["up"].arguments[2])
+    return [f"{file.name} {file.stat().st_size / jobs:.0f}" for file in sorted(data.glob("*.db"))]
 
 
 async def run_load(url: str, seconds: float, clients: int) -> dict[str, float]:

@@ -289,7 +289,7 @@ class Store:
     def prune(self, firsts: Mapping[int, int], ended_before: str) -> bool:
         """Drop some of the events that the log no longer has, and of the jobs that ended long ago.
 
-        True: there is more to drop. The space is given back.
+        The space is given back. True: there is more to do.
         """
         dropped = 0
         with self._changing() as writing:
@@ -305,7 +305,7 @@ class Store:
             self._remove(writing, ended)
             writing.close_empty()
         self._writing.execute(f"PRAGMA incremental_vacuum({FREED})").fetchall()
-        return max(dropped, len(ended)) >= PRUNED
+        return max(dropped, len(ended)) >= PRUNED or self._writing.pragma("freelist_count") > FREED
 
     # Reading
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.gateway.filters import JobFilter
-from broker.gateway.store import Batch, EventRow, JobRow, PartitionRow, Store
+from broker.gateway.store import FREED, Batch, EventRow, JobRow, PartitionRow, Store
 from schemas.jobs import Job, JobDetails
 from schemas.values import State
 
@@ -120,7 +120,7 @@ def _take(store: Store, kept: dict[int, Job], step: object) -> None:
 
 def _plain(number: int) -> Mapping[str, object]:
     state = {"seq": 1, "state": State.QUEUED, "terminal": False, "created": TIMES[0]}
-    return {"tenant": "default", "job_id": f"{number:03}"} | state
+    return {"tenant": "default", "job_id": f"{number:05}"} | state
 
 
 @settings(max_examples=30, deadline=None)
@@ -138,6 +138,27 @@ def test_events_of_many_jobs_are_those_of_the_jobs_that_match(
                 ident for ident in sorted(latest) if wanted.matches(latest[ident].job)
             ]
             assert after == 1000
+
+
+def test_what_is_dropped_gives_its_space_back() -> None:
+    with stored() as store:
+        for start in range(1, 6001, 2000):
+            rows = [
+                JobRow(number, Job(**_plain(number), ended=TIMES[0], message="x" * 3000), False)
+                for number in range(start, start + 2000)
+            ]
+            events = [EventRow(0, row.id, row.id, 1, "failed", b'{"a":1}') for row in rows]
+            store.write(Batch([], rows, events))
+        before = store._writing.pragma("page_count")
+        store.prune({}, BEFORE)
+        kept = store._writing.pragma("page_count")
+        while store.prune({0: 10_000}, TIMES[-1]):
+            pass
+        left, free = (store._writing.pragma(what) for what in ("page_count", "freelist_count"))
+
+    assert before == kept > 4000
+    assert free <= FREED
+    assert left - free < 50
 
 
 def test_blocks_whose_jobs_are_gone_leave_nothing_behind() -> None:
