@@ -69,6 +69,20 @@ class TooLargeError(QjbError):
     status = 413
 
 
+class TooSlowError(QjbError):
+    """A request does not come to its end in time."""
+
+    code = "too_slow"
+    status = 408
+
+
+class UnsupportedEncodingError(QjbError):
+    """A body is packed in a way that nobody here can unpack."""
+
+    code = "unsupported_encoding"
+    status = 415
+
+
 class UnavailableError(QjbError):
     """The service can not take this now; try again."""
 

@@ -12,8 +12,9 @@ import structlog
 from aiohttp import web
 
 from broker.errors import SettingsError
+from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.connections import HEAD, Doors, most_connections
-from broker.gateway.api.errors import add_trace, answer_errors
+from broker.gateway.api.errors import add_trace, answer_errors, expect
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import PARTS, Parts
@@ -41,6 +42,7 @@ class Options:
 
     memory: int = 64 * 1024 * 1024  # newest events kept in memory
     max_body: int = 64 * 1024 * 1024
+    block: float = 20.0  # each 64 KiB of a body, or its rest, must come within this
     connections: int = 10_000  # at most so many, or as the limit of descriptors allows
     head: float = HEAD  # a request's head must be complete within this
     stream_age: float = 600.0  # a stream is closed after this, give or take a fifth
@@ -127,7 +129,7 @@ class Gateway:
         app.on_response_prepare.append(_bound)
         app.on_response_prepare.append(add_trace)
         app.on_response_prepare.append(origins.add_headers)
-        add_routes(app)
+        add_routes(app, expect)
         return web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=LAST_ANSWERS
         )
@@ -197,6 +199,7 @@ def _parts(
         waiters=waiters,
         programs=programs,
         blobs=blobs,
+        bodies=Bodies(options.max_body, 2 * options.max_body, options.block),
         patience=options.patience,
         stall=options.stall,
         pending=options.pending,

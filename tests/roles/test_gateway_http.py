@@ -2,8 +2,13 @@
 
 import asyncio
 import contextlib
+import gzip
 import hashlib
+import io
 import json
+import re
+import zlib
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -202,6 +207,150 @@ async def test_what_is_no_http_is_an_error_in_json(data: bytes, status: int, cod
     assert got == status
     assert said["error"]["code"] == code
     assert "\n" not in said["error"]["message"]
+
+
+# Bodies
+
+HELLO = json.dumps({"program_id": "hello-world", "params": {"iterations": 1}}).encode()
+RAW_DEFLATE = zlib.compressobj(wbits=-15)
+PACKED = [
+    ("gzip", gzip.compress(HELLO)),
+    ("GZIP", gzip.compress(HELLO[:10]) + gzip.compress(HELLO[10:])),
+    ("x-gzip", gzip.compress(HELLO)),
+    ("deflate", zlib.compress(HELLO)),
+    ("deflate", RAW_DEFLATE.compress(HELLO) + RAW_DEFLATE.flush()),
+    ("identity", HELLO),
+    ("", HELLO),
+]
+NOT_PACKED = [
+    ("gzip", HELLO, 400),
+    ("gzip", gzip.compress(HELLO)[:-9], 400),
+    ("gzip", gzip.compress(HELLO)[:12], 400),
+    ("gzip", gzip.compress(HELLO) + b"more", 400),
+    ("gzip", gzip.compress(b"") * 5000, 400),
+    ("deflate", gzip.compress(HELLO), 400),
+    ("deflate", zlib.compress(HELLO)[:-5], 400),
+    ("deflate", zlib.compress(HELLO) * 2, 400),
+    ("gzip", gzip.compress(b"x" * 50_000_000), 413),
+    ("br", HELLO, 415),
+    ("zstd", HELLO, 415),
+    ("gzip, gzip", gzip.compress(gzip.compress(HELLO)), 415),
+    ("nonsense", HELLO, 415),
+]
+
+
+@pytest.mark.parametrize(("encoding", "body"), PACKED)
+async def test_bodies_are_unpacked(encoding: str, body: bytes) -> None:
+    async with running(brokered=True) as served:
+        headers = {"Content-Encoding": encoding}
+        job_id = (await served.post("/jobs", body, headers=headers))["id"]
+        assert (await served.get(f"/jobs/{job_id}"))["params"] == {"iterations": 1}
+
+
+@pytest.mark.parametrize(("encoding", "body", "status"), NOT_PACKED)
+async def test_a_body_that_is_not_what_its_encoding_says_is_refused(
+    encoding: str, body: bytes, status: int
+) -> None:
+    async with running(max_body=1_000_000) as served:
+        for chunked in (False, True):
+            data = _in_chunks(body) if chunked else body
+            url, headers = served.url + "/jobs", {"Content-Encoding": encoding}
+            async with served.http.post(url, data=data, headers=headers) as response:
+                said = await response.json()
+                assert response.status == status, said
+                assert said["error"]["message"].startswith(("Content-Encoding", "the body is too"))
+                if status == 415:
+                    assert "gzip" in response.headers["Accept-Encoding"]
+
+
+async def _in_chunks(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 100_000):
+        yield body[start : start + 100_000]
+
+
+async def test_what_is_packed_to_the_limit_comes_out_whole() -> None:
+    fill = {"iterations": 1, "fill": "\u00e9" * 400_000}
+    body = json.dumps({"program_id": "hello-world", "params": fill}).encode()
+    async with running(brokered=True) as served:
+        headers = {"Content-Encoding": "gzip"}
+        for level in (0, 9):
+            packed = gzip.compress(body, level)
+            data = io.BytesIO(packed)
+            async with served.http.post(served.url + "/jobs", data=data, headers=headers) as answer:
+                job_id = (await answer.json())["id"]
+            assert (await served.get(f"/jobs/{job_id}"))["params"] == fill
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    async with running(block=0.3) as served:
+        for said in (
+            b"Content-Length: 9\r\n\r\n{",
+            b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+        ):
+            got, answer = await _begun(served, POST + said)
+            assert (got, answer["error"]["code"]) == (408, "too_slow")
+
+
+async def test_a_body_that_is_broken_on_its_way_is_refused() -> None:
+    async with running() as served:
+        head = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+        got, answer = await _begun(served, head + b"1\r\n{\r\n", b"zz\r\n")
+
+    assert (got, answer["error"]["code"]) == (400, "invalid_request")
+
+
+async def _begun(served: Running, *data: bytes) -> tuple[int, dict[str, Any]]:
+    """What is answered first to those bytes, sent one after the other."""
+    parts = urlsplit(served.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    for each in data:
+        writer.write(each)
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
+        body = await reader.readexactly(length)
+    writer.close()
+    return int(head.split(b" ")[1]), json.loads(body)
+
+
+async def test_large_bodies_at_once_are_refused_before_they_fill_the_memory() -> None:
+    async with running(brokered=True, max_body=1_000_000) as served:
+        parts = urlsplit(served.url)
+        begun = POST + b"Content-Length: 900000\r\n\r\n" + b" " * 899_000
+        others = []
+        for _ in range(6):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            writer.write(begun)
+            others.append(writer)
+        room = served.gateway._parts.bodies._room
+        await eventually(lambda: room.free < 900_000)
+        large = {"program_id": "hello-world", "params": {"iterations": 1, "fill": "x" * 900_000}}
+        error = await served.post("/jobs", large, 503)
+        await served.post("/jobs", HELLO)
+        for writer in others:
+            writer.transport.abort()
+        await eventually(lambda: room.free == 2_000_000)
+        await served.post("/jobs", large)
+
+    assert "too many large bodies" in error["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "length", "status"),
+    [(b"100-continue", 10, 100), (b"100-Continue", 2_000_000, 413), (b"magic", 10, 417)],
+)
+async def test_who_asks_before_it_sends_a_body_is_told(
+    expected: bytes, length: int, status: int
+) -> None:
+    async with running(max_body=1_000_000) as served:
+        parts = urlsplit(served.url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(POST + b"Expect: %b\r\nContent-Length: %d\r\n\r\n" % (expected, length))
+        first = await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+
+    assert first.startswith(b"HTTP/1.1 %d " % status)
 
 
 # Names

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 
 import structlog
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from broker.gateway.api.errors import SERVER, error_answer, trace_header
@@ -76,8 +77,17 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         if not self.is_idle:
             self.begun = None
+            self._tell_of_a_broken_body()
         elif self.begun is None:
             self.begun = self._since
+
+    def _tell_of_a_broken_body(self) -> None:
+        """What can not be read lies behind the request that is being served; it may wait for it."""
+        if self._current_request is None or not self._messages:
+            return
+        newest, body = self._messages[-1][0], self._current_request.content
+        if not isinstance(newest, RawRequestMessage) and not body.is_eof():
+            body.set_exception(web.RequestPayloadError(_line(newest.message)))
 
     def give_up(self) -> None:
         """Close it: somebody else needs the place."""

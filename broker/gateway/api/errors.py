@@ -10,8 +10,9 @@ from aiohttp.hdrs import METH_ALL
 from aiohttp.typedefs import Handler
 
 from broker.errors import QjbError
+from broker.gateway.api.bodies import ENCODINGS
 from broker.gateway.api.dialects import violation_object
-from broker.gateway.api.parts import answer
+from broker.gateway.api.parts import answer, parts_of
 from broker.gateway.api.routes import without_prefix
 from broker.gateway.intake import trace_of
 from broker.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
@@ -54,6 +55,8 @@ def error_answer(
     response = answer(body, status)
     if status == 503:
         response.headers["Retry-After"] = "1"
+    if status == 415:
+        response.headers["Accept-Encoding"] = ", ".join(ENCODINGS)
     return response
 
 
@@ -119,3 +122,16 @@ async def add_trace(request: web.Request, response: web.StreamResponse) -> None:
 def trace_header(trace: str) -> dict[str, str]:
     """What names the trace in an answer."""
     return {TRACE_HEADER: f"{trace}:{trace[:16]}:0:1"}
+
+
+async def expect(request: web.Request) -> web.Response | None:
+    """What is said before a body is sent, to a client that asks (RFC 9110, 10.1.1)."""
+    asked, trace = request.headers["Expect"], trace_of(request.headers.get("traceparent"))[3:35]
+    if asked.lower() != "100-continue":
+        said = f"Expect: {asked[:80]!r} is not 100-continue"
+        return error_answer(417, "expectation_failed", said, trace)
+    if (request.content_length or 0) > parts_of(request).bodies.most:
+        return error_answer(413, "too_large", "the body is too large", trace)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # this is not a part of the answer
+    return None

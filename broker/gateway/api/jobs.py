@@ -22,9 +22,10 @@ MAX_PAGE = 200  # jobs
 
 async def submit(request: web.Request) -> web.Response:
     """POST /jobs."""
-    body = await request.read()
+    parts = parts_of(request)
     trace = trace_of(request.headers.get("traceparent"))
-    accepted = await parts_of(request).intake.submit(tenant_of(request), body, trace)
+    async with parts.bodies.read(request) as body:
+        accepted = await parts.intake.submit(tenant_of(request), body, trace)
     said: dict[str, Any] = {"id": accepted.key.job_id, "backend": accepted.backend or ""}
     if accepted.session_id:
         said["session_id"] = accepted.session_id

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from broker.errors import InvalidRequestError, UnavailableError, UnknownJobError
+from broker.gateway.api.bodies import Bodies
 from broker.gateway.auth import tenant_of
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Intake
@@ -37,6 +38,7 @@ class Parts:
     waiters: Waiters
     programs: Mapping[str, Program]
     blobs: Blobs
+    bodies: Bodies
     patience: float  # s that a question is held for what has not come here yet
     stall: float  # s that a client may take nothing of an answer
     pending: float  # s that a stream is held for a job's first event

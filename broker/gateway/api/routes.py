@@ -1,5 +1,7 @@
 """Every route of the API, under each of the prefixes that clients put in front."""
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -37,16 +39,18 @@ AROUND: tuple[tuple[str, str, Handler], ...] = (  # of this gateway itself: with
 )
 
 
-def add_routes(app: web.Application) -> None:
-    """Everything that the gateway answers."""
+def add_routes(
+    app: web.Application, expect: Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+) -> None:
+    """Everything that the gateway answers; *expect* says whether a body is wanted at all."""
     whole = [(m, prefix + path, h) for prefix in PREFIXES for m, path, h in API]
     for end in ("", "/"):  # the plain ones first: they are looked for first
         for method, path, handler in (*whole, *AROUND):
             if path == "/" and end:
                 continue
-            app.router.add_route(method, path + end, handler)
+            app.router.add_route(method, path + end, handler, expect_handler=expect)
             if method == "GET":
-                app.router.add_route("HEAD", path + end, handler)
+                app.router.add_route("HEAD", path + end, handler, expect_handler=expect)
 
 
 def without_prefix(path: str) -> str:

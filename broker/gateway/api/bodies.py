@@ -1,0 +1,152 @@
+"""Bodies of requests: read in good time, unpacked, and within limits all the while."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from broker.errors import (
+    InvalidRequestError,
+    TooLargeError,
+    TooSlowError,
+    UnsupportedEncodingError,
+)
+from broker.gateway.api.room import Room, Share
+
+BLOCK = 64 * 1024  # bytes that are waited for at once; a body that is no longer needs no room
+MEMBERS = 1000  # parts that a gzip body may have: each takes time to begin
+ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # and what zlib calls them
+RAW = -15  # deflate as some clients misunderstand it: without zlib's head
+
+
+class Bodies:
+    """Reads bodies of at most *most* bytes. All that are read at the same time share *room*.
+
+    A block of a body, or the rest of it, must come within *patience* seconds.
+    """
+
+    def __init__(self, most: int, room: int, patience: float) -> None:
+        self.most = most
+        self._patience = patience
+        self._room = Room(room, "too many large bodies are being read")
+
+    @asynccontextmanager
+    async def read(self, request: web.Request) -> AsyncIterator[bytes]:
+        """The body of *request*, unpacked; it takes room until the block ends.
+
+        Raises `TooLargeError`, `TooSlowError`, `UnavailableError`, `UnsupportedEncodingError`, or
+        `InvalidRequestError` for what can not be unpacked.
+        """
+        unpacker = _unpacker(request)
+        if (request.content_length or 0) > self.most:
+            raise self._too_large()
+        with self._room.share() as share:
+            yield await self._whole(request, unpacker, share)
+
+    async def _whole(
+        self, request: web.Request, unpacker: "Unpacker | None", share: Share
+    ) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self._pieces(request, unpacker):
+            size += len(piece)
+            if size > self.most:
+                raise self._too_large()
+            if size > BLOCK:
+                share.take(len(piece))
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _pieces(
+        self, request: web.Request, unpacker: "Unpacker | None"
+    ) -> AsyncIterator[bytes]:
+        while block := await self._block(request):
+            if unpacker is None:
+                yield block
+                continue
+            unpacker.feed(block)
+            while piece := await asyncio.to_thread(unpacker.more):
+                yield piece
+        if unpacker is not None:
+            unpacker.finish()
+
+    async def _block(self, request: web.Request) -> bytes:
+        """What comes next; nothing at the end."""
+        held: list[bytes] = []
+        try:
+            async with asyncio.timeout(self._patience):
+                while sum(map(len, held)) < BLOCK and (data := await request.content.readany()):
+                    held.append(data)
+        except TimeoutError:
+            slow = f"the body must come within {self._patience:g} s for each {BLOCK} bytes"
+            raise TooSlowError(slow) from None
+        except web.RequestPayloadError as error:
+            raise InvalidRequestError(f"the body can not be read: {_line(error)}") from error
+        return b"".join(held)
+
+    def _too_large(self) -> TooLargeError:
+        return TooLargeError(f"the body is too large: {self.most} bytes are the most")
+
+
+class Unpacker:
+    """Unpacks what is fed to it, a piece at a time, however much it becomes."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._stream = zlib.decompressobj(ENCODINGS[encoding])
+        self._begun = False
+        self._members = 1
+        self._data = b""
+        self._more = False  # something that was fed may not have come out yet
+
+    def feed(self, data: bytes) -> None:
+        """*data* comes next; all that came before must have been asked for."""
+        if not self._begun and self._encoding == "deflate" and data[0] & 0x0F != 8:
+            self._stream = zlib.decompressobj(RAW)
+        self._begun = True
+        self._data = data
+
+    def more(self) -> bytes:
+        """The next piece; nothing when more has to be fed. Raises `InvalidRequestError`."""
+        while self._data or self._more:
+            if self._stream.eof:
+                self._next_member()
+            try:
+                piece = self._stream.decompress(self._data, BLOCK)
+            except zlib.error as error:
+                raise self._not_packed(str(error)) from error
+            self._data = self._stream.unused_data or self._stream.unconsumed_tail
+            self._more = len(piece) == BLOCK
+            if piece:
+                return piece
+        return b""
+
+    def finish(self) -> None:
+        """Nothing follows. Raises `InvalidRequestError` if something should."""
+        if self._begun and not self._stream.eof:
+            raise self._not_packed("it ends too soon")
+
+    def _next_member(self) -> None:
+        self._members += 1
+        if self._encoding == "deflate" or self._members > MEMBERS:
+            raise self._not_packed("something follows its end")
+        self._stream = zlib.decompressobj(ENCODINGS[self._encoding])
+
+    def _not_packed(self, why: str) -> InvalidRequestError:
+        return InvalidRequestError(f"Content-Encoding: the body is not {self._encoding}: {why}")
+
+
+def _unpacker(request: web.Request) -> Unpacker | None:
+    encoding = ", ".join(request.headers.getall("Content-Encoding", [])).strip().lower()
+    if encoding in ("", "identity"):
+        return None
+    if encoding not in ENCODINGS:
+        known = "gzip, deflate or identity"
+        raise UnsupportedEncodingError(f"Content-Encoding: {encoding[:80]!r} is not {known}")
+    return Unpacker(encoding)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
