@@ -5,6 +5,7 @@ stumble over. Each such step is put under `blame`, which makes one of ours of it
 raises by itself is no concern of this module.
 """
 
+import os
 import re
 import struct
 import zlib
@@ -18,6 +19,7 @@ from qiskit_aer import AerError
 from schemas.values import Violation
 
 _BIT = re.compile(r'<(?:Qubit|Clbit) register=\(\d+, "([^"]*)"\), index=(\d+)>')
+STDERR = 2  # its file descriptor
 LONGEST = 300  # characters of what a library says
 
 
@@ -115,6 +117,20 @@ def within(field: str) -> Iterator[None]:
         yield
     except InvalidInputsError as error:
         raise InvalidInputsError(f"{field}: {error}", error.violations) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What libraries print while they read something, such as Rust's panics, is in no job's log."""
+    kept = os.dup(STDERR)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(nothing)
+        os.close(kept)
 
 
 def _foreign_words(text: str) -> str:

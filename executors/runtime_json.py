@@ -23,7 +23,7 @@ from qiskit.result import Result
 from scipy import sparse  # type: ignore[import-untyped]  # has no stubs
 
 from executors import limits
-from executors.faults import InvalidInputsError, blame, within
+from executors.faults import InvalidInputsError, blame, quiet, within
 from executors.gates import apart, flat
 from executors.limits import Unpacking
 
@@ -193,7 +193,7 @@ def _unpacked(text: Any, room: Unpacking) -> bytes:
 def _loaded(typed: dict[str, Any], room: Unpacking) -> list[QuantumCircuit]:
     data = _unpacked(typed["__value__"], room)
     limits.check_qpy(data)
-    with warnings.catch_warnings():
+    with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of older Qiskits' files: no concern of the user's
         circuits: list[QuantumCircuit] = qpy.load(io.BytesIO(data))
     if not circuits:

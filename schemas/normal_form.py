@@ -8,6 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """The name of an input that was to be an object with fields of its own and, decoded, is none.
+
+    In JSON every encoded value is an object, so that a schema lets it pass.
+    """
+    for name, wanted in schema.get("properties", {}).items():
+        fields = wanted.get("properties") if isinstance(wanted, dict) else None
+        if fields and "__type__" not in fields and not isinstance(value.get(name), dict | None):
+            return str(name)
+    return None
+
+
 def normal(value: Any, schema: Any) -> Any:
     """*value*, which *schema* has let pass, with integers as `int` and nulls for defaults left out."""
     if not isinstance(schema, dict):

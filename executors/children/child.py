@@ -20,7 +20,7 @@ from executors.children.frames import Kind, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
 from executors.programs.builtin import UnknownProgramError
-from schemas.normal_form import normal
+from schemas.normal_form import misfit, normal
 from schemas.reports import Raised
 from schemas.specification import Program
 from schemas.values import Reason, Violation
@@ -149,9 +149,10 @@ def _shortage(error: BaseException) -> MemoryError | None:
 def _inputs(program: Program, data: bytes) -> dict[str, Any]:
     if len(data) > CHECKED_BEFORE and (violations := program.check_parameters(data)):
         raise InvalidInputsError("the inputs break the program's schema", violations)
-    inputs: dict[str, Any] = normal(
-        runtime_json.decode_inputs(data), program.specification.spec.parameters
-    )
+    schema = program.specification.spec.parameters
+    inputs: dict[str, Any] = normal(runtime_json.decode_inputs(data), schema)
+    if (name := misfit(inputs, schema)) is not None:
+        raise InvalidInputsError(f"{name} must be a plain JSON object")
     return inputs
 
 

@@ -10,7 +10,7 @@ from qiskit.circuit import Gate
 from qiskit.circuit.library import IGate
 from qiskit_qasm3_import.converter import ConvertVisitor
 
-from executors.faults import InvalidInputsError, blame, within
+from executors.faults import InvalidInputsError, blame, quiet, within
 from executors.gates import flat, own_name
 from executors.limits import must_be_buildable
 from schemas.widths import of_text
@@ -63,6 +63,11 @@ def _kept(text: str, version: int) -> QuantumCircuit:
 
 def _read(text: str, version: int) -> QuantumCircuit:
     must_be_buildable(of_text(text))
+    with quiet():
+        return _flat(text, version)
+
+
+def _flat(text: str, version: int) -> QuantumCircuit:
     return flat(_read_3(text) if version == 3 else _read_2(text))
 
 

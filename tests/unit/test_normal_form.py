@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.normal_form import normal
+from schemas.normal_form import misfit, normal
 
 SCHEMA = {
     "properties": {
@@ -45,3 +45,19 @@ def test_whole_numbers_are_integers_and_nulls_are_defaults(value: Any, expected:
 def test_a_schema_that_says_nothing_changes_nothing() -> None:
     assert normal({"a": [1.0, None]}, {}) == {"a": [1.0, None]}
     assert normal({"a": 1.0}, True) == {"a": 1.0}
+
+
+def test_an_object_with_fields_that_was_decoded_to_something_else_is_named() -> None:
+    schema = {
+        "properties": {
+            "options": {"type": ["object", "null"], "properties": {"shots": {}}},
+            "circuit": {"type": "object", "properties": {"__type__": {}}},
+            "thing": {"type": "object"},
+        }
+    }
+
+    assert misfit({"options": {"shots": 1}, "circuit": 1j, "thing": {1}}, schema) is None
+    assert misfit({"options": None}, schema) is None
+    assert misfit({}, schema) is None
+    assert misfit({"options": 1j}, schema) == "options"
+    assert misfit({"a": 1}, {}) is None
