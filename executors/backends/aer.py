@@ -7,6 +7,7 @@ from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
 from executors import memory
+from executors.backends.flow import steadied
 
 NAME = "aer_simulator"
 MIB = 1024 * 1024
@@ -25,7 +26,9 @@ class LocalSimulator(AerSimulator):  # type: ignore[misc]  # Aer has no types
         options.setdefault("max_parallel_threads", threads_for(circuits))
         if (allowed := memory.allowed()) is not None:
             options.setdefault("max_memory_mb", _for_states(allowed))
-        return super().run(circuits, parameter_binds=parameter_binds, **options)
+        listed = [circuits] if isinstance(circuits, QuantumCircuit) else circuits
+        steady = [steadied(circuit) for circuit in listed]
+        return super().run(steady, parameter_binds=parameter_binds, **options)
 
 
 def _for_states(allowed: int) -> int:

@@ -25,6 +25,8 @@ _SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _HEADER = re.compile(r"OPENQASM\s+([0-9]+)")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _DEFINED = re.compile(r"\bgate\s+(\w+)", re.ASCII)
+_BUILT_IN = frozenset({"store", "pauli_product_measurement"})  # Qiskit makes no gate of that name
+_BUILT_IN_WORD = re.compile(rf"\b({'|'.join(_BUILT_IN)})\b")
 _HARDWARE = re.compile(r"\$([0-9]+)")
 _MARK = "\ufeff"  # a byte order mark, which some editors put before a text
 
@@ -76,6 +78,8 @@ def _flat(text: str, version: int) -> QuantumCircuit:
 
 def _read_2(text: str) -> QuantumCircuit:
     defined = set(_DEFINED.findall(_COMMENT.sub(" ", text)))
+    if not _BUILT_IN.isdisjoint(defined):
+        text = _BUILT_IN_WORD.sub(r"own_\1", text)
     return qasm2.loads(
         text,
         include_path=(),  # qelib1.inc is built in, and no file of this machine is read

@@ -1,0 +1,64 @@
+"""Circuits with control flow, in a form that Aer runs without stumbling.
+
+Aer makes jumps and marks of control flow, then drops what has no influence on a measurement, and
+sizes its classical memory by what is measured. Both go wrong by what a block leaves out: a mark is
+dropped while the jump to it stays, and a bit that is read but never written is out of bounds.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction, ControlFlowOp, IfElseOp, Qubit
+from qiskit.circuit.classical import expr
+
+
+def steadied(circuit: QuantumCircuit) -> QuantumCircuit:
+    """*circuit*, with each block on all qubits that are used, if it has any block."""
+    if not any(item.is_control_flow() for item in circuit.data):
+        return circuit
+    used = {qubit for item in circuit.data if item.name != "barrier" for qubit in item.qubits}
+    made = _widened(circuit, [qubit for qubit in circuit.qubits if qubit in used])
+    if made.num_clbits and any(isinstance(found, expr.Expr) for found in _conditions(circuit)):
+        _name_last_bit(made, made.qubits[:1])
+    return made
+
+
+def _widened(circuit: QuantumCircuit, qubits: Sequence[Qubit]) -> QuantumCircuit:
+    made = circuit.copy_empty_like()
+    for item in circuit.data:
+        made._append(_on_all(item, qubits) if _has_blocks(item) else item)
+    return made
+
+
+def _has_blocks(item: CircuitInstruction) -> bool:
+    return isinstance(item.operation, ControlFlowOp) and bool(item.operation.blocks)
+
+
+def _on_all(item: CircuitInstruction, qubits: Sequence[Qubit]) -> CircuitInstruction:
+    others = [qubit for qubit in qubits if qubit not in item.qubits]
+    blocks = []
+    for block in item.operation.blocks:
+        wide = block.copy()
+        wide.add_bits([Qubit() for _ in others])
+        blocks.append(_widened(wide, wide.qubits))
+    return item.replace(
+        operation=item.operation.replace_blocks(blocks), qubits=[*item.qubits, *others]
+    )
+
+
+def _conditions(circuit: QuantumCircuit) -> Iterator[object]:
+    for item in circuit.data:
+        if not item.is_control_flow():
+            continue
+        yield getattr(item.operation, "condition", None)
+        yield getattr(item.operation, "target", None)
+        for block in item.operation.blocks:
+            yield from _conditions(block)
+
+
+def _name_last_bit(circuit: QuantumCircuit, qubits: Iterable[Qubit]) -> None:
+    """Measure into the last bit in a block that is never entered: so there is memory for it."""
+    last = circuit.clbits[-1:]
+    body = QuantumCircuit(list(qubits), last)
+    body.measure(0, 0)
+    circuit.append(IfElseOp(expr.lift(False), body), list(qubits), last)
