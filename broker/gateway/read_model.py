@@ -157,10 +157,11 @@ class ReadModel:
         self._changed(hot)
 
     def remove(self, key: JobKey) -> None:
-        """Forget the job that *key* names, and what the file has of its events."""
+        """Forget the job that *key* names, and its events."""
         hot = self.locate(key)
         if hot is None:
             return
+        hot.gone = True
         self._gone[key] = (*self._gone.get(key, ()), hot.id)
         self._events = [event for event in self._events if event.hot is not hot]
         for known in (self._jobs, self._recent.jobs, self._looked_up):
@@ -219,9 +220,9 @@ class ReadModel:
             self.damaged = True
         except apsw.Error as error:  # a full disk, say: keep everything and try again
             log.error("gateway.cache_not_written", error=str(error))
-            self._events = [e for e in events if not self._is_gone(e.hot)] + self._events
+            self._events = [e for e in events if not e.hot.gone] + self._events
             for key, hot in jobs.items():
-                if not self._is_gone(hot):
+                if not hot.gone:
                     hot.unwritten = True
                     self._jobs.setdefault(key, hot)
             self._moved.set()
@@ -250,9 +251,6 @@ class ReadModel:
             ],
             [ident for ids in self._gone.values() for ident in ids],
         )
-
-    def _is_gone(self, hot: HotJob) -> bool:
-        return hot.id in self._gone.get(hot.key, ())
 
     def _forget(self, jobs: Mapping[JobKey, HotJob]) -> None:
         """Those of *jobs* whose events have left memory while their state was being written."""

@@ -15,12 +15,13 @@ _OVERHEAD = 400  # bytes that an event costs beside its value
 class HotJob:
     """A job whose newest state is at hand. `id` is its number in the local copy."""
 
-    __slots__ = ("based", "events", "id", "job", "key", "unwritten")
+    __slots__ = ("based", "events", "gone", "id", "job", "key", "unwritten")
 
     def __init__(self, ident: int, key: JobKey, job: Job, based: bool) -> None:
         self.id, self.key, self.job, self.based = ident, key, job, based
         self.events: Suffix[KeptEvent] = Suffix("seq")
         self.unwritten = False
+        self.gone = False  # removed: what memory still has of it is shown to nobody
 
 
 class KeptEvent:
@@ -139,5 +140,5 @@ class Recent:
         self.floors[event.partition] = event.offset + 1
         hot = event.hot
         hot.events.drop_oldest()
-        if not len(hot.events) and not hot.unwritten:
-            self.jobs.pop(hot.key, None)
+        if not len(hot.events) and not hot.unwritten and self.jobs.get(hot.key) is hot:
+            del self.jobs[hot.key]

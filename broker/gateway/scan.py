@@ -55,7 +55,7 @@ def from_memory(model: ReadModel, wanted: JobFilter, cursor: Vector, end: Vector
                 return found
             looked += 1
             found.cursor[partition] = event.offset + 1
-            if wanted.matches(event.hot.job):
+            if wanted.matches(event.hot.job) and not event.hot.gone:
                 found.add(partition, event.offset + 1, event.kind, event.value)
         found.cursor[partition] = end[partition]
     return found

@@ -276,6 +276,8 @@ async def test_a_job_that_is_removed_is_gone_at_once_and_its_id_can_be_used_agai
         assert model.job(JobKey("default", "j1")) is None
         assert (await served.get("/jobs?tags=a"))["count"] == 0
         await served.get("/jobs/j1", 404)
+        told = await served.get("/events", headers={"Accept": "application/json"})
+        assert told["events"] == []
         ledger.jobs.clear()
         await ledger.whole("j1", tags=("b",), interims=0)
         async with stream(served, "/jobs/j1/events") as sse:
