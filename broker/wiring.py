@@ -16,6 +16,7 @@ import structlog
 from broker.errors import QjbError, SettingsError
 from broker.gateway.server import Gateway
 from broker.gateway.server import Options as GatewayOptions
+from broker.judging.judge import Judge
 from broker.ledger.broker import Broker
 from broker.ledger.broker import Options as BrokerOptions
 from broker.settings import Settings, host_name
@@ -129,6 +130,7 @@ class Parts:
         self._blobs = blobs
         self._held = held
         self._programs = built_in_programs()
+        self._judge = Judge()
 
     def make(self, role: str) -> Role:
         """The role of that name."""
@@ -140,7 +142,14 @@ class Parts:
         """The broker role."""
         settings = self.settings
         options = BrokerOptions(alone=settings.is_embedded, remembered=settings.known_jobs)
-        return Broker(self._log, self._blobs, self._programs, self.broker_id, options=options)
+        return Broker(
+            self._log,
+            self._blobs,
+            self._programs,
+            self.broker_id,
+            options=options,
+            judge=self._judge,
+        )
 
     def worker(self) -> Worker:
         """The worker role."""
@@ -155,6 +164,7 @@ class Parts:
             settings.slots,
             programs=self._programs,
             grace=settings.grace,
+            judge=self._judge,
         )
 
     def gateway(self) -> Gateway:
@@ -177,6 +187,7 @@ class Parts:
             host=settings.host,
             port=settings.port,
             options=options,
+            judge=self._judge,
         )
 
     def _executor(self) -> Executor:

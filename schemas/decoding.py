@@ -1,9 +1,11 @@
 """JSON text to strict values, and what is said of text that is none."""
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 class UnreadableError(Exception):
@@ -20,7 +22,7 @@ def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
     return msgspec.json.Decoder(kind)
 
 
-def decode(value: bytes | memoryview, kind: Any) -> Any:
+def decode(value: Buffer, kind: Any) -> Any:
     """*value* as a message of that *kind*; raises `UnreadableError`."""
     try:
         return _decoder(kind).decode(value)

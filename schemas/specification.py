@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import orjson
@@ -18,6 +19,8 @@ MAX_SCHEMA_DEPTH = 64
 MAX_SUBSCHEMAS = 2_000
 MAX_VALUE_DEPTH = 100
 MAX_VIOLATIONS = 50
+
+Text: TypeAlias = bytes | bytearray
 
 
 class SpecificationError(ValueError):
@@ -95,6 +98,13 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
             stack.extend(item)
 
 
+class Findings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is to be said about a job's inputs."""
+
+    violations: tuple[Violation, ...] = ()  # at most `MAX_VIOLATIONS`, the first that were found
+    widest: Widest = NO_CIRCUIT  # of their circuits, as far as they declare it
+
+
 class Program:
     """A specification with its schemas compiled: ready to check values."""
 
@@ -106,30 +116,40 @@ class Program:
         self._interim = _compile("interim_results", specification.spec.interim_results)
         self._returned = _compile("return_values", specification.spec.return_values)
 
-    def check_parameters(self, data: bytes) -> list[Violation]:
-        """What is wrong with inputs, given as JSON text; empty if nothing is."""
-        if heavy := too_heavy(data):
-            return [heavy]
-        return _check(self._parameters, data, "/params", must_be_object=True)
+    @cached_property
+    def text(self) -> bytes:
+        """The specification as JSON."""
+        return msgspec.json.encode(self.specification)
 
-    def widest(self, data: bytes) -> Widest:
-        """The widest circuit in inputs that are valid, as far as they declare it."""
+    def check_parameters(self, data: Text) -> list[Violation]:
+        """What is wrong with inputs, given as JSON text; empty if nothing is."""
+        return list(self.examine(data).violations)
+
+    def examine(self, data: Text, *, circuits: bool = True) -> Findings:
+        """What is to be said about inputs, given as JSON text; *circuits*: also how wide they are."""
+        if heavy := too_heavy(data):
+            return Findings((heavy,))
+        inputs = _parsed(data, "/params")
+        if not isinstance(inputs, dict):
+            text = "the inputs must be a JSON object"
+            wrong = Violation("/params", "type: object", shown(inputs), text)
+            return Findings((inputs if isinstance(inputs, Violation) else wrong,))
+        if violations := _violations(self._parameters, inputs, "/params"):
+            return Findings(violations)
+        return Findings(widest=self._widest(inputs) if circuits else NO_CIRCUIT)
+
+    def _widest(self, inputs: dict[str, Any]) -> Widest:
         names = self.specification.spec.backend_requirements.circuits
-        if not names:
-            return NO_CIRCUIT
-        inputs = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        found = [
-            widest(msgspec.json.decode(inputs[name]), name) for name in names if name in inputs
-        ]
+        found = (widest(inputs[name], name) for name in names if name in inputs)
         return max(found, key=lambda one: one.qubits, default=NO_CIRCUIT)
 
     def check_interim(self, data: bytes) -> list[Violation]:
         """What is wrong with an interim result, given as JSON text."""
-        return _check(self._interim, data, "")
+        return _check(self._interim, data)
 
     def check_result(self, data: bytes) -> list[Violation]:
         """What is wrong with a final result, given as JSON text."""
-        return _check(self._returned, data, "")
+        return _check(self._returned, data)
 
 
 def _compile(name: str, schema: dict[str, Any]) -> Schema | None:
@@ -142,22 +162,28 @@ def _compile(name: str, schema: dict[str, Any]) -> Schema | None:
         raise SpecificationError(f"{name}: {str(error).splitlines()[0]}") from error
 
 
-def _check(
-    schema: Schema | None, data: bytes, root: str, must_be_object: bool = False
-) -> list[Violation]:
-    if schema is None and not must_be_object:
+def _check(schema: Schema | None, data: Text) -> list[Violation]:
+    if schema is None:
         return []
+    value = _parsed(data, "")
+    return [value] if isinstance(value, Violation) else list(_violations(schema, value, ""))
+
+
+def _parsed(data: Text, root: str) -> Any:
+    """The value in *data*, or the `Violation` that there is none that can be worked with."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         quoted = shown(bytes(data[:SHOWN]).decode("utf-8", "replace"))
-        return [Violation(root, "json", quoted, str(error))]
-    if must_be_object and not isinstance(value, dict):
-        return [Violation(root, "type: object", shown(value), "the inputs must be a JSON object")]
+        return Violation(root, "json", quoted, str(error))
     if _may_be_deep(data) and is_deeper(value, MAX_VALUE_DEPTH):
-        return [Violation(root, f"depth: {MAX_VALUE_DEPTH}", "…", "nested too deeply")]
-    return list(islice(schema.violations(value, root), MAX_VIOLATIONS)) if schema else []
+        return Violation(root, f"depth: {MAX_VALUE_DEPTH}", "…", "nested too deeply")
+    return value
 
 
-def _may_be_deep(data: bytes) -> bool:
+def _violations(schema: Schema | None, value: Any, root: str) -> tuple[Violation, ...]:
+    return tuple(islice(schema.violations(value, root), MAX_VIOLATIONS)) if schema else ()
+
+
+def _may_be_deep(data: Text) -> bool:
     return data.count(b"{") + data.count(b"[") > MAX_VALUE_DEPTH

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import fields, replace
 
 from schemas.checking import SHOWN, Schema, is_deeper, shown
-from schemas.decoding import UnreadableError, decode
+from schemas.decoding import Buffer, UnreadableError, decode
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS
 from schemas.values import ID_RULE, Violation
@@ -41,7 +41,7 @@ class WrongFieldsError(UnreadableError):
         self.job_id = _text(given.get("job_id"))
 
 
-def read_submit(data: bytes | memoryview) -> SubmitJob:
+def read_submit(data: Buffer) -> SubmitJob:
     """The submit in *data* (JSON). Raises `UnreadableError`, most often a `WrongFieldsError`."""
     if len(data) > LONGEST_FIELD:
         return _leniently(decode(data, _Asked))

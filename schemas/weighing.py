@@ -20,7 +20,7 @@ _WIDEST = re.compile(rb"[\xf0-\xff]|\\u[dD]")  # characters that take four bytes
 _WIDE = re.compile(rb"[\xc4-\xff]|\\u")  # and two
 
 
-def too_heavy(data: bytes) -> Violation | None:
+def too_heavy(data: bytes | bytearray) -> Violation | None:
     """What is wrong with inputs that would take too much memory to be read."""
     if len(data) * WORST <= ALWAYS:
         return None
@@ -35,7 +35,7 @@ def too_heavy(data: bytes) -> Violation | None:
     return Violation("/params", f"memory: {most}", f"more than {most}", text)
 
 
-def weigh(data: bytes, enough: int) -> int:
+def weigh(data: bytes | bytearray, enough: int) -> int:
     """Bytes of memory that JSON text takes once it is read; too many rather than too few.
 
     Stops counting beyond *enough*.
@@ -50,7 +50,7 @@ def weigh(data: bytes, enough: int) -> int:
     return weight
 
 
-def _width(data: bytes) -> int:
+def _width(data: bytes | bytearray) -> int:
     """Bytes of memory for one of text: the characters of a text are as wide as its widest."""
     if data.isascii() and b"\\u" not in data:
         return 1
@@ -59,11 +59,11 @@ def _width(data: bytes) -> int:
     return (2 if _WIDE.search(data) else 1) + 1
 
 
-def _structure(data: bytes) -> int:
+def _structure(data: bytes | bytearray) -> int:
     return sum(cost * data.count(sign) for sign, cost in COSTS.items())
 
 
-def _outside_quotes(data: bytes) -> Iterator[bytes]:
+def _outside_quotes(data: bytes | bytearray) -> Iterator[bytes | bytearray]:
     """*data* without what texts say, bit by bit; their quotes remain."""
     in_text = protects = False
     for start in range(0, len(data), _CHUNK):

@@ -10,9 +10,9 @@ from broker.core.routing import Backend, Load, requirements, route, wrongly_aske
 from broker.core.scheduler import UNPLACED
 from schemas.jobs import JobDetails
 from schemas.requests import SubmitJob
-from schemas.specification import MAX_VIOLATIONS, Program
+from schemas.specification import MAX_VIOLATIONS, Findings, Program
 from schemas.values import NOTHING, Reason, Violation
-from schemas.widths import NO_CIRCUIT, Widest
+from schemas.widths import Widest
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
 LONGEST_TAG = 256  # characters
@@ -50,28 +50,23 @@ def admit(
     request: SubmitJob,
     catalogue: Catalogue,
     site: Site,
-    checked: Sequence[Violation] | None = None,
-    widest: Widest = NO_CIRCUIT,
+    findings: Findings | None = None,
 ) -> Admitted | Refused:
-    """Whether *request* may run.
-
-    *checked*: what is wrong with its inputs, if that is known; and *widest* of their circuits.
-    """
+    """Whether *request* may run. *findings*: about its inputs, if somebody has looked at them."""
     program = catalogue.get(request.program_id)
     if program is None:
         return _unknown_program(request, catalogue)
     found = _shape(request)
-    if found.by_reference:
-        checked = checked or ()
-    elif checked is None:
-        checked = program.check_parameters(bytes(request.params))
-        if not checked and not _is_ideal(request.backend, site):
-            widest = program.widest(bytes(request.params))
+    if findings is None:
+        findings = Findings()  # a worker looks at what is too large for us
+        if not found.by_reference:
+            on_device = not _is_ideal(request.backend, site)
+            findings = program.examine(bytes(request.params), circuits=on_device)
     asked = wrongly_asked(program.specification.spec.backend_requirements, _asked(request))
-    backend, where = _place(request, program, site, widest)
+    backend, where = _place(request, program, site, findings.widest)
     problems = (
         (Reason.INVALID_REQUEST, [*found.violations, *asked]),
-        (Reason.INVALID_INPUTS, checked),
+        (Reason.INVALID_INPUTS, findings.violations),
         (where[0] if where else Reason.UNKNOWN_BACKEND, [where[1]] if where else []),
     )
     violations = [violation for _, broken in problems for violation in broken]

@@ -4,7 +4,6 @@ Nothing here waits or fails for reasons outside. The events are in the book as s
 decided; the caller puts them on the ledger before anybody is told, or throws the book away.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,8 +21,8 @@ from schemas.jobs import Job
 from schemas.ledger import DeadLetter, Entry, InputPosition
 from schemas.reports import Report
 from schemas.requests import SubmitJob
-from schemas.values import JobKey, Reason, State, Violation
-from schemas.widths import NO_CIRCUIT, Widest
+from schemas.specification import Findings
+from schemas.values import JobKey, Reason, State
 from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
 
 PATIENCE = 120.0  # tick seconds after the first backend: jobs that wait for one unknown then fail
@@ -37,8 +36,7 @@ class Submitted(msgspec.Struct, frozen=True):
     key: JobKey
     body: SubmitJob | Refused
     traceparent: str | None = None
-    checked: Sequence[Violation] | None = None  # what is wrong with the inputs, if that is known
-    widest: Widest = NO_CIRCUIT  # of the circuits in inputs that were checked
+    findings: Findings | None = None  # about the inputs, if somebody has looked at them
 
 
 class CancelAsked(msgspec.Struct, frozen=True):
@@ -280,7 +278,7 @@ class Turn:
     def _verdict(self, item: Submitted) -> Admitted | Refused:
         if isinstance(item.body, Refused):
             return item.body
-        return admit(item.body, self.catalogue, self._site(), item.checked, item.widest)
+        return admit(item.body, self.catalogue, self._site(), item.findings)
 
     def _site(self) -> Site:
         roster = self.roster

@@ -31,6 +31,7 @@ from broker.errors import (
 from broker.gateway.fleet import Fleet
 from broker.gateway.read_model import ReadModel
 from broker.gateway.waiters import Waiters
+from broker.judging.judge import Judge
 from broker.payloads import INLINE_LIMIT
 from broker.telemetry.times import new_traceparent, now
 from broker.transports.blobs import Blobs
@@ -42,14 +43,12 @@ from schemas.jobs import Job
 from schemas.records import Record
 from schemas.requests import CancelJob, Request, SubmitJob
 from schemas.specification import Program
-from schemas.submits import EMPTY, WrongFieldsError, read_submit
+from schemas.submits import EMPTY, WrongFieldsError
 from schemas.values import JobKey, Reason, State, Violation
 
 log = structlog.get_logger()
 
 FORGET = 60.0  # s after which a submitted job that nobody took up is not waited for any more
-LONG_CHECK = 64 * 1024  # bytes of inputs from which they are checked in a thread
-LONG_BODY = 1024 * 1024  # bytes of a request from which it is read in a thread
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
 
@@ -176,7 +175,9 @@ class Intake:
         model: ReadModel,
         waiters: Waiters,
         holding: Holding,
+        judge: Judge,
     ) -> None:
+        self._judge = judge
         self._blobs, self._programs, self._fleet = blobs, programs, fleet
         self._model, self._waiters = model, waiters
         self._appender = Appender(target, holding.persist)
@@ -188,13 +189,13 @@ class Intake:
         """Whether that job was submitted here a moment ago."""
         return key in self._awaited
 
-    async def submit(self, tenant: str, body: bytes, trace: str) -> Accepted:
+    async def submit(self, tenant: str, body: bytes | bytearray, trace: str) -> Accepted:
         """Put the job that *body* (JSON) asks for onto the log.
 
         Raises `InvalidRequestError`, `InvalidInputsError`, `UnknownProgramError` or
         `UnavailableError`; and what the broker finds wrong, if it is quick to.
         """
-        request = await _parse(body)
+        request = await self._read(body)
         if request.job_id is None:
             request = replace(request, job_id=new_job_id())
         key = JobKey(tenant, str(request.job_id))
@@ -207,9 +208,8 @@ class Intake:
         return Accepted(key, known.backend if known else request.backend, session_id, known)
 
     async def _place(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
-        params = bytes(request.params)
-        if len(params) > INLINE_LIMIT:
-            ref = await self._blobs.put(params)
+        if len(request.params) > INLINE_LIMIT:
+            ref = await self._blobs.put(memoryview(request.params))
             request = replace(request, params=EMPTY, params_ref=ref)
         self._awaited.add(key)
         try:
@@ -240,6 +240,16 @@ class Intake:
     async def _append(self, request: Request, trace: str) -> None:
         await self._appender.append(request_record(request, now(), trace))
 
+    async def _read(self, body: bytes | bytearray) -> SubmitJob:
+        try:
+            return await self._judge.read(body)
+        except WrongFieldsError as error:
+            refused = malformed("", error.violations)
+            raise InvalidRequestError(refused.message, refused.violations) from error
+        except UnreadableError as error:
+            what = "the body is not JSON: " if error.code == "invalid_json" else ""
+            raise InvalidRequestError(f"{what}{error.message}") from error
+
     async def _check(self, request: SubmitJob) -> None:
         program = self._programs.get(request.program_id)
         if program is None:
@@ -248,12 +258,8 @@ class Intake:
             raise _no_backend(f"there is no backend {request.backend[:80]!r}")
         if request.params_ref is not None:
             return  # the broker looks at what is in the blob store
-        params = bytes(request.params)
-        if len(params) > LONG_CHECK:
-            violations = await asyncio.to_thread(program.check_parameters, params)
-        else:
-            violations = program.check_parameters(params)
-        if violations:
+        findings = await self._judge.look(program, memoryview(request.params), circuits=False)
+        if violations := findings.violations:
             first = violations[0]
             said = f"{first.path}: {first.message or first.rule}"
             raise InvalidInputsError(f"invalid inputs for {request.program_id}: {said}", violations)
@@ -273,21 +279,6 @@ class Intake:
         """Until everything that has been begun is on the log, or given up."""
         if self._running:
             await asyncio.wait(self._running)
-
-
-async def _parse(body: bytes) -> SubmitJob:
-    return await asyncio.to_thread(_read, body) if len(body) > LONG_BODY else _read(body)
-
-
-def _read(body: bytes) -> SubmitJob:
-    try:
-        return read_submit(body)
-    except WrongFieldsError as error:
-        refused = malformed("", error.violations)
-        raise InvalidRequestError(refused.message, refused.violations) from error
-    except UnreadableError as error:
-        what = "the body is not JSON: " if error.code == "invalid_json" else ""
-        raise InvalidRequestError(f"{what}{error.message}") from error
 
 
 def _rejection(job: Job) -> QjbError:

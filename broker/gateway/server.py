@@ -25,6 +25,7 @@ from broker.gateway.read_model import ReadModel
 from broker.gateway.streams import Patience, Streams
 from broker.gateway.tail import Tail
 from broker.gateway.waiters import Waiters
+from broker.judging.judge import Judge
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from schemas.specification import Program
@@ -73,14 +74,21 @@ class Gateway:
         host: str = "127.0.0.1",
         port: int = 8080,
         options: Options | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self._options = options or Options()
+        self._judge = judge or Judge()
         self._host, self._port = host, port
         self._hosts = Hosts(self._options.hosts, host)
         self._stop = asyncio.Event()
         self._listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._parts = _parts(
-            log, blobs, {program.id: program for program in programs}, cache, self._options
+            log,
+            blobs,
+            {program.id: program for program in programs},
+            cache,
+            self._options,
+            self._judge,
         )
 
     async def run(self) -> None:
@@ -91,19 +99,23 @@ class Gateway:
         runner, doors = self._runner(), None
         try:
             doors = await self._listen(runner)
-            async with asyncio.TaskGroup() as tasks:
-                tail = tasks.create_task(self._parts.tail.run(), name="gateway-tail")
-                streams = tasks.create_task(self._parts.streams.run(), name="gateway-streams")
-                watch = tasks.create_task(doors.watch(), name="gateway-connections")
-                await self._stop.wait()
-                await self._drain(doors)
-                for task in (tail, streams, watch):
-                    task.cancel()
+            with self._judge.in_use():
+                await self._serve(doors)
         finally:
             if doors is not None:
                 doors.close()
             await runner.cleanup()
             await self._parts.model.close()
+
+    async def _serve(self, doors: Doors) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tail = tasks.create_task(self._parts.tail.run(), name="gateway-tail")
+            streams = tasks.create_task(self._parts.streams.run(), name="gateway-streams")
+            watch = tasks.create_task(doors.watch(), name="gateway-connections")
+            await self._stop.wait()
+            await self._drain(doors)
+            for task in (tail, streams, watch):
+                task.cancel()
 
     def stop(self) -> None:
         """Take nothing new, let streams go, end."""
@@ -177,7 +189,12 @@ async def _bound(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def _parts(
-    source: Log, blobs: Blobs, programs: dict[str, Program], cache: Path | None, options: Options
+    source: Log,
+    blobs: Blobs,
+    programs: dict[str, Program],
+    cache: Path | None,
+    options: Options,
+    judge: Judge,
 ) -> Parts:
     model = ReadModel(cache, options.memory)
     fleet, waiters = Fleet(), Waiters()
@@ -193,6 +210,7 @@ def _parts(
             model,
             waiters,
             Holding(options.patience, options.persist),
+            judge,
         ),
         fleet=fleet,
         tail=Tail(source, model, fleet, streams, waiters),

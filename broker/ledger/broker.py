@@ -11,6 +11,7 @@ import structlog
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.errors import LogUnavailableError
+from broker.judging.judge import Judge
 from broker.ledger.claim import PAUSE, Mandate, SteppedDownError, Ticker, Watch, claim
 from broker.ledger.inputs import next_of
 from broker.ledger.reading import read_status
@@ -55,6 +56,7 @@ class Broker:
         broker_id: str = "broker",
         *,
         options: Options | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self._options = options = options or Options()
         self._log, self._blobs = log, blobs
@@ -70,6 +72,7 @@ class Broker:
             long_ago=2.5 * options.lease,
             alone=options.alone,
         )
+        self._judge = judge or Judge()
         self._service: Service | None = None
 
     async def run(self) -> None:
@@ -82,7 +85,8 @@ class Broker:
             asyncio.create_task(self._until_told(working), name="broker end"),
         ]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            with self._judge.in_use():
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(tasks)
             await status.close()
@@ -188,7 +192,9 @@ class Broker:
 
     async def _serve(self, replica: Replica, mandate: Mandate) -> None:
         options = self._options
-        service = Service(self._log, self._blobs, self._catalogue, self._roster, replica, mandate)
+        service = Service(
+            self._log, self._blobs, self._catalogue, self._roster, replica, mandate, self._judge
+        )
         self._ticker.epoch = mandate.epoch
         try:
             await service.prepare(self.identity, options.tick, options.snapshot, options.stall)

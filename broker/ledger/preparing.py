@@ -1,4 +1,4 @@
-"""Requests that need a moment: large inputs are fetched, checked and put by reference.
+"""Requests that need a moment: inputs that are not small are fetched, judged and put by reference.
 
 Beside the loop, so that nobody else waits, and in order for each job.
 """
@@ -16,13 +16,12 @@ from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.core.turn import CancelAsked, Submitted
 from broker.errors import PayloadMissingError, QjbError
+from broker.judging.judge import HERE, Judge
 from broker.payloads import INLINE_LIMIT
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
 from schemas.requests import SubmitJob
-from schemas.specification import Program
-from schemas.values import BlobRef, JobKey, Reason, Violation
-from schemas.widths import NO_CIRCUIT, Widest
+from schemas.values import BlobRef, JobKey, Reason
 
 CHECKED_HERE = 8 * 1024 * 1024  # bytes; larger inputs are checked by the worker
 AT_ONCE = 4  # inputs in memory at a time
@@ -39,7 +38,7 @@ log = structlog.get_logger()
 class Preparation:
     """Takes requests aside that can not be decided in passing, and gives them back.
 
-    Those are: large inputs, and a backend of which nobody has heard while the first workers come.
+    Those are: inputs that are not small, and a backend of which nobody has heard while the first workers come.
     Later requests for the same job wait behind them. *give_back* is called with each, in order.
     """
 
@@ -49,8 +48,10 @@ class Preparation:
         catalogue: Catalogue,
         roster: Roster,
         give_back: Callable[[list[Request]], None],
+        judge: Judge,
     ) -> None:
         self._blobs = blobs
+        self._judge = judge
         self._catalogue = catalogue
         self._roster = roster
         self._give_back = give_back
@@ -92,7 +93,7 @@ class Preparation:
         if self._catalogue.get(body.program_id) is None:
             return False  # refused for that alone
         ref = body.params_ref
-        return len(body.params) > INLINE_LIMIT or (ref is not None and ref.size <= CHECKED_HERE)
+        return len(body.params) > HERE or (ref is not None and ref.size <= CHECKED_HERE)
 
     async def _prepare(self, item: Submitted, body: SubmitJob) -> None:
         while self._roster.may_soon_know(body.backend):  # noqa: ASYNC110 -- time passes by ticks
@@ -118,15 +119,16 @@ class Preparation:
             return replace(item, body=_missing(body, text))
         program = self._catalogue.get(body.program_id)
         assert program is not None
-        violations, widest = await asyncio.to_thread(_judged, program, data)
-        return replace(item, body=body, checked=violations, widest=widest)
+        return replace(item, body=body, findings=await self._judge.look(program, data))
 
     async def _at_hand(self, body: SubmitJob) -> tuple[bytes, SubmitJob]:
-        """The inputs, and the request with a reference to them."""
+        """The inputs, and the request; if they are large with a reference to them."""
         if body.params_ref is not None:
             ref = body.params_ref
             return await self._persistently(lambda: self._blobs.get(ref)), body
         data = bytes(body.params)
+        if len(data) <= INLINE_LIMIT:
+            return data, body
         stored: BlobRef = await self._persistently(lambda: self._blobs.put(data))
         return data, replace(body, params=msgspec.Raw(b"{}"), params_ref=stored)
 
@@ -139,12 +141,6 @@ class Preparation:
             except QjbError as error:
                 log.warning("blobs.unavailable", code=error.code, error=error.message)
             await asyncio.sleep(PAUSE)
-
-
-def _judged(program: Program, data: bytes) -> tuple[tuple[Violation, ...], Widest]:
-    """What is wrong with inputs, and the widest of their circuits."""
-    violations = tuple(program.check_parameters(data))
-    return violations, NO_CIRCUIT if violations else program.widest(data)
 
 
 def _missing(body: SubmitJob, message: str) -> Refused:

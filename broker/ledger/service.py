@@ -10,6 +10,7 @@ import structlog
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.errors import LogUnavailableError
+from broker.judging.judge import Judge
 from broker.ledger.claim import Mandate, SteppedDownError
 from broker.ledger.expiry import expire_for_ever
 from broker.ledger.inputs import Inputs, next_of
@@ -44,7 +45,9 @@ class Service:
         roster: Roster,
         replica: Replica,
         mandate: Mandate,
+        judge: Judge,
     ) -> None:
+        self._judge = judge
         self._log = target
         self._blobs = blobs
         self._catalogue = catalogue
@@ -60,7 +63,11 @@ class Service:
         self._book.put_in_order()
         await self._date_attempts()
         preparation = Preparation(
-            self._blobs, self._catalogue, self._roster, lambda items: self.inputs.give_back(items)
+            self._blobs,
+            self._catalogue,
+            self._roster,
+            lambda items: self.inputs.give_back(items),
+            self._judge,
         )
         self.inputs = Inputs(self._log, preparation, await self._starts())
         self._snapshots = Snapshots(

@@ -23,7 +23,7 @@ READERS = 16  # pieces that are read at the same time: each takes a thread and a
 class Blobs(Protocol):
     """Keeps payloads. What was put can be got by everybody who knows the reference."""
 
-    async def put(self, data: bytes, media_type: str = "application/json") -> BlobRef:
+    async def put(self, data: bytes | memoryview, media_type: str = "application/json") -> BlobRef:
         """Store *data*, durably; the same data twice is stored once. Raises `UnavailableError`."""
 
     async def get(self, ref: BlobRef) -> bytes:
@@ -48,7 +48,7 @@ class StoredBlobs:
         self._folder = folder  # of a local store, which leaves flushing to us
         self._reading = asyncio.Semaphore(READERS)
 
-    async def put(self, data: bytes, media_type: str = "application/json") -> BlobRef:
+    async def put(self, data: bytes | memoryview, media_type: str = "application/json") -> BlobRef:
         ref = BlobRef(await _digest(data), len(data), media_type)
         path = _path(ref.sha256)
         # Overwriting is atomic everywhere, and mends a blob that was damaged.
@@ -146,7 +146,7 @@ def _damaged(ref: BlobRef) -> QjbError:
     return PayloadMissingError(f"payload {ref.sha256} is damaged in the blob store")
 
 
-async def _digest(data: bytes) -> str:
+async def _digest(data: bytes | memoryview) -> str:
     return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
 
 

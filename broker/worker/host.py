@@ -9,6 +9,7 @@ import structlog
 
 from broker import payloads
 from broker.errors import LogUnavailableError, PayloadMissingError, QjbError, UnavailableError
+from broker.judging.judge import Judge
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
@@ -56,7 +57,9 @@ class Worker:
         programs: Iterable[Program] = (),
         grace: float = 30.0,
         patience: float = PATIENCE,
+        judge: Judge | None = None,
     ) -> None:
+        self._judge = judge or Judge()
         self.worker_id = worker_id
         self.instance = secrets.token_hex(8)
         self.ready = asyncio.Event()  # set once the broker has been told
@@ -88,7 +91,8 @@ class Worker:
             self._heart.backends = await self._executor.start()
             inbox = await self._open_inbox()
             try:
-                await self._work(inbox)
+                with self._judge.in_use():
+                    await self._work(inbox)
             finally:
                 await inbox.close()
         finally:
@@ -257,10 +261,9 @@ class Worker:
         dispatch = attempt.dispatch
         inputs = await self._inputs(dispatch)
         program = self._programs.get(dispatch.program_id)
-        violations = await _violations(program, inputs)
-        if violations:
+        if violations := await self._violations(program, inputs):
             message = "the inputs break the program's schema"
-            return Raised(Reason.INVALID_INPUTS, message, tuple(violations))
+            return Raised(Reason.INVALID_INPUTS, message, violations)
         return Task(
             tenant=dispatch.tenant,
             job_id=dispatch.job_id,
@@ -271,6 +274,11 @@ class Worker:
             backend=dispatch.backend,
             time_limit=dispatch.time_limit,
         )
+
+    async def _violations(self, program: Program | None, inputs: bytes) -> tuple[Violation, ...]:
+        if program is None or len(inputs) <= CHECKED_BY_THE_BROKER:
+            return ()
+        return (await self._judge.look(program, inputs, circuits=False)).violations
 
     async def _inputs(self, dispatch: Dispatch) -> bytes:
         if dispatch.params_ref is None:
@@ -283,12 +291,6 @@ class Worker:
                 if asyncio.get_running_loop().time() > deadline:
                     raise PayloadMissingError(f"the inputs can not be read: {error}") from error
             await asyncio.sleep(PAUSE)
-
-
-async def _violations(program: Program | None, inputs: bytes) -> list[Violation]:
-    if program is None or len(inputs) <= CHECKED_BY_THE_BROKER:
-        return []
-    return await asyncio.to_thread(program.check_parameters, inputs)
 
 
 async def _next(attempt: Attempt, run: AsyncGenerator[Body, None]) -> Body:

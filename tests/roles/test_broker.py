@@ -21,8 +21,8 @@ from schemas.cloudevents import decode
 from schemas.events import Completed, Failed, Queued, Rejected
 from schemas.records import Stored
 from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
-from schemas.specification import Program, Specification
-from schemas.values import BlobRef, State, Violation
+from schemas.specification import Findings, Program, Specification, Text
+from schemas.values import BlobRef, State
 from schemas.workers import QueueSnapshot
 from tests.support.broker import (
     ALONE,
@@ -250,7 +250,7 @@ async def test_a_bug_that_the_reading_of_one_record_shows_costs_that_record_only
 class Cursed(Program):
     """A program whose check of inputs has a bug."""
 
-    def check_parameters(self, data: bytes) -> list[Violation]:
+    def examine(self, data: Text, *, circuits: bool = True) -> Findings:
         raise ZeroDivisionError
 
 

@@ -10,7 +10,7 @@ from broker.core.catalogue import Catalogue
 from broker.core.routing import Backend, Load
 from broker.core.scheduler import UNPLACED
 from schemas.requests import SubmitJob
-from schemas.specification import Program, Specification
+from schemas.specification import Findings, Program, Specification
 from schemas.values import BlobRef, Violation
 from schemas.widths import Widest
 from tests.support.broker import built_in, hello_world
@@ -178,7 +178,7 @@ def test_a_wide_circuit_goes_to_a_device_that_holds_it() -> None:
 def test_the_width_of_inputs_by_reference_is_told_by_who_read_them() -> None:
     body = SubmitJob("sampler", params_ref=BlobRef("0" * 64, 1_000_000), backend="noisy")
 
-    found = admit(body, CATALOGUE, site(NOISY), (), Widest("circuits[7]", 45))
+    found = admit(body, CATALOGUE, site(NOISY), Findings(widest=Widest("circuits[7]", 45)))
 
     assert isinstance(found, Refused)
     assert found.message == "circuits[7] has 45 qubits, noisy has 5"
@@ -196,9 +196,9 @@ def test_inputs_that_were_checked_elsewhere_are_not_checked_again() -> None:
     body = SubmitJob("hello-world", params_ref=BlobRef("0" * 64, 1_000_000))
     wrong = Violation("/params/x", "type: integer", '"x"')
 
-    assert isinstance(admit(body, CATALOGUE, site(AER), ()), Admitted)
+    assert isinstance(admit(body, CATALOGUE, site(AER), Findings()), Admitted)
     assert isinstance(admit(body, CATALOGUE, site(AER)), Admitted)
-    found = admit(body, CATALOGUE, site(AER), (wrong,))
+    found = admit(body, CATALOGUE, site(AER), Findings((wrong,)))
     assert isinstance(found, Refused)
     assert found.violations == (wrong,)
 

@@ -1,0 +1,134 @@
+"""Judges requests and inputs: small ones at once, others in a helper, so that no loop waits.
+
+One at a time, in the order in which they come: so however many come, the memory that this takes
+is that of one.
+"""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from broker.judging.wire import Answer, Question, Wrong, receive, send
+from schemas.decoding import UnreadableError
+from schemas.requests import SubmitJob
+from schemas.specification import Findings, Program
+from schemas.submits import WrongFieldsError, read_submit
+from schemas.values import Violation
+
+HERE = 16 * 1024  # bytes that are judged on the spot: 15 ms at worst
+PATIENCE = 20.0  # s that the helper gets for one
+
+
+log = structlog.get_logger()
+
+
+class Judge:
+    """Shared by the roles of a process; its helper lives while somebody is inside `in_use`."""
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._turn = asyncio.Lock()
+        self._helper: _Helper | None = None
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While this runs, the helper may live."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._end()
+
+    async def read(self, body: bytes | bytearray) -> SubmitJob:
+        """The submit in *body*. Raises `UnreadableError`, most often a `WrongFieldsError`."""
+        if len(body) <= HERE:
+            return read_submit(body)
+        answer = await self._ask(Question("read"), memoryview(body))
+        if answer.request is None:
+            raise _error(answer.wrong or Wrong("invalid_message", _UNJUDGED))
+        params = memoryview(body)[answer.start : answer.stop] or b"{}"
+        return replace(answer.request, params=msgspec.Raw(params))
+
+    async def look(
+        self, program: Program, params: bytes | memoryview, *, circuits: bool = True
+    ) -> Findings:
+        """What is to be said about *params* as inputs of *program*; *circuits*: also how wide."""
+        if len(params) <= HERE:
+            return program.examine(bytes(params), circuits=circuits)
+        question = Question("look", msgspec.Raw(program.text), circuits)
+        answer = await self._ask(question, memoryview(params))
+        return answer.findings or _UNSOUND
+
+    async def _ask(self, question: Question, data: memoryview) -> Answer:
+        async with self._turn:
+            return await asyncio.to_thread(self._asked, question, data)
+
+    def _asked(self, question: Question, data: memoryview) -> Answer:
+        """What the helper says; an empty answer if it dies of it, or takes too long."""
+        for _ in range(2):
+            fresh = self._helper is None
+            helper = self._helper = self._helper or _Helper()
+            try:
+                answer = helper.ask(question, data)
+            except OSError as error:
+                log.warning("judge.lost", error=repr(error), bytes=len(data))
+                self._end()
+                if fresh or isinstance(error, TimeoutError):
+                    break
+            else:
+                if answer.retires:
+                    self._end()
+                return answer
+        return Answer()
+
+    def _end(self) -> None:
+        helper, self._helper = self._helper, None
+        if helper is not None:
+            helper.end()
+
+
+class _Helper:
+    """The process, from this side."""
+
+    def __init__(self) -> None:
+        self._connection, theirs = socket.socketpair()
+        self._connection.settimeout(PATIENCE)
+        with theirs:
+            number = str(theirs.fileno())
+            command = [sys.executable, "-P", "-m", "broker.judging.helper", number]
+            self._process = subprocess.Popen(  # noqa: S603 -- our own module
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
+
+    def ask(self, question: Question, data: memoryview) -> Answer:
+        """What it answers. Raises `OSError` if it does not."""
+        send(self._connection, question, data)
+        answer = receive(self._connection)
+        if answer is None:
+            raise ConnectionResetError("the helper has died")
+        return msgspec.json.decode(answer[0], type=Answer)
+
+    def end(self) -> None:
+        """Have it gone."""
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
+
+
+_UNJUDGED = "it could not be judged: to do so takes too much memory or time"
+_UNSOUND = Findings((Violation("/params", "judged", "…", _UNJUDGED),))
+
+
+def _error(wrong: Wrong) -> UnreadableError:
+    if wrong.violations:
+        return WrongFieldsError({}, wrong.violations)
+    return UnreadableError(wrong.code, wrong.message)
