@@ -10,7 +10,7 @@ import msgspec
 
 from executors.base import Stop, Task
 from executors.children.capacity import per_child
-from executors.children.frames import End, Kind, TaskHeader, task_frame
+from executors.children.frames import End, Kind, TaskHeader
 from executors.children.handle import Child
 from executors.children.output import Output
 from executors.children.pool import Pool
@@ -34,6 +34,7 @@ FIRST_LOOK = 0.05  # s after which it is seen for the first time how much memory
 LOOK_AGAIN = (0.02, 0.25)  # s; sooner if it may soon be too much
 FILLS = 4 * 1024**3  # bytes a second that a program may take
 MOST_WAITING = 16  # bodies that nobody has asked for yet; then the child has to wait
+MOST_CHECKED = 1024 * 1024  # bytes; checking that takes 3 ms
 MOST_WAITING_BYTES = 1024 * 1024
 
 KILLED = "killed by SIGKILL"
@@ -43,6 +44,7 @@ NO_MEMORY = re.compile(  # what libraries write before they abort for want of me
 )
 
 _raised = msgspec.json.Decoder(Raised)
+_raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 class SimulatorExecutor:
@@ -114,10 +116,11 @@ class Attempt:
         self._ending: Stopped | Raised | Died | None = (
             None  # as what the child is being ended, if it is
         )
+        self._has_begun = False
         self._has_ended = False
         self._is_given_back = False
         self.is_over = False
-        child.give(task_frame(TaskHeader(task.program_id, task.backend), task.inputs), self)
+        child.give(TaskHeader(task.program_id, task.backend), task.inputs, self)
         self._set_limit(decoding, self._on_slow_decoding)
         self._memory = 0  # bytes that it had taken when somebody looked
         self._look_timer = self._loop.call_later(FIRST_LOOK, self._look)
@@ -152,18 +155,27 @@ class Attempt:
 
     def on_frame(self, kind: Kind, payload: bytes) -> None:
         """The child said something."""
+        if self._has_ended:
+            return  # whoever says more is about to be ended
         match kind:
-            case Kind.BEGAN:
+            case Kind.BEGAN if not self._has_begun:
+                self._has_begun = True
                 self._set_limit(self._task.time_limit, self._on_limit)
                 self._add(Began())
-            case Kind.PUBLISHED:
+            case Kind.PUBLISHED if self._has_begun and _is_json(payload):
                 self._add(Published(msgspec.Raw(payload)))
-            case Kind.RETURNED:
+            case Kind.RETURNED if self._has_begun and _is_json(payload):
                 self._end(Returned(msgspec.Raw(payload)))
-            case Kind.RAISED:
-                self._end(_raised.decode(payload))
-            case _:  # nothing else comes from a child of ours
-                self._child.kill()
+            case Kind.RAISED if raised := _raised_of(payload):
+                self._end(raised)
+            case _:
+                self.on_nonsense(f"a frame {kind.name} that nobody can read")
+
+    def on_nonsense(self, why: str) -> None:
+        """The program has got hold of the connection of its process: it may speak no more."""
+        message = f"the program broke the connection of its process to the worker: {why}"
+        self._child.kill()
+        self._end(Raised(Reason.PROGRAM_ERROR, message))
 
     def on_output(self, data: bytes) -> None:
         """The program wrote something: told a little later, together with what follows."""
@@ -270,6 +282,26 @@ class Attempt:
             self._child.pause()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _is_json(payload: bytes) -> bool:
+    """Whether *payload* may stand in a message. A large one goes by reference, as it is."""
+    if len(payload) > MOST_CHECKED:
+        return True
+    try:
+        if not payload.isascii():
+            payload.decode()
+        _raw.decode(payload)
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return False
+    return True
+
+
+def _raised_of(payload: bytes) -> Raised | None:
+    try:
+        return _raised.decode(payload)
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return None
 
 
 def _size(body: Body) -> int:

@@ -4,6 +4,7 @@ import os
 import select
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from executors import memory, runtime_json
 from executors.backends import catalogue
 from executors.children import posix
-from executors.children.frames import Kind, pack, read_task, receive
+from executors.children.frames import Kind, TaskHeader, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
 from executors.programs.builtin import UnknownProgramError
@@ -55,10 +56,26 @@ class InvalidResultError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """To the parent, about one attempt; a thread that outlives it speaks of that one only."""
+
+    connection: socket.socket
+    attempt: int
+
+    def tell(self, kind: Kind, payload: bytes = b"") -> None:
+        """Say it, in one piece, whoever else speaks."""
+        with _one_at_a_time:
+            self.connection.sendall(pack(kind, payload, self.attempt))
+
+
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
 class Messenger:
     """`user_messenger`: takes interim results, and the final one if it is published."""
 
-    connection: socket.socket
+    line: Line
     program: Program
     faults: list[InvalidResultError]
     final: list[bytes]
@@ -70,7 +87,7 @@ class Messenger:
             self.final.append(_checked(message, self.program.check_result, "final", self.faults))
             return
         value = _checked(message, self.program.check_interim, "interim", self.faults)
-        self.connection.sendall(pack(Kind.PUBLISHED, value))
+        self.line.tell(Kind.PUBLISHED, value)
 
 
 def serve(connection: socket.socket) -> None:
@@ -79,16 +96,24 @@ def serve(connection: socket.socket) -> None:
     most = posix.peak_memory() + MOST_GROWTH
     np.random.seed()  # programs and Qiskit use it; siblings must not draw the same
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    attempts = 0
     if not select.select([connection], [], [], IDLE)[0]:
         builtin.warm_up()
     while (frame := receive(connection)) is not None:
-        attempts += 1
-        end = _attempt(connection, frame[1])
-        is_sound = _flush() and not posix.has_children()
-        if not is_sound or attempts >= MOST_ATTEMPTS or posix.peak_memory() > most:
-            end = pack(Kind.RETIRES) + end
-        connection.sendall(end)
+        line = Line(connection, frame.attempt)
+        header, data = read_task(frame.payload)
+        kind, end = _attempt(line, header, data)
+        is_clean = _flush() and _left_nothing(header.program_id)
+        if not is_clean or frame.attempt >= MOST_ATTEMPTS or posix.peak_memory() > most:
+            line.tell(Kind.RETIRES)
+        line.tell(kind, end)
+
+
+def _left_nothing(program_id: str) -> bool:
+    """Whether the next attempt can be sure to find nothing of this one: no process, and no thread,
+    environment, folder, handler, file or module that it has changed. The built-in programs change
+    none; of others nobody knows.
+    """
+    return builtin.is_built_in(program_id) and not posix.has_children()
 
 
 def _keep_to_limit() -> None:
@@ -103,21 +128,20 @@ def _keep_to_limit() -> None:
     memory.allow(min(limit, posix.limit_memory(limit + slack)))
 
 
-def _attempt(connection: socket.socket, payload: bytes) -> bytes:
-    """Run one attempt; the frame that ends it."""
-    header, data = read_task(payload)
+def _attempt(line: Line, header: TaskHeader, data: bytes) -> tuple[Kind, bytes]:
+    """Run one attempt; how it ended."""
     try:
         program = builtin.load(header.program_id)
         inputs = _inputs(program.program, data)
         backend = catalogue.backend(header.backend)
-        connection.sendall(pack(Kind.BEGAN))
-        messenger = Messenger(connection, program.program, [], [])
+        line.tell(Kind.BEGAN)
+        messenger = Messenger(line, program.program, [], [])
         value = program.main(backend, messenger, **inputs)
-        return pack(Kind.RETURNED, _result(messenger, value))
+        return Kind.RETURNED, _result(messenger, value)
     except BaseException as error:  # noqa: BLE001  whatever a program raises is its own end only
         raised = _raised(error)
     text = raised.message.encode(errors="backslashreplace").decode()  # it may be no Unicode
-    return pack(Kind.RAISED, msgspec.json.encode(replace(raised, message=text)))
+    return Kind.RAISED, msgspec.json.encode(replace(raised, message=text))
 
 
 def _raised(error: BaseException) -> Raised:

@@ -44,6 +44,7 @@ def main() -> None:
     control.set_inheritable(False)
     posix.die_with_parent(int(sys.argv[2]))  # while it gets ready
     posix.set_name("qjb-forkserver")
+    posix.adopt_orphans()
     posix.no_core_dumps()
     memory.allow(int(sys.argv[4]))
     wakeup = _wake_on_child()
@@ -108,9 +109,21 @@ class Server:
             self._fork_all()
 
     def kill_all(self) -> None:
-        """End every child: without this server nobody would notice their ends."""
+        """End every child, and all that they started, wherever it hides."""
         for pid in self._children:
             _kill(pid)
+        with contextlib.suppress(ChildProcessError):  # none is left
+            while True:
+                for pid in posix.children():
+                    _kill(pid)
+                os.waitpid(-1, 0)
+
+    def _kill_orphans(self) -> None:
+        """End what a child that is dead has left behind: it has become a child of this process."""
+        for pid in set(posix.children()) - self._children - self._zombies:
+            _kill(pid)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
     def _answer(self) -> bool:
         """Take one request; False if there will be no more."""
@@ -158,6 +171,7 @@ class Server:
             self._zombies.add(pid)
             _kill(pid)
             self._control.sendall(pack(Kind.ENDED, msgspec.json.encode(Ended(pid, end))))
+        self._kill_orphans()
 
     def _reap(self, pid: int) -> None:
         if pid not in self._zombies:
@@ -200,6 +214,7 @@ def _become_child(server: int, sock: int, pipe: int) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         posix.die_with_parent(server)
         posix.set_name("qjb-child")
+        posix.adopt_orphans()
         posix.prefer_for_oom_kill()
         connection = _keep_only(sock, pipe)
         random.seed()

@@ -1,12 +1,14 @@
-"""What parent, fork server and child say to each other: a length, a kind and a payload."""
+"""What parent, fork server and child say to each other: a length, the attempt that it is about as
+the parent numbers those of a child, a kind and a payload."""
 
 import enum
 import socket
 import struct
+from typing import NamedTuple
 
 import msgspec
 
-HEADER = struct.Struct("!IB")
+HEADER = struct.Struct("!IIB")
 MAX_PAYLOAD = 512 * 1024 * 1024  # bytes; a peer that announces more is broken
 
 
@@ -59,14 +61,22 @@ class BrokenFrameError(Exception):
     """The peer sent what is no frame."""
 
 
-def pack(kind: Kind, payload: bytes = b"") -> bytes:
+class Frame(NamedTuple):
+    """One frame."""
+
+    kind: Kind
+    payload: bytes
+    attempt: int
+
+
+def pack(kind: Kind, payload: bytes = b"", attempt: int = 0) -> bytes:
     """A frame as it travels."""
-    return HEADER.pack(len(payload), kind) + payload
+    return HEADER.pack(len(payload), attempt, kind) + payload
 
 
-def task_frame(header: TaskHeader, inputs: bytes) -> bytes:
+def task_frame(header: TaskHeader, inputs: bytes, attempt: int) -> bytes:
     """A task: its header on one line, then the inputs as they are."""
-    return pack(Kind.TASK, msgspec.json.encode(header) + b"\n" + inputs)
+    return pack(Kind.TASK, msgspec.json.encode(header) + b"\n" + inputs, attempt)
 
 
 def read_task(payload: bytes) -> tuple[TaskHeader, bytes]:
@@ -81,20 +91,21 @@ class Splitter:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[tuple[Kind, bytes]]:
+    def feed(self, data: bytes) -> list[Frame]:
         """The frames that are complete now that *data* came; raises `BrokenFrameError`."""
         buffer = self._buffer
         buffer += data
         frames = []
         start = 0
         while len(buffer) - start >= HEADER.size:
-            size, number = HEADER.unpack_from(buffer, start)
+            size, attempt, number = HEADER.unpack_from(buffer, start)
             if size > MAX_PAYLOAD:
                 raise BrokenFrameError(f"a frame of {size} bytes")
             end = start + HEADER.size + size
             if len(buffer) < end:
                 break
-            frames.append((_kind(number), bytes(buffer[start + HEADER.size : end])))
+            payload = bytes(buffer[start + HEADER.size : end])
+            frames.append(Frame(_kind(number), payload, attempt))
             start = end
         if start:
             del buffer[:start]
@@ -108,14 +119,14 @@ def _kind(number: int) -> Kind:
         raise BrokenFrameError(f"a frame of kind {number}") from error
 
 
-def receive(sock: socket.socket) -> tuple[Kind, bytes] | None:
+def receive(sock: socket.socket) -> Frame | None:
     """The next frame from a blocking socket; None at its end."""
     head = _exactly(sock, HEADER.size)
     if head is None:
         return None
-    size, number = HEADER.unpack(head)
+    size, attempt, number = HEADER.unpack(head)
     payload = _exactly(sock, size) if size else b""
-    return None if payload is None else (_kind(number), payload)
+    return None if payload is None else Frame(_kind(number), payload, attempt)
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes | None:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from executors.children import posix
-from executors.children.frames import End, Kind
+from executors.children.frames import End, Frame, Kind, TaskHeader, task_frame
 from executors.children.launcher import ForkServer
 from executors.children.wire import Wire
 
+DYING = 0.1  # s from the end of its connection until a child has to be dead by itself
 OUTPUT_CHUNK = 64 * 1024  # bytes
 
 
@@ -20,7 +21,10 @@ class Listener(Protocol):
     """Who follows the attempt that a child runs."""
 
     def on_frame(self, kind: Kind, payload: bytes) -> None:
-        """The child said something."""
+        """The child said something about this attempt."""
+
+    def on_nonsense(self, why: str) -> None:
+        """The child said what nobody understands, or will say nothing any more."""
 
     def on_output(self, data: bytes) -> None:
         """The program wrote to standard output or error."""
@@ -37,6 +41,8 @@ class Child:
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
         self._listener: Listener | None = None
+        self._killer: asyncio.TimerHandle | None = None
+        self._attempt = 0  # the newest that it was given
         self._is_doomed = False  # to be killed as soon as it has a pid
         self.pid: int | None = None
         self._resident = 0  # bytes that it held when it was new
@@ -58,11 +64,12 @@ class Child:
             theirs.close()
             os.close(pipe)
 
-    def give(self, task: bytes, listener: Listener) -> None:
-        """Run *task* (a frame); *listener* hears what comes of it."""
+    def give(self, header: TaskHeader, inputs: bytes, listener: Listener) -> None:
+        """Run a task; *listener* hears what comes of it."""
         self.read_output()  # what was written after the end of the task before is nobody's
+        self._attempt += 1
         self._listener = listener
-        self._wire.send(task)
+        self._wire.send(task_frame(header, inputs, self._attempt))
 
     def leave(self) -> None:
         """Hear no more of it."""
@@ -112,6 +119,8 @@ class Child:
         """It is dead: pass on the last of it, and let go."""
         self.is_alive = False
         pid, self.pid = self.pid, None
+        if self._killer is not None:
+            self._killer.cancel()
         self._wire.drain()
         self.read_output()
         listener, self._listener = self._listener, None
@@ -124,14 +133,31 @@ class Child:
             self._server.reap(pid)
         self._on_gone(self)
 
-    def _on_frame(self, kind: Kind, payload: bytes) -> None:
-        if kind is Kind.RETIRES:
+    def _on_frame(self, frame: Frame) -> None:
+        if frame.attempt != self._attempt:
+            return  # by what an earlier attempt left behind
+        if frame.kind is Kind.RETIRES:
             self.retires = True
         elif self._listener is not None:
-            self._listener.on_frame(kind, payload)
+            self._listener.on_frame(frame.kind, frame.payload)
 
-    def _on_hang_up(self) -> None:
+    def _on_hang_up(self, why: str | None) -> None:
         """It closed its connection or talks nonsense: dying, or of no more use."""
+        self.is_alive = False
+        if why is not None:
+            self._give_up(why)
+        else:
+            self._killer = self._loop.call_later(DYING, self._end_mute)
+
+    def _end_mute(self) -> None:
+        if self.pid is not None and posix.lives(self.pid):
+            self._give_up("it was closed")
+        else:
+            self.kill()  # how it died is told soon
+
+    def _give_up(self, why: str) -> None:
+        if self._listener is not None:
+            self._listener.on_nonsense(why)
         self.kill()
 
     def _read_output(self) -> bool:

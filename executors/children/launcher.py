@@ -13,7 +13,7 @@ import structlog
 
 from executors.children import posix
 from executors.children.forkserver import FORK, REAP, REQUEST
-from executors.children.frames import End, Ended, Forked, Kind
+from executors.children.frames import End, Ended, Forked, Frame, Kind
 from executors.children.wire import Wire
 from schemas.workers import BackendAnnounced
 
@@ -121,8 +121,9 @@ class ForkServer:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    def _on_frame(self, kind: Kind, payload: bytes) -> None:
-        match kind:
+    def _on_frame(self, frame: Frame) -> None:
+        payload = frame.payload
+        match frame.kind:
             case Kind.READY:
                 assert self._ready is not None
                 self._ready.set_result(payload)
@@ -135,16 +136,16 @@ class ForkServer:
                 ended = msgspec.json.decode(payload, type=Ended)
                 self._children.pop(ended.pid).on_ended(ended.end)
             case _:
-                log.error("forkserver.nonsense", pid=self.pid, kind=kind)
+                log.error("forkserver.nonsense", pid=self.pid, kind=frame.kind)
                 self._kill()
 
-    def _on_end(self) -> None:
+    def _on_end(self, why: str | None) -> None:
         """The server is gone, and its children with it: the kernel kills them."""
         assert self._ready is not None
         if not self._ready.done():
             self._ready.set_exception(ConnectionError("hung up"))
             return
-        log.error("forkserver.lost", pid=self.pid)
+        log.error("forkserver.lost", pid=self.pid, why=why)
         self._on_lost()
         self._end_all()
 

@@ -12,6 +12,7 @@ from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
 _PAGE = resource.getpagesize()
 _OOM_SCORE = 500  # more than the parent has; in thousandths of all memory
 _OOM_MOST = 1000
@@ -71,6 +72,42 @@ def ends_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever descendants lose theirs, so that none can hide."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> list[int]:
+    """The processes whose parent this one is, dead ones that nobody has waited for included."""
+    own = os.getpid()
+    try:
+        return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_bytes().split()]
+    except OSError:  # a kernel without that file
+        return [pid for pid in _processes() if _parent_of(pid) == own]
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+
+
+def _parent_of(pid: int) -> int | None:
+    return int(stat[1]) if (stat := _stat(pid)) else None
+
+
+def lives(pid: int) -> bool:
+    """Whether process *pid* is sure to be neither dead nor a zombie."""
+    return bool(stat := _stat(pid)) and stat[0] not in ("Z", "X")
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel tells of a process, from its state on; nothing where it does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def set_name(name: str) -> None:

@@ -5,13 +5,14 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
-from executors.children.frames import BrokenFrameError, Kind, Splitter
+from executors.children.frames import BrokenFrameError, Frame, Splitter
 
 CHUNK = 256 * 1024  # bytes
 
 
 class Wire:
-    """Calls *on_frame* for each frame that comes, and *on_end* once when the peer hangs up.
+    """Calls *on_frame* for each frame that comes, and *on_end* once when the peer hangs up, or says
+    what is no frame: then with the reason.
 
     Plain readers and writers rather than a transport: they are there at once, without a task, and
     the control connection passes file descriptors.
@@ -20,8 +21,8 @@ class Wire:
     def __init__(
         self,
         sock: socket.socket,
-        on_frame: Callable[[Kind, bytes], None],
-        on_end: Callable[[], None],
+        on_frame: Callable[[Frame], None],
+        on_end: Callable[[str | None], None],
     ) -> None:
         sock.setblocking(False)
         self._loop = asyncio.get_running_loop()
@@ -87,16 +88,16 @@ class Wire:
             return False
         try:
             frames = self._splitter.feed(data)
-        except BrokenFrameError:
-            self._ended()
+        except BrokenFrameError as error:
+            self._ended(str(error))
             return False
-        for kind, payload in frames:
-            self._on_frame(kind, payload)
+        for frame in frames:
+            self._on_frame(frame)
         return True
 
-    def _ended(self) -> None:
+    def _ended(self, why: str | None = None) -> None:
         self.pause()
-        self._on_end()
+        self._on_end(why)
 
     def _write(self) -> None:
         while self._unsent:

@@ -34,6 +34,9 @@ class BuiltIn:
     main: Callable[..., Any]
 
 
+_BUILT_IN = frozenset(ENTRIES.items())
+
+
 class UnknownProgramError(Exception):
     """There is no built-in program of that id."""
 
@@ -41,6 +44,11 @@ class UnknownProgramError(Exception):
 def add(entries: Mapping[str, str]) -> None:
     """Offer more programs, each as `module:function`; they are trusted like the built-in ones."""
     ENTRIES.update(entries)
+
+
+def is_built_in(program_id: str) -> bool:
+    """Whether the program of that id is one that comes with this."""
+    return (program_id, ENTRIES.get(program_id)) in _BUILT_IN
 
 
 @cache

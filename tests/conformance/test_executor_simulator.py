@@ -1,7 +1,6 @@
 """What the simulator executor promises beyond the protocol: real processes, real circuits."""
 
 import asyncio
-import contextlib
 import errno
 import os
 import signal
@@ -22,6 +21,7 @@ from executors.simulator import SimulatorExecutor
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
 from tests.support.executing import (
     bodies,
+    gone,
     kind,
     kinds,
     last,
@@ -135,8 +135,8 @@ async def test_circuit_runner_takes_every_input_of_2021(executor: SimulatorExecu
     assert result["success"] is True
     assert sum(result["results"][0]["data"]["counts"].values()) == 200
     assert "quasiprobabilities" in result["results"][0]["header"]
-    for gone in ("noise_adaptive", "stochastic", "unroller"):
-        assert f"'{gone}' is gone from Qiskit" in log_of(found)
+    for name in ("noise_adaptive", "stochastic", "unroller"):
+        assert f"'{name}' is gone from Qiskit" in log_of(found)
 
 
 @pytest.mark.parametrize(
@@ -325,29 +325,6 @@ async def test_a_run_in_the_middle_of_cpp_is_stopped(executor: SimulatorExecutor
     assert kind(end) == "stopped"
 
 
-async def test_a_stop_takes_along_what_the_program_started(executor: SimulatorExecutor) -> None:
-    stop = Stop()
-    run = executor.run(task("starts-a-process"), stop)
-    await anext(run)
-    pid = value(await anext(run))["pid"]
-
-    stop.ask("user_request")
-    end = await anext(run)
-
-    assert kind(end) == "stopped"
-    await gone(pid)
-
-
-@pytest.mark.parametrize(("end", "last_word"), [("dies", "died"), ("returns", "returned")])
-async def test_an_attempt_that_ends_takes_along_what_it_started(
-    executor: SimulatorExecutor, end: str, last_word: str
-) -> None:
-    found = await bodies(executor, task("starts-a-process", {"end": end}))
-
-    assert kinds(found) == ["began", "published", last_word]
-    await gone(value(found[1])["pid"])
-
-
 async def test_a_slot_is_not_lost_when_no_child_can_be_made(
     executor: SimulatorExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -393,18 +370,6 @@ async def test_a_program_that_closes_its_output_ends_as_any_other_and_its_child_
     assert kinds(found) == ["began", "logged", "returned"]
     assert kinds(other) == ["began", "logged", "returned"]
     assert value(found[-1]) != value((await bodies(executor, task("names-its-process")))[-1])[0]
-
-
-async def test_warm_children_are_used_again_and_killed_ones_replaced(
-    executor: SimulatorExecutor,
-) -> None:
-    first = value(await last(executor, task("names-its-process")))[0]
-    second = value(await last(executor, task("names-its-process")))[0]
-    await bodies(executor, task("hangs", limit=0.1))
-    third = value(await last(executor, task("names-its-process")))[0]
-
-    assert first == second
-    assert third != os.getpid()
 
 
 async def test_a_child_that_exits_says_with_which_status(executor: SimulatorExecutor) -> None:
@@ -623,11 +588,3 @@ async def test_a_killed_parent_takes_its_children_along() -> None:
 
     for process in below:
         await gone(process.pid)
-
-
-async def gone(pid: int, within: float = 10.0) -> None:
-    """Wait until process *pid* has ended; a zombie has."""
-    async with asyncio.timeout(within):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                await asyncio.sleep(0.01)

@@ -1,10 +1,13 @@
 """Tasks in short form, and what comes of them."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+
+import psutil
 
 from executors.base import Executor, Stop, Task
 from schemas.reports import Body
@@ -60,3 +63,11 @@ async def started(executor: Executor) -> AsyncIterator[Executor]:
         yield executor
     finally:
         await executor.close()
+
+
+async def gone(pid: int, within: float = 10.0) -> None:
+    """Wait until process *pid* has ended; a zombie has."""
+    async with asyncio.timeout(within):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                await asyncio.sleep(0.01)

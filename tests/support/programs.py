@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ PROGRAMS = {
         "translates_a_want_of_memory",
         "aborts_for_want_of_memory",
         "crashes",
+        "starts_a_daemon",
+        "leaves_a_thread",
+        "changes_its_process",
+        "publishes_from_threads",
+        "writes_garbage",
+        "closes_its_connection",
+        "forges",
     )
 }
 
@@ -182,3 +190,85 @@ def aborts_for_want_of_memory(backend: Any, user_messenger: Any, **_: Any) -> No
 
 def crashes(backend: Any, user_messenger: Any, **_: Any) -> None:
     ctypes.string_at(0)
+
+
+def starts_a_daemon(backend: Any, user_messenger: Any, end: str = "returns", **_: Any) -> None:
+    """Starts a process as daemons do: in a session of its own, and with its parent gone."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(writer, str(os.getpid()).encode())
+            time.sleep(3600)
+        os._exit(0)
+    os.wait()
+    user_messenger.publish({"pid": int(os.read(reader, 20))})
+    if end == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if end == "hangs":
+        hangs(backend, user_messenger)
+
+
+def leaves_a_thread(backend: Any, user_messenger: Any, **_: Any) -> int:
+    """Its thread publishes and writes for ever."""
+
+    def speak() -> None:
+        while True:
+            user_messenger.publish("I am still here")
+            sys.stdout.write("still here\n")
+            time.sleep(0.0001)
+
+    threading.Thread(target=speak, daemon=True).start()
+    return os.getpid()
+
+
+def publishes_from_threads(backend: Any, user_messenger: Any, **_: Any) -> str:
+    def speak(number: int) -> None:
+        for _ in range(50):
+            user_messenger.publish(str(number) * 100_000)
+
+    threads = [threading.Thread(target=speak, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return "done"
+
+
+def changes_its_process(backend: Any, user_messenger: Any, **_: Any) -> Any:
+    """What it found, before it left all of it changed."""
+    found = [
+        os.environ.get("LEFT"),
+        str(Path.cwd()),
+        sys.getrecursionlimit(),
+        hasattr(sys.modules["json"], "left"),
+        signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL,
+        len(list(Path("/dev/fd").iterdir())),
+    ]
+    os.environ["LEFT"] = "behind"
+    os.chdir("/tmp")
+    sys.setrecursionlimit(5000)
+    sys.modules["json"].left = True  # type: ignore[attr-defined]
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    os.open("/dev/null", os.O_RDONLY)
+    return found
+
+
+def writes_garbage(backend: Any, user_messenger: Any, ends: bool = False, **_: Any) -> None:
+    os.write(3, b"garbage, " * 100)
+    if not ends:
+        hangs(backend, user_messenger)
+
+
+def closes_its_connection(backend: Any, user_messenger: Any, **_: Any) -> None:
+    os.close(3)
+    hangs(backend, user_messenger)
+
+
+def forges(backend: Any, user_messenger: Any, kind: int, text: str, attempt: int, **_: Any) -> str:
+    """Sends a frame of its own making."""
+    import struct
+
+    data = text.encode("latin-1")
+    os.write(3, struct.pack("!IIB", len(data), attempt, kind) + data)
+    return "its own"

@@ -25,8 +25,8 @@ from executors.scripted import ScriptedExecutor
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 1000])
 def test_frames_come_out_whole_however_they_are_cut(chunk: int) -> None:
-    sent = [(Kind.BEGAN, b""), (Kind.PUBLISHED, b"x" * 20), (Kind.RETURNED, b"null")]
-    stream = b"".join(pack(kind, payload) for kind, payload in sent)
+    sent = [(Kind.BEGAN, b"", 1), (Kind.PUBLISHED, b"x" * 20, 1), (Kind.RETURNED, b"null", 2)]
+    stream = b"".join(pack(*frame) for frame in sent)
     splitter = Splitter()
 
     found = []
@@ -36,7 +36,9 @@ def test_frames_come_out_whole_however_they_are_cut(chunk: int) -> None:
     assert found == sent
 
 
-@pytest.mark.parametrize("head", [HEADER.pack(MAX_PAYLOAD + 1, Kind.BEGAN), HEADER.pack(0, 99)])
+@pytest.mark.parametrize(
+    "head", [HEADER.pack(MAX_PAYLOAD + 1, 1, Kind.BEGAN), HEADER.pack(0, 1, 99)]
+)
 def test_what_is_no_frame_is_an_error(head: bytes) -> None:
     with pytest.raises(BrokenFrameError):
         Splitter().feed(head)
@@ -45,18 +47,18 @@ def test_what_is_no_frame_is_an_error(head: bytes) -> None:
 def test_a_blocking_end_receives_frames_until_the_other_hangs_up() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.sendall(pack(Kind.TASK, b"abc") + pack(Kind.BEGAN) + HEADER.pack(9, Kind.TASK))
+        theirs.sendall(pack(Kind.TASK, b"abc", 7) + pack(Kind.BEGAN) + HEADER.pack(9, 1, Kind.TASK))
         theirs.shutdown(socket.SHUT_WR)
 
-        assert receive(ours) == (Kind.TASK, b"abc")
-        assert receive(ours) == (Kind.BEGAN, b"")
+        assert receive(ours) == (Kind.TASK, b"abc", 7)
+        assert receive(ours) == (Kind.BEGAN, b"", 0)
         assert receive(ours) is None  # cut short
 
 
 def test_a_task_keeps_inputs_as_they_are() -> None:
     header = TaskHeader("sampler", "aer_simulator")
 
-    assert read_task(task_frame(header, b'{"a":\n1}')[HEADER.size :]) == (header, b'{"a":\n1}')
+    assert read_task(task_frame(header, b'{"a":\n1}', 1)[HEADER.size :]) == (header, b'{"a":\n1}')
 
 
 def test_output_is_merged_and_letters_are_not_torn() -> None:
