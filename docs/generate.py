@@ -1,13 +1,14 @@
 """Write the documents that are made from the code: `python docs/generate.py [--check]`.
 
-Makes `schemas/json/*.schema.json` and `docs/asyncapi.json` out of `schemas/published.py` and the
-examples in `schemas/examples`, the picture of the states in `docs/architecture.md` out of the
+Makes `schemas/json/*.schema.json` and `docs/asyncapi.json` out of `schemas/published.py`,
+`schemas/asyncapi.py` and the examples in `schemas/examples`, the picture of the states in `docs/architecture.md` out of the
 transition table, and the settings in `docs/operations.md`. With `--check` nothing is written; exit status 1 if anything differs.
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
@@ -17,7 +18,9 @@ sys.path.insert(0, str(ROOT))
 # These need the path above when this is run as a script.
 from broker.core.job import TRANSITIONS  # noqa: E402
 from broker.settings import PREFIX, Settings  # noqa: E402
-from schemas import published  # noqa: E402
+from broker.transports.kafka import topics as kafka_topics  # noqa: E402
+from broker.transports.topics import TOPICS, Topic  # noqa: E402
+from schemas import asyncapi, published  # noqa: E402
 from schemas.events import Event  # noqa: E402
 from schemas.values import State  # noqa: E402
 
@@ -32,12 +35,28 @@ def documents() -> dict[Path, str]:
         ROOT / "schemas" / "json" / f"{message.name}.schema.json": published.json_schema(message)
         for message in (*published.MESSAGES, published.PROGRAM)
     }
-    made[ROOT / "docs" / "asyncapi.json"] = published.asyncapi(found)
+    made[ROOT / "docs" / "asyncapi.json"] = asyncapi.document(found, topics())
     texts = {path: json.dumps(content, indent=2) + "\n" for path, content in made.items()}
     architecture, operations = ROOT / "docs" / "architecture.md", ROOT / "docs" / "operations.md"
     texts[architecture] = with_part(architecture.read_text(), "states", states())
     texts[operations] = with_part(operations.read_text(), "settings", settings())
     return texts
+
+
+def topics() -> dict[str, dict[str, Any]]:
+    """How each topic is set up, as AsyncAPI's Kafka bindings say it."""
+    return {
+        name: {"partitions": topic.partitions, "topicConfiguration": _configuration(topic)}
+        for name, topic in TOPICS.items()
+    }
+
+
+def _configuration(topic: Topic) -> dict[str, Any]:
+    configs = kafka_topics.configs(topic)
+    return {
+        "cleanup.policy": configs["cleanup.policy"].split(","),
+        "retention.ms": int(configs["retention.ms"]),
+    }
 
 
 def with_part(text: str, name: str, part: str) -> str:

@@ -1,7 +1,7 @@
-"""The documents that others build on, made from the code: JSON Schemas and AsyncAPI.
+"""The documents that others build on, made from the code: the messages and their JSON Schemas.
 
 `docs/generate.py` writes them; a test fails when what is written is not what this makes.
-Sources: JSON Schema Draft 2020-12, AsyncAPI 3.0.0.
+Source: JSON Schema Draft 2020-12.
 """
 
 import functools
@@ -18,7 +18,6 @@ from schemas import events, inbox, jobs, ledger, reports, requests, specificatio
 from schemas.values import NOTHING, Reason
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-VERSION = "1.0.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,115 +184,6 @@ def _referred(schema: Any, definitions: Mapping[str, Any]) -> set[str]:
         elif isinstance(item, list):
             stack.extend(item)
     return found
-
-
-def asyncapi(examples: Mapping[str, Any]) -> dict[str, Any]:
-    """The AsyncAPI 3.0.0 document; *examples* are JSON values by message name."""
-    return {
-        "asyncapi": "3.0.0",
-        "info": {
-            "title": "Quantum job broker",
-            "version": VERSION,
-            "description": (
-                "Job requests in, job events out, on Apache Kafka. Records are CloudEvents 1.0 in"
-                " Kafka's binary mode; requests may also be structured CloudEvents or bare JSON."
-            ),
-            "license": {"name": "Apache-2.0"},
-        },
-        "defaultContentType": "application/json",
-        "channels": {topic: _channel(topic) for topic in CHANNELS},
-        "operations": {
-            "submitOrCancel": {
-                "action": "receive",
-                "channel": {"$ref": f"#/channels/{REQUESTS}"},
-                "summary": "Ask for a job, or for its end. The answer is an event.",
-            },
-            "publishEvents": {
-                "action": "send",
-                "channel": {"$ref": f"#/channels/{EVENTS}"},
-                "summary": "Everything that happens to a job, in order, numbered per job.",
-            },
-            "publishStates": {
-                "action": "send",
-                "channel": {"$ref": f"#/channels/{STATE}"},
-                "summary": "The newest state of each job, with the final result.",
-            },
-            "publishDeadLetters": {
-                "action": "send",
-                "channel": {"$ref": f"#/channels/{DEAD_LETTERS}"},
-                "summary": "What nobody could read, and jobs whose last attempt failed.",
-            },
-        },
-        "components": {
-            "schemas": _shared(),
-            "messages": {message.name: _component(message, examples) for message in MESSAGES},
-            "messageTraits": {"cloudEvent": {"headers": _CLOUD_EVENT_HEADERS}},
-        },
-    }
-
-
-def _channel(topic: str) -> dict[str, Any]:
-    title, key, who = CHANNELS[topic]
-    return {
-        "address": topic,
-        "title": title,
-        "description": f"{who} Record key: {key}.",
-        "messages": {
-            message.name: {"$ref": f"#/components/messages/{message.name}"}
-            for message in MESSAGES
-            if message.topic == topic
-        },
-        "bindings": {"kafka": {"topic": topic, "bindingVersion": "0.5.0"}},
-    }
-
-
-def _shared() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for message in MESSAGES:
-        found |= json_schema(message).get("$defs", {})
-    return {name: _shared_references(found[name]) for name in sorted(found)}
-
-
-def _shared_references(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        return {
-            key: value.replace("#/$defs/", "#/components/schemas/")
-            if key == "$ref"
-            else _shared_references(value)
-            for key, value in schema.items()
-        }
-    if isinstance(schema, list):
-        return [_shared_references(item) for item in schema]
-    return schema
-
-
-def _component(message: Message, examples: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": message.type,
-        "title": message.name,
-        "summary": message.title,
-        "contentType": "application/json",
-        "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
-        "payload": _shared_references(
-            {key: value for key, value in json_schema(message).items() if key != "$defs"}
-        ),
-        "examples": [{"name": message.name, "payload": examples[message.name]}],
-    }
-
-
-_CLOUD_EVENT_HEADERS = {
-    "type": "object",
-    "properties": {
-        "ce_specversion": {"type": "string", "const": "1.0"},
-        "ce_id": {"type": "string"},
-        "ce_source": {"type": "string"},
-        "ce_type": {"type": "string"},
-        "ce_subject": {"type": "string", "description": "The job id."},
-        "ce_time": {"type": "string", "format": "date-time"},
-        "content-type": {"type": "string"},
-        "traceparent": {"type": "string", "description": "W3C Trace Context."},
-    },
-}
 
 
 def reasons() -> list[str]:

@@ -97,7 +97,7 @@ class JobKey(msgspec.Struct, frozen=True, order=True):
 
 
 class BlobRef(msgspec.Struct, frozen=True):
-    """Points to a payload in the blob store, which is addressed by content."""
+    """Points to a payload in the blob store, at `sha256/`, 2 digits of the hash, `/`, the others."""
 
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
     size: Annotated[int, msgspec.Meta(ge=0)]  # bytes

@@ -1,0 +1,216 @@
+"""The AsyncAPI document: channels, messages with their headers, and where large payloads are.
+
+Sources: AsyncAPI 3.0.0 and its Kafka bindings 0.5.0. Its schemas are of JSON Schema Draft 7.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from schemas.published import (
+    CHANNELS,
+    DEAD_LETTERS,
+    EVENTS,
+    MESSAGES,
+    REQUESTS,
+    STATE,
+    Message,
+    json_schema,
+)
+
+VERSION = "1.0.0"
+BINDING = "0.5.0"
+
+Json: TypeAlias = dict[str, Any]
+
+_NUMBER: Json = {"type": "string", "pattern": "^[0-9]+$"}
+_TEXT: Json = {"type": "string"}
+_CLOUD_EVENT: Json = {
+    "type": "object",
+    "description": "The attributes of a CloudEvent, in Kafka's binary mode.",
+    "properties": {
+        "ce_specversion": {"type": "string", "const": "1.0"},
+        "ce_id": {"type": "string", "description": "The same for the same record written again."},
+        "ce_source": {"type": "string", "examples": ["/qjb"]},
+        "ce_type": {"type": "string"},
+        "ce_subject": {"type": "string", "description": "The job id, where there is one job."},
+        "ce_time": {"type": "string", "format": "date-time"},
+        "content-type": {"type": "string", "const": "application/json"},
+        "traceparent": {"type": "string", "description": "W3C Trace Context."},
+    },
+    "required": ["ce_specversion", "ce_id", "ce_source", "ce_type"],
+}
+_STRUCTURED = _TEXT | {"description": "application/cloudevents+json in structured mode."}
+_EPOCH = _NUMBER | {
+    "description": "Of the broker that wrote it: skip those below the newest claim."
+}
+_SEQ = _NUMBER | {"description": "Which of the job's events: skip what is not the next."}
+_ATTEMPT = _NUMBER | {"description": "Which try at running the job, 0 before the first."}
+_EVENT_HEADERS: Json = {"qjb-seq": _SEQ, "qjb-epoch": _EPOCH, "qjb-attempt": _ATTEMPT}
+_HEADERS: dict[str, Json] = {  # by topic or, before that, message: those beside the CloudEvent's
+    EVENTS: _EVENT_HEADERS,
+    REQUESTS: {"content-type": _STRUCTURED},
+    "ledger-claim": {"qjb-epoch": _EPOCH},
+    "ledger-checkpoint": {"qjb-epoch": _EPOCH},
+    "job-snapshot": {
+        "qjb-seq": _SEQ,
+        "qjb-epoch": _EPOCH,
+        "qjb-terminal": {"type": "string", "enum": ["0", "1"]},
+    },
+    DEAD_LETTERS: {
+        "qjb-code": _TEXT | {"description": "What was wrong, as a stable code."},
+        "qjb-message": _TEXT | {"description": "The same in words."},
+    },
+}
+_MAY: dict[str, Json] = {  # those that may be missing
+    EVENTS: {
+        "qjb-report": _NUMBER | {"description": "The worker's report that led to it."},
+        "qjb-in": _TEXT | {"description": "The record that led to it, as topic:partition:offset."},
+    },
+    DEAD_LETTERS: {
+        "qjb-source": _TEXT | {"description": "Where the record was, as topic:partition:offset."}
+    },
+}
+_NO_KEY = {"ledger-claim"}
+BLOB_STORE: Json = {
+    "description": (
+        "Payloads above 256 KiB are in the blob store that QJB_BLOBS names (a folder, or a prefix"
+        " in an S3, GCS or Azure bucket), and messages carry a reference to them: `value_ref`,"
+        " `params_ref`. The name of an object follows from its content, so it never changes once"
+        " it is there."
+    ),
+    "path": "sha256/{the first 2 digits}/{the other 62 digits}",
+    "sha256": "SHA-256 over the bytes as they are stored, 64 lower-case hexadecimal digits",
+    "size": "number of those bytes",
+    "media_type": "what they are: application/json in UTF-8, neither packed nor wrapped",
+    "check": "compare size and SHA-256 after reading; what differs is damaged",
+    "example": {
+        "reference": {
+            "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+            "size": 5,
+            "media_type": "application/json",
+        },
+        "path": "sha256/2c/f24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    },
+}
+
+
+def document(examples: Mapping[str, Any], topics: Mapping[str, Json]) -> Json:
+    """The document; *examples* are JSON values by message name, *topics* how each is set up."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Quantum job broker",
+            "version": VERSION,
+            "description": (
+                "Job requests in, job events out, on Apache Kafka. Records are CloudEvents 1.0 in"
+                " Kafka's binary mode; requests may also be structured CloudEvents or bare JSON,"
+                " which needs no headers at all. "
+            )
+            + str(BLOB_STORE["description"]),
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "kafka": {
+                "host": "localhost:9092",
+                "protocol": "kafka",
+                "description": "Any Apache Kafka from 3.0 on; docs/operations.md says how to get in.",
+            }
+        },
+        "channels": {topic: _channel(topic, topics[topic]) for topic in CHANNELS},
+        "operations": {
+            "submitOrCancel": _operation(
+                "receive", REQUESTS, "Ask for a job, or for its end. The answer is an event."
+            ),
+            "publishEvents": _operation(
+                "send", EVENTS, "Everything that happens to a job, in order, numbered per job."
+            ),
+            "publishStates": _operation(
+                "send", STATE, "The newest state of each job, with the final result."
+            ),
+            "publishDeadLetters": _operation(
+                "send", DEAD_LETTERS, "What nobody could read, and jobs whose last attempt failed."
+            ),
+        },
+        "components": {
+            "schemas": {"CloudEvent": _CLOUD_EVENT, **_shared()},
+            "messages": {message.name: _message(message, examples) for message in MESSAGES},
+        },
+        "x-blob-store": BLOB_STORE,
+    }
+
+
+def _operation(action: str, topic: str, summary: str) -> Json:
+    return {"action": action, "channel": {"$ref": f"#/channels/{topic}"}, "summary": summary}
+
+
+def _channel(topic: str, setup: Json) -> Json:
+    title, key, who = CHANNELS[topic]
+    return {
+        "address": topic,
+        "title": title,
+        "description": f"{who} Record key: {key}.",
+        "messages": {
+            message.name: {"$ref": f"#/components/messages/{message.name}"}
+            for message in MESSAGES
+            if message.topic == topic
+        },
+        "bindings": {"kafka": {"topic": topic, **setup, "bindingVersion": BINDING}},
+    }
+
+
+def _message(message: Message, examples: Mapping[str, Any]) -> Json:
+    payload = {
+        word: value
+        for word, value in json_schema(message).items()
+        if word not in ("$defs", "$schema", "$id")  # an $id would be what $refs start from
+    }
+    key = {"key": {"type": "string", "description": CHANNELS[message.topic][1]}}
+    return {
+        "name": message.name,
+        "title": message.name,
+        "summary": message.title,
+        "contentType": "application/json",
+        "headers": _headers(message),
+        "payload": _of_draft_7(payload),
+        "bindings": {
+            "kafka": {**({} if message.name in _NO_KEY else key), "bindingVersion": BINDING}
+        },
+        "examples": [{"name": message.name, "payload": examples[message.name]}],
+    }
+
+
+def _headers(message: Message) -> Json:
+    """The schema of a record's headers. A request as bare JSON has none."""
+    own = _HEADERS.get(message.name, _HEADERS.get(message.topic, {}))
+    may = {} if message.name in _HEADERS else _MAY.get(message.topic, {})
+    fixed = {"const": message.type}
+    if message.type.endswith("*"):
+        fixed = {"pattern": f"^{message.type[:-1]}[a-z_]+$".replace(".", r"\.")}
+    names = {"type": "object", "properties": {"ce_type": {"type": "string", **fixed}, **own, **may}}
+    if message.topic == REQUESTS:
+        return names | {"properties": _CLOUD_EVENT["properties"] | names["properties"]}
+    event = {"$ref": "#/components/schemas/CloudEvent"}
+    return {"allOf": [event, names | {"required": ["ce_type", *own]}]}
+
+
+def _shared() -> Json:
+    """What several messages refer to."""
+    found: Json = {}
+    for message in MESSAGES:
+        found |= json_schema(message).get("$defs", {})
+    return {name: _of_draft_7(found[name]) for name in sorted(found)}
+
+
+def _of_draft_7(schema: Any) -> Any:
+    """*schema* with references into this document, and lists of fixed length as Draft 7 has them."""
+    if isinstance(schema, list):
+        return [_of_draft_7(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {word: _of_draft_7(value) for word, value in schema.items() if word != "prefixItems"}
+    if "prefixItems" in schema:
+        found["items"] = _of_draft_7(schema["prefixItems"])
+    if "$ref" in schema:
+        found["$ref"] = schema["$ref"].replace("#/$defs/", "#/components/schemas/")
+    return found
