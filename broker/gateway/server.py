@@ -18,7 +18,9 @@ from broker.gateway.api.errors import add_trace, answer_errors, expect
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import PARTS, Parts
+from broker.gateway.api.room import Room
 from broker.gateway.api.routes import add_routes
+from broker.gateway.api.sending import finish
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Holding, Intake
 from broker.gateway.read_model import ReadModel
@@ -43,6 +45,7 @@ class Options:
 
     memory: int = 64 * 1024 * 1024  # newest events kept in memory
     max_body: int = 64 * 1024 * 1024
+    answers: int = 128 * 1024 * 1024  # large ones that are made as a whole, all at once
     block: float = 20.0  # each 64 KiB of a body, or its rest, must come within this
     connections: int = 10_000  # at most so many, or as the limit of descriptors allows
     head: float = HEAD  # a request's head must be complete within this
@@ -135,7 +138,7 @@ class Gateway:
         origins = Origins(self._options.cors_origins)
         app = web.Application(
             client_max_size=self._options.max_body,
-            middlewares=[answer_errors, self._hosts.middleware(), origins.middleware()],
+            middlewares=[answer_errors, self._hosts.middleware(), origins.middleware(), finish],
         )
         app[PARTS] = self._parts
         app.on_response_prepare.append(_bound)
@@ -217,6 +220,7 @@ def _parts(
         waiters=waiters,
         programs=programs,
         blobs=blobs,
+        room=Room(options.answers, "too many large answers wait for clients to take them"),
         bodies=Bodies(options.max_body, 2 * options.max_body, options.block),
         patience=options.patience,
         stall=options.stall,

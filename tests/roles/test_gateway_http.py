@@ -20,11 +20,16 @@ from structlog.testing import capture_logs
 
 from broker.gateway.metrics_port import serving_metrics
 from broker.transports.blobs import StoredBlobs, open_blobs
-from schemas.events import Completed, Interim
-from schemas.values import BlobRef
+from schemas.events import Completed, Interim, Log
+from schemas.values import BlobRef, JobKey
 from tests.support.gateway import Running, eventually, running, stream
 
 LARGE = json.dumps([f'"é{number}' for number in range(100_000)], ensure_ascii=False).encode()
+
+AS_IT_IS = {"Accept-Encoding": "identity"}
+PACKED_IF_ASKED = ("/", "/openapi.json", "/docs/swagger-ui-bundle.js",
+                   "/programs", "/programs/sampler", "/jobs", "/jobs/j1", "/jobs/j1/results",
+                   "/jobs/j1/logs", "/jobs/j1/interim_results", "/metrics")  # fmt: skip
 
 
 async def _job(served: Running, *, params: BlobRef | None = None, **end: Any) -> None:
@@ -50,7 +55,8 @@ async def test_inputs_and_results_by_reference_come_back_byte_for_byte() -> None
             served, params=await blobs.put(b'{"iterations": 1, "x": ' + LARGE + b"}"), value_ref=ref
         )
         job = await served.get("/jobs/j1")
-        async with served.http.get(served.url + "/jobs/j1/results") as response:
+        url = served.url + "/jobs/j1/results"
+        async with served.http.get(url, headers=AS_IT_IS) as response:
             assert await response.read() == LARGE
             assert response.headers["Content-Length"] == str(len(LARGE))
             assert response.headers["ETag"] == f'"{ref.sha256}"'
@@ -150,7 +156,7 @@ async def test_what_a_client_has_already_is_not_sent_again() -> None:
     async with running(blobs=blobs) as served:
         await _job(served, value_ref=await blobs.put(LARGE))
         for path in ("/jobs/j1", "/jobs/j1/results"):
-            async with served.http.get(served.url + path) as response:
+            async with served.http.get(served.url + path, headers=AS_IT_IS) as response:
                 etag = response.headers["ETag"]
             for known in (etag, f"W/{etag}", f'"a", {etag}', "*"):
                 headers = {"If-None-Match": known}
@@ -160,6 +166,89 @@ async def test_what_a_client_has_already_is_not_sent_again() -> None:
             headers = {"If-None-Match": '"other"'}
             async with served.http.get(served.url + path, headers=headers) as response:
                 assert response.status == 200
+
+
+# Packed answers
+
+
+async def _asked(served: Running, path: str, **headers: str) -> tuple[int, bytes, Any]:
+    """Status, bytes as they come, and headers of an answer."""
+    name = {key.replace("_", "-"): value for key, value in headers.items()}
+    async with (
+        aiohttp.ClientSession(auto_decompress=False) as http,
+        http.get(served.url + path, headers=name) as response,
+    ):
+        return response.status, await response.read(), response.headers
+
+
+async def _various(served: Running, blobs: StoredBlobs) -> None:
+    """A job that answers at length whatever it is asked."""
+    fill = "0123456789" * 1000
+    params = await blobs.put(b'{"x": ' + LARGE + b"}")
+    await served.ledger.queue("j1", params_ref=params)
+    await served.ledger.start("j1")
+    for _ in range(20):
+        await served.ledger.interim("j1", fill)
+        await served.ledger.append("j1", Log, attempt=1, message=fill)
+    await served.ledger.append("j1", Completed, attempt=1, value_ref=await blobs.put(LARGE))
+    await served.ledger.queue("j2", {"fill": fill})
+    await eventually(lambda: served.gateway._parts.model.job(JobKey("default", "j2")))
+
+
+async def test_long_answers_are_packed_for_clients_that_accept_it() -> None:
+    blobs = open_blobs("memory:///")
+    async with running(blobs=blobs) as served:
+        await _various(served, blobs)
+        for path in PACKED_IF_ASKED:
+            _, plain, as_it_is = await _asked(served, path, Accept_Encoding="identity")
+            status, packed, headers = await _asked(served, path, Accept_Encoding="br, gzip;q=0.5")
+            assert (status, headers.get("Content-Encoding")) == (200, "gzip"), path
+            assert "Content-Encoding" not in as_it_is
+            assert len(packed) < len(plain), path
+            assert "Accept-Encoding" in headers["Vary"]
+            assert "Accept-Encoding" in as_it_is["Vary"]
+            if path != "/metrics":
+                assert gzip.decompress(packed) == plain, path
+            if etag := as_it_is.get("ETag"):
+                assert headers["ETag"] == f"W/{etag}"
+                again = await _asked(served, path, If_None_Match=headers["ETag"])
+                assert again[:2] == (304, b"")
+
+
+@pytest.mark.parametrize("accepted", ["identity", "", "gzip;q=0", "br", "*;q=0", "GZIP ; Q=0.0"])
+async def test_nothing_is_packed_for_clients_that_do_not_accept_it(accepted: str) -> None:
+    async with running() as served:
+        _, _, headers = await _asked(served, "/openapi.json", Accept_Encoding=accepted)
+        assert "Content-Encoding" not in headers
+        _, _, headers = await _asked(served, "/live", Accept_Encoding="gzip")
+        assert "Content-Encoding" not in headers  # it is short
+
+
+async def test_streams_and_parts_are_never_packed() -> None:
+    blobs = open_blobs("memory:///")
+    async with running(blobs=blobs) as served:
+        await _various(served, blobs)
+        for path, more in (
+            ("/jobs/j1/events", {}),
+            ("/jobs/j1/results", {"Range": "bytes=0-99999"}),
+        ):
+            status, body, headers = await _asked(served, path, Accept_Encoding="gzip", **more)
+            assert "Content-Encoding" not in headers
+            assert status == (206 if more else 200)
+            assert len(body) >= 100_000
+
+
+async def test_pages_that_do_not_change_are_not_sent_twice() -> None:
+    async with running() as served:
+        for path in ("/", "/docs", "/openapi.json", "/programs", "/programs/sampler"):
+            _, _, headers = await _asked(served, path)
+            assert headers["Cache-Control"] == "no-cache"
+            status, body, _ = await _asked(served, path, If_None_Match=headers["ETag"])
+            assert (status, body) == (304, b""), path
+        for path in ("/live", "/ready", "/metrics"):
+            _, _, headers = await _asked(served, path)
+            assert headers["Cache-Control"] == "no-store"
+            assert "ETag" not in headers
 
 
 # What is no HTTP

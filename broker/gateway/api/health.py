@@ -3,12 +3,13 @@
 from aiohttp import web
 
 from broker.gateway.api.parts import answer, parts_of
+from broker.gateway.api.sending import NO_STORE
 from broker.telemetry.metrics import exposition
 
 
 async def live(request: web.Request) -> web.Response:
     """GET /live: the event loop turns."""
-    return answer({"status": "live"})
+    return answer({"status": "live"}, headers=NO_STORE)
 
 
 async def ready(request: web.Request) -> web.Response:
@@ -27,10 +28,10 @@ async def ready(request: web.Request) -> web.Response:
         "backends": sum(fleet.is_online(backend.name) for backend in fleet.backends),
         "streams": len(parts.streams),
     }
-    return answer(said, 200 if is_ready else 503)
+    return answer(said, 200 if is_ready else 503, NO_STORE)
 
 
 async def metrics(request: web.Request) -> web.Response:
     """GET /metrics, in Prometheus' text format."""
     body, content_type = exposition()
-    return web.Response(body=body, headers={"Content-Type": content_type})
+    return web.Response(body=body, headers=NO_STORE | {"Content-Type": content_type})

@@ -7,7 +7,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 ALLOWED_HEADERS = (
-    "Authorization, Content-Type, IBM-API-Version, Last-Event-ID, Service-CRN, traceparent"
+    "Authorization, Content-Type, IBM-API-Version, If-None-Match, If-Range, Last-Event-ID, Range,"
+    " Service-CRN, traceparent"
 )
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -27,10 +28,12 @@ class Origins:
         origin = request.headers.get("Origin")
         if origin is None or not self._allowed:
             return
-        response.headers["Vary"] = "Origin"
+        response.headers.add("Vary", "Origin")
         if self.allows(origin):
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = "uber-trace-id, Retry-After"
+            response.headers["Access-Control-Expose-Headers"] = (
+                "uber-trace-id, Retry-After, ETag, Content-Range"
+            )
 
     def middleware(self) -> Middleware:
         """Answers preflights, and refuses changes that a foreign page asks for.

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from broker.errors import InvalidRequestError, UnavailableError, UnknownJobError
 from broker.gateway.api.bodies import Bodies
+from broker.gateway.api.room import Room
 from broker.gateway.auth import tenant_of
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Intake
@@ -39,6 +40,7 @@ class Parts:
     programs: Mapping[str, Program]
     blobs: Blobs
     bodies: Bodies
+    room: Room  # for answers that are made as a whole
     patience: float  # s that a question is held for what has not come here yet
     stall: float  # s that a client may take nothing of an answer
     pending: float  # s that a stream is held for a job's first event
@@ -85,14 +87,18 @@ def key_of(request: web.Request) -> JobKey:
     return JobKey(tenant_of(request), job_id)
 
 
-def answer(content: Any, status: int = 200) -> web.Response:
+def answer(
+    content: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
     """*content* as JSON."""
-    return raw_answer(orjson.dumps(content), status)
+    return raw_answer(orjson.dumps(content), status, headers)
 
 
-def raw_answer(body: bytes, status: int = 200) -> web.Response:
+def raw_answer(
+    body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
     """JSON text as it is."""
-    return web.Response(body=body, status=status, content_type="application/json")
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def nothing(headers: Mapping[str, str] | None = None) -> web.Response:
