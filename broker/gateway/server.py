@@ -137,7 +137,6 @@ class Gateway:
     def _runner(self) -> web.AppRunner:
         origins = Origins(self._options.cors_origins)
         app = web.Application(
-            client_max_size=self._options.max_body,
             middlewares=[answer_errors, self._hosts.middleware(), origins.middleware(), finish],
         )
         app[PARTS] = self._parts
@@ -225,5 +224,6 @@ def _parts(
         patience=options.patience,
         stall=options.stall,
         pending=options.pending,
+        most_streams=most_connections(options.connections) * 7 // 8,
         draining=asyncio.Event(),
     )

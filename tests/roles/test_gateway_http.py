@@ -403,25 +403,28 @@ async def _begun(served: Running, *data: bytes) -> tuple[int, dict[str, Any]]:
     return int(head.split(b" ")[1]), json.loads(body)
 
 
-async def test_large_bodies_at_once_are_refused_before_they_fill_the_memory() -> None:
-    async with running(brokered=True, max_body=1_000_000) as served:
+async def test_large_bodies_at_once_wait_or_are_refused_before_they_fill_the_memory() -> None:
+    async with running(brokered=True, max_body=1_000_000, block=1.0) as served:
         parts = urlsplit(served.url)
-        begun = POST + b"Content-Length: 900000\r\n\r\n" + b" " * 899_000
+        begun = POST + b"Content-Length: 900000\r\n\r\n" + b" " * 70_000
         others = []
-        for _ in range(6):
+        for _ in range(2):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port)
             writer.write(begun)
             others.append(writer)
         room = served.gateway._parts.bodies._room
         await eventually(lambda: room.free < 900_000)
         large = {"program_id": "hello-world", "params": {"iterations": 1, "fill": "x" * 900_000}}
-        error = await served.post("/jobs", large, 503)
+        packed = {"Content-Encoding": "gzip"}
+        body = gzip.compress(json.dumps(large).encode())
+        error = await served.post("/jobs", body, 503, headers=packed)
         await served.post("/jobs", HELLO)
+        waited = await served.post("/jobs", large)  # until those who do not go on are cut off
         for writer in others:
             writer.transport.abort()
         await eventually(lambda: room.free == 2_000_000)
-        await served.post("/jobs", large)
 
+    assert waited["id"]
     assert "too many large bodies" in error["error"]["message"]
 
 
@@ -514,15 +517,34 @@ async def test_where_no_place_is_left_those_who_ask_for_nothing_make_way() -> No
         for _ in range(3):
             assert (await served.get("/jobs/j1"))["id"] == "j1"
         async with contextlib.AsyncExitStack() as streams:
-            for _ in range(16):
+            for _ in range(14):
                 sse = await streams.enter_async_context(stream(served, "/jobs/j1/events"))
-            status, said = await _said(served, GET + b"\r\n")
+            error = await served.get("/jobs/j1/events", 503)
+            assert "too many event streams" in error["error"]["message"]
+            assert (await served.get("/live"))["status"] == "live"
+            async with asking(served, 2):
+                status, said = await _said(served, GET + b"\r\n")
             assert (status, said["error"]["code"]) == (503, "unavailable")
             assert (await sse.next())[0] == ""
         assert await eventually(lambda: not len(served.gateway._parts.streams)) is True
         assert (await served.get("/live"))["status"] == "live"
         for _, writer in silent:
             writer.close()
+
+
+@contextlib.asynccontextmanager
+async def asking(served: Running, number: int) -> AsyncIterator[None]:
+    """So many connections with a request that is being served: their long polls."""
+    path = "/jobs/j1/events?wait=30&after=1"
+    polls = [
+        asyncio.create_task(served.get(path, headers={"Accept": "application/json"}))
+        for _ in range(number)
+    ]
+    await asyncio.sleep(0.2)
+    yield
+    for poll in polls:
+        poll.cancel()
+    await asyncio.gather(*polls, return_exceptions=True)
 
 
 # What all answers have in common
@@ -546,8 +568,8 @@ async def test_answers_do_not_tell_what_made_them() -> None:
 async def test_probes_and_scrapes_are_no_news() -> None:
     async with running() as served:
         with capture_logs() as lines:
-            for path in ("/live", "/ready", "/metrics", "/live/", "/programs"):
+            for path in ("/live", "/ready", "/metrics", "/live/", "/backends"):
                 await served.get(path)
 
     told = {line["route"]: line["log_level"] for line in lines if line["event"] == "http.request"}
-    assert told == {"/live": "debug", "/ready": "debug", "/metrics": "debug", "/programs": "info"}
+    assert told == {"/live": "debug", "/ready": "debug", "/metrics": "debug", "/backends": "info"}

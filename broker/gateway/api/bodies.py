@@ -24,7 +24,8 @@ RAW = -15  # deflate as some clients misunderstand it: without zlib's head
 class Bodies:
     """Reads bodies of at most *most* bytes. All that are read at the same time share *room*.
 
-    A block of a body, or the rest of it, must come within *patience* seconds.
+    A block of a body, or the rest of it, must come within *patience* seconds; twice as long a body
+    that says how large it is waits for room.
     """
 
     def __init__(self, most: int, room: int, patience: float) -> None:
@@ -43,10 +44,14 @@ class Bodies:
         if (request.content_length or 0) > self.most:
             raise self._too_large()
         with self._room.share() as share:
-            yield await self._whole(request, unpacker, share)
+            told = 0 if unpacker else request.content_length or 0
+            if told > BLOCK:
+                await self._room.await_free(told, 2 * self._patience)
+                share.take(told)
+            yield await self._whole(request, unpacker, share, told)
 
     async def _whole(
-        self, request: web.Request, unpacker: "Unpacker | None", share: Share
+        self, request: web.Request, unpacker: "Unpacker | None", share: Share, told: int
     ) -> bytes:
         pieces: list[bytes] = []
         size = 0
@@ -54,7 +59,7 @@ class Bodies:
             size += len(piece)
             if size > self.most:
                 raise self._too_large()
-            if size > BLOCK:
+            if size > max(BLOCK, told):
                 share.take(len(piece))
             pieces.append(piece)
         return b"".join(pieces)
@@ -76,6 +81,8 @@ class Bodies:
         """What comes next; nothing at the end."""
         held: list[bytes] = []
         try:
+            if request.content.is_eof():  # all of it is here, as it mostly is
+                return request.content.read_nowait()
             async with asyncio.timeout(self._patience):
                 while sum(map(len, held)) < BLOCK and (data := await request.content.readany()):
                     held.append(data)

@@ -97,7 +97,7 @@ async def _stream_of_job(request: web.Request) -> web.StreamResponse:
     hot = parts.model.locate(key) or hot
     if hot.job.terminal and cursor >= hot.job.seq:
         return nothing({"Cache-Control": "no-store"})
-    _refuse_while_draining(parts)
+    _refuse_when_full(parts)
     response, transport = await _begin(request)
     chunked = request.version >= HttpVersion11
     return await _serve(parts, response, parts.streams.follow_job(hot, cursor, transport, chunked))
@@ -134,7 +134,7 @@ async def _stream_of_many(request: web.Request) -> web.StreamResponse:
     if request.method == "HEAD":
         return web.Response(headers=HEADERS)
     cursor = await _reached_vector(parts, position)
-    _refuse_while_draining(parts)
+    _refuse_when_full(parts)
     response, transport = await _begin(request)
     chunked = request.version >= HttpVersion11
     return await _serve(
@@ -169,9 +169,11 @@ async def _reached_vector(parts: Parts, position: Vector | Edge) -> Vector:
     return position
 
 
-def _refuse_while_draining(parts: Parts) -> None:
+def _refuse_when_full(parts: Parts) -> None:
     if parts.draining.is_set():
         raise UnavailableError("this gateway is stopping; try again")
+    if len(parts.streams) >= parts.most_streams:  # the rest is for those who ask and go
+        raise UnavailableError("too many event streams are open here; try again")
 
 
 async def _begin(request: web.Request) -> tuple[web.StreamResponse, asyncio.Transport]:

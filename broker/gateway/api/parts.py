@@ -44,6 +44,7 @@ class Parts:
     patience: float  # s that a question is held for what has not come here yet
     stall: float  # s that a client may take nothing of an answer
     pending: float  # s that a stream is held for a job's first event
+    most_streams: int
     draining: asyncio.Event
 
     async def caught_up(self) -> None:

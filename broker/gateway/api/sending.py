@@ -4,10 +4,11 @@ import asyncio
 import gzip
 import re
 import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -17,6 +18,8 @@ from aiohttp.typedefs import Handler
 from broker.gateway.api.parts import parts_of
 from broker.transports.blobs import Blobs
 from schemas.values import BlobRef
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -45,8 +48,16 @@ class Content:
     @property
     def etag(self) -> str:
         """Names these bytes (RFC 9110, 8.8.3); of one payload it is its hash."""
+        if (plain := self.plain) is not None:
+            return f'"{sha256(plain).hexdigest()}"'
         names = [_name(part) for part in self.parts]
         return f'"{names[0] if len(names) == 1 else sha256(":".join(names).encode()).hexdigest()}"'
+
+    @property
+    def plain(self) -> bytes | None:
+        """The bytes, if they are all here."""
+        here = [part for part in self.parts if isinstance(part, bytes)]
+        return b"".join(here) if len(here) == len(self.parts) else None
 
     async def read(self, blobs: Blobs, start: int, stop: int) -> AsyncIterator[bytes]:
         """The bytes from *start* to *stop*, piece by piece."""
@@ -75,6 +86,8 @@ def _name(part: bytes | BlobRef) -> str:
 
 async def send(request: web.Request, content: Content) -> web.StreamResponse:
     """*content* as JSON, or the part of it that the client asks for."""
+    if "Range" not in request.headers and content.size <= PIECE and content.plain is not None:
+        return web.Response(body=content.plain, headers=JSON | {"Accept-Ranges": "bytes"})
     headers = JSON | {"ETag": content.etag, "Accept-Ranges": "bytes"}
     if is_known(request, content.etag):
         return _not_modified(content.etag)
@@ -208,30 +221,31 @@ async def finish(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = await handler(request)
     if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
         return response
-    if response.status == 200 and request.method in ("GET", "HEAD"):
-        etag = response.headers.get("ETag") or _named(response)
-        if etag and is_known(request, etag):
-            return _not_modified(etag)
     with parts_of(request).room.share() as share:
         if len(response.body) > PIECE:
             share.take(len(response.body))
+        if response.status == 200 and request.method in ("GET", "HEAD"):
+            etag = response.headers.get("ETag") or await _named(response)
+            if etag and is_known(request, etag):
+                return _not_modified(etag)
         if response.status != 206 and _wants_gzip(request, response):
-            response.body = await _gzip(
-                response.body, "max-age" in response.headers.get("Cache-Control", "")
-            )
+            response.body = await _made(_gzip, response)
             _say_packed(response)
         if len(response.body) <= PIECE or request.method == "HEAD":
             return response
         return await _sent(request, response, response.body)
 
 
-def _named(response: web.Response) -> str | None:
-    body = response.body
-    assert isinstance(body, bytes)
-    if len(body) > HASHED or response.headers.get("Cache-Control") == NO_STORE["Cache-Control"]:
+async def _named(response: web.Response) -> str | None:
+    """Name *response* by its hash, unless it is different each time."""
+    assert isinstance(response.body, bytes)
+    if (
+        len(response.body) > HASHED
+        or response.headers.get("Cache-Control") == NO_STORE["Cache-Control"]
+    ):
         return None
     response.headers.setdefault("Cache-Control", "no-cache")  # ask whether it is still right
-    response.headers["ETag"] = etag = f'"{sha256(body).hexdigest()}"'
+    response.headers["ETag"] = etag = f'"{await _made(_hash, response)}"'
     return etag
 
 
@@ -268,17 +282,26 @@ def _say_packed(response: web.StreamResponse) -> None:
         response.headers["ETag"] = f"W/{etag}"  # the same content, but other bytes
 
 
-async def _gzip(body: bytes, often: bool) -> bytes:
-    """*body* packed; what is asked for *often* is packed once."""
-    pack = _pack_once if often else _pack
-    return pack(body) if len(body) <= PIECE else await asyncio.to_thread(pack, body)
+def _hash(body: bytes) -> str:
+    return sha256(body).hexdigest()
 
 
-def _pack(body: bytes) -> bytes:
+def _gzip(body: bytes) -> bytes:
     return gzip.compress(body, LEVEL, mtime=0)
 
 
-_pack_once = lru_cache(maxsize=8)(_pack)
+ONCE: dict[Callable[[bytes], Any], Callable[[bytes], Any]] = {
+    work: lru_cache(maxsize=8)(work) for work in (_hash, _gzip)
+}
+
+
+async def _made(work: Callable[[bytes], T], response: web.Response) -> T:
+    """What *work* makes of the body: once of what stays the same, off the loop if it is large."""
+    body = response.body
+    assert isinstance(body, bytes)
+    if "max-age" in response.headers.get("Cache-Control", ""):
+        work = ONCE[work]
+    return work(body) if len(body) <= PIECE else await asyncio.to_thread(work, body)
 
 
 async def _sent(request: web.Request, made: web.Response, body: bytes) -> web.StreamResponse:
