@@ -6,7 +6,7 @@ operations of Qiskit's own, and there a name means what it says.
 """
 
 import math
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,10 @@ from qiskit.circuit import (
     ParameterExpression,
 )
 from qiskit.exceptions import QiskitError
+from qiskit.quantum_info import Kraus, SuperOp
+from qiskit.quantum_info.operators.predicates import is_unitary_matrix
 
-from executors.faults import InvalidInputsError
+from executors.faults import InvalidInputsError, blame
 
 MOST = 1_000_000  # instructions that one circuit may unroll to
 
@@ -83,6 +85,8 @@ class _Walk:
             for number, item in enumerate(circuit.data):
                 if not all(map(_is_finite, _numbers(item))):
                     _check(_numbers(item), _Place(circuit, number, outer))
+                if item.name in _MATRICES:
+                    _check_matrices(item, _Place(circuit, number, outer))
             return circuit
         made = circuit.copy_empty_like()
         self._pour(made, circuit, made.qubits, made.clbits, outer, times)
@@ -117,6 +121,7 @@ class _Walk:
         for number, item in enumerate(body.data):
             place = _Place(body, number, outer)
             _check(_numbers(item), place)
+            _check_matrices(item, place)
             here = item.replace(
                 qubits=[bits[qubit] for qubit in item.qubits],
                 clbits=[bits[clbit] for clbit in item.clbits],
@@ -199,6 +204,27 @@ def _check(values: Iterable[Any], place: _Place | None) -> None:
             raise InvalidInputsError(
                 f"{place or 'the global phase'} has {_shown(value)}, which is no finite number"
             )
+
+
+def _check_matrices(item: CircuitInstruction, place: _Place) -> None:
+    """Refuse matrices that make no operation: a file may hold any, and Aer would run them."""
+    if item.name not in _MATRICES or _is_own(item.operation):
+        return
+    with blame(InvalidInputsError, f"{place} is not what its name says"):
+        if not _MATRICES[item.name](item.operation.params, 2**item.operation.num_qubits):
+            raise InvalidInputsError(f"{place} has matrices that make no such operation")
+
+
+def _is_channel(channel: Kraus | SuperOp, size: int) -> bool:
+    return bool(channel.dim == (size, size) and channel.is_cptp())
+
+
+# By names that, for what is not somebody's own, mean what they say.
+_MATRICES: dict[str, Callable[[Any, int], bool]] = {
+    "unitary": lambda params, size: len(params[0]) == size and is_unitary_matrix(params[0]),
+    "kraus": lambda params, size: _is_channel(Kraus(list(params)), size),
+    "superop": lambda params, size: _is_channel(SuperOp(params[0]), size),
+}
 
 
 def _is_plain(item: CircuitInstruction) -> bool:

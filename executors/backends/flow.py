@@ -2,13 +2,22 @@
 
 Aer makes jumps and marks of control flow, then drops what has no influence on a measurement, and
 sizes its classical memory by what is measured. Both go wrong by what a block leaves out: a mark is
-dropped while the jump to it stays, and a bit that is read but never written is out of bounds.
+dropped while the jump to it stays, and a bit that is read but never written is out of bounds. Of a
+number that a register is compared with, it takes as many bits as the register has.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, ControlFlowOp, IfElseOp, Qubit
+from qiskit.circuit import (
+    CircuitInstruction,
+    ClassicalRegister,
+    ControlFlowOp,
+    IfElseOp,
+    Qubit,
+    WhileLoopOp,
+)
 from qiskit.circuit.classical import expr
 
 
@@ -41,9 +50,18 @@ def _on_all(item: CircuitInstruction, qubits: Sequence[Qubit]) -> CircuitInstruc
         wide = block.copy()
         wide.add_bits([Qubit() for _ in others])
         blocks.append(_widened(wide, wide.qubits))
-    return item.replace(
-        operation=item.operation.replace_blocks(blocks), qubits=[*item.qubits, *others]
-    )
+    operation = item.operation.replace_blocks(blocks)
+    if isinstance(operation, IfElseOp | WhileLoopOp) and _is_never(operation.condition):
+        operation = type(operation)(expr.lift(False), *blocks, label=operation.label)
+    return item.replace(operation=operation, qubits=[*item.qubits, *others])
+
+
+def _is_never(condition: Any) -> bool:
+    """Whether a register would have to hold more than it can; Aer leaves the bits above out."""
+    if not isinstance(condition, tuple) or not isinstance(condition[0], ClassicalRegister):
+        return False
+    register, value = condition
+    return not 0 <= value < 2**register.size
 
 
 def _conditions(circuit: QuantumCircuit) -> Iterator[object]:

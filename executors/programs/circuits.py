@@ -1,5 +1,6 @@
 """Circuits, however they come: encoded, as OpenQASM 2 or 3 text, or a list of those."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from qiskit import QuantumCircuit
@@ -58,8 +59,21 @@ def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) ->
             raise InvalidInputsError(
                 f"{name} has parameters without a value: {names[:300]}; give parameter_values"
             )
+        if variable := next(_variables(circuit), None):
+            raise InvalidInputsError(
+                f"{name} has a variable {variable!r}: simulators here have classical bits only"
+            )
         if not _measures(circuit):
             raise InvalidInputsError(f"{name} measures nothing: add a measurement")
+
+
+def _variables(circuit: QuantumCircuit) -> Iterator[str]:
+    """The names of classical variables; Aer's own reading of them ends the process."""
+    yield from (variable.name for variable in circuit.iter_vars())
+    for item in circuit.data:
+        if item.is_control_flow():
+            for block in item.operation.blocks:
+                yield from _variables(block)
 
 
 def _measures(circuit: QuantumCircuit | None) -> bool:

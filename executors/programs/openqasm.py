@@ -5,10 +5,16 @@ from functools import lru_cache
 from typing import Any
 
 import openqasm3
+from openqasm3 import ast
 from qiskit import QuantumCircuit, qasm2
-from qiskit.circuit import Gate
+from qiskit.circuit import ClassicalRegister, Clbit, Gate
+from qiskit.circuit.classical import expr
+from qiskit.circuit.classical import types as classical_types
 from qiskit.circuit.library import IGate
+from qiskit_qasm3_import import types
 from qiskit_qasm3_import.converter import ConvertVisitor
+from qiskit_qasm3_import.exceptions import ConversionError, raise_from_node
+from qiskit_qasm3_import.state import LocalScope
 
 from executors.faults import InvalidInputsError, blame, quiet, within
 from executors.gates import flat, own_name
@@ -21,6 +27,7 @@ KEPT_LENGTH = 16 * 1024  # characters
 HARDWARE = "hardware_qubits"  # in a circuit's metadata: those that its text names
 MOST_HARDWARE = 10_000  # qubits; no backend has as many, and each below the highest costs memory
 MOST_IDLE = 10_000  # of OpenQASM 2's `u0`, which waits so many times
+MOST_COUNTED = 2**62  # by a loop's variable
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _HEADER = re.compile(r"OPENQASM\s+([0-9]+)")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -125,3 +132,83 @@ class _Converter(ConvertVisitor):
         name = node.name.name
         context.symbol_table.get(name).data._name = own_name(name)
         return context
+
+    def visit_ForInLoop(self, node: Any, context: Any) -> Any:  # noqa: N802
+        """Add a loop, unless its numbers are such that Qiskit would list them all."""
+        values, _ = self._resolve_generic(node.set_declaration, context, strict=True)
+        bounds = (values.start, values.stop) if isinstance(values, slice) else values
+        if any(abs(bound or 0) > MOST_COUNTED for bound in bounds):
+            raise InvalidInputsError(f"a loop counts beyond {MOST_COUNTED:,}")
+        return super().visit_ForInLoop(node, context)
+
+    def visit_SwitchStatement(self, node: Any, context: Any) -> Any:  # noqa: N802
+        """Add a switch on a bit or a register."""
+        target = self._operand(node.target, context)
+        if not isinstance(target, Clbit | ClassicalRegister):
+            raise_from_node(node.target, "a switch takes a bit or a register")
+        with context.circuit.switch(target) as case:
+            for values, block in node.cases:
+                with case(*[self._resolve_constant_int(value, context) for value in values]):
+                    self._fill(block, context)
+            if node.default is not None:
+                with case(case.DEFAULT):
+                    self._fill(node.default, context)
+        return context
+
+    def _fill(self, block: Any, context: Any) -> None:
+        with LocalScope(context) as inner:
+            for statement in block.statements:
+                self.visit(statement, inner)
+
+    def _resolve_condition(self, node: Any, context: Any) -> Any:
+        """A condition; what is more than `bit == bool` or `register == number` as an expression."""
+        try:
+            return super()._resolve_condition(node, context)
+        except ConversionError:
+            return expr.lift(self._condition(node, context))
+
+    def _condition(self, node: Any, context: Any) -> Any:
+        operator = getattr(getattr(node, "op", None), "name", None)
+        if isinstance(node, ast.BinaryExpression) and operator in _BINARY:
+            left = self._condition(node.lhs, context)
+            right = self._condition(node.rhs, context)
+            return _BINARY[operator](_as(left, right), _as(right, left))
+        if isinstance(node, ast.UnaryExpression) and operator in _UNARY:
+            return _UNARY[operator](self._condition(node.expression, context))
+        return self._operand(node, context)
+
+    def _operand(self, node: Any, context: Any) -> Any:
+        """A bit, a register or a constant."""
+        value, kind = self._resolve_generic(node, context, strict=True)
+        if isinstance(value, list | tuple) and isinstance(kind, types.BitArray):
+            value = ClassicalRegister(name=context.unique_name("part"), bits=value)
+            context.circuit.add_register(value)
+        if not isinstance(value, Clbit | ClassicalRegister | int):
+            raise_from_node(node, f"a condition can not have a value of type '{kind.pretty()}'")
+        if isinstance(value, int) and value < 0:
+            raise_from_node(node, "bits have no values below 0")
+        return value
+
+
+def _as(value: Any, other: Any) -> Any:
+    """*value*, or for a 0 or 1 that meets a bit what it stands for."""
+    is_bit = isinstance(other, Clbit) or (
+        isinstance(other, expr.Expr) and isinstance(other.type, classical_types.Bool)
+    )
+    return bool(value) if is_bit and type(value) is int and value in (0, 1) else value
+
+
+_UNARY = {"!": expr.logic_not, "~": expr.bit_not}
+_BINARY = {
+    "&&": expr.logic_and,
+    "||": expr.logic_or,
+    "==": expr.equal,
+    "!=": expr.not_equal,
+    "<": expr.less,
+    "<=": expr.less_equal,
+    ">": expr.greater,
+    ">=": expr.greater_equal,
+    "&": expr.bit_and,
+    "|": expr.bit_or,
+    "^": expr.bit_xor,
+}

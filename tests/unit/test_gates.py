@@ -184,3 +184,22 @@ def in_a_block() -> QuantumCircuit:
 def test_a_number_that_is_none_is_refused_wherever_it_is(circuit: QuantumCircuit) -> None:
     with pytest.raises(InvalidInputsError, match="no finite number"):
         flat(circuit)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        UnitaryGate(np.array([[0, 9], [1, 0]]), check_input=False),
+        Instruction("kraus", 1, 0, [np.eye(2) * 7]),
+        Instruction("kraus", 1, 0, [np.eye(3)]),
+        Instruction("kraus", 1, 0, [np.eye(4)]),
+        Instruction("kraus", 1, 0, []),
+        Instruction("superop", 1, 0, [np.eye(2)]),
+        Instruction("superop", 1, 0, [0.3]),
+    ],
+)
+def test_matrices_that_make_no_operation_are_refused(operation: Operation) -> None:
+    with pytest.raises(InvalidInputsError, match=r"instruction 0 \((unitary|kraus|superop) on 0\)"):
+        flat(holding(operation))
+    with pytest.raises(InvalidInputsError, match=r"instruction 0"):
+        flat(inside(holding(operation)))

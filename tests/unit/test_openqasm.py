@@ -126,3 +126,34 @@ def test_several_circuits_of_one_file_stand_in_the_list_one_by_one() -> None:
     one, two, three = (QuantumCircuit(1, name=name) for name in ("one", "two", "three"))
 
     assert [found.name for found in read_circuits([one, [two, three]])] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ("[0:99999999999999999999999]", "a loop counts beyond"),
+        ("[0:1000000000000]", "unrolls to more than"),
+        ("{1, 99999999999999999999999}", "a loop counts beyond"),
+        ("[0:0:3]", "circuits"),
+    ],
+)
+def test_endless_loops_are_refused_before_they_are_written_out(values: str, told: str) -> None:
+    with pytest.raises(InvalidInputsError, match=told):
+        read(QASM_3 + f"qubit q; for int i in {values} {{ x q; }}")
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("if (c + 1 == 2) { x q; }", "type error"),
+        ("if (q && c[0]) { x q; }", "can not have a value of type 'qubit'"),
+        ("if (c < -1) { x q; }", "no values below 0"),
+        ("if (c < 9) { x q; }", "wider than the other operand"),
+        ("switch (c) { case 9 { x q; } }", "larger than the maximum"),
+        ("switch (c[0] && c[1]) { case 1 { x q; } }", "unsupported binary operation"),
+        (f"if ({'!' * 3000} c[0] && c[1]) {{ x q; }}", "nested too deeply"),
+    ],
+)
+def test_conditions_that_can_not_be_are_told(statement: str, told: str) -> None:
+    with pytest.raises(InvalidInputsError, match=told):
+        read(QASM_3 + "qubit q; bit[2] c; " + statement)
