@@ -81,12 +81,7 @@ class _Walk:
     ) -> QuantumCircuit:
         """*circuit*, which will be run *times* times, flat."""
         _check([circuit.global_phase], outer)
-        if all(map(_is_plain, circuit.data)):
-            for number, item in enumerate(circuit.data):
-                if not all(map(_is_finite, _numbers(item))):
-                    _check(_numbers(item), _Place(circuit, number, outer))
-                if item.name in _MATRICES:
-                    _check_matrices(item, _Place(circuit, number, outer))
+        if all(map(_is_settled, circuit.data)):
             return circuit
         made = circuit.copy_empty_like()
         self._pour(made, circuit, made.qubits, made.clbits, outer, times)
@@ -227,8 +222,15 @@ _MATRICES: dict[str, Callable[[Any, int], bool]] = {
 }
 
 
+def _is_settled(item: CircuitInstruction) -> bool:
+    """Whether there is nothing to do or to refuse; it is so for most, so this has to be quick."""
+    if item.is_standard_gate():
+        return item.label is None and all(map(_is_finite, item.params))
+    return item.name not in _MATRICES and _is_plain(item) and all(map(_is_finite, _numbers(item)))
+
+
 def _is_plain(item: CircuitInstruction) -> bool:
-    """Whether *item* can stay as it is; most can, so this has to be quick."""
+    """Whether *item* can stay as it is."""
     if item.is_standard_gate():
         return item.label is None
     operation = item.operation
@@ -260,9 +262,9 @@ def _unlabelled(operation: Operation) -> Operation:
 
 
 def _is_finite(value: Any) -> bool:
+    if type(value) is float:  # nearly always
+        return math.isfinite(value)
     match value:
-        case float():
-            return math.isfinite(value)
         case ParameterExpression():
             return bool(value.parameters) or _is_finite(_number(value))
         case complex() | np.number() | np.ndarray():

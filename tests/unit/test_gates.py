@@ -15,7 +15,7 @@ from qiskit.circuit import (
     Operation,
 )
 from qiskit.circuit.library import CXGate, DiagonalGate, RXGate, UnitaryGate, XGate
-from qiskit.quantum_info import Kraus, Operator
+from qiskit.quantum_info import Kraus, Operator, SuperOp
 
 from executors.faults import InvalidInputsError
 from executors.gates import MOST, apart, flat
@@ -106,13 +106,20 @@ def test_what_is_qiskits_own_stays_as_it_is() -> None:
     circuit = QuantumCircuit(2, 1)
     circuit.append(DiagonalGate([1, 1j]), [0])
     circuit.append(CXGate(ctrl_state=0), [0, 1])
-    circuit.append(Kraus([np.eye(2) * 0.8, FLIP.data * 0.6]).to_instruction(), [0])
     circuit.barrier()
     circuit.delay(3, 0)
     circuit.reset(0)
     circuit.measure(0, 0)
 
     assert flat(circuit) is circuit
+
+
+def test_matrices_and_channels_stay_as_they_are() -> None:
+    circuit = holding(UnitaryGate(FLIP))
+    circuit.append(Kraus([np.eye(2) * 0.8, FLIP.data * 0.6]).to_instruction(), [0])
+    circuit.append(SuperOp(Kraus([np.eye(2)])).to_instruction(), [0])
+
+    assert flat(circuit) == circuit
 
 
 def test_a_label_which_chooses_another_noise_is_dropped() -> None:
