@@ -51,6 +51,11 @@ def _mthree() -> Any:
 def _measured(circuit: QuantumCircuit, number: int) -> list[int]:
     """Which qubit each classical bit was read from, bit 0 first."""
     qubit_of: dict[int, int] = {}
+    if any(item.is_control_flow() for item in circuit.data):
+        raise InvalidInputsError(
+            f"circuits[{number}] has control flow: measurement error mitigation corrects what is "
+            "measured at the end, not what was decided on it before"
+        )
     for instruction in circuit.data:
         if instruction.operation.name == "measure":
             bit = circuit.find_bit(instruction.clbits[0]).index

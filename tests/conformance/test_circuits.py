@@ -254,3 +254,8 @@ def test_a_variable_is_refused_by_name(backend: str) -> None:
 
     with pytest.raises(InvalidInputsError, match="variable 'count'"):
         run("sampler", backend, encoded(circuit))
+
+
+def test_measurement_mitigation_of_control_flow_is_refused() -> None:
+    with pytest.raises(InvalidInputsError, match=r"circuits\[0\] has control flow"):
+        run("sampler", "fake_line_5", FLIPPED[1], use_measurement_mitigation=True)
