@@ -19,6 +19,7 @@ from qiskit_aer import AerError
 from schemas.values import Violation
 
 _BIT = re.compile(r'<(?:Qubit|Clbit) register=\(\d+, "([^"]*)"\), index=(\d+)>')
+_UNROUTED = re.compile(r"No routing method selected.*CheckMap Error: (.*) failed")
 STDERR = 2  # its file descriptor
 LONGEST = 300  # characters of what a library says
 
@@ -137,4 +138,6 @@ def _foreign_words(text: str) -> str:
     """*text*, but for what makes sense only to who reads the library's code."""
     if "incompatible function arguments" in text or "incompatible constructor" in text:
         return "a value has the wrong type or is out of range"
+    if unrouted := _UNROUTED.search(text):
+        text = f"{unrouted[1]} is on qubits that are not coupled, and nothing brings them together"
     return _BIT.sub(r"\1[\2]", text)

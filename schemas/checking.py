@@ -7,6 +7,7 @@ schema to the small ones that are wrong, for as long as somebody asks for more.
 """
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice
 from typing import Any, TypeAlias
@@ -134,8 +135,22 @@ def _told(validator: Any, value: Any, path: str) -> Iterator[Violation]:
             path=path + "".join(step(name) for name in error.instance_path),
             rule=rule(str(error.schema_path[-1]) if error.schema_path else "schema", _asked(error)),
             value=shown(error.instance),
-            message=error.message[:LONGEST_MESSAGE],
+            message=_message(error)[:LONGEST_MESSAGE],
         )
+
+
+def _message(error: Any) -> str:
+    """The library's words; for one of a few words all of those, and the nearest."""
+    words = _asked(error)
+    if not isinstance(words, list) or not isinstance(error.instance, str):
+        return str(error.message)
+    if not error.schema_path or error.schema_path[-1] != "enum":
+        return str(error.message)
+    known = [str(word) for word in words if word is not None]
+    is_word = len(known) <= SMALL and len(error.instance) <= SHOWN  # it takes a while to compare
+    near = get_close_matches(error.instance, known, 1) if is_word else []
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{shown(error.instance)} is none of {', '.join(known)}{hint}"
 
 
 def _asked(error: Any) -> Any:

@@ -166,3 +166,12 @@ def test_a_few_long_texts_are_light_and_many_small_values_are_not() -> None:
     assert weighing.too_heavy(circuits) is None
     assert weighing.too_heavy(b'{"circuits":[' + b"1," * 4_000_000 + b"1]}") is not None
     assert weighing.too_heavy(b"{}") is None
+
+
+def test_one_of_a_few_words_is_told_with_all_of_them_and_the_nearest() -> None:
+    schema = Schema({"properties": {"m": {"enum": ["statevector", "stabilizer", None]}}})
+
+    far, near = (next(schema.violations({"m": word})).message for word in ("foo", "statvector"))
+
+    assert far == '"foo" is none of statevector, stabilizer'
+    assert near == '"statvector" is none of statevector, stabilizer; did you mean statevector?'
