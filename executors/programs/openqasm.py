@@ -1,6 +1,7 @@
 """OpenQASM 2 and 3, read so that what a text defines is what counts."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +29,8 @@ HARDWARE = "hardware_qubits"  # in a circuit's metadata: those that its text nam
 MOST_HARDWARE = 10_000  # qubits; no backend has as many, and each below the highest costs memory
 MOST_IDLE = 10_000  # of OpenQASM 2's `u0`, which waits so many times
 MOST_COUNTED = 2**62  # by a loop's variable
+MOST_COPIED = 100_000  # gates that the definitions of a text unroll to
+_CONTROLS = (ast.GateModifierName.ctrl, ast.GateModifierName.negctrl)
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _HEADER = re.compile(r"OPENQASM\s+([0-9]+)")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -117,7 +120,9 @@ def _read_3(text: str) -> QuantumCircuit:
     named = {int(number) for number in _HARDWARE.findall(_COMMENT.sub(" ", text))}
     if named and max(named) >= MOST_HARDWARE:
         raise InvalidInputsError(f"no backend has a hardware qubit ${max(named)}")
-    circuit: QuantumCircuit = _Converter().convert(openqasm3.parse(text)).circuit
+    program = openqasm3.parse(text)
+    _check_sizes(program)
+    circuit: QuantumCircuit = _Converter().convert(program).circuit
     if named:
         circuit.metadata = {HARDWARE: sorted(named)}
     return circuit
@@ -132,6 +137,17 @@ class _Converter(ConvertVisitor):
         name = node.name.name
         context.symbol_table.get(name).data._name = own_name(name)
         return context
+
+    def visit_QuantumGate(self, node: Any, context: Any) -> Any:  # noqa: N802
+        """Apply a gate. Each control takes a qubit, and so they are as many as those at most."""
+        for modifier in node.modifiers:
+            number = getattr(modifier.argument, "value", 1)
+            if modifier.modifier in _CONTROLS and number >= len(node.qubits):
+                raise InvalidInputsError(
+                    f"{modifier.modifier.name}({number}) on {len(node.qubits)} qubits: it has "
+                    "more controls than that"
+                )
+        return super().visit_QuantumGate(node, context)
 
     def visit_ForInLoop(self, node: Any, context: Any) -> Any:  # noqa: N802
         """Add a loop, unless its numbers are such that Qiskit would list them all."""
@@ -212,3 +228,23 @@ _BINARY = {
     "|": expr.bit_or,
     "^": expr.bit_xor,
 }
+
+
+def _check_sizes(program: Any) -> None:
+    """Raise `InvalidInputsError` if gates unroll to so much that to define them takes for ever.
+
+    The importer copies all that is in a gate whenever another uses it.
+    """
+    sizes: dict[str, int] = {}
+    for node in program.statements:
+        if isinstance(node, ast.QuantumGateDefinition):
+            sizes[node.name.name] = sum(_size(statement, sizes) for statement in node.body)
+            if sum(sizes.values()) > MOST_COPIED:
+                raise InvalidInputsError(
+                    f"gate {node.name.name!r} and those before it unroll to more than "
+                    f"{MOST_COPIED:,} gates"
+                )
+
+
+def _size(statement: Any, sizes: Mapping[str, int]) -> int:
+    return sizes.get(statement.name.name, 1) if isinstance(statement, ast.QuantumGate) else 1

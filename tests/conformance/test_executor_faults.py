@@ -20,6 +20,9 @@ DEVICES = ("fake_line_5", "fake_heavy_hex_19", "fake_heavy_hex_57")
 BACKENDS = ("aer_simulator", *DEVICES)
 HEAD_2 = 'OPENQASM 2.0; include "qelib1.inc";'
 HEAD_3 = 'OPENQASM 3.0; include "stdgates.inc";'
+DOUBLED = "gate g0 a { x a; }" + "".join(
+    f"gate g{number + 1} a {{ g{number} a; g{number} a; }}" for number in range(39)
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -94,6 +97,26 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("100 million qubits", {"circuits": f"{HEAD_2} qreg q[100000000];"}, "100,000,000 qubits"),
     ("4 billion qubits", {"circuits": f"{HEAD_3} qubit[4000000000] q;"}, "4,000,000,000 qubits"),
+    (
+        "gates of gates",
+        {"circuits": f"{HEAD_3} {DOUBLED} qubit q; bit c; g39 q; c = measure q;"},
+        "100,000 gates",
+    ),
+    (
+        "loops of loops",
+        {
+            "circuits": f"{HEAD_3} qubit q; bit c; {'for uint i in [0:999] {' * 3} x q; }} }} }} "
+            "c = measure q;"
+        },
+        "unrolls to more than 1,000,000 instructions",
+    ),
+    (
+        "a billion controls",
+        {
+            "circuits": f"{HEAD_3} qubit[2] q; bit c; ctrl(1000000000) @ x q[0], q[1]; c = measure q[0];"
+        },
+        "more controls than that",
+    ),
     (
         "an ignored Operator",
         {
