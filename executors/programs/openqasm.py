@@ -18,7 +18,7 @@ from qiskit_qasm3_import.exceptions import ConversionError, raise_from_node
 from qiskit_qasm3_import.state import LocalScope
 
 from executors.faults import InvalidInputsError, blame, quiet, within
-from executors.gates import flat, own_name
+from executors.gates import MOST, flat, own_name
 from executors.limits import must_be_buildable
 from schemas.widths import of_text
 
@@ -30,6 +30,7 @@ MOST_HARDWARE = 10_000  # qubits; no backend has as many, and each below the hig
 MOST_IDLE = 10_000  # of OpenQASM 2's `u0`, which waits so many times
 MOST_COUNTED = 2**62  # by a loop's variable
 MOST_COPIED = 100_000  # gates that the definitions of a text unroll to
+_OF_TEXT = ("qiskit.qasm2.parse",)  # the module of gates that a text of OpenQASM 2 defines
 _CONTROLS = (ast.GateModifierName.ctrl, ast.GateModifierName.negctrl)
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _HEADER = re.compile(r"OPENQASM\s+([0-9]+)")
@@ -90,11 +91,29 @@ def _read_2(text: str) -> QuantumCircuit:
     defined = set(_DEFINED.findall(_COMMENT.sub(" ", text)))
     if not _BUILT_IN.isdisjoint(defined):
         text = _BUILT_IN_WORD.sub(r"own_\1", text)
-    return qasm2.loads(
+    circuit: QuantumCircuit = qasm2.loads(
         text,
         include_path=(),  # qelib1.inc is built in, and no file of this machine is read
         custom_instructions=[known for known in _KNOWN if known.name not in defined],
     )
+    if defined and _unrolled(circuit, {}) > MOST:
+        raise InvalidInputsError(f"it unrolls to more than {MOST:,} instructions")
+    return circuit
+
+
+def _unrolled(circuit: QuantumCircuit, sizes: dict[str, int]) -> int:
+    """How many instructions there are without gates of the text's own, each looked into once."""
+    total = 0
+    for item in circuit.data:
+        if item.is_standard_gate() or type(item.operation).__module__ not in _OF_TEXT:
+            total += 1
+            continue
+        name = item.operation.name
+        if name not in sizes:
+            inner = item.operation.definition
+            sizes[name] = 1 if inner is None else _unrolled(inner, sizes)
+        total += sizes[name]
+    return total
 
 
 def _idle(times: float) -> Gate:

@@ -103,6 +103,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "100,000 gates",
     ),
     (
+        "gates of gates in OpenQASM 2",
+        {"circuits": f"{HEAD_2} {DOUBLED} qreg q[1]; creg c[1]; g39 q[0]; measure q -> c;"},
+        "unrolls to more than 1,000,000 instructions",
+    ),
+    (
         "loops of loops",
         {
             "circuits": f"{HEAD_3} qubit q; bit c; {'for uint i in [0:999] {' * 3} x q; }} }} }} "
