@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Required, Self, TypedDict
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+import msgspec
 
 from broker.cli.sse import Message, Parser
 from broker.errors import QjbError
@@ -50,6 +51,40 @@ class Happened:
     kind: str
     text: str  # the event as it came, JSON on one line
     event: dict[str, Any]
+
+
+class _Named(TypedDict, total=False):
+    id: str
+    name: str
+
+
+class _Listed(TypedDict, total=False):
+    """What the commands read in an entry of a list."""
+
+    id: Required[str]
+    program: _Named | None
+    tags: list[str] | None
+
+
+class _Backend(TypedDict, total=False):
+    name: Required[str]
+    status: _Named | None
+
+
+class _Answer(TypedDict, total=False):
+    """What the commands read in an answer or an event, as far as its shape could mislead them."""
+
+    id: str
+    kind: str
+    state: str | dict[str, Any]
+    job: dict[str, Any] | None
+    violations: list[dict[str, Any]]
+    spec: dict[str, Any] | None
+    jobs: list[_Listed]
+    count: int
+    programs: list[_Listed]
+    devices: list[_Backend]
+    warnings: list[str]
 
 
 class Client:
@@ -206,10 +241,12 @@ class Client:
     def _read(self, text: bytes | str, name: str | None = None) -> Any:
         """The JSON in *text*; if *name* is given, an object that has such a member."""
         try:
-            value = json.loads(text)
-        except ValueError as error:
+            value = json.loads(text, parse_constant=_refuse)
+            if name is not None:
+                msgspec.convert(value, _Answer)
+        except (ValueError, RecursionError) as error:
             raise self._not_a_gateway() from error
-        if name is not None and (not isinstance(value, dict) or name not in value):
+        if name is not None and name not in value:
             raise self._not_a_gateway()
         return value
 
@@ -219,13 +256,15 @@ class Client:
             error = answer["error"]
             violations = tuple(
                 Violation(
-                    item["path"], item["rule"], item.get("value", ""), item.get("message", "")
+                    *(str(item.get(name, "")) for name in ("path", "rule", "value", "message"))
                 )
                 for item in answer.get("errors", ())
                 if "path" in item and "rule" in item
             )
-            return AnswerError(status, str(error["name"]), str(error["message"]), violations)
-        except (ValueError, KeyError, TypeError):
+            trace = f" (trace {answer['trace']})" if status == 500 and "trace" in answer else ""
+            message = str(error["message"]) + trace
+            return AnswerError(status, str(error["name"]), message, violations)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return self._not_a_gateway(f" (HTTP {status})")
 
     def _missing(self) -> GatewayMissingError:
@@ -284,6 +323,10 @@ def _checked(url: str) -> str:
             f"{shown!r} is no URL of a gateway, such as http://127.0.0.1:8080"
         )
     return url.rstrip("/")
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _part(text: str) -> str:

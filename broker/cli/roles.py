@@ -141,7 +141,7 @@ async def _until_told(settings: Settings, roles: tuple[str, ...]) -> None:
         signals.serving = True
         _settle_in()
         alive = asyncio.create_task(_touch(settings.health_file), name="health")
-        _summary(serving, roles)
+        _tell(serving, roles)
         await signals.told.wait()
         with suppress(OSError):  # nobody may be there to read it
             say("Stopping; what runs may finish. Ctrl-C again ends at once.", err=True)
@@ -211,6 +211,14 @@ async def _serving_metrics(settings: Settings) -> AsyncIterator[None]:
             why = os.strerror(error.errno or 0).lower()
             raise SettingsError(f"QJB_METRICS_PORT: port {port} can not be used: {why}") from error
         yield
+
+
+def _tell(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
+    """Print the summary; nobody may be there to read it, as after `| head`."""
+    try:
+        _summary(serving, roles)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:

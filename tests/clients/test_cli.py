@@ -237,6 +237,7 @@ def test_programs_and_backends_are_listed_and_described(qjb: Qjb) -> None:
         (("programs", "nothing"), 6, "'nothing'."),
         (("jobs", "--limit", "0"), 2, "--limit"),
         (("frobnicate",), 2, "frobnicate"),
+        (("sumbit",), 2, "No such command 'sumbit'. Did you mean submit?"),
     ],
 )
 def test_what_can_not_be_done_is_said_in_plain_words(
@@ -330,6 +331,13 @@ ANSWERS = {
     "a list": (200, "application/json", b"[]"),
     "a stream of something": (200, "text/event-stream", b"data: hello\n\n"),
     "an error page": (404, "text/html", b"<h1>Not found</h1>"),
+    "lists of other things": (
+        200,
+        "application/json",
+        b'{"jobs": [3], "count": 1, "programs": {}, "devices": [[]], "id": 7, "spec": 1, "state": 5}',
+    ),
+    "JSON without an end": (200, "application/json", b"[" * 100_000),
+    "an error of another kind": (500, "application/json", b'{"error": 5, "errors": 7}'),
 }
 
 

@@ -101,6 +101,25 @@ def test_a_job_that_ends_within_the_grace_is_finished(system: Up) -> None:
     assert "retried" not in system.qjb("watch", "j", "--json")
 
 
+def test_one_whose_summary_nobody_reads_serves(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "broker.cli.main", "up", "--port", str(port)]
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with subprocess.Popen(
+        [*command, "--data", tmp_path], stdout=theirs, stderr=subprocess.PIPE, text=True
+    ) as process:
+        os.close(theirs)
+        deadline = time.monotonic() + 30
+        while run("health", QJB_URL=f"http://127.0.0.1:{port}").returncode:
+            assert time.monotonic() < deadline
+        process.terminate()
+        _, complaints = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert "BrokenPipe" not in complaints
+
+
 def test_a_signal_during_the_start_ends_it(tmp_path: Path) -> None:
     system = Up(tmp_path)
     system.process.start()
