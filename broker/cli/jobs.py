@@ -82,8 +82,10 @@ def submit(
             async with _suggesting("UNKNOWN_BACKEND", backend, client.backends, "name"):
                 answer = await client.submit(request)
             job_id = str(answer["id"])
-            for warning in answer.get("warnings") or inputs.unknown(params, found):
-                show.note(str(warning))
+            notes = answer.get("warnings") or inputs.unknown(params, found)
+            if "warnings" not in answer or as_json or not watch:  # else the first event has them
+                for text in notes:
+                    show.note(text)
             if watch:
                 if not as_json:
                     say(f"job {job_id}")

@@ -108,7 +108,8 @@ def event_lines(event: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 def _texts(kind: str, event: dict[str, Any]) -> list[str]:
     match kind:
         case "queued":
-            return [f"for {event.get('backend')}"]
+            warnings = event.get("warnings") or ()
+            return [f"for {event.get('backend')}", *(f"note: {text}" for text in warnings)]
         case "dispatched":
             return [f"attempt {event.get('attempt')}, to worker {event.get('worker')}"]
         case "started":

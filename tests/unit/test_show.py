@@ -15,6 +15,7 @@ def texts(event: dict[str, Any]) -> list[str]:
     ("event", "lines"),
     [
         ({"kind": "queued", "backend": "aer_simulator"}, ["for aer_simulator"]),
+        ({"kind": "queued", "backend": "a", "warnings": ["x"]}, ["for a", "note: x"]),
         ({"kind": "dispatched", "attempt": 2, "worker": "w1"}, ["attempt 2, to worker w1"]),
         ({"kind": "interim", "value": {"iteration": 0}}, ['{"iteration": 0}']),
         ({"kind": "interim", "value_ref": {}}, ["(large)"]),
