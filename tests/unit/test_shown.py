@@ -1,7 +1,9 @@
 """Foreign text where people see it."""
 
 import json
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -44,6 +46,18 @@ def test_no_character_that_controls_or_formats_is_left() -> None:
         if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
             left = {"\n", "\t"} | {chr(sign) for sign in PREPENDED}
             assert (visible(character) == character) is (character in left), hex(code)
+
+
+def test_the_web_page_puts_text_in_as_text_only() -> None:
+    page = Path(__file__).resolve().parents[2] / "broker" / "gateway" / "web" / "index.html"
+
+    text = page.read_text()
+
+    assert "textContent" in text
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|ContextualFragment|srcdoc|eval\(",
+        text,
+    )
 
 
 @given(ANYTHING)
