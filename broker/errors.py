@@ -62,6 +62,13 @@ class JobEndedError(QjbError):
     status = 409
 
 
+class EventsGoneError(QjbError):
+    """The job is known, but what happened to it was too long ago."""
+
+    code = "events_gone"
+    status = 410
+
+
 class TooLargeError(QjbError):
     """A body, or a value in it, is above its limit."""
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from broker.durations import FOR_EVER, seconds_in
 from broker.errors import SettingsError
 
 PREFIX = "QJB_"
@@ -76,6 +77,16 @@ class Settings(BaseSettings):
         le=1000,
         description="Partitions of the topics that a role makes and that may have several; "
         "by default 4 on Kafka (8 of the inbox), 1 in the embedded log",
+    )
+
+    keep_jobs: str = Field(
+        "",
+        description="How long jobs and results are kept after their end, such as 90d, 12h or "
+        "forever; by default for ever in the embedded log, 90d on Kafka",
+    )
+    keep_events: str = Field(
+        "7d",
+        description="How long events are kept: for streams that resume, interim results and logs",
     )
 
     host: str = Field("127.0.0.1", description="Address that the gateway listens on")
@@ -169,6 +180,13 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("keep_jobs", "keep_events")
+    @classmethod
+    def _is_a_length_of_time(cls, value: str) -> str:
+        if value not in ("", FOR_EVER):
+            seconds_in(value)
+        return value
+
     @model_validator(mode="after")
     def _completed(self) -> Self:
         """Fill in what follows from the data folder."""
@@ -177,6 +195,7 @@ class Settings(BaseSettings):
             "data": data,
             "log": self.log or f"sqlite:///{quote(str(data))}/log.db",
             "blobs": self.blobs or f"{data}/blobs",
+            "keep_jobs": self.keep_jobs or (FOR_EVER if self.is_embedded else "90d"),
         }
         for name, value in filled.items():
             object.__setattr__(self, name, value)
@@ -186,6 +205,16 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether the log lives in one process alone."""
         return not self.log.startswith("kafka")
+
+    @property
+    def kept_jobs(self) -> float | None:
+        """Seconds that an ended job is kept; None: for ever."""
+        return None if self.keep_jobs == FOR_EVER else seconds_in(self.keep_jobs)
+
+    @property
+    def kept_events(self) -> float | None:
+        """Seconds that an event is kept; None: for ever."""
+        return None if self.keep_events == FOR_EVER else seconds_in(self.keep_events)
 
 
 def load(options: Mapping[str, Any] | None = None) -> Settings:
@@ -203,7 +232,9 @@ def load(options: Mapping[str, Any] | None = None) -> Settings:
 
 def _finding(detail: Any) -> str:
     name = str(detail["loc"][0]) if detail["loc"] else "settings"
-    rule = str(detail["msg"]).removeprefix("Input ").removeprefix("String ")
+    rule = str(detail["msg"])
+    for lead in ("Input ", "String ", "Value error, "):
+        rule = rule.removeprefix(lead)
     field = Settings.model_fields.get(name)
     value = f"{detail['input']!r} " if field is not None and field.repr else ""
     return f"{PREFIX}{name.upper()}: {value}{rule}"

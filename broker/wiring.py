@@ -26,6 +26,7 @@ from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.files import make_folder
 from broker.transports.lock import FileLock
 from broker.transports.log import Log
+from broker.transports.topics import keeping_events
 from broker.transports.urls import open_log
 from broker.worker.host import Worker
 from executors.base import Executor
@@ -87,7 +88,10 @@ async def serving(
         _make_data_folder(settings.data)
         blobs = open_blobs(settings.blobs)
         target = open_log(
-            settings.log, partitions=settings.partitions, prefix=settings.topic_prefix
+            settings.log,
+            partitions=settings.partitions,
+            prefix=settings.topic_prefix,
+            topics=keeping_events(settings.kept_events),
         )
         stack.push_async_callback(target.close)
         await _open(target, settings)
@@ -141,7 +145,11 @@ class Parts:
     def broker(self) -> Broker:
         """The broker role."""
         settings = self.settings
-        options = BrokerOptions(alone=settings.is_embedded, remembered=settings.known_jobs)
+        options = BrokerOptions(
+            alone=settings.is_embedded,
+            remembered=settings.known_jobs,
+            kept=settings.kept_jobs,
+        )
         return Broker(
             self._log,
             self._blobs,
@@ -178,6 +186,7 @@ class Parts:
             drain=settings.stream_drain,
             hosts=settings.hosts,
             cors_origins=settings.cors_origins,
+            kept_jobs=settings.kept_jobs,
         )
         return Gateway(
             self._log,

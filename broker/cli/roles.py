@@ -19,6 +19,7 @@ from broker import wiring
 from broker.cli.exits import Exit
 from broker.cli.options import DEFAULT_URL, invocation, of_a_client, run, seconds_since_start
 from broker.cli.output import say, say_json_text
+from broker.durations import in_words
 from broker.errors import SettingsError
 from broker.settings import Settings, load, unknown_variables
 from broker.shown import on_one_line, url_visible
@@ -229,6 +230,7 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
         ("address", serving.url),
         ("log", url_visible(settings.log)),
         ("data", str(settings.data)),
+        ("keeps", _kept(settings)),
         ("broker", serving.broker_id),
         ("worker", serving.worker_id and f"{serving.worker_id}, {settings.slots} slots"),
         ("backends", ", ".join(serving.backends)),
@@ -242,6 +244,12 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
     if serving.url and what == "everything":
         _hint(serving.url)
     sys.stdout.flush()
+
+
+def _kept(settings: Settings) -> str:
+    return (
+        f"jobs and results {in_words(settings.kept_jobs)}, events {in_words(settings.kept_events)}"
+    )
 
 
 def _hint(url: str) -> None:

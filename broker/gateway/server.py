@@ -57,6 +57,7 @@ class Options:
     stall: float = 60.0  # a client that takes nothing for so long is cut
     drain: float = 5.0  # open streams are closed over this time when the gateway stops
     hosts: tuple[str, ...] = ()  # names under which it answers, besides those of loopback
+    kept_jobs: float | None = None  # a job is kept for so long after its end; None: for ever
     cors_origins: tuple[str, ...] = ()  # other origins whose pages may use this API; "*" for all
 
 
@@ -215,7 +216,7 @@ def _parts(
             judge,
         ),
         fleet=fleet,
-        tail=Tail(source, model, fleet, streams, waiters),
+        tail=Tail(source, model, fleet, streams, waiters, options.kept_jobs),
         waiters=waiters,
         programs=programs,
         blobs=blobs,

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 SLICE = 256  # records that are taken before others get a turn
 GLANCE = 0.25  # s after which a quiet tail looks up: is the local copy still whole?
 PRUNE_EVERY = 600.0  # s
-KEEP_JOBS = 8 * DAY  # after their end; the log forgets them after seven days
+KEEP_LONGER = DAY  # by which a job outlives its time here: the broker may be later as well
 MOVED = object()  # whoever waits under this key is woken when the tail has moved
 
 
@@ -47,8 +47,15 @@ class Tail:
     """Reads on for as long as it runs. A log that is away for a while is waited for."""
 
     def __init__(
-        self, source: Log, model: ReadModel, fleet: Fleet, audience: Audience, waiters: Waiters
+        self,
+        source: Log,
+        model: ReadModel,
+        fleet: Fleet,
+        audience: Audience,
+        waiters: Waiters,
+        kept: float | None = None,  # s after its end for which a job is kept; None: for ever
     ) -> None:
+        self._kept = kept
         self._log, self._model, self._fleet = source, model, fleet
         self._audience, self._waiters = audience, waiters
         self.caught_up = asyncio.Event()  # all that was there at the start has been taken
@@ -230,4 +237,8 @@ class Tail:
                 p: (await self._patiently_bounds(EVENTS, p))[0]
                 for p in range(self._log.partitions(EVENTS))
             }
-            await self._model.prune(firsts, iso(time.time() - KEEP_JOBS))
+            await self._model.prune(firsts, self._forgotten_before())
+
+    def _forgotten_before(self) -> str:
+        """Jobs that ended before this time are kept no more."""
+        return "" if self._kept is None else iso(time.time() - self._kept - KEEP_LONGER)

@@ -40,6 +40,7 @@ class Options:
     snapshot: float = 0.2  # at most so long until a job's newest state is on the state topic
     stall: float = 2.0  # a loop that stood still for longer steps down
     remembered: int = 1_000_000  # ended jobs whose ids are recognised when they come again
+    kept: float | None = None  # after its end a job is kept for so long; None: for ever
 
 
 class Broker:
@@ -201,7 +202,7 @@ class Broker:
             self._service = service
             self._now_active(mandate.epoch)
             try:
-                await service.run(self._stop)
+                await service.run(self._stop, options.kept)
             except asyncio.CancelledError:
                 await self._leave(service)
                 raise

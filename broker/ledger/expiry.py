@@ -10,11 +10,10 @@ from broker.errors import LogUnavailableError
 from broker.ledger.appending import append_surely
 from broker.ledger.reading import named_snapshot
 from broker.transports.log import Log
-from broker.transports.topics import DAY, EVENTS, STATE, TOPICS
+from broker.transports.topics import STATE
 from schemas.records import Record
 from schemas.values import JobKey
 
-KEPT = TOPICS[EVENTS].retention or 7 * DAY  # s: as long as the events of the job
 FIRST_AFTER, EVERY = 600.0, 6 * 3600.0  # s
 AT_ONCE = 500
 IN_A_PASS = 50_000  # the rest is for the next pass
@@ -23,21 +22,26 @@ PAUSE = 0.05  # s between reads: nobody is in a hurry
 log = structlog.get_logger()
 
 
-async def expire_for_ever(target: Log, book: Book) -> None:
-    """Look a while after the start, and a few times a day, until cancelled."""
+async def expire_for_ever(target: Log, book: Book, kept: float | None) -> None:
+    """Look a while after the start, and a few times a day, until cancelled.
+
+    *kept*: seconds after its end for which a job is kept; None: for ever.
+    """
+    if kept is None:
+        return
     await asyncio.sleep(FIRST_AFTER)
     while True:
         for partition in range(target.partitions(STATE)):
             try:
-                await expire(target, book, partition, time.time())
+                await expire(target, book, partition, time.time() - kept)
             except LogUnavailableError as error:  # the next pass will do
                 log.warning("expiry.put_off", code=error.code, error=error.message)
         await asyncio.sleep(EVERY)
 
 
-async def expire(target: Log, book: Book, partition: int, now: float) -> int:
-    """Remove from one partition what ended more than `KEPT` before *now*; how many jobs it was."""
-    keys = [key for key in await _old(target, partition, now - KEPT) if key not in book.jobs]
+async def expire(target: Log, book: Book, partition: int, before: float) -> int:
+    """Remove from one partition what ended *before* (seconds since 1970); how many jobs it was."""
+    keys = [key for key in await _old(target, partition, before) if key not in book.jobs]
     for start in range(0, len(keys), AT_ONCE):
         gone = [Record(b"", key.encode()) for key in keys[start : start + AT_ONCE]]
         await append_surely(target, STATE, gone)

@@ -89,8 +89,11 @@ class Service:
             self._snapshots.flush()
         )  # its checkpoint has the highest epoch before anything happens
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until *stop*, then finish the turn. Raises `SteppedDownError`."""
+    async def run(self, stop: asyncio.Event, kept: float | None = None) -> None:
+        """Serve until *stop*, then finish the turn. Raises `SteppedDownError`.
+
+        *kept*: seconds after its end for which a job is kept; None: for ever.
+        """
         self.inputs.nudge()  # what waits may be dispatched
         try:
             async with asyncio.TaskGroup() as group:
@@ -103,7 +106,9 @@ class Service:
                     group.create_task(self._watch_state(), name="broker state"),
                     group.create_task(self._show_queues(), name="broker queues"),
                     group.create_task(self._wait_for_loss(), name="broker mandate"),
-                    group.create_task(expire_for_ever(self._log, self._book), name="broker expiry"),
+                    group.create_task(
+                        expire_for_ever(self._log, self._book, kept), name="broker expiry"
+                    ),
                 ]
                 await stop.wait()
                 self._writer.finish()

@@ -15,7 +15,7 @@ from broker.transports.log import Bounds, Position, TopicPartition, check_size, 
 from broker.transports.placement import Placement
 from broker.transports.retention import survivors
 from broker.transports.tail import Tail, TailFollower
-from broker.transports.topics import TOPICS, partition_for
+from broker.transports.topics import TOPICS, Topic, partition_for
 from schemas.records import Record, Stored
 
 CLEAN_AFTER = 10_000  # records of a partition
@@ -132,13 +132,18 @@ class MemoryLog:
     *partitions*: for every topic that has more than one; or by topic, which adds topics.
     """
 
-    def __init__(self, partitions: int | Mapping[str, int] | None = None) -> None:
-        counts = {name: topic.partitions for name, topic in TOPICS.items()}
+    def __init__(
+        self,
+        partitions: int | Mapping[str, int] | None = None,
+        topics: Mapping[str, Topic] = TOPICS,
+    ) -> None:
+        self._topics = topics
+        counts = {name: topic.partitions for name, topic in topics.items()}
         if isinstance(partitions, int):
             counts = {n: partitions if c > 1 else c for n, c in counts.items()}
         elif partitions is not None:
             counts |= partitions
-        self._placement = Placement(TOPICS, counts)
+        self._placement = Placement(topics, counts)
         self._tails = {
             TopicPartition(topic, partition): Tail()
             for topic, count in counts.items()
@@ -262,7 +267,7 @@ class MemoryLog:
 
     def _clean(self, where: TopicPartition, now: float) -> None:
         tail = self._tails[where]
-        if (topic := TOPICS.get(where.topic)) is not None:
+        if (topic := self._topics.get(where.topic)) is not None:
             kept = survivors(tail.all(), topic, now)
             tail.replace(kept, kept[0].offset if kept else tail.next)
         self._clean_at[where] = 2 * len(tail) + CLEAN_AFTER

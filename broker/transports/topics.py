@@ -1,7 +1,8 @@
 """The topics: names, partitions, how long records are kept."""
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 DAY = 24 * 3600.0
@@ -48,6 +49,11 @@ TOPICS: dict[str, Topic] = {
         Topic(DEAD_LETTERS, 1, Cleanup.DELETE, 30 * DAY),
     )
 }
+
+
+def keeping_events(retention: float | None) -> Mapping[str, Topic]:
+    """The topics, with events kept for *retention* seconds; None: for ever."""
+    return TOPICS | {EVENTS: replace(TOPICS[EVENTS], retention=retention)}
 
 
 def murmur2(key: bytes) -> int:

@@ -1,5 +1,6 @@
 """From a URL to the log that it names."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -9,9 +10,16 @@ from broker.transports.cluster import cluster_of
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Log
 from broker.transports.memory import MemoryLog
+from broker.transports.topics import TOPICS, Topic
 
 
-def open_log(url: str, *, partitions: int | None = None, prefix: str = "") -> Log:
+def open_log(
+    url: str,
+    *,
+    partitions: int | None = None,
+    prefix: str = "",
+    topics: Mapping[str, Topic] = TOPICS,
+) -> Log:
     """The log at *url*, not opened yet. Raises `SettingsError`.
 
     - `sqlite:///relative/path` or `sqlite:////absolute/path`: a file, for one process;
@@ -25,24 +33,24 @@ def open_log(url: str, *, partitions: int | None = None, prefix: str = "") -> Lo
     if not found:
         raise SettingsError(f"QJB_LOG: {url_visible(url)!r} is no URL, such as sqlite:///qjb.db")
     if scheme == "sqlite":
-        return _embedded(url, rest, partitions)
+        return EmbeddedLog(_file(url, rest), topics=topics, partitions=partitions or 1)
     if scheme == "memory":
-        return MemoryLog(partitions)
+        return MemoryLog(partitions, topics)
     if scheme in ("kafka", "kafkas"):
         # Here, so that a process without Kafka does without its client.
         from broker.transports.kafka import KafkaLog
 
-        return KafkaLog(cluster_of(url), partitions=partitions, prefix=prefix)
+        return KafkaLog(cluster_of(url), topics=topics, partitions=partitions, prefix=prefix)
     raise SettingsError(
         f"QJB_LOG: {url_visible(url)!r} begins with none of sqlite://, kafka://, kafkas://, memory://"
     )
 
 
-def _embedded(url: str, path: str, partitions: int | None) -> EmbeddedLog:
+def _file(url: str, path: str) -> Path:
     if not path.startswith("/") or path == "/":
         raise SettingsError("QJB_LOG: a file is sqlite:///path, or sqlite:////path from the root")
     if url_visible(url) != url:
         raise SettingsError(
             "QJB_LOG: a file has no user, password or query; in its path, ? is %3F and @ is %40"
         )
-    return EmbeddedLog(Path(unquote(path[1:])).expanduser(), partitions=partitions or 1)
+    return Path(unquote(path[1:])).expanduser()

@@ -207,6 +207,34 @@ async def test_a_copy_that_is_older_than_the_log_reaches_is_filled_again(tmp_pat
         assert (await served.get("/jobs?sort=ASC"))["count"] == 2
 
 
+@pytest.mark.parametrize("cold", [False, True], ids=["had them", "never had them"])
+async def test_a_job_whose_events_are_gone_still_answers_its_details_and_its_result(
+    cold: bool, tmp_path: Path
+) -> None:
+    log = MemoryLog(partitions=1)
+    ledger, cache = Ledger(log), tmp_path / "cache.db"
+    await ledger.whole("j1")
+    await ledger.snapshot("j1")
+    if not cold:
+        await _history(ledger, cache)
+    await log.clean(time.time() + 8 * 24 * 3600)
+
+    async with running(ledger=ledger, cache=cache, memory=1) as served:
+        if not cold:
+            await served.gateway._parts.model.prune({0: 6}, "")
+        assert (await served.get("/jobs/j1"))["state"]["status"] == "Completed"
+        assert await served.get("/jobs/j1/results") == "done"
+        assert (await served.get("/jobs"))["count"] == 1
+        async with stream(served, "/jobs/j1/events") as sse:
+            gap, end = await sse.rest()
+            assert (gap[0], gap[2]["value"], end[0]) == ("gap", "done", "end")
+        page = await served.get("/jobs/j1/events", headers={"Accept": "application/json"})
+        assert (page["events"], page["next"], page["gap"]["state"]) == ([], 6, "completed")
+        for route in ("interim_results", "logs"):
+            said = await served.get(f"/jobs/j1/{route}", 410)
+            assert said["error"]["code"] == "events_gone"
+
+
 async def _history_of_nothing(ledger: Ledger, cache: Path) -> None:
     async with running(ledger=ledger, cache=cache) as served:
         await served.get("/jobs/old")

@@ -5,7 +5,7 @@ import pytest
 from broker.errors import SettingsError
 from broker.transports.cluster import Cluster, cluster_of
 from broker.transports.kafka.topics import configs, findings, risks
-from broker.transports.topics import EVENTS, INBOX, STATE, STATUS, TOPICS
+from broker.transports.topics import EVENTS, INBOX, STATE, STATUS, TOPICS, keeping_events
 
 GOOD = {
     "cleanup.policy": "delete",
@@ -28,6 +28,15 @@ def test_topics_are_made_as_they_are_described(name: str, policy: str, retention
 
     assert made["cleanup.policy"] == policy
     assert made["retention.ms"] == retention
+
+
+@pytest.mark.parametrize(("kept", "retention"), [(3600.0, "3600000"), (None, "-1")])
+def test_events_are_kept_as_the_setting_says(kept: float | None, retention: str) -> None:
+    topic = keeping_events(kept)[EVENTS]
+
+    assert configs(topic)["retention.ms"] == retention
+    (finding,) = findings(topic, EVENTS, 4, 4, GOOD | {"retention.ms": "60000"})
+    assert finding == f"{EVENTS}: retention.ms is 60000, wanted at least {retention}"
 
 
 @pytest.mark.parametrize("name", TOPICS)

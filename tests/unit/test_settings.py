@@ -66,6 +66,8 @@ def test_origins_stand_with_commas_between(monkeypatch: pytest.MonkeyPatch) -> N
         ("QJB_SLOTS", "0", "QJB_SLOTS: '0' should be greater than or equal to 1"),
         ("QJB_EXECUTOR", "abacus", "QJB_EXECUTOR: 'abacus' should be 'simulator' or 'scripted'"),
         ("QJB_WORKER_ID", "a/b", "QJB_WORKER_ID"),
+        ("QJB_KEEP_JOBS", "a week", "QJB_KEEP_JOBS: 'a week' must be a length of time such as 90d"),
+        ("QJB_KEEP_EVENTS", "0", "QJB_KEEP_EVENTS: '0' must be a length of time such as 90d"),
     ],
 )
 def test_a_wrong_setting_is_one_plain_sentence(
@@ -78,6 +80,25 @@ def test_a_wrong_setting_is_one_plain_sentence(
 
     assert says in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("log", "given", "kept"),
+    [
+        ("", "", None),
+        ("memory://", "", None),
+        ("kafka://host", "", 90 * 86_400),
+        ("kafka://host", "forever", None),
+        ("", "12h", 43_200),
+    ],
+)
+def test_jobs_are_kept_for_ever_in_the_embedded_log_and_90_days_on_kafka(
+    log: str, given: str, kept: float | None
+) -> None:
+    settings = load({"log": log, "keep_jobs": given})
+
+    assert settings.kept_jobs == kept
+    assert settings.kept_events == 7 * 86_400
 
 
 def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from broker.errors import EventsGoneError
 from broker.gateway.api.parts import Parts
 from broker.gateway.recent import HotJob
 
@@ -50,14 +51,20 @@ async def _part(parts: Parts, hot: HotJob, after: int) -> Sequence[Past]:
 
 
 async def all_events(parts: Parts, hot: HotJob) -> AsyncIterator[Past]:
-    """Everything that is kept of a job's history, to where it stands now."""
+    """Everything that is kept of a job's history, to where it stands now.
+
+    Raises `EventsGoneError` if that is nothing.
+    """
     after, end = 0, hot.job.seq
     while after < end:
         page, missing = await history(parts, hot, after)
         if missing and not page:
             after = parts.model.recent_of(hot) - 1  # what is not in the file is not kept
             if after >= end or not len(hot.events):
-                return
+                raise EventsGoneError(
+                    f"the events of job {hot.job.job_id} are not kept any more, so nobody knows "
+                    "its interim results and logs; its details and its result are kept"
+                )
             continue
         for past in page:
             yield past
