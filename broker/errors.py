@@ -62,6 +62,20 @@ class JobEndedError(QjbError):
     status = 409
 
 
+class JobNotEndedError(QjbError):
+    """The job has not ended, so that it can not be deleted yet."""
+
+    code = "job_not_ended"
+    status = 409
+
+
+class JobDeletedError(QjbError):
+    """A job of that id was deleted, and the id is not used again."""
+
+    code = "job_deleted"
+    status = 409
+
+
 class EventsGoneError(QjbError):
     """The job is known, but what happened to it was too long ago."""
 

@@ -16,7 +16,7 @@ from schemas import events, inbox, ledger, reports, requests, workers
 from schemas.decoding import UnreadableError as UnreadableError
 from schemas.decoding import decode as decode
 from schemas.jobs import Job
-from schemas.ledger import Claim, DeadLetter, Entry, InputPosition
+from schemas.ledger import Claim, DeadLetter, Deletion, Entry, InputPosition
 from schemas.records import Headers, Record, Stored
 from schemas.submits import read_submit
 from schemas.values import JobKey
@@ -25,11 +25,13 @@ SOURCE = b"/qjb"
 CONTENT_TYPE = b"application/json"
 STRUCTURED = "application/cloudevents+json"
 
-REQUEST_TYPES: dict[str, type[requests.SubmitJob] | type[requests.CancelJob]] = {
+REQUEST_TYPES: dict[str, type[requests.Request]] = {
     "qjb.request.submit": requests.SubmitJob,
     "qjb.request.cancel": requests.CancelJob,
+    "qjb.request.delete": requests.DeleteJob,
 }
 
+_REQUEST_NAMES = {kind: name.encode() for name, kind in REQUEST_TYPES.items()}
 _encoder = msgspec.json.Encoder()
 
 
@@ -68,7 +70,7 @@ def _trace(traceparent: str | None) -> Headers:
 
 def request_record(body: requests.Request, time: str, traceparent: str | None = None) -> Record:
     """*body* as a record for a requests topic, keyed by job id."""
-    kind = b"qjb.request.cancel" if isinstance(body, requests.CancelJob) else b"qjb.request.submit"
+    kind = _REQUEST_NAMES[type(body)]
     job_id = (body.job_id or "").encode()
     headers = _headers(kind, uuid.uuid4().bytes.hex().encode(), job_id, time, _trace(traceparent))
     return Record(encode(body), job_id or None, headers)
@@ -98,7 +100,7 @@ class _Structured(msgspec.Struct):
 def read_request(record: Stored) -> ReadRequest:
     """The request in *record*: binary mode, structured mode or bare JSON.
 
-    Bare JSON is a submit, or with `"kind": "cancel"` a cancel. Raises `UnreadableError`.
+    Bare JSON is a submit, or with a `kind` a cancel or a delete. Raises `UnreadableError`.
     """
     found = dict(record.headers)
     trace = _text(found.get("traceparent"))
@@ -119,8 +121,8 @@ def _body(data: bytes | memoryview, name: str) -> requests.Request:
         raise UnreadableError("unknown_type", f"type {name[:80]!r} is none of {known}")
     if REQUEST_TYPES[name] is requests.SubmitJob:
         return read_submit(data)
-    cancel: requests.CancelJob = decode(data, requests.CancelJob)
-    return cancel
+    request: requests.Request = decode(data, REQUEST_TYPES[name])
+    return request
 
 
 def _text(value: bytes | None) -> str | None:
@@ -166,9 +168,29 @@ def claim_record(claim: Claim, partition: int, time: str) -> Record:
     return Record(encode(claim), None, headers, partition)
 
 
-def read_ledger(record: Stored) -> Entry | Claim:
+def deletion_record(deletion: Deletion) -> Record:
+    """*deletion* as a record of the ledger, behind the job's events."""
+    return _deletion_record(deletion, b"qjb.ledger.deletion", ())
+
+
+def _deletion_record(deletion: Deletion, kind: bytes, more: Headers) -> Record:
+    key = deletion.key.encode()
+    headers = _headers(
+        kind,
+        b"deletion/%s" % key,
+        deletion.job_id.encode(),
+        deletion.time,
+        (("qjb-epoch", b"%d" % deletion.epoch), *more),
+    )
+    return Record(encode(deletion), key, headers)
+
+
+def read_ledger(record: Stored) -> Entry | Claim | Deletion:
     """What *record* of the ledger says; raises `UnreadableError`."""
     found = dict(record.headers)
+    if found.get("ce_type") == b"qjb.ledger.deletion":
+        deletion: Deletion = decode(record.value, Deletion)
+        return deletion
     if found.get("ce_type") == CLAIM:
         claim: Claim = decode(record.value, Claim)
         return claim
@@ -187,8 +209,15 @@ def read_ledger(record: Stored) -> Entry | Claim:
 # Snapshots
 
 
-def snapshot_record(job: Job, epoch: int, time: str) -> Record:
+DELETED = "qjb-deleted"  # header of what has taken the place of a job's snapshot
+_LAST = 2**53  # stands behind every event of a job
+
+
+def snapshot_record(job: Job | Deletion, epoch: int, time: str) -> Record:
     """The newest state of *job*, for the compacted state topic."""
+    if isinstance(job, Deletion):
+        last = (("qjb-seq", b"%d" % _LAST), ("qjb-terminal", b"1"), (DELETED, b"1"))
+        return _deletion_record(job, b"qjb.job.deletion", last)
     more: Headers = (
         ("qjb-seq", b"%d" % job.seq),
         ("qjb-epoch", b"%d" % epoch),

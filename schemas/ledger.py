@@ -30,6 +30,29 @@ class Claim(msgspec.Struct, frozen=True):
     broker: str
 
 
+class Deletion(msgspec.Struct, frozen=True):
+    """A job that had ended was deleted: its events before this record are history no more.
+
+    It stands on the ledger, without a number of its own, and takes the place of the job's snapshot,
+    so that the id stays known. Counts as an event of its `epoch` does.
+    """
+
+    tenant: str
+    job_id: str
+    time: str
+    epoch: int
+
+    @property
+    def key(self) -> JobKey:
+        """What named the job."""
+        return JobKey(self.tenant, self.job_id)
+
+    @property
+    def terminal(self) -> bool:
+        """Nothing can happen to it any more."""
+        return True
+
+
 class Entry(msgspec.Struct, frozen=True):
     """One event on the ledger, with what its headers say."""
 

@@ -46,6 +46,7 @@ DEAD_LETTERS, PROGRAMS = "qjb.dead-letters.v1", "qjb.programs.v1"
 MESSAGES: tuple[Message, ...] = (
     _message("submit-job", requests.SubmitJob, "qjb.request.submit", REQUESTS),
     _message("cancel-job", requests.CancelJob, "qjb.request.cancel", REQUESTS),
+    _message("delete-job", requests.DeleteJob, "qjb.request.delete", REQUESTS),
     *(
         _message(
             f"event-{str(kind.__struct_config__.tag).replace('_', '-')}",
@@ -56,6 +57,8 @@ MESSAGES: tuple[Message, ...] = (
         for kind in events.EVENT_TYPES
     ),
     _message("ledger-claim", ledger.Claim, "qjb.ledger.claim", EVENTS),
+    _message("ledger-deletion", ledger.Deletion, "qjb.ledger.deletion", EVENTS),
+    _message("job-deletion", ledger.Deletion, "qjb.job.deletion", STATE),
     _message("job-snapshot", jobs.Job, "qjb.job.snapshot", STATE),
     _message("ledger-checkpoint", ledger.Checkpoint, "qjb.ledger.checkpoint", STATE),
     _message("report", reports.Report, "qjb.report.*", REPORTS),
@@ -84,6 +87,7 @@ CHANNELS: dict[str, tuple[str, str, str]] = {
 _BARE_KIND = {  # what tells requests apart when they are bare JSON, without a CloudEvents type
     "submit-job": {"kind": {"const": "submit", "default": "submit"}},
     "cancel-job": {"kind": {"const": "cancel", "description": "Needed in bare JSON."}},
+    "delete-job": {"kind": {"const": "delete", "description": "Needed in bare JSON."}},
 }
 
 

@@ -40,4 +40,10 @@ class CancelJob(msgspec.Struct, frozen=True):
     job_id: Id
 
 
-Request = SubmitJob | CancelJob
+class DeleteJob(msgspec.Struct, frozen=True):
+    """Forget a job that has ended, with all that it brought."""
+
+    job_id: Id
+
+
+Request = SubmitJob | CancelJob | DeleteJob

@@ -136,6 +136,22 @@ class Client:
         if await self._answer("POST", f"/jobs/{_part(job_id)}/cancel"):
             raise self._not_a_gateway()
 
+    async def delete(self, job_id: str) -> None:
+        """Have a job that has ended forgotten."""
+        if await self._answer("DELETE", f"/jobs/{_part(job_id)}"):
+            raise self._not_a_gateway()
+
+    async def count(self, **filters: Any) -> int:
+        """How many jobs match *filters*."""
+        asked = {"limit": 1, "exclude_params": "true"} | filters
+        return int((await self._object("jobs", "GET", "/jobs", params=asked))["count"])
+
+    async def page(self, **filters: Any) -> list[str]:
+        """The ids of the oldest jobs that match *filters*, as many as there are at once."""
+        asked = {"limit": PAGE, "exclude_params": "true", "sort": "ASC"} | filters
+        answer = await self._object("jobs", "GET", "/jobs", params=asked)
+        return [str(job["id"]) for job in answer["jobs"]]
+
     async def jobs(self, limit: int, **filters: Any) -> list[dict[str, Any]]:
         """The newest jobs that match *filters*, at most *limit*."""
         found: list[dict[str, Any]] = []

@@ -32,6 +32,8 @@ USE = {
     "result": ("jobs:result", "Print a job's final result."),
     "cancel": ("jobs:cancel", "Cancel a job."),
     "jobs": ("jobs:jobs", "List jobs."),
+    "delete": ("forgetting:delete", "Delete jobs that have ended."),
+    "prune": ("forgetting:prune", "Delete old jobs that have ended."),
     "programs": ("jobs:programs", "List programs, or show one's inputs."),
     "backends": ("jobs:backends", "List backends, or show one."),
 }

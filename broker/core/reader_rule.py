@@ -24,6 +24,10 @@ class PartitionReader:
         self.newest_claim, self.holder = claim.epoch, claim.broker
         return True
 
+    def permits(self, epoch: int) -> bool:
+        """Whether what was written with *epoch* was not written by a lost broker."""
+        return epoch >= self.newest_claim
+
     def counts(self, entry: Entry, last_seq: int) -> bool:
         """Whether *entry* is history, for a job whose last event had number *last_seq*."""
         return counts(entry.epoch, entry.event.seq, self.newest_claim, last_seq)

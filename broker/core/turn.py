@@ -18,7 +18,7 @@ from broker.core.scheduler import UNPLACED, Choice, next_dispatch
 from schemas.events import AnyEvent
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.jobs import Job
-from schemas.ledger import DeadLetter, Entry, InputPosition
+from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition
 from schemas.reports import Report
 from schemas.requests import SubmitJob
 from schemas.specification import Findings
@@ -46,6 +46,13 @@ class CancelAsked(msgspec.Struct, frozen=True):
     key: JobKey
 
 
+class DeleteAsked(msgspec.Struct, frozen=True):
+    """A request to forget a job that has ended."""
+
+    position: InputPosition
+    key: JobKey
+
+
 class Reported(msgspec.Struct, frozen=True):
     """A report of a worker."""
 
@@ -53,7 +60,7 @@ class Reported(msgspec.Struct, frozen=True):
     report: Report
 
 
-Input = Submitted | CancelAsked | Reported | Heartbeat | BackendAnnounced | Suspect
+Input = Submitted | CancelAsked | DeleteAsked | Reported | Heartbeat | BackendAnnounced | Suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +83,11 @@ class Turn:
     epoch: int
     time: str
     entries: list[Entry] = field(default_factory=list)
+    deletions: list[Deletion] = field(default_factory=list)  # behind the entries
     instructions: list[Instructed] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
-    changed: dict[JobKey, Job] = field(default_factory=dict)  # as the last entry leaves them
+    changed: dict[JobKey, Job | Deletion] = field(default_factory=dict)  # as this leaves them
 
     def take(self, item: Input) -> str | None:
         """Decide on *item*; why nothing came of it, if nothing did and somebody may wonder."""
@@ -88,6 +96,8 @@ class Turn:
                 return self._submit(item)
             case CancelAsked():
                 return self._cancel(item)
+            case DeleteAsked():
+                return self._delete(item)
             case Reported():
                 return self._report(item)
             case Heartbeat():
@@ -139,6 +149,21 @@ class Turn:
         after = self._record(item.key, event, position=item.position)
         if after.state is State.CANCELLING:
             self._stop(after, Reason.USER_REQUEST)
+        return None
+
+    def _delete(self, item: DeleteAsked) -> str | None:
+        """Forget the job, but not its id: a repeated request must not run it again.
+
+        A job that ended long ago may have left the memory of ids, so that what nobody knows is
+        deleted as well.
+        """
+        job = self.book.jobs.get(item.key)
+        if job is not None and not job.terminal:
+            return "delete.of_a_live_job"
+        self.book.forget(item.key)
+        deletion = Deletion(item.key.tenant, item.key.job_id, self.time, self.epoch)
+        self.deletions.append(deletion)
+        self.changed[item.key] = deletion
         return None
 
     def _report(self, item: Reported) -> str | None:

@@ -35,7 +35,7 @@ class JobChannel:
     """The events of one job. A cursor is the number of the last one seen."""
 
     def __init__(self, model: ReadModel, hot: HotJob) -> None:
-        self._model, self._key = model, hot.key
+        self._model, self._first = model, hot
         self.pending: list[bytes] = []
         self.told = hot.job.seq
         self._next, self._terminal = hot.job.seq, hot.job.terminal
@@ -57,9 +57,8 @@ class JobChannel:
 
     @property
     def _hot(self) -> HotJob:
-        hot = self._model.locate(self._key)
-        assert hot is not None  # jobs with subscribers are young enough to be kept
-        return hot
+        """The job as it stands; as it stood, if it was deleted meanwhile."""
+        return self._model.locate(self._first.key) or self._first
 
     def from_memory(self, cursor: int) -> Page | None:
         hot = self._hot

@@ -19,7 +19,9 @@ from broker.core.admission import malformed
 from broker.errors import (
     InvalidInputsError,
     InvalidRequestError,
+    JobDeletedError,
     JobEndedError,
+    JobNotEndedError,
     LogUnavailableError,
     QjbError,
     RecordTooLargeError,
@@ -41,7 +43,7 @@ from schemas.cloudevents import request_record
 from schemas.decoding import UnreadableError
 from schemas.jobs import Job
 from schemas.records import Record
-from schemas.requests import CancelJob, Request, SubmitJob
+from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
 from schemas.specification import Program
 from schemas.submits import EMPTY, WrongFieldsError
 from schemas.values import JobKey, Reason, State, Violation
@@ -198,6 +200,8 @@ class Intake:
         request = await self._read(body)
         if request.job_id is None:
             request = replace(request, job_id=new_job_id())
+        elif self._model.was_deleted(JobKey(tenant, request.job_id)):
+            raise JobDeletedError(f"the job {request.job_id} was deleted; take another id")
         key = JobKey(tenant, str(request.job_id))
         if (known := self._model.job(key)) is None:
             await self._check(request)
@@ -232,6 +236,19 @@ class Intake:
     async def _ask_to_end(self, key: JobKey, trace: str) -> None:
         await self._append(CancelJob(key.job_id), trace)
         await self._waiters.until(key, lambda: self._is_ending(key) or None, self._acknowledge)
+
+    async def delete(self, key: JobKey, trace: str) -> None:
+        """Forget the job. Raises `UnknownJobError`, `JobNotEndedError` or `UnavailableError`."""
+        job = self._model.job(key)
+        if job is None:
+            raise UnknownJobError(f"there is no job {key.job_id}")
+        if not job.terminal:
+            raise JobNotEndedError(f"job {key.job_id} has not ended: it is {job.state}; cancel it")
+        await self._shielded(self._ask_to_forget(key, trace))
+
+    async def _ask_to_forget(self, key: JobKey, trace: str) -> None:
+        await self._append(DeleteJob(key.job_id), trace)
+        await self._waiters.until(key, lambda: not self._model.job(key) or None, self._acknowledge)
 
     def _is_ending(self, key: JobKey) -> bool:
         job = self._model.job(key)

@@ -75,6 +75,7 @@ class ReadModel:
         self._events: list[KeptEvent] = []  # not yet in the file
         self._jobs: dict[JobKey, HotJob] = {}  # whose newest state is not yet in the file
         self._gone: dict[JobKey, tuple[int, ...]] = {}  # removed, but not yet from the file: ids
+        self._deleted: dict[JobKey, str] = {}  # when; not yet in the file
         self._looked_up: dict[JobKey, HotJob | None] = {}
         self._next_id = 1
         self.damaged = False
@@ -156,17 +157,29 @@ class ReadModel:
             return
         self._changed(hot)
 
-    def remove(self, key: JobKey) -> None:
-        """Forget the job that *key* names, and its events."""
+    def remove(self, key: JobKey, time: str) -> HotJob | None:
+        """Forget the job that *key* names, and what the file has of its events, but not its id.
+
+        It was deleted at *time*. What was known of it.
+        """
+        self._deleted[key] = time
+        self._moved.set()
         hot = self.locate(key)
         if hot is None:
-            return
+            return None
         hot.gone = True
         self._gone[key] = (*self._gone.get(key, ()), hot.id)
         self._events = [event for event in self._events if event.hot is not hot]
         for known in (self._jobs, self._recent.jobs, self._looked_up):
             known.pop(key, None)
-        self._moved.set()
+        return hot
+
+    def was_deleted(self, key: JobKey) -> bool:
+        """Whether there was a job of that name, not long ago."""
+        try:
+            return key in self._deleted or self._store.was_deleted(key)
+        except CacheDamagedError as error:
+            raise self._broken(error) from error
 
     def reader(self, partition: int) -> PartitionReader:
         """The reader rule along that partition."""
@@ -206,7 +219,7 @@ class ReadModel:
         self._wrote, wrote = None, self._wrote
         batch, events, jobs, gone = self._batch(), self._events, self._jobs, self._gone
         positions = [self.positions[p] for p in sorted(self.positions)]
-        recent = self._recent
+        recent, deleted = self._recent, dict(self._deleted)
         self._events, self._jobs, self._gone = [], {}, dict(gone)
         for hot in jobs.values():
             hot.unwritten = False
@@ -229,6 +242,7 @@ class ReadModel:
             await asyncio.sleep(1.0)
         else:
             self._gone = {key: ids for key, ids in self._gone.items() if gone.get(key) != ids}
+            self._deleted = {k: t for k, t in self._deleted.items() if deleted.get(k) != t}
             if recent is self._recent:
                 recent.written(positions)
                 self._forget(jobs)
@@ -250,6 +264,7 @@ class ReadModel:
                 for e in self._events
             ],
             [ident for ids in self._gone.values() for ident in ids],
+            list(self._deleted.items()),
         )
 
     def _forget(self, jobs: Mapping[JobKey, HotJob]) -> None:
@@ -273,11 +288,14 @@ class ReadModel:
         while self.crowded and not self.damaged:
             await self.flush()
 
-    async def prune(self, firsts: Mapping[int, int], ended_before: str) -> None:
+    async def prune(
+        self, firsts: Mapping[int, int], ended_before: str, deleted_before: str = ""
+    ) -> None:
         """Drop events that the log has dropped, and jobs that ended before that time."""
         loop = asyncio.get_running_loop()
         try:
-            while await loop.run_in_executor(self._writer, self._store.prune, firsts, ended_before):
+            bounds = firsts, ended_before, deleted_before
+            while await loop.run_in_executor(self._writer, self._store.prune, *bounds):
                 pass  # others write in between
         except CacheDamagedError as error:
             self._broken(error)

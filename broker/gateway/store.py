@@ -27,7 +27,7 @@ from schemas.values import JobKey
 
 log = structlog.get_logger()
 
-FORMAT = f"3-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
+FORMAT = f"4-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
 MARK = Mark(0x716A6267, old="events_of_job")
 OFFSETS = 1 << 48  # an event's row id is partition * OFFSETS + offset
 WAL = 8 * 1024 * 1024  # bytes that the write-ahead log is cut to
@@ -46,6 +46,9 @@ CREATE TABLE jobs(
   snapshot BLOB, details BLOB, value BLOB
 );
 CREATE UNIQUE INDEX jobs_by_key ON jobs(tenant, job_id);
+CREATE TABLE deleted(
+  tenant TEXT, job_id TEXT, time TEXT, PRIMARY KEY(tenant, job_id)
+) WITHOUT ROWID;
 CREATE TABLE events(position INTEGER PRIMARY KEY, job INTEGER, seq INTEGER, kind TEXT, value BLOB);
 CREATE UNIQUE INDEX events_of_job ON events(job, seq);
 {bitmaps.SCHEMA}"""
@@ -122,6 +125,7 @@ class Batch:
     jobs: Sequence[JobRow]
     events: Sequence[EventRow]
     gone: Sequence[int] = ()  # ids of jobs to forget first
+    deleted: Sequence[tuple[JobKey, str]] = ()  # jobs that there were, and when they were deleted
 
 
 class Store:
@@ -231,6 +235,8 @@ class Store:
         ]
         with self._changing() as writing:
             self._remove(writing, batch.gone)
+            deleted = [(key.tenant, key.job_id, time) for key, time in batch.deleted]
+            self._insert("INSERT OR REPLACE INTO deleted VALUES ", deleted)
             self._put(writing, jobs)
             self._insert("INSERT OR IGNORE INTO events VALUES ", events)
             self._insert("INSERT OR REPLACE INTO partitions VALUES ", partitions)
@@ -286,10 +292,11 @@ class Store:
                 start += size
 
     @_damage
-    def prune(self, firsts: Mapping[int, int], ended_before: str) -> bool:
+    def prune(self, firsts: Mapping[int, int], ended_before: str, deleted_before: str = "") -> bool:
         """Drop some of the events that the log no longer has, and of the jobs that ended long ago.
 
-        The space is given back. True: there is more to do.
+        And that some were deleted before that time. The space is given back. True: there is more
+        to do.
         """
         dropped = 0
         with self._changing() as writing:
@@ -304,6 +311,7 @@ class Store:
             ended = ended_jobs(self._writing, ended_before, PRUNED)
             self._remove(writing, ended)
             writing.close_empty()
+            self._writing.execute("DELETE FROM deleted WHERE time < ?", (deleted_before,))
         self._writing.execute(f"PRAGMA incremental_vacuum({FREED})").fetchall()
         return max(dropped, len(ended)) >= PRUNED or self._writing.pragma("freelist_count") > FREED
 
@@ -315,6 +323,12 @@ class Store:
         query = _JOB + "tenant = ? AND job_id = ?"
         row = self._finding.execute(query, (key.tenant, key.job_id)).fetchone()
         return None if row is None else JobRow(row[0], _jobs.decode(_snapshot(row)), bool(row[1]))
+
+    @_damage
+    def was_deleted(self, key: JobKey) -> bool:
+        """Whether there was a job of that name."""
+        query = "SELECT 1 FROM deleted WHERE tenant = ? AND job_id = ?"
+        return self._finding.execute(query, (key.tenant, key.job_id)).fetchone() is not None
 
     @_damage
     def page(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+import orjson
 import structlog
 
 from broker.errors import LogUnavailableError
@@ -17,8 +18,9 @@ from broker.telemetry.times import iso, seconds_of
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, STATE, STATUS
 from schemas.cloudevents import CHECKPOINT_KEY, UnreadableError, decode, read_ledger
+from schemas.cloudevents import DELETED as DELETED_HEADER
 from schemas.jobs import Job
-from schemas.ledger import Claim
+from schemas.ledger import Claim, Deletion
 from schemas.records import Stored
 
 log = structlog.get_logger()
@@ -27,6 +29,8 @@ SLICE = 256  # records that are taken before others get a turn
 GLANCE = 0.25  # s after which a quiet tail looks up: is the local copy still whole?
 PRUNE_EVERY = 600.0  # s
 KEEP_LONGER = DAY  # by which a job outlives its time here: the broker may be later as well
+DELETED_KEPT = 7 * DAY  # for which the id of a deleted job is not used again
+DELETED = "deleted"  # what those are told who follow the events of many jobs
 MOVED = object()  # whoever waits under this key is woken when the tail has moved
 
 
@@ -189,6 +193,10 @@ class Tail:
         if isinstance(said, Claim):
             self._model.reader(record.partition).claim(said)
             return
+        if isinstance(said, Deletion):
+            if self._model.reader(record.partition).permits(said.epoch):
+                self._remove(said, record)
+            return
         kept = self._model.take(record, said)
         if kept is None:
             return
@@ -198,6 +206,15 @@ class Tail:
         self._waiters.wake(said.key.tenant)
         if said.event.terminal:
             self._measure(kept.hot.job)
+
+    def _remove(self, deletion: Deletion, record: Stored) -> None:
+        hot = self._model.remove(deletion.key, deletion.time)
+        if hot is None:
+            return
+        told = orjson.dumps({"kind": DELETED, "job_id": deletion.job_id, "time": deletion.time})
+        seq = hot.job.seq  # it has no number of its own, and is told to those who follow many jobs
+        self._audience.push(KeptEvent(hot, record.partition, record.offset, seq, DELETED, told))
+        self._waiters.wake(deletion.key)
 
     def _measure(self, job: Job) -> None:
         if job.started and job.ended:
@@ -224,7 +241,11 @@ class Tail:
         if record.key == CHECKPOINT_KEY or not record.value:
             return
         try:
-            self._model.base(decode(record.value, Job))
+            if record.header(DELETED_HEADER):
+                deletion = decode(record.value, Deletion)
+                self._model.remove(deletion.key, deletion.time)
+            else:
+                self._model.base(decode(record.value, Job))
         except UnreadableError as error:
             log.warning("state.unreadable", offset=record.offset, error=error.message)
 
@@ -237,7 +258,9 @@ class Tail:
                 p: (await self._patiently_bounds(EVENTS, p))[0]
                 for p in range(self._log.partitions(EVENTS))
             }
-            await self._model.prune(firsts, self._forgotten_before())
+            await self._model.prune(
+                firsts, self._forgotten_before(), iso(time.time() - DELETED_KEPT)
+            )
 
     def _forgotten_before(self) -> str:
         """Jobs that ended before this time are kept no more."""

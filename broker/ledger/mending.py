@@ -6,11 +6,12 @@ from broker.ledger.reading import named_snapshot, read_snapshot
 from broker.transports.log import Log
 from broker.transports.topics import STATE
 from schemas.jobs import Job
+from schemas.ledger import Deletion
 from schemas.records import Stored
 from schemas.values import JobKey
 
 
-async def true_states(target: Log, keys: Collection[JobKey]) -> list[Job]:
+async def true_states(target: Log, keys: Collection[JobKey]) -> list[Job | Deletion]:
     """The newest snapshots of *keys* by epoch and number, read from all that are still there.
 
     Costs as much as there are snapshots; it is needed only when a broker was thought dead, was not,

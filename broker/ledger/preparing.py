@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from broker.core.admission import Refused, refused
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
-from broker.core.turn import CancelAsked, Submitted
+from broker.core.turn import CancelAsked, DeleteAsked, Submitted
 from broker.errors import PayloadMissingError, QjbError
 from broker.judging.judge import HERE, Judge
 from broker.payloads import INLINE_LIMIT
@@ -29,7 +29,7 @@ PATIENCE = 30.0  # s that the blob store gets for one of them
 PAUSE = 0.5  # s before it is asked again
 LOOK = 0.1  # s between looks at whether a backend has been announced
 
-Request = Submitted | CancelAsked
+Request = Submitted | CancelAsked | DeleteAsked
 T = TypeVar("T")
 
 log = structlog.get_logger()

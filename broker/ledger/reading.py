@@ -6,15 +6,15 @@ import msgspec
 import structlog
 
 from broker.core.admission import malformed
-from broker.core.turn import CancelAsked, Reported, Submitted
+from broker.core.turn import CancelAsked, DeleteAsked, Reported, Submitted
 from broker.telemetry import times
-from schemas.cloudevents import CHECKPOINT_KEY, read_request
+from schemas.cloudevents import CHECKPOINT_KEY, DELETED, read_request
 from schemas.decoding import UnreadableError, decode
 from schemas.jobs import Job
-from schemas.ledger import InputPosition
+from schemas.ledger import Deletion, InputPosition
 from schemas.records import Stored
 from schemas.reports import Report
-from schemas.requests import CancelJob
+from schemas.requests import CancelJob, DeleteJob
 from schemas.submits import WrongFieldsError
 from schemas.values import DEFAULT_TENANT, JobKey, is_id
 from schemas.workers import Status
@@ -43,7 +43,7 @@ def derived_id(record: Stored) -> str:
     return f"{record.timestamp:012x}-{record.partition}-{record.offset:x}"
 
 
-def read_input(record: Stored) -> Submitted | CancelAsked | Unreadable:
+def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unreadable:
     """What *record* of a requests topic asks for."""
     position = position_of(record)
     try:
@@ -55,6 +55,8 @@ def read_input(record: Stored) -> Submitted | CancelAsked | Unreadable:
     body = request.body
     if isinstance(body, CancelJob):
         return CancelAsked(position, JobKey(DEFAULT_TENANT, body.job_id))
+    if isinstance(body, DeleteJob):
+        return DeleteAsked(position, JobKey(DEFAULT_TENANT, body.job_id))
     key = JobKey(DEFAULT_TENANT, body.job_id or derived_id(record))
     return Submitted(position, key, body, _trace(request.traceparent))
 
@@ -91,10 +93,11 @@ def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
         return None, 0, 0
 
 
-def read_snapshot(record: Stored) -> Job | None:
-    """The state in *record*; None if it can not be read."""
+def read_snapshot(record: Stored) -> Job | Deletion | None:
+    """The state in *record*, or that the job was deleted; None if it can not be read."""
+    kind = Deletion if record.header(DELETED) else Job
     try:
-        job: Job = decode(record.value, Job)
+        job: Job | Deletion = decode(record.value, kind)
     except UnreadableError as error:
         log.error("snapshot.unreadable", offset=record.offset, error=error.message)
         return None

@@ -10,9 +10,9 @@ from broker.ledger.inputs import next_of
 from broker.ledger.reading import named_snapshot, read_snapshot
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import EVENTS, STATE
-from schemas.cloudevents import CHECKPOINT_KEY, UnreadableError, decode, read_ledger
+from schemas.cloudevents import CHECKPOINT_KEY, DELETED, UnreadableError, decode, read_ledger
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Claim, Entry
+from schemas.ledger import Checkpoint, Claim, Deletion, Entry
 from schemas.records import Stored
 from schemas.values import JobKey
 
@@ -38,6 +38,7 @@ class Replica:
         self._versions: dict[JobKey, tuple[int, int]] = {}  # (epoch, seq), while loading
         self._newest_epoch = 0
         self._touched: dict[JobKey, tuple[int, int]] = {}  # partition, offset of the last event
+        self._deleted: dict[JobKey, Deletion] = {}  # whose snapshots may still be there
         self._saved_early: OrderedDict[JobKey, int] = OrderedDict()
 
     # Reading
@@ -101,10 +102,10 @@ class Replica:
         """The highest epoch that anybody was seen to claim or to write with."""
         return max(self._newest_epoch, *(reader.newest_claim for reader in self.readers.values()))
 
-    def unsaved(self, checkpoint: Checkpoint | None) -> list[Job]:
+    def unsaved(self, checkpoint: Checkpoint | None) -> list[Job | Deletion]:
         """The jobs whose newest state may be missing among the snapshots before *checkpoint*."""
         reached = checkpoint.ledger if checkpoint else {}
-        return [
+        return [*self._deleted.values()] + [
             job
             for key, (partition, offset) in self._touched.items()
             if (job := self.book.jobs.get(key)) is not None
@@ -125,10 +126,13 @@ class Replica:
             )
             return
         reader = self.readers[record.partition]
-        if isinstance(found, Claim):
-            reader.claim(found)
-        else:
-            self._fold_entry(reader, found, record)
+        match found:
+            case Claim():
+                reader.claim(found)
+            case Deletion():
+                self._fold_deletion(reader, found)
+            case _:
+                self._fold_entry(reader, found, record)
 
     def _fold_entry(self, reader: PartitionReader, entry: Entry, record: Stored) -> None:
         last_seq = self.book.last_seq(entry.key)
@@ -138,6 +142,11 @@ class Replica:
         self._touched[entry.key] = record.partition, record.offset
         if job.terminal and self._saved_early.get(entry.key) == job.seq:
             self._forget(entry.key)
+
+    def _fold_deletion(self, reader: PartitionReader, deletion: Deletion) -> None:
+        if reader.permits(deletion.epoch):
+            self._forget(deletion.key)
+            self._deleted[deletion.key] = deletion
 
     def _forget(self, key: JobKey) -> None:
         self.book.forget(key)
@@ -163,7 +172,7 @@ class Replica:
         if key not in self.book.jobs and self.book.knows(key) and epoch < self._newest_epoch:
             return  # it has ended, and a lost broker did not know
         job = read_snapshot(record)
-        if job is not None:
+        if isinstance(job, Job):
             self._versions[key] = epoch, seq
             self.book.restore(job)
 
@@ -174,6 +183,9 @@ class Replica:
             return
         key, _, seq = named_snapshot(record)
         if key is None or record.header("qjb-terminal") != b"1":
+            return
+        if record.header(DELETED):
+            self._deleted.pop(key, None)
             return
         job = self.book.jobs.get(key)
         if job is not None and job.terminal and job.seq == seq:

@@ -17,11 +17,13 @@ from broker.transports.log import Log
 from broker.transports.topics import STATE
 from schemas.cloudevents import checkpoint_record, snapshot_record
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint
+from schemas.ledger import Checkpoint, Deletion
 from schemas.values import JobKey
 
 AT_ONCE = 500  # snapshots in one append
 BEHIND = 20_000  # jobs whose snapshots are due: the writer waits for them
+
+State = Job | Deletion
 
 log = structlog.get_logger()
 
@@ -48,7 +50,7 @@ class Snapshots:
         self._epoch = epoch
         self._cut = cut
         self._interval = interval
-        self._due: dict[JobKey, Job] = {}
+        self._due: dict[JobKey, State] = {}
         self._overwritten: set[JobKey] = set()
         self._forgotten: set[JobKey] = set()  # of those, the ones that have left the book
         self._last: Cut | None = None
@@ -58,7 +60,7 @@ class Snapshots:
         """Whether so many snapshots are due that nothing should be added."""
         return len(self._due) >= BEHIND
 
-    def mark(self, jobs: Iterable[Job]) -> None:
+    def mark(self, jobs: Iterable[State]) -> None:
         """These are the newest states, and on the ledger."""
         for job in jobs:
             self._due[job.key] = job
@@ -98,7 +100,7 @@ class Snapshots:
             self._due = due | self._due
             raise
 
-    async def _remembered(self) -> dict[JobKey, Job]:
+    async def _remembered(self) -> dict[JobKey, State]:
         """The states of jobs that have left the book and were overwritten since."""
         keys = set(self._forgotten)
         try:
@@ -109,7 +111,7 @@ class Snapshots:
         self._forgotten -= keys
         return jobs
 
-    async def _write(self, jobs: Sequence[Job]) -> None:
+    async def _write(self, jobs: Sequence[State]) -> None:
         time = times.now()
         records = [snapshot_record(job, self._epoch, time) for job in jobs]
         try:
@@ -120,7 +122,7 @@ class Snapshots:
             if job.terminal and job.key not in self._due:
                 self._book.forget(job.key)
 
-    async def _write_singly(self, jobs: Sequence[Job]) -> None:
+    async def _write_singly(self, jobs: Sequence[State]) -> None:
         for job in jobs:
             with suppress(RecordTooLargeError):
                 record = snapshot_record(job, self._epoch, times.now())

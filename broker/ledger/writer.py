@@ -24,11 +24,11 @@ from broker.ledger.stall import Stall
 from broker.telemetry import metrics, times
 from broker.transports.log import Log, Position, TopicPartition
 from broker.transports.topics import EVENTS, REPORTS
-from schemas.cloudevents import CLAIM, entry_record
+from schemas.cloudevents import CLAIM, deletion_record, entry_record
 from schemas.events import AnyEvent, Dispatched, Interim, Rejected
 from schemas.events import Log as LogEvent
 from schemas.jobs import Job
-from schemas.ledger import DeadLetter, Entry, InputPosition
+from schemas.ledger import DeadLetter, InputPosition
 from schemas.records import Stored
 from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
 
@@ -172,7 +172,7 @@ class Writer:
 
     async def _commit(self, turn: Turn, letters: Sequence[Letter]) -> Sequence[Position]:
         """Put everything on the log: events in one append, what may travel beside them beside."""
-        if not (turn.entries or turn.instructions or letters):
+        if not (turn.entries or turn.deletions or turn.instructions or letters):
             return ()
         self._parts.stall.check()
         target, book = self._parts.log, self._parts.book
@@ -183,7 +183,7 @@ class Writer:
         if letters:
             tasks.append(asyncio.create_task(put_aside(target, letters)))
         try:
-            positions = await self._append(turn.entries)
+            positions = await self._append(turn)
             await self._check_gaps(positions)
             for task in tasks:
                 await task
@@ -193,10 +193,11 @@ class Writer:
         await instruct(target, book, [t for t in turn.instructions if t.waits], turn.time)
         return positions
 
-    async def _append(self, entries: Sequence[Entry]) -> Sequence[Position]:
-        if not entries:
+    async def _append(self, turn: Turn) -> Sequence[Position]:
+        records = [entry_record(entry) for entry in turn.entries]
+        records += [deletion_record(deletion) for deletion in turn.deletions]
+        if not records:
             return ()
-        records = [entry_record(entry) for entry in entries]
         pause = FIRST_PAUSE
         began = time.perf_counter()
         while True:
@@ -288,7 +289,8 @@ def _tell(turn: Turn, inputs: int) -> None:
     counts: dict[str, int] = {}
     for entry in turn.entries:
         event = entry.event
-        _time(event, turn.changed[entry.key])
+        if isinstance(job := turn.changed[entry.key], Job):
+            _time(event, job)
         kind = event.kind
         counts[kind] = counts.get(kind, 0) + 1
         say = log.debug if isinstance(event, (Interim, LogEvent)) else log.info
@@ -305,6 +307,8 @@ def _tell(turn: Turn, inputs: int) -> None:
             metrics.REJECTIONS.labels(event.reason).inc()
     for kind, count in counts.items():
         metrics.EVENTS.labels(kind).inc(count)
+    for deletion in turn.deletions:
+        log.info("job.deleted", job_id=deletion.job_id, tenant=deletion.tenant)
 
 
 _queue_seconds = cache(metrics.QUEUE_SECONDS.labels)

@@ -14,15 +14,15 @@ from broker.ledger import reading, writer
 from broker.ledger.broker import Broker
 from broker.ledger.expiry import expire
 from broker.transports.blobs import open_blobs
-from broker.transports.memory import Delay, LoseAppend, MemoryLog
+from broker.transports.memory import Delay, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import INBOX, STATE, STATUS
 from executors.scripted import scripted_backend
-from schemas.cloudevents import decode
+from schemas.cloudevents import DELETED, decode
 from schemas.events import Completed, Failed, Queued, Rejected
 from schemas.records import Stored
 from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
 from schemas.specification import Findings, Program, Specification, Text
-from schemas.values import BlobRef, State
+from schemas.values import BlobRef, Reason, State
 from schemas.workers import QueueSnapshot
 from tests.support.broker import (
     ALONE,
@@ -702,8 +702,9 @@ async def test_snapshots_of_jobs_that_ended_long_ago_are_removed() -> None:
         await hand.report("ended", HELLO)
         await until(lambda: (job := qjb.snapshots().get("default/ended")) and job.terminal)
         book = Book(10)
-        assert await expire(log, book, 0, time.time() - 60) == 0
-        assert await expire(log, book, 0, time.time() + 60) == 1
+        assert await expire(log, book, 0, time.time(), 60.0) == 0
+        assert await expire(log, book, 0, time.time() + 120, None) == 0
+        assert await expire(log, book, 0, time.time() + 120, 60.0) == 1
         await hand.report("runs", HELLO)
         await qjb.ends("runs")
     await log.clean()
@@ -729,3 +730,93 @@ async def test_ended_jobs_leave_the_memory_of_the_broker() -> None:
         assert service._book.weight == 0
         assert not service._book.attempts
         assert len(service._book.queues) == 0
+
+
+# Deletion
+
+
+async def test_a_job_that_is_deleted_leaves_nothing_but_its_id() -> None:
+    log = MemoryLog(1)
+    async with system(Hand(log, runs=True)) as qjb:
+        await qjb.submit("j1", "j2")
+        await qjb.ends("j1")
+        await qjb.ends("j2")
+        await qjb.delete("j1")
+        await until(lambda: not qjb.events("j1"))
+        await until(lambda: set(qjb.snapshots()) == {"default/j2"} or None)
+        await qjb.submit("j1", "j3")
+        await qjb.ends("j3")
+        assert qjb.events("j1") == []
+    for _ in range(2):  # the id is known to those who come after, from the ledger and without it
+        async with system(Hand(log, runs=True)) as qjb:
+            await log.clean(time.time())
+            await qjb.submit("j1", f"new{_}")
+            await qjb.ends(f"new{_}")
+            assert qjb.events("j1") == []
+            assert "default/j1" not in qjb.snapshots()
+
+
+async def test_a_job_that_has_not_ended_is_not_deleted() -> None:
+    log = MemoryLog(1)
+    hand = Hand(log)
+    async with system(hand) as qjb:
+        await qjb.submit("j1")
+        await hand.is_told("j1")
+        await qjb.delete("j1")
+        await qjb.submit("j2")
+        await qjb.reaches("j2", "queued")
+        await hand.report("j1", HELLO)
+        assert [event.kind for event in await qjb.ends("j1")][-1] == "completed"
+
+
+async def test_a_job_that_is_deleted_at_once_leaves_no_snapshot() -> None:
+    log = MemoryLog(1)
+    hand = Hand(log)
+    async with system(hand) as qjb:
+        await qjb.submit("j1")
+        await hand.is_told("j1")
+        await qjb.cancel("j1")
+        await until(lambda: hand.cancels("j1"))
+        with log.fault(Stall(STATE, reads=False)):
+            await hand.report("j1", Stopped(Reason.USER_REQUEST))
+            await qjb.ends("j1")
+            await qjb.delete("j1")
+            await until(lambda: not qjb.events("j1"))
+        await until(lambda: any(record.header(DELETED) for record in stored(log, STATE)))
+    await log.clean()
+    assert qjb.snapshots() == {}
+
+
+async def test_a_deletion_that_was_lost_before_its_snapshot_is_made_up_for() -> None:
+    log = MemoryLog(1)
+    async with system(Hand(log, runs=True)) as qjb:
+        await qjb.submit("j1")
+        await qjb.ends("j1")
+        await until(lambda: (job := qjb.snapshots().get("default/j1")) and job.terminal)
+    lost = Stall(STATE, reads=False)
+    broker = a_broker(log)
+    async with running(broker, Hand(log, runs=True)) as qjb:
+        side = Side(log, broker._blobs)
+        await until(lambda: broker.active.is_set())
+        log.start(lost)
+        await side.delete("j1")
+        await until(lambda: not side.events("j1"))
+        broker._service.lose("killed")
+    log.faults.clear()  # what was held back never came
+    async with system(Hand(log, runs=True)) as qjb:
+        await until(lambda: any(record.header(DELETED) for record in stored(log, STATE)))
+        await qjb.submit("j1", "j2")
+        await qjb.ends("j2")
+        assert qjb.events("j1") == []
+
+
+async def test_what_says_that_a_job_was_deleted_goes_after_a_week() -> None:
+    log = MemoryLog(1)
+    async with system(Hand(log, runs=True)) as qjb:
+        await qjb.submit("j1")
+        await qjb.ends("j1")
+        await qjb.delete("j1")
+        await until(lambda: any(record.header(DELETED) for record in stored(log, STATE)))
+        book = Book(10)
+        assert await expire(log, book, 0, time.time() + 6 * 86400, None) == 0
+        assert await expire(log, book, 0, time.time() + 8 * 86400, None) == 1

@@ -12,6 +12,7 @@ import pytest
 from broker.errors import SettingsError
 from broker.gateway import read_model
 from broker.gateway.server import Gateway
+from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, STATE
@@ -300,7 +301,7 @@ async def test_a_job_that_is_removed_is_gone_at_once_and_its_id_can_be_used_agai
         if where == "file":
             await model.flush()
             await eventually(lambda: not model._recent.jobs)
-        model.remove(JobKey("default", "j1"))
+        model.remove(JobKey("default", "j1"), now())
         assert model.job(JobKey("default", "j1")) is None
         assert (await served.get("/jobs?tags=a"))["count"] == 0
         await served.get("/jobs/j1", 404)

@@ -21,6 +21,7 @@ from broker.transports.topics import DEAD_LETTERS, EVENTS, INBOX, REPORTS, REQUE
 from broker.worker.attempts import name_of
 from executors.scripted import scripted_backend
 from schemas.cloudevents import (
+    DELETED,
     decode,
     read_ledger,
     report_record,
@@ -30,10 +31,10 @@ from schemas.cloudevents import (
 from schemas.events import AnyEvent
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.jobs import Job
-from schemas.ledger import Claim, Entry
+from schemas.ledger import Claim, Deletion, Entry
 from schemas.records import Record, Stored
 from schemas.reports import Began, Body, Report, Returned
-from schemas.requests import CancelJob, SubmitJob
+from schemas.requests import CancelJob, DeleteJob, SubmitJob
 from schemas.specification import Program, parse_specification
 from schemas.values import JobKey
 from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
@@ -83,6 +84,10 @@ def ledger(log: MemoryLog) -> dict[JobKey, list[Entry]]:
         if isinstance(found, Claim):
             reader.claim(found)
             continue
+        if isinstance(found, Deletion):
+            if reader.permits(found.epoch):
+                histories[found.key] = []
+            continue
         history = histories.setdefault(found.key, [])
         if reader.counts(found, len(history)):
             history.append(found)
@@ -118,6 +123,9 @@ class Side:
     async def cancel(self, job_id: str) -> None:
         await self.log.append(REQUESTS, [request_record(CancelJob(job_id), times.now())])
 
+    async def delete(self, job_id: str) -> None:
+        await self.log.append(REQUESTS, [request_record(DeleteJob(job_id), times.now())])
+
     async def raw(self, *values: bytes, **record: Any) -> None:
         """Put bytes on the requests topic, whatever they are."""
         await self.log.append(REQUESTS, [Record(value, **record) for value in values])
@@ -140,10 +148,11 @@ class Side:
 
     def snapshots(self) -> dict[str, Job]:
         """The newest snapshot of each job."""
+        newest = {record.key: record for record in stored(self.log, STATE)}
         return {
             (record.key or b"").decode(): decode(record.value, Job)
-            for record in stored(self.log, STATE)
-            if record.key != b"~checkpoint" and record.value
+            for record in newest.values()
+            if record.key != b"~checkpoint" and record.value and not record.header(DELETED)
         }
 
     def letters(self) -> list[Stored]:

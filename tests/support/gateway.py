@@ -21,6 +21,7 @@ from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, REQUESTS, STATE, STATUS
 from schemas.cloudevents import (
     claim_record,
+    deletion_record,
     entry_record,
     read_request,
     snapshot_record,
@@ -39,8 +40,8 @@ from schemas.events import (
     Started,
 )
 from schemas.jobs import Job, JobDetails
-from schemas.ledger import Claim, Entry
-from schemas.requests import CancelJob, SubmitJob
+from schemas.ledger import Claim, Deletion, Entry
+from schemas.requests import CancelJob, DeleteJob, SubmitJob
 from schemas.specification import Program, parse_specification
 from schemas.values import JobKey, Violation
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
@@ -136,6 +137,15 @@ class Ledger:
             await self.interim(job_id, {"iteration": number})
         await self.complete(job_id)
 
+    async def delete(self, job_id: str) -> None:
+        """The job is forgotten."""
+        await self.log.append(EVENTS, [deletion_record(self.deletion(job_id))])
+
+    def deletion(self, job_id: str) -> Deletion:
+        """That the job is forgotten."""
+        self.jobs.pop(JobKey("default", job_id), None)
+        return Deletion("default", job_id, now(), self.epoch)
+
     async def snapshot(self, *job_ids: str) -> None:
         """The newest states of those jobs, on the state topic."""
         jobs = [self.jobs[JobKey("default", job_id)] for job_id in job_ids]
@@ -179,7 +189,11 @@ class Ledger:
         while True:
             entries = []
             for record in await follower.next(1.0):
-                entries += self._decide(read_request(record).body)
+                body = read_request(record).body
+                if isinstance(body, DeleteJob):
+                    await self.delete(body.job_id)
+                else:
+                    entries += self._decide(body)
             if entries:
                 await self.tell(*entries)
 
@@ -237,6 +251,10 @@ class Running:
             kind = response.headers.get("Content-Type", "").partition(";")[0]
             contract.check(method, without_prefix(path), response.status, kind, body)
             return json.loads(body) if kind == "application/json" and body else body.decode()
+
+    async def delete(self, path: str, status: int = 204, **more: Any) -> Any:
+        """What a DELETE answers."""
+        return await self._ask("DELETE", path, status, **more)
 
     async def stop(self) -> None:
         """An orderly end."""

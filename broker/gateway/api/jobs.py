@@ -101,6 +101,14 @@ async def cancel(request: web.Request) -> web.Response:
     return nothing()
 
 
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /jobs/{job_id}."""
+    parts, key = parts_of(request), key_of(request)
+    await parts.find(key)
+    await parts.intake.delete(key, trace_of(request.headers.get("traceparent")))
+    return nothing()
+
+
 async def queue(request: web.Request) -> web.Response:
     """GET /jobs/{job_id}/queue."""
     parts, key = parts_of(request), key_of(request)

@@ -48,7 +48,7 @@ def document() -> bytes:
             "tags": [
                 {"name": name, "description": text}
                 for name, text in (
-                    ("jobs", "Submit, look at, list, cancel."),
+                    ("jobs", "Submit, look at, list, cancel, delete."),
                     ("results", "What jobs bring."),
                     ("events", "What happens, as it happens."),
                     ("programs", "What can be run."),
@@ -243,6 +243,20 @@ def _jobs() -> list[tuple[str, str, Schema]]:
                     "204": {"description": "It is being ended."},
                     "404": _json(_GONE, _ref("Error")),
                     "409": _json("It has ended already.", _ref("Error")),
+                },
+            ),
+        ),
+        (
+            "delete",
+            "/jobs/{job_id}",
+            _operation(
+                "deleteJob",
+                "jobs",
+                "Forget a job that has ended, with all that it brought",
+                {
+                    "204": {"description": "It is being forgotten."},
+                    "404": _json(_GONE, _ref("Error")),
+                    "409": _json("It has not ended.", _ref("Error")),
                 },
             ),
         ),

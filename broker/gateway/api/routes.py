@@ -13,6 +13,7 @@ API: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/jobs", jobs.listing),
     ("GET", "/jobs/{job_id}", jobs.details),
     ("POST", "/jobs/{job_id}/cancel", jobs.cancel),
+    ("DELETE", "/jobs/{job_id}", jobs.delete),
     ("GET", "/jobs/{job_id}/queue", jobs.queue),
     ("GET", "/jobs/{job_id}/results", results.result),
     ("GET", "/jobs/{job_id}/interim_results", results.interim),

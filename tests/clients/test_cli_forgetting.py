@@ -1,0 +1,73 @@
+"""`qjb delete` and `qjb prune`."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.cli import Done, run
+from tests.support.processes import free_port, up
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    process = up(tmp_path_factory.mktemp("cli") / "up", port, executor="scripted")
+    process.start()
+    deadline = time.monotonic() + 30
+    while "is ready" not in process.output():
+        assert time.monotonic() < deadline, process.output()
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    process.stop()
+
+
+def qjb(url: str, *arguments: str) -> Done:
+    return run(*arguments, QJB_URL=url)
+
+
+def ended(url: str, job_id: str, *more: str) -> str:
+    """A job that has ended."""
+    told = ("submit", "hello-world", "-i", "iterations=0", "--job-id", job_id, "--watch", *more)
+    assert qjb(url, *told).returncode == 0
+    return job_id
+
+
+def test_a_job_that_has_ended_is_deleted_and_others_are_not(url: str) -> None:
+    ended(url, "one")
+    qjb(url, "submit", "hello-world", "-i", "iterations=50", "--job-id", "runs")
+
+    done = qjb(url, "delete", "one", "runs", "nobody")
+
+    assert done.stdout == "The job one is deleted.\n"
+    assert "runs has not ended" in done.stderr
+    assert "there is no job nobody" in done.stderr
+    assert done.returncode == 6
+    assert qjb(url, "result", "one").returncode == 6
+    qjb(url, "cancel", "runs")
+
+
+def test_old_jobs_are_counted_asked_for_and_deleted(url: str) -> None:
+    for number in range(3):
+        ended(url, f"old{number}", "--tag", "old")
+    ended(url, "other")
+
+    none = qjb(url, "prune", "--older-than", "1h", "--yes")
+    assert none.stdout == "Deleted 0 of 0 ended jobs submitted longer ago than 1 hour.\n"
+    asked = qjb(url, "prune", "--older-than", "0.01s", "--tag", "old")
+    assert "Delete 3 ended jobs submitted longer ago than" in asked.stderr
+    assert asked.returncode != 0
+    done = qjb(url, "prune", "--older-than", "0.01s", "--tag", "old", "--yes", "--json")
+    assert json.loads(done.stdout) == {"deleted": 3}
+    left = [json.loads(line)["id"] for line in qjb(url, "jobs", "--json").stdout.splitlines()]
+    assert "other" in left
+    assert not {"old0", "old1", "old2"} & set(left)
+
+
+def test_what_is_no_length_of_time_is_said(url: str) -> None:
+    done = qjb(url, "prune", "--older-than", "a week")
+    assert done.returncode == 2
+    assert "'a week' must be a length of time such as 90d" in done.stderr
