@@ -3,9 +3,13 @@
 A table per partition, with the offset as its row id, makes every insert an append at the right
 edge of its tree; one table for all of them splits pages in its middle (measured: three times the
 bytes written for a batch of eight). One connection writes; others may read.
+
+Records of a topic that is not compacted move into blocks once they are some seconds old: some
+hundred together, compressed to an eighth. Those are a second table, in front of the first.
 """
 
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +20,7 @@ import msgspec
 import structlog
 
 from broker.errors import SettingsError
+from broker.transports.brief import in_full, is_brief
 from broker.transports.files import PATIENCE, Mark
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.retention import TOMBSTONES_KEPT
@@ -24,8 +29,11 @@ from schemas.records import Headers, Stored
 
 log = structlog.get_logger()
 
-MARK = Mark(0x716A6231, newest=1)
+MARK = Mark(0x716A6231, newest=2)
 ROWS = 128  # in one INSERT: one statement gives up the interpreter's lock once
+INCREMENTAL = 2  # auto_vacuum: what is free is given back when it is asked for
+BLOCK = 256  # records in one block
+BLOCK_BYTES = 512 * 1024  # of their values
 READ_BYTES = 8 * 1024 * 1024  # about what one read brings into memory
 _NOT_SYNCED = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
 
@@ -33,6 +41,7 @@ Row = tuple[int, int, bytes | None, bytes, bytes]
 
 pack = msgspec.msgpack.Encoder().encode  # headers, as they are stored
 _unpack = msgspec.msgpack.Decoder(Headers).decode
+_unpack_block = msgspec.msgpack.Decoder(tuple[Row, ...]).decode
 
 
 @dataclass(slots=True)
@@ -45,6 +54,23 @@ class Shelf:
     next: int
     timestamp: int = 0  # of the newest record; time does not go back within a partition
     cleaned: int = 0  # keys are compacted up to this offset
+    packed: int = 0  # records before this offset are in blocks
+
+    @property
+    def blocks(self) -> str:
+        """The table of its blocks."""
+        return f"{self.table}_blocks"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Records of a partition from offset *first* to before *next*, as they are stored together."""
+
+    shelf: Shelf
+    first: int
+    next: int
+    timestamp: int  # of the newest one
+    data: bytes
 
 
 def connect(path: Path) -> apsw.Connection:
@@ -52,6 +78,7 @@ def connect(path: Path) -> apsw.Connection:
     try:
         db = apsw.Connection(str(path), statementcachesize=500)
         db.set_busy_timeout(PATIENCE)
+        db.pragma("auto_vacuum", INCREMENTAL)  # of a new file
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")  # an acknowledged record survives a loss of power
         db.pragma("wal_autocheckpoint", 0)  # it would hold up the writer for 20 to 40 ms
@@ -105,6 +132,10 @@ def _make(db: apsw.Connection, topic: Topic, partition: int) -> None:
         f"CREATE TABLE IF NOT EXISTS {table} (position INTEGER PRIMARY KEY, timestamp INTEGER NOT"
         " NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL) STRICT"
     )
+    db.execute(
+        f"CREATE TABLE IF NOT EXISTS {table}_blocks (first INTEGER PRIMARY KEY, next INTEGER NOT"
+        " NULL, timestamp INTEGER NOT NULL, data BLOB NOT NULL) STRICT"
+    )
     if Cleanup.COMPACT in topic.cleanup:
         db.execute(f"CREATE INDEX IF NOT EXISTS {table}_key ON {table} (key)")
         db.execute(
@@ -119,16 +150,27 @@ def _shelf(db: apsw.Connection, ident: int, where: TopicPartition, following: in
     newest = db.execute(
         f"SELECT position, timestamp FROM {table} ORDER BY position DESC LIMIT 1"
     ).get
-    if newest is not None:
-        shelf.next, shelf.timestamp = max(following, newest[0] + 1), newest[1]
+    block = db.execute(
+        f"SELECT next, timestamp FROM {shelf.blocks} ORDER BY first DESC LIMIT 1"
+    ).get
+    for found in (block and (block[0] - 1, block[1]), newest):
+        if found is not None:
+            shelf.next, shelf.timestamp = max(shelf.next, found[0] + 1), found[1]
+    shelf.packed = block[0] if block else 0
     shelf.first = _first(db, shelf)
     shelf.cleaned = shelf.first
     return shelf
 
 
 def _first(db: apsw.Connection, shelf: Shelf) -> int:
-    oldest: int | None = db.execute(f"SELECT min(position) FROM {shelf.table}").get
-    return shelf.next if oldest is None else oldest
+    for query in (
+        f"SELECT min(first) FROM {shelf.blocks}",
+        f"SELECT min(position) FROM {shelf.table}",
+    ):
+        oldest: int | None = db.execute(query).get
+        if oldest is not None:
+            return oldest
+    return shelf.next
 
 
 # Write
@@ -200,22 +242,93 @@ def checkpoint(db: apsw.Connection, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE) 
 # Read
 
 
-def select(
-    db: apsw.Connection, table: str, where: TopicPartition, start: int, limit: int
-) -> list[Stored]:
+def select(db: apsw.Connection, shelf: Shelf, start: int, limit: int) -> list[Stored]:
     """Up to *limit* records from offset *start* on; fewer if they are large, but at least one."""
-    found: list[Stored] = []
-    size = 0
-    query = (
-        f"SELECT position, timestamp, key, value, headers FROM {table}"
-        " WHERE position >= ? ORDER BY position LIMIT ?"
-    )
-    for offset, timestamp, key, value, headers in db.execute(query, (start, limit)):
-        found.append(Stored(*where, offset, timestamp, key, value, _unpack(headers)))
-        size += len(value)
-        if size >= READ_BYTES:
+    with db:  # all from the same moment: records move from one table to the other
+        block = _block(db, shelf, start)
+        rows = list(_within(db, shelf, start, limit, READ_BYTES)) if block is None else []
+    try:
+        if block is not None:
+            packed: tuple[Row, ...] = _unpack_block(zlib.decompress(block))
+            rows = [row for row in packed if row[0] >= start][:limit]
+        return [_stored(shelf, row) for row in rows]
+    except (msgspec.MsgspecError, zlib.error) as error:
+        raise apsw.CorruptError(f"a record is malformed: {error}") from error
+
+
+def _block(db: apsw.Connection, shelf: Shelf, start: int) -> bytes | None:
+    """The block that the record at *start* is in, or the first one behind that."""
+    if start >= shelf.packed:
+        return None
+    for query in (
+        f"SELECT data FROM {shelf.blocks} WHERE first <= ?1 AND next > ?1",
+        f"SELECT data FROM {shelf.blocks} WHERE first > ?1 ORDER BY first",
+    ):
+        found: bytes | None = db.execute(f"{query} LIMIT 1", (start,)).get
+        if found is not None:
+            return found
+    return None
+
+
+def _within(db: apsw.Connection, shelf: Shelf, start: int, limit: int, size: int) -> Iterator[Row]:
+    """Rows that are in no block yet, until they have *size* bytes of values."""
+    query = f"SELECT * FROM {shelf.table} WHERE position >= ? ORDER BY position LIMIT ?"
+    for row in db.execute(query, (start, limit)):
+        yield row
+        size -= len(row[3])
+        if size <= 0:
             break
+
+
+def _stored(shelf: Shelf, row: Row) -> Stored:
+    offset, timestamp, key, value, headers = row
+    found = in_full(headers, key or b"") if is_brief(headers) else _unpack(headers)
+    return Stored(*shelf.where, offset, timestamp, key, value, found)
+
+
+# Pack
+
+
+def packs(topic: Topic) -> bool:
+    """Whether records of *topic* go by their age alone, so that they may go together."""
+    return Cleanup.COMPACT not in topic.cleanup
+
+
+def blocks(db: apsw.Connection, shelf: Shelf, before: int, most: int) -> list[Block]:
+    """What may be stored as blocks instead, at most *most* of them.
+
+    Only of records that are older than *before* (ms), and of so many that it is worth it.
+    """
+    found: list[Block] = []
+    start = shelf.packed
+    while len(found) < most:
+        rows = list(_within(db, shelf, start, BLOCK, BLOCK_BYTES))
+        if not rows or rows[-1][1] >= before or not _is_worth_it(rows):
+            break
+        data = zlib.compress(pack(rows), 3)
+        start = rows[-1][0] + 1
+        found.append(Block(shelf, rows[0][0], start, rows[-1][1], data))
     return found
+
+
+def _is_worth_it(rows: Sequence[Row]) -> bool:
+    return len(rows) >= BLOCK or sum(len(row[3]) for row in rows) >= BLOCK_BYTES
+
+
+def store(db: apsw.Connection, made: Sequence[Block]) -> None:
+    """Put *made* in the place of the records that are in them."""
+    with db:
+        for block in made:
+            table, span = block.shelf.table, (block.first, block.next)
+            db.execute(f"DELETE FROM {table} WHERE position >= ? AND position < ?", span)
+            if db.changes() == 0:  # they were too old meanwhile
+                continue
+            db.execute(
+                f"INSERT INTO {block.shelf.blocks} VALUES (?, ?, ?, ?)",
+                (*span, block.timestamp, block.data),
+            )
+    for block in made:
+        block.shelf.packed = max(block.next, block.shelf.packed)
 
 
 # Clean
@@ -240,6 +353,14 @@ def clean(db: apsw.Connection, shelf: Shelf, topic: Topic, now: float, step: int
 
 
 def _expire(db: apsw.Connection, shelf: Shelf, before: int, step: int) -> bool:
+    db.execute(
+        f"DELETE FROM {shelf.blocks} WHERE timestamp < ? AND first <"
+        f" (SELECT min(first) + ? FROM {shelf.blocks})",
+        (before, 10 * step),
+    )
+    dropped = db.changes()
+    if db.execute(f"SELECT 1 FROM {shelf.blocks} LIMIT 1").get is not None:
+        return dropped > 0  # those that are in no block are younger
     db.execute(
         f"DELETE FROM {shelf.table} WHERE timestamp < ? AND position <"
         f" (SELECT min(position) + ? FROM {shelf.table})",
@@ -269,6 +390,16 @@ def _bury(db: apsw.Connection, shelf: Shelf, before: int, step: int) -> None:
         " WHERE length(value) = 0 AND timestamp < ? LIMIT ?)",
         (before, step),
     )
+
+
+def free_pages(db: apsw.Connection) -> int:
+    """Pages that hold nothing, and wait to be used again or given back."""
+    return int(db.pragma("freelist_count"))
+
+
+def give_back(db: apsw.Connection, pages: int) -> None:
+    """Make the file shorter by so many free pages, if it was made for that."""
+    db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
 
 
 def bounds(shelf: Shelf) -> Bounds:

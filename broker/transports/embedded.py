@@ -3,7 +3,7 @@
 Appends wait in a queue. One thread takes everything that is in it, commits it in one transaction
 and tells the event loop once, so that the more wait, the less each costs. Another thread brings
 the write-ahead log back into the file, a third reads history. What is new goes to followers from
-memory.
+memory. What is some seconds old is stored anew, in blocks.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from broker.errors import (
     SettingsError,
 )
 from broker.transports import database
+from broker.transports.brief import brief
 from broker.transports.database import Shelf
 from broker.transports.files import make_database
 from broker.transports.lock import FileLock
@@ -45,8 +46,13 @@ TAIL = 10_000  # records of a partition that followers get from memory
 TAIL_BYTES = 16 * 1024 * 1024
 CHECKPOINT_EVERY = 0.25  # seconds
 WAL_PAGES = 16_384  # 64 MiB: from here on the writer helps to begin the write-ahead log anew
+PACK_AFTER = 5.0  # seconds
+PACKED_AT_ONCE = 12  # blocks; the writer takes some milliseconds for them
 CLEAN_EVERY = 5.0  # seconds
 CLEAN_STEP = 500  # rows; some milliseconds, for which appends wait
+VACUUM_EVERY = 20.0  # seconds: what nobody has used for so long is given back
+SPARE_PAGES = 256  # 1 MiB; so many are not given back
+VACUUM_STEP = 64  # pages
 
 
 @dataclass(slots=True)
@@ -59,11 +65,20 @@ class _Append:
     done: "asyncio.Future[list[Position]]"
 
 
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Records to be stored anew; *stored* is set when that was tried."""
+
+    blocks: Sequence[database.Block]
+    stored: threading.Event = field(default_factory=threading.Event)
+
+
 @dataclass(slots=True)
 class _Group:
     """Appends that are stored together."""
 
     appends: list[_Append]
+    blocks: list[_Blocks] = field(default_factory=list)
     stored: dict[TopicPartition, list[Stored]] = field(default_factory=dict)
     positions: list[list[Position]] = field(default_factory=list)
 
@@ -88,7 +103,7 @@ class EmbeddedLog:
         self._shelves: dict[str, list[Shelf]] = {}
         self._tails: dict[TopicPartition, Tail] = {}
         self._followers: dict[TopicPartition, set[TailFollower]] = {}
-        self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Append | _Blocks | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._long_wal = False
         self._failing = False
@@ -127,7 +142,10 @@ class EmbeddedLog:
             raise AppendFailedError("the log is closed")
         shelves = self._shelves[topic]
         places = [shelves[self._placement.place(topic, record)] for record in records]
-        headers = [database.pack(record.headers) for record in records]
+        if database.packs(self._topics[topic]):  # briefly once they are in a block
+            headers = [database.pack(record.headers) for record in records]
+        else:
+            headers = [brief(record.headers, record.key or b"") for record in records]
         for record, packed in zip(records, headers, strict=True):
             check_size(len(record.value) + len(packed) + len(record.key or b""))
         if not records:
@@ -241,7 +259,7 @@ class EmbeddedLog:
         self._lock.release()
 
     def _select(self, shelf: Shelf, start: int, limit: int) -> list[Stored]:
-        return database.select(self._history, shelf.table, shelf.where, start, limit)
+        return database.select(self._history, shelf, start, limit)
 
     def _write(self) -> None:
         cleaner = Cleaner(self._db, self._shelves, self._topics, self._clock)
@@ -249,6 +267,9 @@ class EmbeddedLog:
             group, last = self._take(cleaner.pause())
             if group.appends:
                 self._commit(group)
+            for made in group.blocks:
+                self._surely(lambda made=made: self._store(made))  # type: ignore[misc]
+                made.stored.set()
             if last:
                 return
             self._surely(cleaner.work)
@@ -262,8 +283,11 @@ class EmbeddedLog:
         try:
             item = self._queue.get(timeout=pause)
             while item is not None:
-                group.appends.append(item)
-                count += len(item.records)
+                if isinstance(item, _Blocks):
+                    group.blocks.append(item)
+                else:
+                    group.appends.append(item)
+                    count += len(item.records)
                 if count >= GROUP:
                     break
                 item = self._queue.get_nowait()
@@ -344,6 +368,28 @@ class EmbeddedLog:
             # never happens by itself, but now the rest is short.
             if pages is not None:
                 self._long_wal = pages > WAL_PAGES
+            self._surely(self._pack)
+
+    def _pack(self) -> None:
+        """Have what is some seconds old stored in blocks."""
+        before = int((self._clock() - PACK_AFTER) * 1000)
+        made: list[database.Block] = []
+        for shelf in (shelf for each in self._shelves.values() for shelf in each):
+            if database.packs(self._topics[shelf.where.topic]):
+                made += database.blocks(self._second, shelf, before, PACKED_AT_ONCE - len(made))
+        if made:
+            blocks = _Blocks(made)
+            self._queue.put(blocks)
+            while not blocks.stored.wait(CHECKPOINT_EVERY) and not self._stopping.is_set():
+                pass
+
+    def _store(self, made: _Blocks) -> None:
+        try:
+            database.store(self._db, made.blocks)
+        except apsw.Error as error:
+            if database.is_fatal(error):
+                raise
+            log.warning("log.not_packed", error=str(error))  # the next time will do
 
 
 def _refusal(error: Exception) -> Exception:
@@ -358,6 +404,29 @@ def _broken(path: Path, error: Exception) -> LogBrokenError:
         f"QJB_LOG: {path} is not sure to be on the disk any more ({error}), so nothing more is"
         " taken; see to the disk, then start again: what was acknowledged before is read from it"
     )
+
+
+class Vacuum:
+    """Gives back space that nobody has used for a while, in small steps."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._least = 0  # pages that were free all the time since the last look
+        self._due = 0.0
+        self._left = 0  # pages to give back
+
+    def step(self) -> bool:
+        """Take one step, if there is something to do. True: there is more."""
+        free = database.free_pages(self._db)
+        self._least = min(self._least, free)
+        if time.monotonic() >= self._due:
+            self._left = max(0, self._least - SPARE_PAGES)
+            self._least, self._due = free, time.monotonic() + VACUUM_EVERY
+        if self._left:
+            pages = min(self._left, VACUUM_STEP)
+            database.give_back(self._db, pages)
+            self._left -= pages
+        return self._left > 0
 
 
 class Cleaner:
@@ -375,6 +444,7 @@ class Cleaner:
         self._topics = topics
         self._clock = clock
         self._next = 0
+        self._vacuum = Vacuum(db)
         self._due = time.monotonic() + CLEAN_EVERY
 
     def pause(self) -> float:
@@ -392,6 +462,7 @@ class Cleaner:
         try:
             topic = self._topics[shelf.where.topic]
             more = database.clean(self._db, shelf, topic, self._clock(), CLEAN_STEP)
+            more |= self._vacuum.step()
         except Exception as error:
             if database.is_fatal(error):
                 raise

@@ -1,6 +1,7 @@
 """What only the embedded log promises: its file, its lock, its disk, its history."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -392,6 +393,87 @@ async def test_old_records_go_when_their_time_is_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_eager")
+async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.01)
+    path, now = tmp_path / "log.db", [time.time()]
+    log = await opened(path, clock=lambda: now[0])
+    headers = (("ce_id", b"1"), ("ce_time", b"now"))
+    written = [
+        Record(b'{"number":%d,"rest":"%s"}' % (number, b"x" * (number % 700)), KEY, headers)
+        for number in range(1000)
+    ]
+    await log.append(EVENTS, written)
+    before = await read_all(log)
+    now[0] += 60
+    await blocks_of(path, 3)
+    await log.append(EVENTS, written[:10])
+    await log.close()
+
+    log = await opened(path, clock=lambda: now[0])
+    found = await read_all(log)
+    assert found[:1000] == before
+    assert [stored.offset for stored in found] == list(range(1010))
+    for start in (0, 1, 255, 256, 767, 768, 999, 1000, 1009):
+        assert (await log.read(EVENTS, 0, start, 1))[0].offset == start
+    assert await log.read(EVENTS, 0, 1010) == []
+    assert await log.bounds(EVENTS, 0) == Bounds(0, 1010)
+    now[0] += 8 * DAY
+    await log.close()
+    monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.01)
+    log = await opened(path, clock=lambda: now[0])
+    while (await log.bounds(EVENTS, 0)).first < 1010:
+        await asyncio.sleep(0.01)
+    assert await read_all(log) == []
+    assert (await log.append(EVENTS, written[:1]))[0].offset == 1010
+    await log.close()
+
+
+async def test_readers_miss_nothing_while_records_move_into_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.001)
+    monkeypatch.setattr(embedded, "PACK_AFTER", -1.0)
+    monkeypatch.setattr(embedded, "TAIL", 10)
+    log = await opened(tmp_path / "log.db")
+    for turn in range(60):
+        await log.append(EVENTS, [Record(b"%d" % n, KEY) for n in range(100)])
+        if turn % 5 == 0:
+            offsets = [stored.offset for stored in await read_all(log)]
+            assert offsets == list(range(100 * (turn + 1)))
+    await log.close()
+    assert await blocks_of(tmp_path / "log.db", 1) > 1
+
+
+async def blocks_of(path: Path, least: int) -> int:
+    """How many blocks of events there are, once there are some."""
+    other = apsw.Connection(str(path))
+    query = "SELECT count(*) FROM log_2_blocks"
+    while (count := int(other.execute(query).get)) < least:
+        await asyncio.sleep(0.01)
+    other.close()
+    return count
+
+
+async def test_space_that_nobody_needs_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.01)
+    monkeypatch.setattr(embedded, "VACUUM_EVERY", 0.1)
+    path, now = tmp_path / "log.db", [time.time()]
+    log = await opened(path, clock=lambda: now[0])
+    for _ in range(20):
+        await log.append(EVENTS, [Record(os.urandom(50_000), KEY) for _ in range(20)])
+    async with asyncio.timeout(20):
+        while size(path) < 20_000_000:
+            await asyncio.sleep(0.05)
+        now[0] += 8 * DAY
+        while size(path) > 2_500_000:
+            await asyncio.sleep(0.05)
+    await log.close()
+
+
 async def test_a_clock_that_is_set_back_turns_no_time_back(tmp_path: Path) -> None:
     path, now = tmp_path / "log.db", [time.time() + 3600]
     log = await opened(path, clock=lambda: now[0])

@@ -1,0 +1,50 @@
+"""What a job costs on disk: not what is stored twice."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from broker.settings import load
+from broker.transports import embedded
+from broker.wiring import serving
+
+JOBS = 2500
+MOST = 3000  # bytes of a job that does nothing, in all files together
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+async def test_a_job_that_does_nothing_takes_at_most_three_kilobytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "PACK_AFTER", 0.2)
+    monkeypatch.setattr(embedded, "VACUUM_EVERY", 0.2)
+    monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.2)
+    settings = load({"data": tmp_path, "port": 0, "executor": "scripted", "slots": 8})
+    async with serving(settings) as served, aiohttp.ClientSession() as http:
+        body = {"program_id": "hello-world", "params": {"iterations": 0}}
+
+        async def submit() -> None:
+            async with http.post(f"{served.url}/jobs", json=body) as answer:
+                assert answer.status == 200
+
+        async def pending() -> int:
+            async with http.get(f"{served.url}/jobs?pending=true&limit=1") as answer:
+                return int((await answer.json())["count"])
+
+        before = used(tmp_path)
+        for _ in range(0, JOBS, 50):
+            await asyncio.gather(*(submit() for _ in range(50)))
+        while await pending():
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            while used(tmp_path) - before > MOST * JOBS:
+                await asyncio.sleep(0.2)
+
+
+def used(folder: Path) -> int:
+    """Bytes of all files, write-ahead logs left out: their length does not grow with the jobs."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files if not path.name.endswith(("-wal", "-shm")))

@@ -1,0 +1,42 @@
+"""Headers that are stored briefly come back as they were."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.telemetry.times import now
+from broker.transports.brief import brief, in_full, is_brief
+from schemas.cloudevents import snapshot_record
+from schemas.jobs import Job
+from schemas.ledger import Deletion
+from schemas.values import State
+
+KEY = b"default/01m84j3whvtr1xefb7yzj7s5"
+VALUES = st.binary(max_size=40) | st.sampled_from(
+    [b"1.0", b"/qjb", KEY, KEY + b"/4", KEY[8:], b"1"]
+)
+NAMES = st.sampled_from(["ce_specversion", "ce_id", "qjb-terminal", "content-type"]) | st.text()
+
+
+@given(st.lists(st.tuples(NAMES, VALUES)), VALUES)
+def test_whatever_they_are_they_come_back(headers: list[tuple[str, bytes]], key: bytes) -> None:
+    stored = brief(tuple(headers), key)
+    assert is_brief(stored)
+    assert in_full(stored, key) == tuple(headers)
+
+
+def test_those_of_a_snapshot_take_half_as_much() -> None:
+    job = Job(
+        tenant="default",
+        job_id=KEY[8:].decode(),
+        seq=4,
+        state=State.COMPLETED,
+        terminal=True,
+        created=now(),
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+    for state in (job, Deletion("default", job.job_id, now(), 1)):
+        record = snapshot_record(state, 1, now())
+        stored = brief(record.headers, record.key or b"")
+        whole = sum(len(name) + len(value) for name, value in record.headers)
+        assert len(stored) < whole / 1.8
+        assert in_full(stored, record.key or b"") == record.headers
