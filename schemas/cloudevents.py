@@ -135,6 +135,7 @@ _EVENT_TYPES = {
     kind: f"qjb.event.{kind.__struct_config__.tag}".encode() for kind in events.EVENT_TYPES
 }
 CLAIM = b"qjb.ledger.claim"
+DELETION = b"qjb.ledger.deletion"
 
 
 def entry_record(entry: Entry) -> Record:
@@ -170,7 +171,7 @@ def claim_record(claim: Claim, partition: int, time: str) -> Record:
 
 def deletion_record(deletion: Deletion) -> Record:
     """*deletion* as a record of the ledger, behind the job's events."""
-    return _deletion_record(deletion, b"qjb.ledger.deletion", ())
+    return _deletion_record(deletion, DELETION, ())
 
 
 def _deletion_record(deletion: Deletion, kind: bytes, more: Headers) -> Record:
@@ -188,7 +189,7 @@ def _deletion_record(deletion: Deletion, kind: bytes, more: Headers) -> Record:
 def read_ledger(record: Stored) -> Entry | Claim | Deletion:
     """What *record* of the ledger says; raises `UnreadableError`."""
     found = dict(record.headers)
-    if found.get("ce_type") == b"qjb.ledger.deletion":
+    if found.get("ce_type") == DELETION:
         deletion: Deletion = decode(record.value, Deletion)
         return deletion
     if found.get("ce_type") == CLAIM:

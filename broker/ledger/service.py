@@ -18,6 +18,7 @@ from broker.ledger.preparing import Preparation
 from broker.ledger.recovery import Replica
 from broker.ledger.snapshots import Snapshots
 from broker.ledger.stall import Stall
+from broker.ledger.sweeping import sweep_for_ever
 from broker.ledger.writer import Parts, Writer
 from broker.telemetry import metrics, times
 from broker.transports.blobs import Blobs
@@ -106,6 +107,9 @@ class Service:
                     group.create_task(self._watch_state(), name="broker state"),
                     group.create_task(self._show_queues(), name="broker queues"),
                     group.create_task(self._wait_for_loss(), name="broker mandate"),
+                    group.create_task(
+                        sweep_for_ever(self._log, self._blobs, self._book), name="broker sweep"
+                    ),
                     group.create_task(
                         expire_for_ever(self._log, self._book, kept), name="broker expiry"
                     ),

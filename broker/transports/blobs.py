@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import os
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +18,7 @@ from broker.shown import url_visible, without_urls
 from broker.transports.files import make_folder
 from schemas.values import BlobRef
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 PIECE = 256 * 1024  # bytes of a payload that are read at once
 READERS = 16  # pieces that are read at the same time: each takes a thread and a descriptor
 
@@ -39,27 +42,48 @@ class Blobs(Protocol):
         part only against its length. Raises as `get` does.
         """
 
+    def older_than(self, before: float) -> AsyncIterator[str]:
+        """The hashes of what was put *before* (seconds since 1970). Raises `UnavailableError`."""
+
+    async def drop(self, sha256: str, before: float) -> bool:
+        """Take a payload out; not one that was put again since *before*. Whether it was done."""
+
+    async def is_of(self, identity: str) -> bool:
+        """Whether no other log than that one keeps payloads here. Takes note of it."""
+
 
 class StoredBlobs:
     """`Blobs` in anything that obstore reaches, at `sha256/ab/cdef…`."""
 
     def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
         self._store = store
-        self._folder = folder  # of a local store, which leaves flushing to us
+        self.folder = folder  # of a local store, which leaves flushing to us
         self._reading = asyncio.Semaphore(READERS)
+        self._putting: Counter[str] = Counter()  # how many do so now
+        self._dropping: str | None = None
 
     async def put(self, data: bytes | memoryview, media_type: str = "application/json") -> BlobRef:
         ref = BlobRef(await _digest(data), len(data), media_type)
+        while self._dropping == ref.sha256:  # noqa: ASYNC110 - for milliseconds, once in a life
+            await asyncio.sleep(0.001)
+        self._putting[ref.sha256] += 1
+        try:
+            await self._put(ref, data)
+        finally:
+            self._putting[ref.sha256] -= 1
+            self._putting += Counter()  # without those that nobody puts
+        return ref
+
+    async def _put(self, ref: BlobRef, data: bytes) -> None:
         path = _path(ref.sha256)
         # Overwriting is atomic everywhere, and mends a blob that was damaged.
-        attributes = None if self._folder else {"Content-Type": media_type}
+        attributes = None if self.folder else {"Content-Type": ref.media_type}
         try:
             await self._store.put_async(path, data, attributes=attributes)
-            if self._folder is not None:
-                await asyncio.to_thread(_flush, self._folder, path)
+            if self.folder is not None:
+                await asyncio.to_thread(_flush, self.folder, path)
         except (BaseError, OSError) as error:
             raise _unavailable("the blob store did not take a payload", error) from None
-        return ref
 
     async def get(self, ref: BlobRef) -> bytes:
         try:
@@ -84,6 +108,43 @@ class StoredBlobs:
             if whole and at + PIECE >= stop and digest.hexdigest() != ref.sha256:
                 raise _damaged(ref)
             yield piece
+
+    async def older_than(self, before: float) -> AsyncIterator[str]:
+        try:
+            async for found in self._store.list("sha256"):
+                for meta in found:
+                    name = str(meta["path"]).removeprefix("sha256/").replace("/", "")
+                    if _SHA256.fullmatch(name) and meta["last_modified"].timestamp() < before:
+                        yield name
+        except (BaseError, OSError) as error:
+            raise _unavailable("the blob store can not be listed", error) from None
+
+    async def drop(self, sha256: str, before: float) -> bool:
+        path = _path(sha256)
+        if self._putting[sha256]:
+            return False
+        self._dropping = sha256
+        try:
+            meta = await self._store.head_async(path)
+            if meta["last_modified"].timestamp() >= before:
+                return False
+            await self._store.delete_async(path)
+        except (NotFoundError, FileNotFoundError):
+            return False
+        except (BaseError, OSError) as error:
+            raise _unavailable("the blob store does not let go of a payload", error) from None
+        finally:
+            self._dropping = None
+        return True
+
+    async def is_of(self, identity: str) -> bool:
+        own = f"users/{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+        try:
+            await self._store.put_async(own, identity.encode())
+            users = [str(m["path"]) async for part in self._store.list("users") for m in part]
+        except (BaseError, OSError) as error:
+            raise _unavailable("the blob store can not be listed", error) from None
+        return users == [own]
 
     async def _piece(self, ref: BlobRef, start: int, stop: int) -> bytes:
         try:

@@ -1,0 +1,145 @@
+"""Payloads that nothing refers to are taken out of the blob store, and no others."""
+
+import asyncio
+import hashlib
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from broker.core.book import Book
+from broker.errors import PayloadMissingError
+from broker.ledger.sweeping import sweep
+from broker.telemetry.times import now
+from broker.transports.blobs import StoredBlobs, open_blobs
+from broker.transports.memory import MemoryLog
+from broker.transports.topics import EVENTS, REPORTS, REQUESTS
+from schemas.cloudevents import report_record, request_record
+from schemas.records import Record
+from schemas.reports import Report, Returned
+from schemas.requests import SubmitJob
+from schemas.values import BlobRef
+from tests.support.gateway import Ledger
+
+
+@pytest.fixture(params=["folder", "memory"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> StoredBlobs:
+    return open_blobs(str(tmp_path / "blobs") if request.param == "folder" else "memory:///")
+
+
+async def kept(blobs: StoredBlobs, ref: BlobRef) -> bool:
+    try:
+        await blobs.get(ref)
+    except PayloadMissingError:
+        return False
+    return True
+
+
+def later() -> float:
+    """A time at which everything that is there is old."""
+    return time.time() + 60
+
+
+async def test_what_is_referred_to_stays_and_the_rest_goes(blobs: StoredBlobs) -> None:
+    ledger = Ledger(MemoryLog(2))
+    refs = {
+        name: await blobs.put(name.encode()) for name in ("asked", "queued", "interim", "result")
+    }
+    refs |= {name: await blobs.put(name.encode()) for name in ("reported", "bare", "nobodys")}
+    asked = SubmitJob("hello-world", job_id="j0", params_ref=refs["asked"])
+    await ledger.log.append(REQUESTS, [request_record(asked, now())])
+    bare = {"program_id": "hello-world", "params_ref": msgspec.to_builtins(refs["bare"])}
+    await ledger.log.append(REQUESTS, [Record(msgspec.json.encode(bare))])
+    await ledger.queue("j1", params_ref=refs["queued"])
+    await ledger.start("j1")
+    report = Report(
+        tenant="default",
+        job_id="j1",
+        attempt=1,
+        epoch=0,
+        number=1,
+        time=now(),
+        worker="w1",
+        instance="i1",
+        body=Returned(value_ref=refs["reported"]),
+    )
+    await ledger.log.append(REPORTS, [report_record(report)])
+    await ledger.queue("j2", params_ref=refs["interim"])
+    await ledger.queue("j3", params_ref=refs["result"])
+    await ledger.snapshot("j3")
+    await ledger.log.clean(time.time() + 5 * 86_400)  # requests and reports are gone, events not
+
+    assert await sweep(ledger.log, blobs, Book(), later()) == 4
+    left = {name for name, ref in refs.items() if await kept(blobs, ref)}
+    assert left == {"queued", "interim", "result"}
+
+
+async def test_requests_and_reports_that_are_on_the_log_count(blobs: StoredBlobs) -> None:
+    log = MemoryLog(2)
+    asked, spaced = await blobs.put(b"asked"), await blobs.put(b"spaced")
+    body = SubmitJob("hello-world", job_id="j0", params_ref=asked)
+    await log.append(REQUESTS, [request_record(body, now())])
+    text = b'{"program_id": "x", "params_ref": {"sha256" : "%s", "size": 6}}'
+    await log.append(REQUESTS, [Record(text % spaced.sha256.encode())])
+
+    assert await sweep(log, blobs, Book(), later()) == 0
+    assert await kept(blobs, asked)
+    assert await kept(blobs, spaced)
+
+
+async def test_what_a_deleted_job_had_goes(blobs: StoredBlobs) -> None:
+    ledger = Ledger(MemoryLog(1))
+    mine, shared = await blobs.put(b"mine"), await blobs.put(b"shared")
+    for job_id, ref in (("j1", mine), ("j2", shared), ("j3", shared)):
+        asked = SubmitJob("hello-world", job_id=job_id, params_ref=ref)
+        await ledger.log.append(REQUESTS, [request_record(asked, now())])
+        await ledger.queue(job_id, params_ref=ref)
+        await ledger.snapshot(job_id)
+    await ledger.delete("j1")
+    await ledger.delete("j2")
+
+    assert await sweep(ledger.log, blobs, Book(), later()) == 1
+    assert not await kept(blobs, mine)
+    assert await kept(blobs, shared)
+
+
+async def test_what_is_young_or_put_again_stays(blobs: StoredBlobs) -> None:
+    ref = await blobs.put(b"a payload")
+    assert await sweep(MemoryLog(), blobs, Book(), time.time() - 60) == 0
+    await asyncio.sleep(0.02)
+    before = time.time()
+    await asyncio.sleep(0.02)
+    await blobs.put(b"a payload")
+    assert await sweep(MemoryLog(), blobs, Book(), before) == 0
+    assert await kept(blobs, ref)
+
+
+async def test_what_is_put_while_it_is_taken_out_is_there_afterwards(tmp_path: Path) -> None:
+    blobs = open_blobs(str(tmp_path))
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    for _ in range(30):
+        await blobs.put(b"x")
+        _, ref = await asyncio.gather(blobs.drop(sha256, later()), blobs.put(b"x"))
+        assert await kept(blobs, ref)
+
+
+async def test_a_store_that_two_logs_use_is_left_alone(blobs: StoredBlobs) -> None:
+    ref = await blobs.put(b"a payload")
+    one, other = MemoryLog(), MemoryLog()
+    assert await blobs.is_of(other.identity)
+
+    assert await sweep(one, blobs, Book(), later()) == 0
+    assert await kept(blobs, ref)
+
+
+async def test_events_of_jobs_that_were_not_deleted_count_after_one_that_was(
+    blobs: StoredBlobs,
+) -> None:
+    ledger = Ledger(MemoryLog(1))
+    ref = await blobs.put(b"a payload")
+    await ledger.queue("j1", params_ref=ref)
+    await ledger.delete("j1")
+    await ledger.queue("j2", params_ref=ref)
+    assert len(await ledger.log.read(EVENTS, 0, 0)) == 3
+    assert await sweep(ledger.log, blobs, Book(), later()) == 0
