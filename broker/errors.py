@@ -104,6 +104,13 @@ class UnsupportedEncodingError(QjbError):
     status = 415
 
 
+class InsufficientStorageError(QjbError):
+    """There is too little space to take something new."""
+
+    code = "insufficient_storage"
+    status = 507
+
+
 class UnavailableError(QjbError):
     """The service can not take this now; try again."""
 

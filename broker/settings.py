@@ -89,6 +89,12 @@ class Settings(BaseSettings):
         description="How long events are kept: for streams that resume, interim results and logs",
     )
 
+    min_free: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="Bytes that must be free where data are kept; with less, submits are refused",
+    )
+
     host: str = Field("127.0.0.1", description="Address that the gateway listens on")
     port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes any free one")
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -23,9 +23,11 @@ from broker.settings import Settings, host_name
 from broker.shown import url_visible
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs, open_blobs
+from broker.transports.embedded import EmbeddedLog
 from broker.transports.files import make_folder
 from broker.transports.lock import FileLock
 from broker.transports.log import Log
+from broker.transports.space import Space
 from broker.transports.topics import keeping_events
 from broker.transports.urls import open_log
 from broker.worker.host import Worker
@@ -95,14 +97,19 @@ async def serving(
         )
         stack.push_async_callback(target.close)
         await _open(target, settings)
-        parts = Parts(settings, target, blobs, stack)
+        logs = target.path if isinstance(target, EmbeddedLog) else None
+        space = Space(settings.min_free, settings.data, logs, blobs.folder)
+        await asyncio.to_thread(space.look)
+        parts = Parts(settings, target, blobs, stack, space)
         with _plain_errors(settings):
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(target.watch(), name="log")
+                watch_space = tasks.create_task(space.watch(), name="space")
                 running = _start(parts, roles, tasks)
                 yield await _ready(parts, running)
                 await _drain(running)
                 watch.cancel()
+                watch_space.cancel()
 
 
 def _make_data_folder(folder: Path) -> None:
@@ -127,8 +134,15 @@ async def _open(target: Log, settings: Settings) -> None:
 class Parts:
     """Makes the roles of one process, and keeps what the process holds for them."""
 
-    def __init__(self, settings: Settings, target: Log, blobs: Blobs, held: AsyncExitStack) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        target: Log,
+        blobs: Blobs,
+        held: AsyncExitStack,
+        space: Space | None = None,
+    ) -> None:
+        self.settings, self._space = settings, space
         self.broker_id = settings.broker_id or f"{host_name()}-{os.getpid()}"
         self._log = target
         self._blobs = blobs
@@ -197,6 +211,7 @@ class Parts:
             port=settings.port,
             options=options,
             judge=self._judge,
+            space=self._space,
         )
 
     def _executor(self) -> Executor:

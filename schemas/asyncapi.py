@@ -50,6 +50,13 @@ _HEADERS: dict[str, Json] = {  # by topic or, before that, message: those beside
     EVENTS: _EVENT_HEADERS,
     REQUESTS: {"content-type": _STRUCTURED},
     "ledger-claim": {"qjb-epoch": _EPOCH},
+    "ledger-deletion": {"qjb-epoch": _EPOCH},
+    "job-deletion": {
+        "qjb-seq": _NUMBER,
+        "qjb-epoch": _EPOCH,
+        "qjb-terminal": {"const": "1"},
+        "qjb-deleted": {"const": "1"},
+    },
     "ledger-checkpoint": {"qjb-epoch": _EPOCH},
     "job-snapshot": {
         "qjb-seq": _SEQ,

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from broker.core.admission import malformed
 from broker.errors import (
+    InsufficientStorageError,
     InvalidInputsError,
     InvalidRequestError,
     JobDeletedError,
@@ -38,6 +39,7 @@ from broker.payloads import INLINE_LIMIT
 from broker.telemetry.times import new_traceparent, now
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
+from broker.transports.space import Space
 from broker.transports.topics import REQUESTS
 from schemas.cloudevents import request_record
 from schemas.decoding import UnreadableError
@@ -178,8 +180,9 @@ class Intake:
         waiters: Waiters,
         holding: Holding,
         judge: Judge,
+        space: Space | None = None,
     ) -> None:
-        self._judge = judge
+        self._judge, self._space = judge, space
         self._blobs, self._programs, self._fleet = blobs, programs, fleet
         self._model, self._waiters = model, waiters
         self._appender = Appender(target, holding.persist)
@@ -204,6 +207,7 @@ class Intake:
             raise JobDeletedError(f"the job {request.job_id} was deleted; take another id")
         key = JobKey(tenant, str(request.job_id))
         if (known := self._model.job(key)) is None:
+            self._check_space()
             await self._check(request)
             known = await self._shielded(self._place(key, request, trace))
         if known and known.state is State.REJECTED:
@@ -266,6 +270,14 @@ class Intake:
         except UnreadableError as error:
             what = "the body is not JSON: " if error.code == "invalid_json" else ""
             raise InvalidRequestError(f"{what}{error.message}") from error
+
+    def _check_space(self) -> None:
+        if self._space is not None and self._space.is_low:
+            free = f"{self._space.free // 2**20} MiB"
+            raise InsufficientStorageError(
+                f"only {free} of disk are free, so nothing new is taken (QJB_MIN_FREE); "
+                "delete jobs, or make room"
+            )
 
     async def _check(self, request: SubmitJob) -> None:
         program = self._programs.get(request.program_id)

@@ -30,6 +30,7 @@ from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
+from broker.transports.space import Space
 from schemas.specification import Program
 
 log = structlog.get_logger()
@@ -79,6 +80,7 @@ class Gateway:
         port: int = 8080,
         options: Options | None = None,
         judge: Judge | None = None,
+        space: Space | None = None,
     ) -> None:
         self._options = options or Options()
         self._judge = judge or Judge()
@@ -93,6 +95,7 @@ class Gateway:
             cache,
             self._options,
             self._judge,
+            space,
         )
 
     async def run(self) -> None:
@@ -198,6 +201,7 @@ def _parts(
     cache: Path | None,
     options: Options,
     judge: Judge,
+    space: Space | None,
 ) -> Parts:
     model = ReadModel(cache, options.memory)
     fleet, waiters = Fleet(), Waiters()
@@ -214,6 +218,7 @@ def _parts(
             waiters,
             Holding(options.patience, options.persist),
             judge,
+            space,
         ),
         fleet=fleet,
         tail=Tail(source, model, fleet, streams, waiters, options.kept_jobs),

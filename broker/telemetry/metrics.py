@@ -45,6 +45,10 @@ STREAM_ENDS = Counter("qjb_sse_ends", "Event streams closed, by why", ["reason"]
 RESUMES = Counter("qjb_sse_resumes", "Streams resumed from an id, by where from", ["source"])
 GAPS = Counter("qjb_sse_gaps", "Gap events sent")
 TAIL_LAG_SECONDS = Gauge("qjb_tail_lag_seconds", "Age of the newest event when the gateway read it")
+LOG_BYTES = Gauge("qjb_log_bytes", "Size of the embedded log's files")
+CACHE_BYTES = Gauge("qjb_cache_bytes", "Size of the gateways' local copies in the data folder")
+BLOB_BYTES = Gauge("qjb_blob_bytes", "Size of the payloads in a local blob store")
+DISK_FREE_BYTES = Gauge("qjb_disk_free_bytes", "Free space where data are, on the fullest disk")
 BUILD = Info("qjb_build", "What runs here")
 
 

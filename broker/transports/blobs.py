@@ -74,7 +74,7 @@ class StoredBlobs:
             self._putting += Counter()  # without those that nobody puts
         return ref
 
-    async def _put(self, ref: BlobRef, data: bytes) -> None:
+    async def _put(self, ref: BlobRef, data: bytes | memoryview) -> None:
         path = _path(ref.sha256)
         # Overwriting is atomic everywhere, and mends a blob that was damaged.
         attributes = None if self.folder else {"Content-Type": ref.media_type}

@@ -116,7 +116,11 @@ def shelves(
     for ident, topic, partition, following in db.execute("SELECT * FROM partitions ORDER BY id"):
         if topic in topics:
             found.append((int(ident), TopicPartition(str(topic), int(partition)), int(following)))
-    return [_shelf(db, *each) for each in found]
+    made = []
+    with db:
+        for each in found:
+            made.append(_shelf(db, *each))
+    return made
 
 
 def _make(db: apsw.Connection, topic: Topic, partition: int) -> None:
@@ -132,10 +136,6 @@ def _make(db: apsw.Connection, topic: Topic, partition: int) -> None:
         f"CREATE TABLE IF NOT EXISTS {table} (position INTEGER PRIMARY KEY, timestamp INTEGER NOT"
         " NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL) STRICT"
     )
-    db.execute(
-        f"CREATE TABLE IF NOT EXISTS {table}_blocks (first INTEGER PRIMARY KEY, next INTEGER NOT"
-        " NULL, timestamp INTEGER NOT NULL, data BLOB NOT NULL) STRICT"
-    )
     if Cleanup.COMPACT in topic.cleanup:
         db.execute(f"CREATE INDEX IF NOT EXISTS {table}_key ON {table} (key)")
         db.execute(
@@ -145,8 +145,12 @@ def _make(db: apsw.Connection, topic: Topic, partition: int) -> None:
 
 
 def _shelf(db: apsw.Connection, ident: int, where: TopicPartition, following: int) -> Shelf:
-    table = f"log_{ident}"
-    shelf = Shelf(table, where, following, following)
+    shelf = Shelf(f"log_{ident}", where, following, following)
+    table = shelf.table
+    db.execute(
+        f"CREATE TABLE IF NOT EXISTS {shelf.blocks} (first INTEGER PRIMARY KEY, next INTEGER NOT"
+        " NULL, timestamp INTEGER NOT NULL, data BLOB NOT NULL) STRICT"
+    )
     newest = db.execute(
         f"SELECT position, timestamp FROM {table} ORDER BY position DESC LIMIT 1"
     ).get

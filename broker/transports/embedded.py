@@ -94,7 +94,7 @@ class EmbeddedLog:
         partitions: int = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._path = path
+        self.path = path
         self._topics = topics
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
         self._placement = Placement(topics, counts)
@@ -115,12 +115,12 @@ class EmbeddedLog:
     # The log
 
     async def open(self) -> None:
-        self._lock.take(f"QJB_LOG: {self._path}")
+        self._lock.take(f"QJB_LOG: {self.path}")
         try:
             await asyncio.to_thread(self._open_file)
         except apsw.Error as error:
             self._lock.release()
-            raise SettingsError(f"QJB_LOG: {self._path} can not be opened: {error}") from error
+            raise SettingsError(f"QJB_LOG: {self.path} can not be opened: {error}") from error
         except BaseException:
             self._lock.release()
             raise
@@ -232,8 +232,8 @@ class EmbeddedLog:
     # In threads
 
     def _open_file(self) -> None:
-        make_database(self._path, database.MARK, "QJB_LOG")
-        self._db = database.connect(self._path)
+        make_database(self.path, database.MARK, "QJB_LOG")
+        self._db = database.connect(self.path)
         self.identity = database.prepare(self._db)
         self._shelves = {}
         for shelf in database.shelves(self._db, self._topics, self._placement.counts):
@@ -242,8 +242,8 @@ class EmbeddedLog:
             self._followers[shelf.where] = set()
         counts = {name: len(each) for name, each in self._shelves.items()}
         self._placement = Placement(self._topics, counts)
-        self._history = database.connect(self._path)
-        self._second = database.connect(self._path)
+        self._history = database.connect(self.path)
+        self._second = database.connect(self.path)
 
     def _close_file(self) -> None:
         for thread in self._threads:
@@ -357,8 +357,8 @@ class EmbeddedLog:
     def _note(self, error: Exception) -> None:
         """Take nothing any more if *error* makes the file unsure."""
         if self._broken is None and database.is_fatal(error):
-            log.critical("log.broken", path=str(self._path), error=str(error))
-            self._broken = _broken(self._path, error)
+            log.critical("log.broken", path=str(self.path), error=str(error))
+            self._broken = _broken(self.path, error)
             self._tell(self._give_up, self._broken)
 
     def _checkpoint(self) -> None:

@@ -456,6 +456,24 @@ async def blocks_of(path: Path, least: int) -> int:
     return count
 
 
+async def test_a_file_of_the_format_before_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = await opened(path, partitions=4)
+    await log.append(EVENTS, [Record(b"x", KEY, partition=3)])
+    await log.close()
+    old = apsw.Connection(str(path))
+    for (name,) in old.execute(
+        "SELECT name FROM sqlite_master WHERE name LIKE '%_blocks'"
+    ).fetchall():
+        old.execute(f"DROP TABLE {name}")
+    old.pragma("user_version", 1)
+    old.close()
+
+    log = await opened(path)
+    assert [stored.value for stored in await log.read(EVENTS, 3, 0)] == [b"x"]
+    await log.close()
+
+
 async def test_space_that_nobody_needs_is_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,13 +104,15 @@ def records(message: published.Message) -> Iterator[Record]:
         yield cloudevents.request_record(body, TIME, TRACE)
     elif message.name == "ledger-claim":
         yield cloudevents.claim_record(body, 0, TIME)
+    elif message.name == "ledger-deletion":
+        yield cloudevents.deletion_record(body)
     elif message.topic == published.EVENTS:
         key = JobKey("default", body.job_id)
         yield cloudevents.entry_record(
             Entry(key, body, 7, 3, InputPosition("qjb.requests.v1", 0, 5), TRACE)
         )
         yield cloudevents.entry_record(Entry(key, body, 7, 0, None, None))
-    elif message.name == "job-snapshot":
+    elif message.name in ("job-snapshot", "job-deletion"):
         yield cloudevents.snapshot_record(body, 7, TIME)
     elif message.name == "ledger-checkpoint":
         yield cloudevents.checkpoint_record(body, TIME)
