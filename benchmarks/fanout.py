@@ -143,7 +143,7 @@ def connect(port: int, small: bool = False) -> socket.socket:
     if small:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     made.connect(("127.0.0.1", port))
-    made.sendall(b"GET /jobs/busy/events?last_event_id=now HTTP/1.1\r\nHost: b\r\n\r\n")
+    made.sendall(b"GET /jobs/busy/events?last_event_id=now HTTP/1.1\r\nHost: localhost\r\n\r\n")
     return made
 
 

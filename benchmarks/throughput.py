@@ -35,7 +35,7 @@ async def load(url: str, seconds: float, clients: int) -> dict[str, float]:
     host, port = urlsplit(url).hostname, urlsplit(url).port
     ahead, completed, submitted = asyncio.Semaphore(AHEAD), 0, 0
     body = json.dumps(JOB).encode()
-    request = b"POST /jobs HTTP/1.1\r\nHost: qjb\r\nContent-Length: %d\r\n\r\n%b" % (
+    request = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (
         len(body),
         body,
     )
@@ -56,7 +56,7 @@ async def load(url: str, seconds: float, clients: int) -> dict[str, float]:
     async def watch(opened: asyncio.Event) -> None:
         nonlocal completed
         reader, writer = await asyncio.open_connection(host, port)
-        writer.write(b"GET /events?last_event_id=now HTTP/1.1\r\nHost: qjb\r\n\r\n")
+        writer.write(b"GET /events?last_event_id=now HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await reader.readuntil(b"id: ")
         opened.set()
         rest = b""
