@@ -5,6 +5,7 @@ from typing import Any
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import Measure
+from qiskit.circuit.classical import expr, types
 
 from executors import limits
 from executors.backends.aer import LocalSimulator
@@ -59,21 +60,50 @@ def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) ->
             raise InvalidInputsError(
                 f"{name} has parameters without a value: {names[:300]}; give parameter_values"
             )
-        if variable := next(_variables(circuit), None):
-            raise InvalidInputsError(
-                f"{name} has a variable {variable!r}: simulators here have classical bits only"
-            )
+        if found := next(_beyond_aer(circuit), None):
+            raise InvalidInputsError(f"{name} has {found}, which the simulators here do not run")
         if not _measures(circuit):
             raise InvalidInputsError(f"{name} measures nothing: add a measurement")
 
 
-def _variables(circuit: QuantumCircuit) -> Iterator[str]:
-    """The names of classical variables; Aer's own reading of them ends the process."""
-    yield from (variable.name for variable in circuit.iter_vars())
+def _beyond_aer(circuit: QuantumCircuit) -> Iterator[str]:
+    """What Aer can not run, or runs wrongly: variables end the process, and stores may be lost."""
+    yield from (f"a classical variable, {variable.name!r}" for variable in circuit.iter_vars())
     for item in circuit.data:
-        if item.is_control_flow():
-            for block in item.operation.blocks:
-                yield from _variables(block)
+        if item.name == "store":
+            yield "an assignment to classical bits"
+        if not item.is_control_flow():
+            continue
+        if not _is_evaluated(getattr(item.operation, "condition", None)):
+            yield "a condition with other operators than logic, bits and comparisons"
+        target = getattr(item.operation, "target", None)
+        if isinstance(target, expr.Expr) and not isinstance(target, expr.Var):
+            yield "a switch on an expression"
+        for block in item.operation.blocks:
+            yield from _beyond_aer(block)
+
+
+def _is_evaluated(condition: Any) -> bool:
+    """Whether Aer evaluates *condition*."""
+    match condition:
+        case expr.Value():
+            return isinstance(condition.type, types.Bool | types.Uint)
+        case expr.Cast() | expr.Unary():
+            return getattr(condition, "op", None) in _UNARY and _is_evaluated(condition.operand)
+        case expr.Binary():
+            return condition.op in _BINARY and all(
+                map(_is_evaluated, (condition.left, condition.right))
+            )
+        case _:
+            return not isinstance(condition, expr.Expr) or isinstance(condition, expr.Var)
+
+
+_UNARY = {None, expr.Unary.Op.BIT_NOT, expr.Unary.Op.LOGIC_NOT}  # none, for a cast
+_BINARY = {
+    operator
+    for operator in expr.Binary.Op
+    if operator.name.startswith(("BIT_", "LOGIC_", "EQUAL", "NOT_EQUAL", "LESS", "GREATER"))
+}
 
 
 def _measures(circuit: QuantumCircuit | None) -> bool:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import openqasm3
@@ -25,6 +24,7 @@ from schemas.widths import of_text
 # Jobs that come again with the same circuit are common, and to parse OpenQASM 3 takes a millisecond.
 KEPT = 64  # circuits
 KEPT_LENGTH = 16 * 1024  # characters
+KEPT_SIZE = 10_000  # instructions, as a short text may unroll to many
 HARDWARE = "hardware_qubits"  # in a circuit's metadata: those that its text names
 MOST_HARDWARE = 10_000  # qubits; no backend has as many, and each below the highest costs memory
 MOST_IDLE = 10_000  # of OpenQASM 2's `u0`, which waits so many times
@@ -34,7 +34,7 @@ _OF_TEXT = ("qiskit.qasm2.parse",)  # the module of gates that a text of OpenQAS
 _CONTROLS = (ast.GateModifierName.ctrl, ast.GateModifierName.negctrl)
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _HEADER = re.compile(r"OPENQASM\s+([0-9]+)")
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _DEFINED = re.compile(r"\bgate\s+(\w+)", re.ASCII)
 _BUILT_IN = frozenset({"store", "pauli_product_measurement"})  # Qiskit makes no gate of that name
 _BUILT_IN_WORD = re.compile(rf"\b({'|'.join(_BUILT_IN)})\b")
@@ -69,9 +69,25 @@ def _version(text: str, field: str) -> int:
     return int(header[1])
 
 
-@lru_cache(maxsize=KEPT)
+_kept_circuits: dict[tuple[str, int], QuantumCircuit] = {}  # the oldest first
+
+
 def _kept(text: str, version: int) -> QuantumCircuit:
-    return _read(text, version)
+    found = _kept_circuits.get((text, version))
+    if found is None:
+        found = _read(text, version)
+        if _instructions(found) <= KEPT_SIZE:
+            if len(_kept_circuits) == KEPT:
+                del _kept_circuits[next(iter(_kept_circuits))]
+            _kept_circuits[text, version] = found
+    return found
+
+
+def _instructions(circuit: QuantumCircuit) -> int:
+    blocks = (
+        getattr(item.operation, "blocks", ()) for item in circuit.data if item.is_control_flow()
+    )
+    return len(circuit.data) + sum(_instructions(block) for listed in blocks for block in listed)
 
 
 def _read(text: str, version: int) -> QuantumCircuit:

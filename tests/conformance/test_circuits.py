@@ -252,7 +252,34 @@ def test_a_variable_is_refused_by_name(backend: str) -> None:
         circuit.add_var("count", expr.lift(5, types.Uint(8)))
     circuit.measure(0, 0)
 
-    with pytest.raises(InvalidInputsError, match="variable 'count'"):
+    with pytest.raises(InvalidInputsError, match="a classical variable, 'count'"):
+        run("sampler", backend, encoded(circuit))
+
+
+def test_an_assignment_to_classical_bits_is_refused(backend: str) -> None:
+    circuit = QuantumCircuit(1, 2)
+    circuit.measure(0, 0)
+    circuit.store(circuit.clbits[1], expr.lift(True))
+
+    with pytest.raises(InvalidInputsError, match="an assignment to classical bits"):
+        run("sampler", backend, encoded(circuit))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda circuit: expr.equal(expr.add(circuit.cregs[0], 1), 2),
+        lambda circuit: expr.index(circuit.cregs[0], 0),
+        lambda circuit: expr.logic_not(expr.less(expr.lift(0.5), expr.lift(0.7))),
+    ],
+)
+def test_a_condition_that_aer_does_not_evaluate_is_refused(backend: str, condition: Any) -> None:
+    circuit = QuantumCircuit(1, 2)
+    circuit.measure(0, 0)
+    with circuit.if_test(condition(circuit)):
+        circuit.x(0)
+
+    with pytest.raises(InvalidInputsError, match="a condition with other operators"):
         run("sampler", backend, encoded(circuit))
 
 

@@ -15,10 +15,13 @@ from qiskit.circuit import (
     Operation,
 )
 from qiskit.circuit.library import CXGate, DiagonalGate, RXGate, UnitaryGate, XGate
-from qiskit.quantum_info import Kraus, Operator, SuperOp
+from qiskit.circuit.library.standard_gates import get_standard_gate_name_mapping
+from qiskit.quantum_info import Kraus, Operator, Statevector, SuperOp
 
+from executors.backends import catalogue
 from executors.faults import InvalidInputsError
 from executors.gates import MOST, apart, flat
+from executors.programs.transpiling import transpiled
 
 
 def own(name: str, qubits: int = 1, kind: type[Instruction] = Gate) -> Operation:
@@ -210,3 +213,29 @@ def test_matrices_that_make_no_operation_are_refused(operation: Operation) -> No
         flat(holding(operation))
     with pytest.raises(InvalidInputsError, match=r"instruction 0"):
         flat(inside(holding(operation)))
+
+
+STANDARD = [
+    gate.base_class(*(0.3 + number / 5 for number in range(len(gate.params))), **state)
+    for gate in get_standard_gate_name_mapping().values()
+    if isinstance(gate, Gate)
+    for state in ([{}, {"ctrl_state": 0}] if isinstance(gate, ControlledGate) else [{}])
+]
+
+
+@pytest.mark.parametrize("gate", STANDARD, ids=lambda gate: gate.name)
+def test_where_a_name_counts_qiskit_and_aer_mean_the_same(gate: Gate) -> None:
+    circuit = QuantumCircuit(max(1, gate.num_qubits))
+    for qubit in range(circuit.num_qubits):
+        circuit.u(0.3 + qubit, 0.2 * qubit, 0.1, qubit)
+    circuit.append(gate, range(gate.num_qubits))
+    for qubit in range(circuit.num_qubits):
+        circuit.rx(0.7, qubit)
+
+    simulator = catalogue.backend("aer_simulator")
+    (ready,) = transpiled([flat(circuit)], simulator, {})
+    ready = ready.copy()
+    ready.save_probabilities()
+
+    found = simulator.run(ready).result().data()["probabilities"]
+    assert found == pytest.approx(Statevector(circuit).probabilities(), abs=1e-7)

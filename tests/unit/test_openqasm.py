@@ -6,6 +6,7 @@ from qiskit.circuit.library import CUGate
 from qiskit.quantum_info import Operator, Statevector
 
 from executors.faults import InvalidInputsError
+from executors.programs import openqasm
 from executors.programs.circuits import read_circuit, read_circuits
 from executors.programs.openqasm import hardware_qubits
 
@@ -157,3 +158,13 @@ def test_endless_loops_are_refused_before_they_are_written_out(values: str, told
 def test_conditions_that_can_not_be_are_told(statement: str, told: str) -> None:
     with pytest.raises(InvalidInputsError, match=told):
         read(QASM_3 + "qubit q; bit[2] c; " + statement)
+
+
+def test_a_short_text_that_unrolls_to_much_is_not_kept() -> None:
+    doubled = "".join(f"gate g{n} a {{ g{n - 1} a; g{n - 1} a; }} " for n in range(1, 15))
+    text = QASM_2 + f"gate g0 a {{ x a; }} {doubled} qreg q[1]; g14 q[0];"
+    small = QASM_2 + "qreg q[1]; x q[0];"
+
+    assert [len(read(each).data) for each in (small, text)] == [1, 2**14]
+    assert (small, 2) in openqasm._kept_circuits
+    assert (text, 2) not in openqasm._kept_circuits
