@@ -115,7 +115,8 @@ def questions(count: int) -> Iterator[tuple[str, JobFilter]]:
             "created_after": early,
             "created_before": late,
         },
-        "32 tags": {"tags": ("all", "half", *(f"run-{n}" for n in range(30)))},
+        "32 common tags": {"tags": ("all",) * 32},
+        "32 tags, most of them rare": {"tags": ("all", "half", *(f"run-{n}" for n in range(30)))},
     }
     for name, fields in some.items():
         yield name, replace(every, **fields)

@@ -3,7 +3,7 @@
 Jobs lie in blocks, each of which is a range of age; a job's place is its block and a position in
 it, in any order. For each word that a list can ask for (a program, a tag …) and each block, one row
 has a bit for every position with that word. A list is an AND of such rows, its count their bits,
-and a page is reached by skipping whole blocks: a million jobs are some 560 blocks.
+and a page is reached by skipping whole blocks: a million jobs are some 280 blocks.
 """
 
 import re
@@ -20,7 +20,7 @@ import apsw
 
 from broker.gateway.filters import JobFilter, tag_text
 
-FULL = 2048  # positions in a block; it is divided then
+FULL = 4096  # positions in a block; it is divided then
 PLACES = 1 << 16  # a place is its block * PLACES + its position
 LATEST = "~"  # sorts after every time
 AT_ONCE = 64  # positions that are looked up one by one; for more the block is read
