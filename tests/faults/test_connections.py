@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import io
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import aiohttp
 import pytest
 
 from broker.gateway.api.connections import KEPT
-from tests.support.processes import Process, free_port, ready, up
+from tests.support.processes import Process, free_port, ready, resident_mib, up
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +77,32 @@ async def test_connections_that_ask_for_nothing_keep_nobody_out(
     assert used < DESCRIPTORS - KEPT / 3
     assert "system resource" not in process.output()
     assert took < 20
+
+
+LARGE = 60_000_000  # bytes of a job's inputs
+READERS = 100
+
+
+async def test_readers_who_do_not_read_large_inputs_cost_little_and_hold_up_nobody(
+    tmp_path: Path,
+) -> None:
+    body = {**HELLO, "job_id": "large", "params": {"iterations": 1, "fill": "x" * LARGE}}
+    asked = b"GET /jobs/large HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with few_descriptors(tmp_path) as (url, process), aiohttp.ClientSession() as http:
+        async with http.post(f"{url}/jobs", data=io.BytesIO(json.dumps(body).encode())) as response:
+            assert response.status == 200
+        before = resident_mib(process.pid)
+        async with connections(url, READERS, asked):
+            for _ in range(3):
+                async with http.post(f"{url}/jobs", json=HELLO) as response:
+                    job_id = (await response.json())["id"]
+                async with http.get(f"{url}/jobs/{job_id}/events") as response:
+                    assert "event: completed" in await response.text()
+                await asyncio.sleep(0.5)
+            after = resident_mib(process.pid)
+
+    assert after - before < 250
+    assert after < 1024
 
 
 def _descriptors(pid: int) -> int:
