@@ -38,6 +38,7 @@ MOST_CHECKED = 1024 * 1024  # bytes; checking that takes 3 ms
 MOST_WAITING_BYTES = 1024 * 1024
 
 KILLED = "killed by SIGKILL"
+NO_MORE = "the machine or its container had no more memory for the program, which may use"
 NO_MEMORY = re.compile(  # what libraries write before they abort for want of memory
     rb"memory allocation of \d+ bytes failed|bad_alloc|Cannot allocate memory"
     rb"|libgomp: Thread creation failed"
@@ -201,7 +202,7 @@ class Attempt:
                 return self._too_much(f"its process {end.how}")
             return Died(Reason.CHILD_CRASHED, f"the child process crashed: {end.how}")
         if end.how == KILLED and self._pool.was_short_of_memory():
-            return self._too_much("the machine had no more, and its process was killed")
+            return Raised(Reason.OUT_OF_MEMORY, f"{NO_MORE} {told(self._pool.memory)} at most")
         return Died(Reason.CHILD_DIED, f"the child process was lost: {end.how}")
 
     def _too_much(self, detail: str) -> Raised:

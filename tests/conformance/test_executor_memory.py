@@ -71,3 +71,19 @@ async def test_a_crash_is_told_as_one_since_it_may_happen_again(
 
     assert (kind(end), end.reason) == ("died", "child_crashed")
     assert end.message == "the child process crashed: killed by SIGSEGV"
+
+
+async def test_inputs_that_take_too_long_to_decode_are_at_fault() -> None:
+    async with started(SimulatorExecutor(1, PROGRAMS, decoding=0.3)) as executor:
+        await last(executor, task("returns"))  # so that a process is there
+        slow = (
+            b'{"value": ['
+            + b",".join([b'{"__type__": "set", "__value__": []}'] * 1_000_000)
+            + b"]}"
+        )
+        end = await last(executor, task("returns", slow))
+        other = await last(executor, task("returns"))
+
+    assert (kind(end), end.reason) == ("raised", "invalid_inputs")
+    assert end.message == "the inputs could not be decoded within 0.3 s"
+    assert kind(other) == "returned"
