@@ -30,6 +30,7 @@ from schemas.workers import BackendAnnounced
 CHECKED_BEFORE = 8 * 1024 * 1024  # bytes; inputs up to here were checked when they were accepted
 MOST_GROWTH = 128 * 1024 * 1024  # bytes; a child that ever held so much more is replaced
 STACKS = 16 * 1024 * 1024  # bytes of address space that threads take for each core, mostly unused
+MOST_RESULT = 128 * 1024 * 1024  # bytes of JSON; a worker holds some of them several times
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
 IDLE = 0.005  # s without a task, after which a new child uses its time to get faster
 MOST_MESSAGE = 16 * 1024  # characters of a traceback that are told
@@ -197,9 +198,13 @@ def _checked(value: Any, check: Any, name: str, faults: list[InvalidResultError]
     except runtime_json.NotEncodableError as error:
         fault = InvalidResultError(f"the {name} result can not be written as JSON: {error}")
     else:
-        if not violations:
+        if len(data) > MOST_RESULT:
+            size, most = memory.told(len(data)), memory.told(MOST_RESULT)
+            fault = InvalidResultError(f"the {name} result has {size}, and {most} is the most")
+        elif not violations:
             return data
-        fault = InvalidResultError(f"the {name} result breaks the program's schema", violations)
+        else:
+            fault = InvalidResultError(f"the {name} result breaks the program's schema", violations)
     faults.append(fault)
     raise fault
 

@@ -484,6 +484,15 @@ async def test_large_inputs_and_results_pass_whole(executor: SimulatorExecutor) 
     assert value(end) == text
 
 
+async def test_a_result_that_is_too_large_is_told_with_its_size(
+    executor: SimulatorExecutor,
+) -> None:
+    end = await last(executor, task("returns-much", {"mib": 130}))
+
+    assert (kind(end), end.reason) == ("raised", "invalid_result")
+    assert end.message == "the final result has 130 MiB, and 128 MiB is the most"
+
+
 async def test_children_draw_different_random_numbers(executor: SimulatorExecutor) -> None:
     drawn = []
     for _ in range(2):

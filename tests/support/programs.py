@@ -38,6 +38,7 @@ PROGRAMS = {
         "translates_a_want_of_memory",
         "aborts_for_want_of_memory",
         "crashes",
+        "returns_much",
         "starts_a_daemon",
         "leaves_a_thread",
         "changes_its_process",
@@ -186,6 +187,10 @@ def aborts_for_want_of_memory(backend: Any, user_messenger: Any, **_: Any) -> No
     """As Rust does."""
     os.write(2, b"memory allocation of 34359738368 bytes failed\n")
     os.abort()
+
+
+def returns_much(backend: Any, user_messenger: Any, mib: int, **_: Any) -> str:
+    return "x" * (mib * 1024 * 1024)
 
 
 def crashes(backend: Any, user_messenger: Any, **_: Any) -> None:
