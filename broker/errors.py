@@ -83,6 +83,13 @@ class EventsGoneError(QjbError):
     status = 410
 
 
+class JobExistsError(QjbError):
+    """There is a job of that id, and other things were asked for with it."""
+
+    code = "job_exists"
+    status = 409
+
+
 class TooLargeError(QjbError):
     """A body, or a value in it, is above its limit."""
 

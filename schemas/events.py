@@ -29,6 +29,8 @@ class Queued(Event, frozen=True, kw_only=True, tag="queued"):
 
     job: JobDetails
     backend: str
+    digest: str = ""  # of what was asked for; the same id with another one is another job's
+    warnings: tuple[str, ...] = ()  # names in the request that nobody knows, and what may be meant
 
 
 class Rejected(Event, frozen=True, kw_only=True, tag="rejected"):
@@ -38,6 +40,7 @@ class Rejected(Event, frozen=True, kw_only=True, tag="rejected"):
     message: str
     program_id: str = ""
     violations: tuple[Violation, ...] = ()
+    digest: str = ""  # as in `queued`; none for what is no request at all
 
 
 class Dispatched(Event, frozen=True, kw_only=True, tag="dispatched"):

@@ -49,6 +49,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     value: msgspec.Raw = NOTHING  # the final result
     value_ref: BlobRef | None = None
     traceparent: str | None = None
+    digest: str = ""  # of what was asked for
+    warnings: tuple[str, ...] = ()
 
     @property
     def key(self) -> JobKey:

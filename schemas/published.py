@@ -137,6 +137,7 @@ def json_schema(message: Message) -> dict[str, Any]:
     if message.topic == REQUESTS:
         top["properties"] = {**_BARE_KIND[message.name], **top["properties"]}
         if "params" in top["properties"]:
+            del top["properties"]["unknown_fields"]  # what a gateway tells the broker
             top["properties"]["params"] = {"type": "object", "default": {}}
             top["properties"] = _with_null(top["properties"], top["required"])
     used = _referred(top, definitions)

@@ -27,6 +27,7 @@ class SubmitJob(msgspec.Struct, frozen=True, omit_defaults=True):
     job_id: Id | None = None
     priority: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 0
     backend_requirements: dict[str, int | float | bool | str] | None = None
+    unknown_fields: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_TAGS)] = ()  # were there
 
     @property
     def asked_limit(self) -> float | None:

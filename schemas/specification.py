@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import msgspec
 import orjson
 
+from schemas import unknown
 from schemas.checking import SHOWN, Schema, is_deeper, shown
 from schemas.values import Violation
 from schemas.weighing import too_heavy
@@ -19,6 +20,7 @@ MAX_SCHEMA_DEPTH = 64
 MAX_SUBSCHEMAS = 2_000
 MAX_VALUE_DEPTH = 100
 MAX_VIOLATIONS = 50
+ORDERED = 256 * 1024  # bytes; larger inputs travel by reference and are known by their hash
 
 Text: TypeAlias = bytes | bytearray
 
@@ -103,6 +105,8 @@ class Findings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     violations: tuple[Violation, ...] = ()  # at most `MAX_VIOLATIONS`, the first that were found
     widest: Widest = NO_CIRCUIT  # of their circuits, as far as they declare it
+    warnings: tuple[str, ...] = ()  # about names that the program does not know
+    sha256: str = ""  # of the inputs in one order of their names, unless they are large
 
 
 class Program:
@@ -134,9 +138,13 @@ class Program:
             text = "the inputs must be a JSON object"
             wrong = Violation("/params", "type: object", shown(inputs), text)
             return Findings((inputs if isinstance(inputs, Violation) else wrong,))
-        if violations := _violations(self._parameters, inputs, "/params"):
-            return Findings(violations)
-        return Findings(widest=self._widest(inputs) if circuits else NO_CIRCUIT)
+        violations = _violations(self._parameters, inputs, "/params")
+        return Findings(
+            violations,
+            self._widest(inputs) if circuits and not violations else NO_CIRCUIT,
+            unknown.inputs(self.id, inputs, self.specification.spec.parameters),
+            _sha256(inputs) if len(data) <= ORDERED else "",
+        )
 
     def _widest(self, inputs: dict[str, Any]) -> Widest:
         names = self.specification.spec.backend_requirements.circuits
@@ -183,6 +191,11 @@ def _parsed(data: Text, root: str) -> Any:
 
 def _violations(schema: Schema | None, value: Any, root: str) -> tuple[Violation, ...]:
     return tuple(islice(schema.violations(value, root), MAX_VIOLATIONS)) if schema else ()
+
+
+def _sha256(inputs: dict[str, Any]) -> str:
+    """The same for the same inputs, in whatever order and with whatever spaces they are written."""
+    return hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _may_be_deep(data: Text) -> bool:

@@ -6,17 +6,21 @@ taken. What is wrong is told field by field, in little memory, however it was ma
 
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from itertools import islice
 from typing import Any
 
 import msgspec
+import orjson
 from msgspec import UNSET, UnsetType
 from msgspec.structs import fields, replace
 
+from schemas import unknown
 from schemas.checking import SHOWN, Schema, is_deeper, shown
 from schemas.decoding import Buffer, UnreadableError, decode
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS
+from schemas.unknown import LONGEST_NAME, MOST_WARNINGS, PASSED_OVER
 from schemas.values import ID_RULE, Violation
 
 LONGEST_FIELD = 64 * 1024  # bytes of JSON; only params may be longer
@@ -43,6 +47,41 @@ class WrongFieldsError(UnreadableError):
 
 def read_submit(data: Buffer) -> SubmitJob:
     """The submit in *data* (JSON). Raises `UnreadableError`, most often a `WrongFieldsError`."""
+    request = _read(data)
+    if len(data) > LONGEST_FIELD:
+        return request
+    names = decode(data, dict[str, msgspec.Raw]).keys() - _FIELDS.keys() - PASSED_OVER
+    if not names and not request.unknown_fields:
+        return request
+    told = sorted(name[:LONGEST_NAME] for name in {*names, *request.unknown_fields})
+    return replace(request, unknown_fields=tuple(told[:MOST_WARNINGS]))
+
+
+def warnings(request: SubmitJob) -> tuple[str, ...]:
+    """What to say of names in *request* that are no fields."""
+    return unknown.fields(request.unknown_fields, _FIELDS.keys() - {"unknown_fields"})
+
+
+def digest(request: SubmitJob, params_sha256: str) -> str:
+    """What tells whether two requests of one id ask for the same: 16 characters.
+
+    *params_sha256*: `Findings.sha256` of inputs that travel with the request; those by reference
+    have their own.
+    """
+    asked = [
+        request.program_id,
+        request.params_ref.sha256 if request.params_ref else params_sha256,
+        request.backend or None,
+        request.tags,
+        request.session_id,
+        request.asked_limit,
+        request.priority,
+        request.backend_requirements or None,
+    ]
+    return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def _read(data: Buffer) -> SubmitJob:
     if len(data) > LONGEST_FIELD:
         return _leniently(decode(data, _Asked))
     try:

@@ -11,6 +11,8 @@ from broker.core.scheduler import UNPLACED
 from schemas.jobs import JobDetails
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Findings, Program
+from schemas.submits import digest, warnings
+from schemas.unknown import MOST_WARNINGS
 from schemas.values import NOTHING, Reason, Violation
 from schemas.widths import Widest
 
@@ -25,6 +27,8 @@ class Admitted:
 
     details: JobDetails
     backend: str
+    digest: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Refused:
     message: str
     program_id: str
     violations: tuple[Violation, ...]
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ def admit(
         if not found.by_reference:
             on_device = not _is_ideal(request.backend, site)
             findings = program.examine(bytes(request.params), circuits=on_device)
+    asked_for = digest(request, findings.sha256)
     asked = wrongly_asked(program.specification.spec.backend_requirements, _asked(request))
     backend, where = _place(request, program, site, findings.widest)
     problems = (
@@ -72,8 +78,10 @@ def admit(
     violations = [violation for _, broken in problems for violation in broken]
     if violations:
         reason = next(reason for reason, broken in problems if broken)
-        return _refused(reason, request.program_id, violations)
-    return Admitted(_details(request, program, site.backends.get(backend)), backend)
+        return _refused(reason, request.program_id, violations, asked_for)
+    details = _details(request, program, site.backends.get(backend))
+    told = (*warnings(request), *findings.warnings)
+    return Admitted(details, backend, asked_for, told[:MOST_WARNINGS])
 
 
 def malformed(program_id: str, violations: Sequence[Violation]) -> Refused:
@@ -95,7 +103,9 @@ def refused(reason: Reason, program_id: str, message: str, path: str, value: str
     return Refused(reason, message, program_id, (violation,))
 
 
-def _refused(reason: Reason, program_id: str, violations: Sequence[Violation]) -> Refused:
+def _refused(
+    reason: Reason, program_id: str, violations: Sequence[Violation], asked_for: str = ""
+) -> Refused:
     kept = tuple(
         v if len(v.path) <= LONGEST_PATH else replace(v, path=v.path[: LONGEST_PATH - 1] + "…")
         for v in violations[:MAX_VIOLATIONS]
@@ -105,7 +115,7 @@ def _refused(reason: Reason, program_id: str, violations: Sequence[Violation]) -
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     what = _MESSAGES.get(reason)
     message = f"{what}: {detail}{more}" if what else f"{detail}{more}"
-    return Refused(reason, message, program_id, kept)
+    return Refused(reason, message, program_id, kept, asked_for)
 
 
 def _unknown_program(request: SubmitJob, catalogue: Catalogue) -> Refused:

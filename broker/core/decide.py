@@ -29,9 +29,18 @@ def on_submit(job_id: str, verdict: Admitted | Refused, time: str) -> Queued | R
     """The first event of a job that nobody has heard of before."""
     event: Queued | Rejected
     match verdict:
-        case Admitted(details, backend):
-            event = following(None, job_id, time, Queued, job=details, backend=backend)
-        case Refused(reason, message, program_id, violations):
+        case Admitted(details, backend, digest, warnings):
+            event = following(
+                None,
+                job_id,
+                time,
+                Queued,
+                job=details,
+                backend=backend,
+                digest=digest,
+                warnings=warnings,
+            )
+        case Refused(reason, message, program_id, violations, digest):
             event = following(
                 None,
                 job_id,
@@ -41,6 +50,7 @@ def on_submit(job_id: str, verdict: Admitted | Refused, time: str) -> Queued | R
                 message=message,
                 program_id=program_id,
                 violations=violations,
+                digest=digest,
             )
     return event
 

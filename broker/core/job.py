@@ -108,13 +108,20 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> dict[str, Any]:
     match event:
         case Queued():
             details = event.job
-            return {"details": details, "backend": event.backend, "program_id": details.program_id}
+            return {
+                "details": details,
+                "backend": event.backend,
+                "program_id": details.program_id,
+                "digest": event.digest,
+                "warnings": event.warnings,
+            }
         case Rejected():
             return {
                 "program_id": event.program_id,
                 "reason": event.reason,
                 "message": event.message,
                 "violations": event.violations,
+                "digest": event.digest,
                 "ended": event.time,
             }
         case Dispatched():

@@ -132,10 +132,29 @@ class Turn:
 
     def _submit(self, item: Submitted) -> str | None:
         if self.book.knows(item.key):
-            return "job.known_already"
+            return self._again(item)
         event = decide.on_submit(item.key.job_id, self._verdict(item), self.time)
         self._record(item.key, event, position=item.position, traceparent=item.traceparent)
         return None
+
+    def _again(self, item: Submitted) -> str:
+        """The id is known: one job, the first; who asks for another with it is told."""
+        job = self.book.jobs.get(item.key)
+        if job is None or not job.digest or isinstance(item.body, Refused):
+            return "job.known_already"
+        verdict = self._verdict(item)
+        if verdict.digest in ("", job.digest):
+            return "job.known_already"
+        message = f"the job was asked for as {job.digest}, and now as {verdict.digest}"
+        letter = DeadLetter(
+            code="job_exists",
+            message=message,
+            job_id=job.job_id,
+            tenant=job.tenant,
+            source=item.position,
+        )
+        self.letters.append(letter)
+        return "job.asked_for_otherwise"
 
     def _cancel(self, item: CancelAsked) -> str | None:
         job = self.book.jobs.get(item.key)

@@ -5,6 +5,7 @@ is safe once it is on the log.
 """
 
 import asyncio
+import hashlib
 import re
 import secrets
 import time
@@ -22,6 +23,7 @@ from broker.errors import (
     InvalidRequestError,
     JobDeletedError,
     JobEndedError,
+    JobExistsError,
     JobNotEndedError,
     LogUnavailableError,
     QjbError,
@@ -46,8 +48,9 @@ from schemas.decoding import UnreadableError
 from schemas.jobs import Job
 from schemas.records import Record
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
-from schemas.specification import Program
-from schemas.submits import EMPTY, WrongFieldsError
+from schemas.specification import Findings, Program
+from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
+from schemas.unknown import MOST_WARNINGS
 from schemas.values import JobKey, Reason, State, Violation
 
 log = structlog.get_logger()
@@ -78,6 +81,7 @@ class Accepted:
     backend: str | None
     session_id: str | None
     job: Job | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +210,21 @@ class Intake:
         elif self._model.was_deleted(JobKey(tenant, request.job_id)):
             raise JobDeletedError(f"the job {request.job_id} was deleted; take another id")
         key = JobKey(tenant, str(request.job_id))
+        program = self._program(request.program_id)
+        findings = await self._look(program, request)
+        asked_for = await _digest(request, findings)
         if (known := self._model.job(key)) is None:
             self._check_space()
-            await self._check(request)
+            self._check(request, findings)
             known = await self._shielded(self._place(key, request, trace))
+        if known and known.digest not in ("", asked_for):
+            raise _exists(known, asked_for)
         if known and known.state is State.REJECTED:
             raise _rejection(known)
         session_id = request.session_id
-        return Accepted(key, known.backend if known else request.backend, session_id, known)
+        told = (*warnings(request), *findings.warnings)[:MOST_WARNINGS]
+        backend = known.backend if known else request.backend
+        return Accepted(key, backend, session_id, known, known.warnings if known else told)
 
     async def _place(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
         if len(request.params) > INLINE_LIMIT:
@@ -279,15 +290,20 @@ class Intake:
                 "delete jobs, or make room"
             )
 
-    async def _check(self, request: SubmitJob) -> None:
-        program = self._programs.get(request.program_id)
+    def _program(self, program_id: str) -> Program:
+        program = self._programs.get(program_id)
         if program is None:
-            raise UnknownProgramError(f"there is no program {request.program_id}")
+            raise UnknownProgramError(f"there is no program {program_id}")
+        return program
+
+    async def _look(self, program: Program, request: SubmitJob) -> Findings:
+        if request.params_ref is not None:
+            return Findings()  # the broker looks at what is in the blob store
+        return await self._judge.look(program, memoryview(request.params), circuits=False)
+
+    def _check(self, request: SubmitJob, findings: Findings) -> None:
         if request.backend and self._fleet.backends and not self._fleet.backend(request.backend):
             raise _no_backend(f"there is no backend {request.backend[:80]!r}")
-        if request.params_ref is not None:
-            return  # the broker looks at what is in the blob store
-        findings = await self._judge.look(program, memoryview(request.params), circuits=False)
         if violations := findings.violations:
             first = violations[0]
             said = f"{first.path}: {first.message or first.rule}"
@@ -308,6 +324,22 @@ class Intake:
         """Until everything that has been begun is on the log, or given up."""
         if self._running:
             await asyncio.wait(self._running)
+
+
+async def _digest(request: SubmitJob, findings: Findings) -> str:
+    """What *request* asks for; its inputs, if they are large, as they will be by reference."""
+    if request.params_ref is not None or findings.sha256:
+        return digest(request, findings.sha256)
+    params = memoryview(request.params)
+    return digest(request, await asyncio.to_thread(lambda: hashlib.sha256(params).hexdigest()))
+
+
+def _exists(job: Job, asked_for: str) -> JobExistsError:
+    message = (
+        f"the job {job.job_id} is there already, and was asked for with something else: "
+        f"it is {job.digest}, and this is {asked_for}"
+    )
+    return JobExistsError(message)
 
 
 def _rejection(job: Job) -> QjbError:

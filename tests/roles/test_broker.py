@@ -820,3 +820,15 @@ async def test_what_says_that_a_job_was_deleted_goes_after_a_week() -> None:
         book = Book(10)
         assert await expire(log, book, 0, time.time() + 6 * 86400, None) == 0
         assert await expire(log, book, 0, time.time() + 8 * 86400, None) == 1
+
+
+async def test_an_id_that_is_taken_makes_a_dead_letter_if_something_else_is_asked_for() -> None:
+    async with system(Hand(MemoryLog(), slots=0)) as qjb:
+        await qjb.submit("j1", tags=("a",))
+        await qjb.submit("j1", tags=("a",))
+        await qjb.submit("j1", tags=("b",))
+        await until(qjb.letters)
+        [letter] = qjb.letters()
+
+    assert letter.header("qjb-code") == b"job_exists"
+    assert len(check_histories(qjb.log, ended=False)) == 1

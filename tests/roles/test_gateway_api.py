@@ -766,3 +766,37 @@ async def test_a_request_in_a_batch_that_the_log_finds_too_large_fails_alone() -
 
     assert results[0] is results[2] is None
     assert isinstance(results[1], RecordTooLargeError)
+
+
+# Names that nobody knows, and ids that are taken
+
+
+async def test_unknown_names_are_told_in_the_answer_and_in_the_event() -> None:
+    body = HELLO | {"job_id": "j1", "prams": 1, "params": {"iteration": 1}}
+    async with running(brokered=True) as served:
+        answer = await served.post("/jobs", body)
+        page = await served.get("/jobs/j1/events", headers={"Accept": "application/json"})
+
+    assert answer["warnings"] == [
+        "a request has no field prams; did you mean params?",
+        "hello-world has no input iteration; did you mean iterations?",
+    ]
+    assert page["events"][0]["warnings"] == answer["warnings"]
+
+
+async def test_an_id_that_is_taken_is_told_unless_the_same_is_asked_for() -> None:
+    body = HELLO | {"job_id": "j1", "params": {"iterations": 1, "x": 2}}
+    async with running(brokered=True) as served:
+        first = await served.post("/jobs", body)
+        again = await served.post("/jobs", body | {"params": {"x": 2, "iterations": 1}})
+        error = await served.post("/jobs", body | {"params": {"iterations": 2}}, 409)
+        statuses = []
+        asked = [json.dumps(HELLO | {"job_id": "j2", "priority": n}) for n in range(4)]
+        answers = [served.http.post(f"{served.url}/jobs", data=body) for body in asked]
+        for answer in await asyncio.gather(*answers):
+            statuses.append(answer.status)
+            answer.release()
+
+    assert again == first
+    assert error["error"]["code"] == "job_exists"
+    assert sorted(statuses) == [200, 409, 409, 409]

@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from schemas.jobs import Job, JobDetails
 from schemas.ledger import Claim, Deletion, Entry
 from schemas.requests import CancelJob, DeleteJob, SubmitJob
 from schemas.specification import Program, parse_specification
+from schemas.submits import digest, warnings
 from schemas.values import JobKey, Violation
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
 from tests.support import contract
@@ -50,6 +52,7 @@ from tests.support import contract
 SPECIFICATIONS = Path(__file__).parents[2] / "schemas" / "programs"
 
 
+@cache
 def programs() -> list[Program]:
     """The built-in programs."""
     files = sorted(SPECIFICATIONS.glob("*.json"))
@@ -89,8 +92,10 @@ class Ledger:
         await self.tell(entry)
         return entry
 
-    def queue_entry(self, job_id: str, params: Any = None, **details: Any) -> Entry:
-        """The first event of a job that is accepted."""
+    def queue_entry(
+        self, job_id: str, params: Any = None, *, found: Any = None, **details: Any
+    ) -> Entry:
+        """The first event of a job that is accepted; *found*: its digest, and warnings."""
         tenant = details.pop("tenant", "default")
         backend = details.pop("backend", "aer_simulator")
         raw = msgspec.Raw(json.dumps({} if params is None else params).encode())
@@ -103,6 +108,7 @@ class Ledger:
             tenant=tenant,
             job=JobDetails(**(known | details)),
             backend=backend,
+            **(found or {}),
         )
 
     async def queue(self, job_id: str, params: Any = None, **details: Any) -> None:
@@ -211,6 +217,7 @@ class Ledger:
                 self.queue_entry(
                     job_id,
                     json.loads(bytes(body.params)),
+                    found=_found(body),
                     program_id=body.program_id,
                     tags=body.tags,
                     session_id=body.session_id,
@@ -222,6 +229,13 @@ class Ledger:
         if job.state == "running":
             return [self.entry(job_id, CancelRequested, attempt=1, reason="user_request")]
         return [self.entry(job_id, Cancelled, reason="user_request", message="as asked")]
+
+
+def _found(body: SubmitJob) -> dict[str, Any]:
+    program = next(program for program in programs() if program.id == body.program_id)
+    findings = program.examine(bytes(body.params))
+    told = (*warnings(body), *findings.warnings)
+    return {"digest": digest(body, findings.sha256), "warnings": told}
 
 
 @dataclass

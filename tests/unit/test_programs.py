@@ -350,3 +350,22 @@ def test_a_circuit_of_thousands_of_qubits_is_read() -> None:
     (circuit,) = read_circuits("OPENQASM 2.0; qreg q[5000]; creg c[5000]; measure q -> c;")
 
     assert circuit.num_qubits == 5000
+
+
+def test_inputs_that_a_program_does_not_know_are_told_with_what_may_be_meant() -> None:
+    inputs = {"circuit": BELL_2, "run_config": {"shot": 5}, "circuits": BELL_2}
+
+    found = builtin.load("sampler").program.examine(json.dumps(inputs).encode())
+
+    assert "sampler has no input circuit; did you mean circuits?" in found.warnings
+    assert "sampler has no input run_config.shot; did you mean shots?" in found.warnings
+    assert not found.violations
+
+
+def test_the_same_inputs_have_the_same_hash_in_any_order() -> None:
+    program = builtin.load("hello-world").program
+
+    one = program.examine(b'{"iterations": 1, "x": {"a": 1, "b": 2}}')
+    same = program.examine(b'{"x":{"b":2,"a":1},"iterations":1}')
+
+    assert one.sha256 == same.sha256 != program.examine(b'{"iterations":2}').sha256

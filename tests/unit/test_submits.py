@@ -7,7 +7,7 @@ import pytest
 
 from schemas.decoding import UnreadableError
 from schemas.requests import SubmitJob
-from schemas.submits import LONGEST_FIELD, WrongFieldsError, read_submit
+from schemas.submits import LONGEST_FIELD, WrongFieldsError, digest, read_submit, warnings
 from schemas.values import BlobRef
 
 
@@ -117,3 +117,35 @@ def test_large_inputs_are_not_looked_into() -> None:
 
     assert bytes(request.params) == params
     assert request.priority == 2
+
+
+def test_a_name_that_is_no_field_is_told_with_what_may_be_meant() -> None:
+    assert warnings(read(prams={}, shots=7)) == (
+        "a request has no field prams; did you mean params?",
+        "a request has no field shots",
+    )
+    assert warnings(read(hub="h", group="g", project="p", kind="submit", log_level="x")) == ()
+    assert warnings(read(priorty=1.0, priority=1.0)) == (
+        "a request has no field priorty; did you mean priority?",
+    )
+
+
+def test_however_many_names_are_unknown_the_warnings_are_few_and_short() -> None:
+    found = warnings(read(**{"x" * 100 + str(number): 1 for number in range(300)}))
+
+    assert len(found) == 10
+    assert all(len(text) < 200 for text in found)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"program_id": "q"}, {"backend": "b"}, {"tags": ["t"]}, {"session_id": "s"}, {"cost": 1},
+     {"priority": 1}, {"backend_requirements": {"simulator": True}},
+     {"params_ref": {"sha256": "1" * 64, "size": 9}}],
+)  # fmt: skip
+def test_a_digest_tells_requests_apart_by_all_but_their_id(other: dict[str, Any]) -> None:
+    one = digest(read(), "0" * 64)
+
+    assert digest(read(job_id="j", backend=None, priority=0.0), "0" * 64) == one
+    assert digest(read(), "1" * 64) != one
+    assert digest(read(**other), "0" * 64) != one

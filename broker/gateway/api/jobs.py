@@ -29,6 +29,8 @@ async def submit(request: web.Request) -> web.Response:
     said: dict[str, Any] = {"id": accepted.key.job_id, "backend": accepted.backend or ""}
     if accepted.session_id:
         said["session_id"] = accepted.session_id
+    if accepted.warnings:
+        said["warnings"] = accepted.warnings
     return answer(said)
 
 

@@ -166,7 +166,13 @@ _GONE = "There is no such job."
 
 
 def _jobs() -> list[tuple[str, str, Schema]]:
-    accepted = _object("id backend", id=_text(), backend=_text(), session_id=_text())
+    accepted = _object(
+        "id backend",
+        id=_text(),
+        backend=_text(),
+        session_id=_text(),
+        warnings=_list(_text()),
+    )
     return [
         (
             "post",
@@ -179,12 +185,14 @@ def _jobs() -> list[tuple[str, str, Schema]]:
                     "200": _json("It is on the log, for good.", accepted),
                     "400": _json("Inputs or request are invalid.", _ref("Error")),
                     "404": _json("There is no such program.", _ref("Error")),
+                    "409": _json("The id is another job's.", _ref("Error")),
                     "413": _json("The body is too large.", _ref("Error")),
                     "503": _json("The log can not be reached.", _ref("Error")),
                 },
                 [_header("traceparent", "The trace that the job belongs to (W3C).")],
                 description=(
-                    "`job_id` is the client's idempotency key: the same id twice is one job."
+                    "`job_id` is the client's idempotency key: the same id twice is one job, and 409 if"
+                    " something else is asked for with it. `warnings` names what nobody knows."
                 ),
                 requestBody={
                     "required": True,

@@ -1,0 +1,50 @@
+"""Names that nobody knows, most likely misspelt: what to say of them, and which may be meant."""
+
+from collections.abc import Collection, Iterable, Iterator
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any
+
+MOST_WARNINGS = 10
+LONGEST_NAME = 60  # characters that are quoted
+
+# What clients of the Qiskit Runtime REST API send along, and what tells a submit from a cancel.
+PASSED_OVER = frozenset(
+    {"calibration_id", "group", "hub", "instance", "kind", "log_level", "private", "project"}
+    | {"runtime", "session_time", "start_session"}
+)
+
+
+def fields(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
+    """What to say of the fields of a request, of which *known* are all that there are."""
+    unknown = (name for name in names if name not in known and name not in PASSED_OVER)
+    return tuple(
+        f"a request has no field {name[:LONGEST_NAME]}{near(name, known)}"
+        for name in islice(unknown, MOST_WARNINGS)
+    )
+
+
+def inputs(program_id: str, values: Any, schema: dict[str, Any]) -> tuple[str, ...]:
+    """What to say of *values* as inputs of a program, of which *schema* lists the names."""
+    unknown = islice(_unknown(values, schema, ""), MOST_WARNINGS)
+    return tuple(
+        f"{program_id} has no input {path}{name[:LONGEST_NAME]}{near(name, known)}"
+        for path, name, known in unknown
+    )
+
+
+def _unknown(
+    values: dict[str, Any], schema: dict[str, Any], path: str
+) -> Iterator[tuple[str, str, Collection[str]]]:
+    known = schema.get("properties", {})
+    if known and not ("additionalProperties" in schema or "patternProperties" in schema):
+        yield from ((path, name, known) for name in values if name not in known)
+    for name, part in known.items():
+        if isinstance(part, dict) and isinstance(inner := values.get(name), dict):
+            yield from _unknown(inner, part, f"{path}{name}.")
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """The end of a sentence about a *name* that is not *known*: which may be meant."""
+    found = get_close_matches(name[:LONGEST_NAME], known, 1)
+    return f"; did you mean {found[0]}?" if found else ""
