@@ -1,6 +1,6 @@
 """Names that nobody knows, most likely misspelt: what to say of them, and which may be meant."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any
@@ -26,10 +26,12 @@ def fields(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
 
 def inputs(program_id: str, values: Any, schema: dict[str, Any]) -> tuple[str, ...]:
     """What to say of *values* as inputs of a program, of which *schema* lists the names."""
-    unknown = islice(_unknown(values, schema, ""), MOST_WARNINGS)
+    unknown = list(islice(_unknown(values, schema, ""), MOST_WARNINGS))
+    known = {full.rpartition(".")[2]: full for full in _names(schema, "")} if unknown else {}
     return tuple(
-        f"{program_id} has no input {path}{name[:LONGEST_NAME]}{near(name, known)}"
-        for path, name, known in unknown
+        f"{program_id} has no input {path}{name[:LONGEST_NAME]}"
+        f"{near(name, known | {each: path + each for each in beside})}"
+        for path, name, beside in unknown
     )
 
 
@@ -44,7 +46,21 @@ def _unknown(
             yield from _unknown(inner, part, f"{path}{name}.")
 
 
-def near(name: str, known: Collection[str]) -> str:
-    """The end of a sentence about a *name* that is not *known*: which may be meant."""
+def _names(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Every name that *schema* lists, what stands deepest first."""
+    for name, part in schema.get("properties", {}).items():
+        if isinstance(part, dict):
+            yield from _names(part, f"{path}{name}.")
+    yield from (path + name for name in schema.get("properties", {}))
+
+
+def near(name: str, known: Collection[str] | Mapping[str, str]) -> str:
+    """The end of a sentence about a *name* that is not *known*: which may be meant.
+
+    As a mapping, *known* has how each is called by what it may be written like.
+    """
     found = get_close_matches(name[:LONGEST_NAME], known, 1)
-    return f"; did you mean {found[0]}?" if found else ""
+    if not found:
+        return ""
+    called = known[found[0]] if isinstance(known, Mapping) else found[0]
+    return f"; did you mean {called}?"

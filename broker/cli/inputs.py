@@ -4,14 +4,12 @@ import base64
 import json
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from broker.cli import schema
 from broker.cli.exits import Exit
 
 MOST = 256 * 1024 * 1024  # bytes of a file; a gateway takes 64 MiB unless it is told to take more
@@ -83,26 +81,6 @@ def with_shots(params: dict[str, Any], shots: int, program: dict[str, Any]) -> d
             raise InputError("-i: run_config is no JSON object")
         return params | {"run_config": config | {"shots": shots}}
     raise InputError(f"--shots: the program {program.get('id')} has no shots")
-
-
-def unknown(params: dict[str, Any], program: dict[str, Any]) -> list[str]:
-    """What to say of names in *params* that the schema of *program* does not have."""
-    full = [name for name, _, _ in schema.inputs((program.get("spec") or {}).get("parameters"))]
-    by_last = {name.rpartition(".")[2]: name for name in reversed(full)}  # the outermost counts
-    return [
-        f"{program.get('id')} has no input {name}{near(name, by_last)}"
-        for name in params
-        if full and name not in full
-    ]
-
-
-def near(name: str, names: Mapping[str, str]) -> str:
-    """The end of a sentence about *name*, which there is not: which of *names* may be meant.
-
-    *names* has how each is called, by what it may be written like.
-    """
-    found = get_close_matches(name, names, 1)
-    return f"; did you mean {names[found[0]]}?" if found else ""
 
 
 def _meant(pair: str) -> str:

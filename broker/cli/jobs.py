@@ -13,6 +13,7 @@ from broker.cli.exits import OF_EVENTS, Exit
 from broker.cli.options import integer, of_a_client, run
 from broker.cli.output import say, say_json, say_json_text
 from broker.shown import on_one_line
+from schemas.unknown import near
 
 
 @click.command()
@@ -82,9 +83,8 @@ def submit(
             async with _suggesting("UNKNOWN_BACKEND", backend, client.backends, "name"):
                 answer = await client.submit(request)
             job_id = str(answer["id"])
-            notes = answer.get("warnings") or inputs.unknown(params, found)
-            if "warnings" not in answer or as_json or not watch:  # else the first event has them
-                for text in notes:
+            if as_json or not watch:  # else the first event has them
+                for text in answer.get("warnings", ()):
                     show.note(text)
             if watch:
                 if not as_json:
@@ -137,7 +137,7 @@ async def _suggesting(
         if error.code != code:
             raise
         names = [str(item.get(key)) for item in await list_all()]
-        message = error.message + inputs.near(name, dict(zip(names, names, strict=True)))
+        message = error.message + near(name, names)
         raise AnswerError(error.status, error.code, message, error.violations) from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.inputs import MOST, InputError, doubts, parse, unknown, with_shots
+from broker.cli.inputs import MOST, InputError, doubts, parse, with_shots
 
 
 @pytest.mark.parametrize(
@@ -144,16 +144,3 @@ def test_shots_go_where_the_programs_schema_has_them() -> None:
     }
     with pytest.raises(InputError, match="the program h has no shots"):
         with_shots({}, 5, {"id": "h"})
-
-
-def test_a_name_that_the_schema_does_not_have_is_found_with_what_may_be_meant() -> None:
-    config = {"properties": {"shots": {}}}
-    properties = {"iterations": {}, "circuits": {}, "run_config": config}
-    program = {"id": "p", "spec": {"parameters": {"properties": properties}}}
-
-    assert unknown({"iteration": 1, "circuits": 2, "zzz": 3, "shots": 4}, program) == [
-        "p has no input iteration; did you mean iterations?",
-        "p has no input zzz",
-        "p has no input shots; did you mean run_config.shots?",
-    ]
-    assert unknown({"anything": 1}, {"spec": {"parameters": {}}}) == []

@@ -353,12 +353,13 @@ def test_a_circuit_of_thousands_of_qubits_is_read() -> None:
 
 
 def test_inputs_that_a_program_does_not_know_are_told_with_what_may_be_meant() -> None:
-    inputs = {"circuit": BELL_2, "run_config": {"shot": 5}, "circuits": BELL_2}
+    inputs = {"circuit": BELL_2, "run_config": {"shot": 5}, "circuits": BELL_2, "shots": 7}
 
     found = builtin.load("sampler").program.examine(json.dumps(inputs).encode())
 
     assert "sampler has no input circuit; did you mean circuits?" in found.warnings
-    assert "sampler has no input run_config.shot; did you mean shots?" in found.warnings
+    assert "sampler has no input run_config.shot; did you mean run_config.shots?" in found.warnings
+    assert "sampler has no input shots; did you mean run_config.shots?" in found.warnings
     assert not found.violations
 
 
