@@ -232,7 +232,7 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
         ("data", str(settings.data)),
         ("keeps", _kept(settings)),
         ("broker", serving.broker_id),
-        ("worker", serving.worker_id and f"{serving.worker_id}, {settings.slots} slots"),
+        ("worker", serving.worker_id and f"{serving.worker_id}, slots: {settings.slots}"),
         ("backends", ", ".join(serving.backends)),
         ("programs", ", ".join(serving.programs) if serving.url else ""),
     ]

@@ -58,7 +58,7 @@ def test_the_start_up_summary_says_what_there_is(served: tuple[str, Process]) ->
     url, process = served
     text = process.output()
 
-    for part in (url, "sqlite:///", "2 slots", "aer_simulator", "hello-world", " submit "):
+    for part in (url, "sqlite:///", "slots: 2", "aer_simulator", "hello-world", " submit "):
         assert part in text
 
 
