@@ -39,6 +39,7 @@ class Process:
     log: Path
     descriptors: int | None = None  # that it may have, at most
     running: "subprocess.Popen[bytes] | None" = field(default=None)
+    group: Path | None = None  # the control group that it is put into
 
     def start(self) -> None:
         """Start it (again)."""
@@ -57,6 +58,8 @@ class Process:
         if self.descriptors is not None:
             most = self.descriptors
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 256), most))
+        if self.group is not None:
+            (self.group / "cgroup.procs").write_text("0")
 
     @property
     def pid(self) -> int:
