@@ -129,8 +129,11 @@ class Program:
         """What is wrong with inputs, given as JSON text; empty if nothing is."""
         return list(self.examine(data).violations)
 
-    def examine(self, data: Text, *, circuits: bool = True) -> Findings:
-        """What is to be said about inputs, given as JSON text; *circuits*: also how wide they are."""
+    def examine(self, data: Text, *, circuits: bool = True, hashed: bool = True) -> Findings:
+        """What is to be said about inputs, given as JSON text.
+
+        *circuits*: also how wide they are; *hashed*: also what tells them from others.
+        """
         if heavy := too_heavy(data):
             return Findings((heavy,))
         inputs = _parsed(data, "/params")
@@ -143,7 +146,7 @@ class Program:
             violations,
             self._widest(inputs) if circuits and not violations else NO_CIRCUIT,
             unknown.inputs(self.id, inputs, self.specification.spec.parameters),
-            _sha256(inputs) if len(data) <= ORDERED else "",
+            _sha256(inputs) if hashed and len(data) <= ORDERED else "",
         )
 
     def _widest(self, inputs: dict[str, Any]) -> Widest:
@@ -190,7 +193,9 @@ def _parsed(data: Text, root: str) -> Any:
 
 
 def _violations(schema: Schema | None, value: Any, root: str) -> tuple[Violation, ...]:
-    return tuple(islice(schema.violations(value, root), MAX_VIOLATIONS)) if schema else ()
+    if schema is None or schema.is_valid(value):
+        return ()
+    return tuple(islice(schema.violations(value, root), MAX_VIOLATIONS))
 
 
 def _sha256(inputs: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ EXACT = 2**53  # up to here a float is a whole number without doubt
 EMPTY = msgspec.Raw(b"{}")
 
 _FIELDS = {field.encode_name: field for field in fields(SubmitJob)}
+_KNOWN = PASSED_OVER.union(_FIELDS)
 _Asked = msgspec.defstruct(
     "_Asked", [(name, msgspec.Raw | UnsetType, UNSET) for name in _FIELDS]
 )  # each field as it was written; what is no field takes no memory
@@ -50,7 +51,7 @@ def read_submit(data: Buffer) -> SubmitJob:
     request = _read(data)
     if len(data) > LONGEST_FIELD:
         return request
-    names = decode(data, dict[str, msgspec.Raw]).keys() - _FIELDS.keys() - PASSED_OVER
+    names = decode(data, dict[str, msgspec.Raw]).keys() - _KNOWN
     if not names and not request.unknown_fields:
         return request
     told = sorted(name[:LONGEST_NAME] for name in {*names, *request.unknown_fields})
@@ -59,6 +60,8 @@ def read_submit(data: Buffer) -> SubmitJob:
 
 def warnings(request: SubmitJob) -> tuple[str, ...]:
     """What to say of names in *request* that are no fields."""
+    if not request.unknown_fields:
+        return ()
     return unknown.fields(request.unknown_fields, _FIELDS.keys() - {"unknown_fields"})
 
 

@@ -24,8 +24,11 @@ def fields(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
     )
 
 
-def inputs(program_id: str, values: Any, schema: dict[str, Any]) -> tuple[str, ...]:
+def inputs(program_id: str, values: dict[str, Any], schema: dict[str, Any]) -> tuple[str, ...]:
     """What to say of *values* as inputs of a program, of which *schema* lists the names."""
+    is_flat = not any(isinstance(value, dict) for value in values.values())
+    if is_flat and values.keys() <= schema.get("properties", {}).keys():
+        return ()  # most are like that
     unknown = list(islice(_unknown(values, schema, ""), MOST_WARNINGS))
     known = {full.rpartition(".")[2]: full for full in _names(schema, "")} if unknown else {}
     return tuple(

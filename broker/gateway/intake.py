@@ -205,19 +205,20 @@ class Intake:
         `UnavailableError`; and what the broker finds wrong, if it is quick to.
         """
         request = await self._read(body)
+        named = request.job_id is not None
         if request.job_id is None:
             request = replace(request, job_id=new_job_id())
         elif self._model.was_deleted(JobKey(tenant, request.job_id)):
             raise JobDeletedError(f"the job {request.job_id} was deleted; take another id")
         key = JobKey(tenant, str(request.job_id))
         program = self._program(request.program_id)
-        findings = await self._look(program, request)
-        asked_for = await _digest(request, findings)
+        findings = await self._look(program, request, named)
+        asked_for = await _digest(request, findings) if named else ""
         if (known := self._model.job(key)) is None:
             self._check_space()
             self._check(request, findings)
             known = await self._shielded(self._place(key, request, trace))
-        if known and known.digest not in ("", asked_for):
+        if named and known and known.digest not in ("", asked_for):
             raise _exists(known, asked_for)
         if known and known.state is State.REJECTED:
             raise _rejection(known)
@@ -296,10 +297,11 @@ class Intake:
             raise UnknownProgramError(f"there is no program {program_id}")
         return program
 
-    async def _look(self, program: Program, request: SubmitJob) -> Findings:
+    async def _look(self, program: Program, request: SubmitJob, named: bool) -> Findings:
         if request.params_ref is not None:
             return Findings()  # the broker looks at what is in the blob store
-        return await self._judge.look(program, memoryview(request.params), circuits=False)
+        params = memoryview(request.params)
+        return await self._judge.look(program, params, circuits=False, hashed=named)
 
     def _check(self, request: SubmitJob, findings: Findings) -> None:
         if request.backend and self._fleet.backends and not self._fleet.backend(request.backend):

@@ -59,11 +59,16 @@ class Judge:
         return replace(answer.request, params=msgspec.Raw(params))
 
     async def look(
-        self, program: Program, params: bytes | memoryview, *, circuits: bool = True
+        self,
+        program: Program,
+        params: bytes | memoryview,
+        *,
+        circuits: bool = True,
+        hashed: bool = True,
     ) -> Findings:
-        """What is to be said about *params* as inputs of *program*; *circuits*: also how wide."""
+        """What is to be said about *params* as inputs of *program*; see `Program.examine`."""
         if len(params) <= HERE:
-            return program.examine(bytes(params), circuits=circuits)
+            return program.examine(bytes(params), circuits=circuits, hashed=hashed)
         question = Question("look", msgspec.Raw(program.text), circuits)
         answer = await self._ask(question, memoryview(params))
         return answer.findings or _UNSOUND
