@@ -113,9 +113,11 @@ def test_one_whose_summary_nobody_reads_serves(tmp_path: Path) -> None:
         deadline = time.monotonic() + 30
         while run("health", QJB_URL=f"http://127.0.0.1:{port}").returncode:
             assert time.monotonic() < deadline
+        done = run("submit", "hello-world", "--watch", QJB_URL=f"http://127.0.0.1:{port}")
         process.terminate()
         _, complaints = process.communicate(timeout=30)
 
+    assert done.returncode == 0
     assert process.returncode == 0
     assert "BrokenPipe" not in complaints
 

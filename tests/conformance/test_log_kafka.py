@@ -369,6 +369,7 @@ class Traffic:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._stop = asyncio.Event()
+        self._stopped = False  # nothing more is under way
         self.appended = 0
         self.worst = 0.0
         self.found: list[Stored] = []
@@ -381,12 +382,13 @@ class Traffic:
             self.worst = max(self.worst, time.monotonic() - began)
             self.appended += 1
             await asyncio.sleep(0.002)
+        self._stopped = True
 
     async def follow(self) -> None:
         count = self._log.partitions(EVENTS)
         follower = self._log.follow({TopicPartition(EVENTS, p): 0 for p in range(count)})
         until = time.monotonic() + 120
-        while not (self._stop.is_set() and len(self.found) >= self.appended):
+        while not (self._stopped and len(self.found) >= self.appended):
             assert time.monotonic() < until, f"{len(self.found)} of {self.appended} records came"
             with suppress(LogUnavailableError):  # it goes on where it stopped
                 self.found += await follower.next(0.5)
