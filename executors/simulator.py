@@ -260,6 +260,7 @@ class Attempt:
 
     def _cancel_timers(self) -> None:
         self._forget_stop()
+        self._forget_stop = _forgotten  # it leads back here: nothing is left to the collector
         for timer in (self._limit, self._look_timer, self._log_timer):
             if timer is not None:
                 timer.cancel()
@@ -283,6 +284,10 @@ class Attempt:
             self._child.pause()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _forgotten() -> None:
+    """The stop has forgotten the attempt already."""
 
 
 def _is_json(payload: bytes) -> bool:

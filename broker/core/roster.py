@@ -137,8 +137,11 @@ class Roster:
 
     def load(self, book: Book, backend: str) -> Load:
         """How busy *backend* is."""
-        slots = self.slots(backend)
-        running = sum(len(book.attempts_of(w.name)) for w in self.takers() if backend in w.backends)
+        slots = running = 0
+        for worker in self.takers():
+            if backend in worker.backends:
+                slots += worker.slots
+                running += len(book.attempts_of(worker.name))
         return Load(slots, max(0, slots - running), book.queues.count(backend))
 
     def unnamed(self, book: Book, beat: Heartbeat) -> list[Suspect]:

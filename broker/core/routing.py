@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from schemas.specification import BackendRequirements
 from schemas.values import Violation
@@ -113,12 +114,17 @@ def route(
     One that somebody serves, simulators before devices, ideal ones before noisy ones (nobody should
     get noise without asking), and then the one that would start the job soonest.
     """
-    suitable = [backend for backend in backends if needs.met_by(backend)]
-    if not suitable:
-        return None
+    suitable = sorted(filter(needs.met_by, backends), key=_by_kind)
+    for _, alike in groupby(suitable, key=_kind):
+        loads = [(load(backend.name), backend.name) for backend in alike]
+        if served := [(busy.wait, name) for busy, name in loads if busy.slots]:
+            return min(served)[1]
+    return suitable[0].name if suitable else None
 
-    def order(backend: Backend) -> tuple[bool, bool, bool, float, str]:
-        busy = load(backend.name)
-        return not busy.slots, not backend.simulator, not backend.ideal, busy.wait, backend.name
 
-    return min(suitable, key=order).name
+def _kind(backend: Backend) -> tuple[bool, bool]:
+    return not backend.simulator, not backend.ideal
+
+
+def _by_kind(backend: Backend) -> tuple[tuple[bool, bool], str]:
+    return _kind(backend), backend.name

@@ -214,7 +214,7 @@ class Intake:
         program = self._program(request.program_id)
         findings = await self._look(program, request, named)
         asked_for = await _digest(request, findings) if named else ""
-        if (known := self._model.job(key)) is None:
+        if (known := self._model.job(key) if named else None) is None:
             self._check_space()
             self._check(request, findings)
             known = await self._shielded(self._place(key, request, trace))
@@ -232,12 +232,15 @@ class Intake:
             ref = await self._blobs.put(memoryview(request.params))
             request = replace(request, params=EMPTY, params_ref=ref)
         self._awaited.add(key)
+        self._model.await_news(key)
         try:
             await self._append(request, trace)
             return await self._waiters.until(key, lambda: self._model.job(key), self._acknowledge)
         finally:
-            later = 0.0 if self._model.job(key) else FORGET
-            asyncio.get_running_loop().call_later(later, self._awaited.discard, key)
+            if self._model.job(key):
+                self._awaited.discard(key)
+            else:
+                asyncio.get_running_loop().call_later(FORGET, self._awaited.discard, key)
 
     async def cancel(self, key: JobKey, trace: str) -> None:
         """End the job. Raises `UnknownJobError`, `JobEndedError` or `UnavailableError`."""

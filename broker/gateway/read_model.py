@@ -317,10 +317,17 @@ class ReadModel:
             return self._looked_up[key]
         row = self._find(key)
         found = HotJob(row.id, key, row.job, row.based) if row else None
+        self._note(key, found)
+        return found
+
+    def await_news(self, key: JobKey) -> None:
+        """The job that *key* names is new: nobody has to look for it in the file."""
+        self._note(key, self._recent.jobs.get(key))
+
+    def _note(self, key: JobKey, found: HotJob | None) -> None:
         self._looked_up[key] = found
         if len(self._looked_up) > LOOKED_UP:
             del self._looked_up[next(iter(self._looked_up))]
-        return found
 
     def _find(self, key: JobKey) -> JobRow | None:
         try:

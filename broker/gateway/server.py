@@ -36,7 +36,6 @@ from schemas.specification import Program
 log = structlog.get_logger()
 
 OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
-UNTAKEN = 60_000  # ms until the kernel gives up a peer that does not answer, or takes nothing
 LAST_ANSWERS = 2.0  # s that requests which are not streams get to end, when the gateway stops
 
 
@@ -144,7 +143,6 @@ class Gateway:
             middlewares=[answer_errors, self._hosts.middleware(), origins.middleware(), finish],
         )
         app[PARTS] = self._parts
-        app.on_response_prepare.append(_bound)
         app.on_response_prepare.append(add_trace)
         app.on_response_prepare.append(origins.add_headers)
         add_routes(app, expect)
@@ -184,14 +182,6 @@ class Gateway:
         await parts.streams.drain(self._options.drain)
         parts.waiters.close()
         await parts.intake.finish()
-
-
-async def _bound(request: web.Request, response: web.StreamResponse) -> None:
-    """A client that has vanished, or stalls, does not keep what it is sent in memory for ever."""
-    sock = request.get_extra_info("socket")
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
-    if sock is not None and option is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, option, UNTAKEN)
 
 
 def _parts(

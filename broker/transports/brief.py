@@ -42,19 +42,20 @@ _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
 def brief(headers: Headers, key: bytes) -> bytes:
     """*headers* of a record with *key*; `in_full` makes them of it again."""
-    return _MARK + _encode([_shortened(header, key) for header in headers])
-
-
-def _shortened(header: tuple[str, bytes], key: bytes) -> int | list[Any]:
-    if (whole := _NUMBER_OF_WHOLE.get(header)) is not None:
-        return whole
-    name, value = header
-    short = [_NUMBER_OF_NAME.get(name, name)]
-    if key and value.startswith(key):
-        return [*short, value[len(key) :], 0]
-    if value and key.endswith(value):
-        return [*short, len(key) - len(value), 1]
-    return [*short, value]
+    short: list[int | tuple[Any, ...]] = []
+    for header in headers:
+        if (whole := _NUMBER_OF_WHOLE.get(header)) is not None:
+            short.append(whole)
+            continue
+        name, value = header
+        named = _NUMBER_OF_NAME.get(name, name)
+        if key and value.startswith(key):
+            short.append((named, value[len(key) :], 0))
+        elif value and key.endswith(value):
+            short.append((named, len(key) - len(value), 1))
+        else:
+            short.append((named, value))
+    return _MARK + _encode(short)
 
 
 def is_brief(stored: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from executors.base import Stop
 from executors.children.launcher import ForkServer, ForkServerError
 from executors.children.output import CUT, PIECE, TOTAL
 from executors.children.pool import SPARES
-from executors.simulator import SimulatorExecutor
+from executors.simulator import Attempt, SimulatorExecutor
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
 from tests.support.executing import (
     bodies,
@@ -563,7 +564,7 @@ async def test_a_fork_that_fails_is_tried_again_and_costs_nobody_an_attempt() ->
 PARENT = """
 import asyncio, sys
 from executors.base import Stop
-from executors.simulator import SimulatorExecutor
+from executors.simulator import Attempt, SimulatorExecutor
 from tests.support.executing import task
 from tests.support.programs import PROGRAMS
 
@@ -597,3 +598,18 @@ async def test_a_killed_parent_takes_its_children_along() -> None:
 
     for process in below:
         await gone(process.pid)
+
+
+async def test_an_attempt_that_has_ended_leaves_nothing_to_the_garbage_collector(
+    executor: SimulatorExecutor,
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            assert kind(await last(executor, task("hello-world", {"iterations": 1}))) == "returned"
+        left = [each for each in gc.get_objects() if isinstance(each, Attempt)]
+    finally:
+        gc.enable()
+
+    assert left == []

@@ -14,8 +14,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from broker.errors import RecordTooLargeError
-from broker.gateway import server
-from broker.gateway.api import results
+from broker.gateway.api import connections, results
 from broker.gateway.api.pages import Past, all_events
 from broker.gateway.api.routes import API, AROUND
 from broker.gateway.intake import Appender
@@ -180,7 +179,7 @@ async def test_large_inputs_travel_by_reference_and_come_back_whole() -> None:
 async def test_a_client_that_takes_nothing_of_a_large_answer_is_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server, "UNTAKEN", 300)
+    monkeypatch.setattr(connections, "UNTAKEN", 300)
     blobs = open_blobs("memory:///")
     ref = await blobs.put(b'"%b"' % (b"x" * 30_000_000))
     async with running(blobs=blobs) as served:
@@ -213,6 +212,15 @@ async def test_the_trace_of_a_request_goes_with_it() -> None:
     traces = [read_request(record).traceparent for record in records]
     assert trace in traces
     assert all(found and len(found) == 55 for found in traces)
+
+
+async def test_an_answer_names_the_trace_that_its_job_got() -> None:
+    async with running(brokered=True) as served:
+        async with served.http.post(f"{served.url}/jobs", json=HELLO) as answer:
+            named = answer.headers["uber-trace-id"].partition(":")[0]
+        (record,) = await _requests(served.ledger.log)
+
+    assert str(read_request(record).traceparent)[3:35] == named
 
 
 class CountingLog(MemoryLog):

@@ -27,6 +27,7 @@ ACCEPTED = 16  # connections that are taken in one round of the event loop
 WAITING = 1024  # connections that the kernel holds until they are taken
 HEAD = 15.0  # s from the first byte of a request until its head is complete
 IDLE = 75.0  # s that a connection may ask for nothing; above what proxies keep theirs for
+UNTAKEN = 60_000  # ms until the kernel gives up a peer that does not answer, or takes nothing
 SWEEP = 1.0  # s between looks at all connections
 
 
@@ -66,6 +67,7 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        _bound(transport.get_extra_info("socket"))
         self._doors.enter(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -128,6 +130,13 @@ class Connection(web.RequestHandler):
             log.info("http.malformed", error=_line(str(error)))
         else:
             log.error("http.broken", error=str(error), exc_info=error)
+
+
+def _bound(sock: socket.socket | None) -> None:
+    """A client that has vanished, or stalls, does not keep what it is sent in memory for ever."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
+    if sock is not None and option is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, UNTAKEN)
 
 
 def _last_words(status: HTTPStatus, code: str, message: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from aiohttp.typedefs import Handler
 from broker.errors import QjbError
 from broker.gateway.api.bodies import ENCODINGS
 from broker.gateway.api.dialects import violation_object
-from broker.gateway.api.parts import answer, parts_of
+from broker.gateway.api.parts import TRACEPARENT, answer, parts_of
 from broker.gateway.api.routes import without_prefix
 from broker.gateway.intake import trace_of
 from broker.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
@@ -23,7 +24,6 @@ log = structlog.get_logger()
 SERVER = "qjb"  # without a version
 TRACE_HEADER = "uber-trace-id"  # without it old clients quote the whole body in their message
 PROBES = frozenset({"/live", "/ready", "/metrics"})  # asked every few seconds, for ever
-_TRACE = web.RequestKey("trace", str)
 _CODES = {
     404: "not_found",
     405: "method_not_allowed",
@@ -63,7 +63,8 @@ def error_answer(
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error becomes an answer, and the gateway lives on."""
-    request[_TRACE] = trace = trace_of(request.headers.get("traceparent"))[3:35]
+    request[TRACEPARENT] = traceparent = trace_of(request.headers.get("traceparent"))
+    trace = _id(traceparent)
     started = time.perf_counter()
     try:
         response = await handler(request)
@@ -77,8 +78,12 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         log.exception("http.failed", method=request.method, path=request.path, trace=trace)
         message = "something went wrong here; the log has it under this trace"
         response = error_answer(500, "internal_error", message, trace)
-    _note(request, response, time.perf_counter() - started)
+    _note(request, response, time.perf_counter() - started, trace)
     return response
+
+
+def _id(traceparent: str) -> str:
+    return traceparent[3:35]
 
 
 def _of_http(request: web.Request, error: web.HTTPException, trace: str) -> web.Response:
@@ -93,11 +98,14 @@ def _of_http(request: web.Request, error: web.HTTPException, trace: str) -> web.
     return response
 
 
-def _note(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+_count = lru_cache(maxsize=1024)(HTTP_REQUESTS.labels)
+
+
+def _note(request: web.Request, response: web.StreamResponse, seconds: float, trace: str) -> None:
     resource = request.match_info.route.resource
     route = without_prefix(resource.canonical) if resource else "none"
     method = request.method if request.method in METH_ALL else "other"  # it may be any word
-    HTTP_REQUESTS.labels(method, route, response.status).inc()
+    _count(method, route, response.status).inc()
     is_stream = response.content_type == "text/event-stream"
     if not is_stream:
         HTTP_SECONDS.observe(seconds)
@@ -108,15 +116,15 @@ def _note(request: web.Request, response: web.StreamResponse, seconds: float) ->
         route=route,
         status=response.status,
         ms=round(1000 * seconds, 1),
-        trace=request[_TRACE],
+        trace=trace,
     )
 
 
 async def add_trace(request: web.Request, response: web.StreamResponse) -> None:
     """Each answer names its trace, and none what made it."""
     response.headers["Server"] = SERVER
-    if trace := request.get(_TRACE):
-        response.headers.update(trace_header(trace))
+    if traceparent := request.get(TRACEPARENT):
+        response.headers.update(trace_header(_id(traceparent)))
 
 
 def trace_header(trace: str) -> dict[str, str]:
@@ -126,7 +134,7 @@ def trace_header(trace: str) -> dict[str, str]:
 
 async def expect(request: web.Request) -> web.Response | None:
     """What is said before a body is sent, to a client that asks (RFC 9110, 10.1.1)."""
-    asked, trace = request.headers["Expect"], trace_of(request.headers.get("traceparent"))[3:35]
+    asked, trace = request.headers["Expect"], _id(trace_of(request.headers.get("traceparent")))
     if asked.lower() != "100-continue":
         said = f"Expect: {asked[:80]!r} is not 100-continue"
         return error_answer(417, "expectation_failed", said, trace)

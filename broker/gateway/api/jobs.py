@@ -7,11 +7,18 @@ from aiohttp import web
 
 from broker.errors import InvalidRequestError
 from broker.gateway.api.dialects import job_object, wants_params
-from broker.gateway.api.parts import answer, key_of, nothing, one_of, parts_of, whole_number
+from broker.gateway.api.parts import (
+    TRACEPARENT,
+    answer,
+    key_of,
+    nothing,
+    one_of,
+    parts_of,
+    whole_number,
+)
 from broker.gateway.api.sending import Content, content_of, send
 from broker.gateway.auth import tenant_of
 from broker.gateway.filters import JobFilter
-from broker.gateway.intake import trace_of
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
 from schemas.requests import MAX_TAGS
@@ -23,9 +30,8 @@ MAX_PAGE = 200  # jobs
 async def submit(request: web.Request) -> web.Response:
     """POST /jobs."""
     parts = parts_of(request)
-    trace = trace_of(request.headers.get("traceparent"))
     async with parts.bodies.read(request) as body:
-        accepted = await parts.intake.submit(tenant_of(request), body, trace)
+        accepted = await parts.intake.submit(tenant_of(request), body, request[TRACEPARENT])
     said: dict[str, Any] = {"id": accepted.key.job_id, "backend": accepted.backend or ""}
     if accepted.session_id:
         said["session_id"] = accepted.session_id
@@ -99,7 +105,7 @@ async def cancel(request: web.Request) -> web.Response:
     parts, key = parts_of(request), key_of(request)
     if not parts.intake.awaits(key):
         await parts.find(key)
-    await parts.intake.cancel(key, trace_of(request.headers.get("traceparent")))
+    await parts.intake.cancel(key, request[TRACEPARENT])
     return nothing()
 
 
@@ -107,7 +113,7 @@ async def delete(request: web.Request) -> web.Response:
     """DELETE /jobs/{job_id}."""
     parts, key = parts_of(request), key_of(request)
     await parts.find(key)
-    await parts.intake.delete(key, trace_of(request.headers.get("traceparent")))
+    await parts.intake.delete(key, request[TRACEPARENT])
     return nothing()
 
 

@@ -73,6 +73,7 @@ class Parts:
 
 
 PARTS = web.AppKey("parts", Parts)
+TRACEPARENT = web.RequestKey("traceparent", str)  # of the request, or a new one
 
 
 def parts_of(request: web.Request) -> Parts:

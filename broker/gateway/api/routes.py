@@ -1,6 +1,7 @@
 """Every route of the API, under each of the prefixes that clients put in front."""
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -54,6 +55,7 @@ def add_routes(
                 app.router.add_route("HEAD", path + end, handler, expect_handler=expect)
 
 
+@lru_cache(maxsize=1024)  # there are not so many routes
 def without_prefix(path: str) -> str:
     """The route's own path, whichever prefix was in front, without a slash behind."""
     path = path.rstrip("/") or "/"

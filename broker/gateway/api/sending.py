@@ -221,6 +221,8 @@ async def finish(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = await handler(request)
     if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
         return response
+    if len(response.body) <= PACKET and request.method == "POST":
+        return response  # nothing is to be gained
     with parts_of(request).room.share() as share:
         if len(response.body) > PIECE:
             share.take(len(response.body))
