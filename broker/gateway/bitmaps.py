@@ -126,20 +126,25 @@ def _matching(db: apsw.Connection, wanted: JobFilter) -> Iterator[tuple[int, int
 def _masks(db: apsw.Connection, wanted: JobFilter) -> Mapping[int, int]:
     """By block, the positions whose words are wanted."""
     has, has_not = _asked(wanted)
-    masks = dict(_rows(db, has[0]))
+    masks = _bits(db, has[0])
     for each in has[1:]:
-        others = dict(_rows(db, each))
-        masks = {block: mask & others[block] for block, mask in masks.items() if block in others}
+        if not masks:
+            break
+        others = _bits(db, each)
+        masks = {
+            block: both for block, mask in masks.items() if (both := mask & others.get(block, 0))
+        }
     for each in has_not:
-        for block, bits in _rows(db, each):
+        for block, bits in _bits(db, each).items():
             masks[block] = masks.get(block, 0) & ~bits
     return masks
 
 
-def _rows(db: apsw.Connection, asked: int) -> Iterator[tuple[int, int]]:
-    rows = db.execute("SELECT block, shift, bits FROM bits WHERE word = ?", (asked,))
-    for block, shift, packed in rows:
-        yield block, int.from_bytes(packed, "little") << shift
+def _bits(db: apsw.Connection, asked: int) -> dict[int, int]:
+    rows: list[tuple[int, int, bytes]] = db.execute(
+        "SELECT block, shift, bits FROM bits WHERE word = ?", (asked,)
+    ).fetchall()  # type: ignore[assignment]
+    return {block: int.from_bytes(packed, "little") << shift for block, shift, packed in rows}
 
 
 def _bits_between(db: apsw.Connection, block: int, after: str, before: str) -> int:
