@@ -133,6 +133,24 @@ async def test_a_body_takes_at_most_four_times_its_size(
     assert max(peaks) - idle <= FLOOR + TIMES * len(body)
 
 
+async def test_so_does_one_that_is_taken(service: tuple[str, Process]) -> None:
+    url, process = service
+    body = b'{"program_id":"hello-world","params":{"iterations":0,"x":"'
+    body = filled(body, b"text ", b'"}}', 63 * MIB)
+    async with aiohttp.ClientSession() as http:
+        await until_up(http, url)
+        forget(process)
+        idle = peak(process)
+        async with (
+            watched(process) as peaks,
+            http.post(f"{url}/jobs", data=BytesIO(body)) as answer,
+        ):
+            await answer.read()
+
+    assert answer.status == 200
+    assert max(peaks) - idle <= FLOOR + TIMES * len(body)
+
+
 async def test_many_large_bodies_at_once_are_bounded_and_small_ones_are_served(
     service: tuple[str, Process],
 ) -> None:

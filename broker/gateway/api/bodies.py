@@ -16,6 +16,7 @@ from broker.errors import (
 from broker.gateway.api.room import Room, Share
 
 BLOCK = 64 * 1024  # bytes that are waited for at once; a body that is no longer needs no room
+LARGE = 1024 * 1024  # bytes that take longer to copy than the event loop may be held up
 MEMBERS = 1000  # parts that a gzip body may have: each takes time to begin
 ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # and what zlib calls them
 RAW = -15  # deflate as some clients misunderstand it: without zlib's head
@@ -71,7 +72,9 @@ class Bodies:
             if size > max(BLOCK, told):
                 share.take(len(piece))
             pieces.append(piece)
-        return b"".join(pieces)
+        if size <= LARGE:
+            return b"".join(pieces)
+        return await asyncio.to_thread(b"".join, pieces)  # which lets go of the interpreter
 
     async def _pieces(
         self, request: web.Request, unpacker: "Unpacker | None"
