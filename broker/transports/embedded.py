@@ -96,6 +96,7 @@ class EmbeddedLog:
     ) -> None:
         self.path = path
         self._topics = topics
+        self._packed = {name for name, topic in topics.items() if database.packs(topic)}
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
         self._placement = Placement(topics, counts)
         self._clock = clock
@@ -142,7 +143,7 @@ class EmbeddedLog:
             raise AppendFailedError("the log is closed")
         shelves = self._shelves[topic]
         places = [shelves[self._placement.place(topic, record)] for record in records]
-        if database.packs(self._topics[topic]):  # briefly once they are in a block
+        if topic in self._packed:  # briefly once they are in a block
             headers = [database.pack(record.headers) for record in records]
         else:
             headers = [brief(record.headers, record.key or b"") for record in records]
@@ -375,7 +376,7 @@ class EmbeddedLog:
         before = int((self._clock() - PACK_AFTER) * 1000)
         made: list[database.Block] = []
         for shelf in (shelf for each in self._shelves.values() for shelf in each):
-            if database.packs(self._topics[shelf.where.topic]):
+            if shelf.where.topic in self._packed:
                 made += database.blocks(self._second, shelf, before, PACKED_AT_ONCE - len(made))
         if made:
             blocks = _Blocks(made)
