@@ -2,7 +2,7 @@
 
 `python -m benchmarks.lists [--jobs N] [--file PATH]`. Fills a gateway's local copy with jobs whose
 programs and tags are skewed (a few are common, most are rare), some of them late, and times pages
-of it. The reference is a job looked up by its id in the same file in the same run. Also: what a job
+of it, by offset and by cursor. The reference is a job looked up by its id in the same file in the same run. Also: what a job
 takes in the file, by table.
 """
 
@@ -20,8 +20,8 @@ import apsw
 import msgspec
 
 from benchmarks.common import machine
-from broker.gateway.filters import JobFilter
-from broker.gateway.store import Batch, JobRow, Store
+from broker.gateway.filters import JobFilter, Part
+from broker.gateway.store import Batch, JobPage, JobRow, Store
 from broker.telemetry.times import iso
 from schemas.jobs import Job, JobDetails
 from schemas.values import JobKey, State
@@ -122,14 +122,25 @@ def questions(count: int) -> Iterator[tuple[str, JobFilter]]:
         yield name, replace(every, **fields)
 
 
-def timed(store: Store, wanted: JobFilter, offset: int, ascending: bool) -> tuple[float, int]:
-    """Seconds that a page of 200 takes, and how many jobs match."""
+def timed(store: Store, wanted: JobFilter, part: Part) -> tuple[float, JobPage]:
+    """Seconds that a page of 200 takes, and what is on it."""
     took = []
     for _ in range(TIMES):
         began = time.perf_counter()
-        _, count = store.page(wanted, 200, offset, ascending, BUDGET)
+        page = store.page(wanted, part, BUDGET)
         took.append(time.perf_counter() - began)
-    return statistics.median(took), count
+    return statistics.median(took), page
+
+
+def parts(store: Store, wanted: JobFilter, total: int) -> Iterator[Part]:
+    """At the start, in the middle and at the end: by offset, and by cursor; newest first, then oldest."""
+    for ascending in (False, True):
+        for offset in (0, total // 2, max(0, total - 100)):
+            yield Part(200, offset, ascending=ascending)
+        for offset in (total // 2, max(0, total - 100)):
+            before = Part(1, max(0, offset - 1), ascending=ascending)
+            for job in store.page(wanted, before, BUDGET).jobs:
+                yield Part(200, after=(job.created, job.job_id), ascending=ascending)
 
 
 def reference(store: Store, count: int) -> float:
@@ -150,13 +161,12 @@ def measure(store: Store, count: int) -> None:
     print(f"a look-up by key: {by_key * 1e6:.0f} µs; below, × that")
     worst = 0.0
     for name, wanted in questions(count):
-        _, total = timed(store, wanted, 0, False)
+        total = timed(store, wanted, Part(200))[1].count
         cells = []
-        for ascending in (False, True):
-            for offset in (0, total // 2, max(0, total - 100)):
-                took, _ = timed(store, wanted, offset, ascending)
-                worst = max(worst, took)
-                cells.append(f"{took * 1e3:6.1f} ms ({took / by_key:4.0f} ×)")
+        for part in parts(store, wanted, total):
+            took, _ = timed(store, wanted, part)
+            worst = max(worst, took)
+            cells.append(f"{took * 1e3:6.1f} ms ({took / by_key:4.0f} ×)")
         print(f"{name:<42}{total:>8}  {'  '.join(cells)}")
     print(f"worst: {worst * 1e3:.1f} ms, {worst / by_key:.0f} × a look-up")
 

@@ -23,7 +23,7 @@ SILENCE = 45.0  # s without even a comment: the stream is dead
 PATIENCE = 60.0  # s during which a stream that broke is opened again and again
 TOLD_AT = 2  # tries in a row that failed; the first may be no more than a gateway that starts anew
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # s between those tries
-PAGE = 100  # jobs in one answer
+PAGE = 200  # jobs in one answer
 
 
 class GatewayMissingError(QjbError):
@@ -82,6 +82,7 @@ class _Answer(TypedDict, total=False):
     spec: dict[str, Any] | None
     jobs: list[_Listed]
     count: int
+    next: str | None
     programs: list[_Listed]
     devices: list[_Backend]
     warnings: list[str]
@@ -146,23 +147,25 @@ class Client:
         asked = {"limit": 1, "exclude_params": "true"} | filters
         return int((await self._object("jobs", "GET", "/jobs", params=asked))["count"])
 
-    async def page(self, **filters: Any) -> list[str]:
-        """The ids of the oldest jobs that match *filters*, as many as there are at once."""
-        asked = {"limit": PAGE, "exclude_params": "true", "sort": "ASC"} | filters
-        answer = await self._object("jobs", "GET", "/jobs", params=asked)
-        return [str(job["id"]) for job in answer["jobs"]]
+    async def pages(self, **filters: Any) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """The jobs that match *filters*, page by page, each of them once; the newest first."""
+        asked = {"limit": PAGE, "exclude_params": "true"} | filters
+        while True:
+            answer = await self._object("jobs", "GET", "/jobs", params=asked)
+            yield answer["jobs"]
+            if not answer.get("next"):
+                return
+            asked["cursor"] = answer["next"]
 
     async def jobs(self, limit: int, **filters: Any) -> list[dict[str, Any]]:
         """The newest jobs that match *filters*, at most *limit*."""
         found: list[dict[str, Any]] = []
-        while len(found) < limit:
-            page = {"limit": min(PAGE, limit - len(found)), "offset": len(found)}
-            asked = page | {"exclude_params": "true"} | filters
-            answer = await self._object("jobs", "GET", "/jobs", params=asked)
-            found += answer["jobs"]
-            if not answer["jobs"] or len(found) >= answer["count"]:
-                break
-        return found
+        async with aclosing(self.pages(limit=min(PAGE, limit), **filters)) as pages:
+            async for page in pages:
+                found += page
+                if len(found) >= limit:
+                    break
+        return found[:limit]
 
     async def programs(self) -> list[dict[str, Any]]:
         """The programs that can be run."""

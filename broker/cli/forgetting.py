@@ -92,12 +92,11 @@ def prune(
 
 
 async def _all_gone(client: Client, wanted: dict[str, Any]) -> AsyncIterator[str]:
-    """Delete all that is *wanted*, page by page; yields each that was."""
-    tried: set[str] = set()
-    while fresh := [job for job in await client.page(**wanted) if job not in tried]:
-        tried |= set(fresh)
-        for start in range(0, len(fresh), AT_ONCE):
-            for job in await _gone(client, fresh[start : start + AT_ONCE]):
+    """Delete all that is *wanted*, oldest first; yields each that was."""
+    async for page in client.pages(sort="ASC", **wanted):
+        found = [str(job["id"]) for job in page]
+        for start in range(0, len(found), AT_ONCE):
+            for job in await _gone(client, found[start : start + AT_ONCE]):
                 yield job
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import apsw
 
-from broker.gateway.filters import JobFilter, tag_text
+from broker.gateway.filters import JobFilter, Key, Part, tag_text
 
 FULL = 4096  # positions in a block; it is divided then
 PLACES = 1 << 16  # a place is its block * PLACES + its position
@@ -36,7 +36,6 @@ WORDS = ("tenant", "program", "backend", "session", "tags", "terminal")  # where
 _MEMBER = f"SELECT id, created, job_id, place, {', '.join(WORDS)} FROM jobs WHERE "  # noqa: S608 - our own names
 TAGS = re.compile("\x1e[^\x1f]*\x1f")  # in the column tags
 
-Key = tuple[str, str]  # created, job_id: the order of lists
 Words = frozenset[int]
 
 
@@ -82,44 +81,83 @@ def _asked(wanted: JobFilter) -> tuple[list[int], list[int]]:
 # Reading
 
 
-def page(
-    db: apsw.Connection, wanted: JobFilter, limit: int, offset: int, ascending: bool
-) -> tuple[Sequence[int], int]:
-    """Ids of the jobs on a page of those that are wanted, by age; and how many match in all.
+def page(db: apsw.Connection, wanted: JobFilter, part: Part) -> tuple[Sequence[int], int, int]:
+    """Ids of the jobs on a part of the list, by age; how many match in all, and how many of them
+    come before those on the list.
 
     To be read within one transaction.
     """
-    matching = list(_matching(db, wanted))
+    blocks = _by_age(db)
+    matching = list(_matching(db, wanted, blocks))
     count = sum(mask.bit_count() for _, mask in matching)
-    if not ascending:
+    offset = part.offset
+    if part.after is not None:
+        offset = _up_to(db, blocks, matching, part.after, part.ascending) if matching else 0
+    if not part.ascending:
         matching.reverse()
+    return _ids(db, matching, part, offset), count, offset
+
+
+def _ids(
+    db: apsw.Connection, matching: Sequence[tuple[int, int]], part: Part, offset: int
+) -> Sequence[int]:
     ids: list[int] = []
     for block, mask in matching:
         here = mask.bit_count()
-        if len(ids) >= limit:
+        if len(ids) >= part.limit:
             break
         if offset < here:
-            found = sorted(_members(db, block, mask), reverse=not ascending)
-            ids += islice((ident for _, _, ident in found), offset, offset + limit - len(ids))
+            found = sorted(_members(db, block, mask), reverse=not part.ascending)
+            ids += islice((ident for *_, ident in found), offset, offset + part.limit - len(ids))
         offset = max(0, offset - here)
-    return ids, count
+    return ids
 
 
-def _matching(db: apsw.Connection, wanted: JobFilter) -> Iterator[tuple[int, int]]:
+def _by_age(db: apsw.Connection) -> Sequence[tuple[int, Key]]:
+    """The blocks, and where each starts: the first takes all that is older than the others."""
+    rows = db.execute("SELECT block, created, job_id FROM blocks ORDER BY created, job_id")
+    return [
+        (block, (created, job_id) if at else ("", ""))
+        for at, (block, created, job_id) in enumerate(rows)
+    ]
+
+
+def _up_to(
+    db: apsw.Connection,
+    blocks: Sequence[tuple[int, Key]],
+    matching: Sequence[tuple[int, int]],
+    key: Key,
+    ascending: bool,
+) -> int:
+    """How many of those that match are listed up to the job that *key* names, whether it is there
+    or not.
+    """
+    at = bisect_right(blocks, key, key=lambda block: block[1]) - 1
+    passed = {block for block, _ in (blocks[:at] if ascending else blocks[at + 1 :])}
+    border = blocks[at][0]
+    count = sum(mask.bit_count() for block, mask in matching if block in passed)
+    if mask := dict(matching).get(border, 0):
+        beyond = "<=" if ascending else ">="
+        count += (
+            mask & _bits_where(db, border, f"(created, job_id) {beyond} (?, ?)", key)
+        ).bit_count()
+    return count
+
+
+def _matching(
+    db: apsw.Connection, wanted: JobFilter, blocks: Sequence[tuple[int, Key]]
+) -> Iterator[tuple[int, int]]:
     """The blocks in which something matches, by age, with the bits of what does."""
     masks = _masks(db, wanted)
     after, before = wanted.created_after or "", wanted.created_before or LATEST
-    blocks: list[tuple[int, str]] = db.execute(
-        "SELECT block, created FROM blocks ORDER BY created, job_id"
-    ).fetchall()  # type: ignore[assignment]
-    starts = ["", *(created for _, created in blocks[1:]), LATEST]
+    starts = [*(created for _, (created, _) in blocks), LATEST]
     for number, (block, _) in enumerate(blocks):
         start, end = starts[number], starts[number + 1]
         mask = masks.get(block, 0)
         if not mask or start >= before or end <= after:
             continue
         if (wanted.created_after and start <= after) or (wanted.created_before and end >= before):
-            mask &= _bits_between(db, block, after, before)
+            mask &= _bits_where(db, block, "created > ? AND created < ?", (after, before))
         yield block, mask
 
 
@@ -147,13 +185,13 @@ def _bits(db: apsw.Connection, asked: int) -> dict[int, int]:
     return {block: int.from_bytes(packed, "little") << shift for block, shift, packed in rows}
 
 
-def _bits_between(db: apsw.Connection, block: int, after: str, before: str) -> int:
-    """The positions of a block whose jobs were created in between."""
+def _bits_where(db: apsw.Connection, block: int, condition: str, values: tuple[str, str]) -> int:
+    """The positions of a block whose jobs are so."""
     start = block * PLACES
     bits = 0
     for (place,) in db.execute(
-        "SELECT place FROM jobs WHERE place >= ? AND place < ? AND created > ? AND created < ?",
-        (start, start + PLACES, after, before),
+        f"SELECT place FROM jobs WHERE place >= ? AND place < ? AND {condition}",  # noqa: S608 - ours
+        (start, start + PLACES, *values),
     ):
         bits |= 1 << (place - start)
     return bits

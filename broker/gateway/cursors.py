@@ -1,18 +1,25 @@
-"""Event ids as positions: they mean the same on every gateway.
+"""Positions as text: they mean the same on every gateway.
 
 On a job's stream an id is the number of the last event seen. On a stream of many jobs it is a
-vector: for each partition of the ledger the offset to go on from, as in `0.12-1.7`.
+vector: for each partition of the ledger the offset to go on from, as in `0.12-1.7`. The cursor of
+a list names the last job that was listed, and the list.
 """
 
 import enum
 import re
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import blake2b
 
 from broker.errors import InvalidRequestError
+from broker.gateway.filters import JobFilter, Key
+from schemas.cloudevents import encode
 
 MAX_LENGTH = 8000  # characters: what a line of a request's head may hold
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _VECTOR = re.compile(r"([0-9]{1,5})\.([0-9]{1,18})(?:-|$)")
+
 
 Vector = dict[int, int]
 
@@ -62,3 +69,29 @@ def _edge(text: str) -> Edge | None:
 
 def _malformed(text: str, wanted: str) -> InvalidRequestError:
     return InvalidRequestError(f"event id {text[:60]!r} is not {wanted}")
+
+
+def list_cursor(wanted: JobFilter, ascending: bool, last: Key) -> str:
+    """Where the list of those jobs goes on behind the job *last*."""
+    text = " ".join((*last, _stamp(wanted, ascending, last)))
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def parse_list_cursor(text: str, wanted: JobFilter, ascending: bool) -> Key:
+    """The last job that was listed. Raises `InvalidRequestError`."""
+    try:
+        plain = b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
+        created, job_id, stamp = plain.decode("ascii").split(" ")
+    except ValueError:
+        stamp = created = job_id = ""
+    if stamp != _stamp(wanted, ascending, (created, job_id)):
+        raise InvalidRequestError(
+            f"cursor: {text[:60]!r} is not the `next` of a page with these filters and this order"
+        )
+    return created, job_id
+
+
+def _stamp(wanted: JobFilter, ascending: bool, last: Key) -> str:
+    """Tells the cursor of that list and job from others, and from what is none."""
+    asked = replace(wanted, tags=tuple(sorted(wanted.tags))), ascending, last
+    return blake2b(encode(asked), digest_size=6).hexdigest()

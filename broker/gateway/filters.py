@@ -7,6 +7,7 @@ from typing import Any
 from schemas.cloudevents import encode
 from schemas.jobs import Job
 
+Key = tuple[str, str]  # created, job_id: the order of lists
 TAG = "\x1e{}\x1f"  # how each tag is stored, as JSON, in which these two are escaped
 
 
@@ -59,3 +60,14 @@ class JobFilter:
         ]
         given = [(condition, value) for condition, value in wanted if value is not None]
         return " AND ".join(condition for condition, _ in given), [value for _, value in given]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a list is wanted: what is behind the job *after*, else what is from *offset* on."""
+
+    limit: int  # jobs, at most
+    offset: int = 0
+    after: Key | None = None  # it need not be there any more
+    ascending: bool = False  # the oldest first
+    inputs: bool = True  # as they travel with a job

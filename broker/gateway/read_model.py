@@ -21,12 +21,13 @@ from msgspec.structs import replace
 from broker.core.job import apply
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
-from broker.gateway.filters import JobFilter
+from broker.gateway.filters import JobFilter, Part
 from broker.gateway.recent import HotJob, KeptEvent, Recent
 from broker.gateway.store import (
     Batch,
     CacheDamagedError,
     EventRow,
+    JobPage,
     JobRow,
     PartitionRow,
     Store,
@@ -354,12 +355,10 @@ class ReadModel:
         hot = self.locate(key)
         return hot.job if hot else None
 
-    async def page(
-        self, wanted: JobFilter, limit: int, offset: int, ascending: bool
-    ) -> tuple[Sequence[Job], int]:
-        """Jobs by age, newest first unless *ascending*; and how many there are in all."""
+    async def page(self, wanted: JobFilter, part: Part) -> JobPage:
+        """A part of the list of those jobs."""
         await self.flush()
-        return await self._read(self._store.page, wanted, limit, offset, ascending, PAGE_BYTES)
+        return await self._read(self._store.page, wanted, part, PAGE_BYTES)
 
     def recent_of(self, hot: HotJob) -> int:
         """The number from which on all events of the job are in memory."""

@@ -15,15 +15,16 @@ from typing import Any, ParamSpec, TypeVar
 import apsw
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from broker.gateway import bitmaps, packing
 from broker.gateway.bitmaps import FULL, WORDS, Member, Writing, ended_jobs, members, page, words_of
-from broker.gateway.filters import JobFilter, tag_text
+from broker.gateway.filters import JobFilter, Part, tag_text
 from broker.gateway.packing import Own, own_phrases, pack, unpack
 from broker.transports.files import Mark, make_database
 from schemas.cloudevents import encode
 from schemas.jobs import Job
-from schemas.values import JobKey
+from schemas.values import NOTHING, JobKey
 
 log = structlog.get_logger()
 
@@ -126,6 +127,15 @@ class Batch:
     events: Sequence[EventRow]
     gone: Sequence[int] = ()  # ids of jobs to forget first
     deleted: Sequence[tuple[JobKey, str]] = ()  # jobs that there were, and when they were deleted
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """A part of a list of jobs."""
+
+    jobs: Sequence[Job]  # without their results
+    count: int  # that match in all
+    offset: int  # how many of them come before these
 
 
 class Store:
@@ -331,20 +341,18 @@ class Store:
         return self._finding.execute(query, (key.tenant, key.job_id)).fetchone() is not None
 
     @_damage
-    def page(
-        self, wanted: JobFilter, limit: int, offset: int, ascending: bool, budget: int
-    ) -> tuple[list[Job], int]:
-        """A page of jobs, by age, and how many there are; at most about *budget* bytes of them."""
+    def page(self, wanted: JobFilter, part: Part, budget: int) -> JobPage:
+        """A page of jobs, by age; at most about *budget* bytes of them."""
         with self._reading:  # all of it from the same moment
-            ids, count = page(self._reading, wanted, limit, offset, ascending)
+            ids, count, offset = page(self._reading, wanted, part)
             found: list[Job] = []
             for ident in ids:
-                snapshot = _snapshot(self._reading.execute(_JOB + "id = ?", (ident,)).fetchone())
-                found.append(_jobs.decode(snapshot))
-                budget -= len(snapshot)
+                row = self._reading.execute(_JOB + "id = ?", (ident,)).fetchone()
+                found.append(_listed(_jobs.decode(_snapshot(row)), part.inputs))
+                budget -= len(encode(found[-1]))
                 if budget <= 0:
                     break
-        return found, count
+        return JobPage(found, count, offset)
 
     @_damage
     def history(self, job: int, after: int, upto: int, budget: int) -> Sequence[EventRow]:
@@ -394,6 +402,14 @@ class Store:
     def _own(self, job: int) -> Own:
         row = self._reading.execute(_JOB + "id = ?", (job,)).fetchone()
         return own_phrases(*row[3:]) if row else ()
+
+
+def _listed(job: Job, inputs: bool) -> Job:
+    """*job* without what a list does not show; nothing of that stays in memory."""
+    details = job.details
+    if details:
+        details = replace(details, params=details.params.copy() if inputs else NOTHING)
+    return replace(job, details=details, value=NOTHING)
 
 
 def _snapshot(row: Any) -> bytes:

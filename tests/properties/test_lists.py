@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.gateway.filters import JobFilter
+from broker.gateway.cursors import list_cursor, parse_list_cursor
+from broker.gateway.filters import JobFilter, Key, Part
 from broker.gateway.store import FREED, Batch, EventRow, JobRow, PartitionRow, Store
 from schemas.jobs import Job, JobDetails
 from schemas.values import State
@@ -90,9 +91,49 @@ def test_a_page_is_what_a_plain_filter_over_all_jobs_gives(
         for wanted, limit, offset, ascending in asked:
             matching = [job for job in kept.values() if wanted.matches(job)]
             matching.sort(key=lambda job: (job.created, job.job_id), reverse=not ascending)
-            found, count = store.page(wanted, limit, offset, ascending, 1 << 20)
-            assert count == len(matching)
-            assert found == matching[offset : offset + limit]
+            page = store.page(wanted, Part(limit, offset, ascending=ascending), 1 << 20)
+            assert (page.count, page.offset) == (len(matching), offset)
+            assert page.jobs == matching[offset : offset + limit]
+
+
+walks = st.tuples(
+    filters, st.booleans(), st.integers(1, 20), st.sampled_from((1, 300, 2000, 1 << 20))
+)
+changes = st.one_of(writes, writes, st.just("reopen"), st.sampled_from(TIMES))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(jobs(), max_size=60), walks, st.lists(changes, max_size=8))
+def test_who_goes_on_from_a_cursor_sees_each_job_once(
+    rows: list[JobRow], walk: tuple[JobFilter, bool, int, int], meanwhile: list[object]
+) -> None:
+    wanted, ascending, limit, budget = walk
+    with stored() as store:
+        kept: dict[int, Job] = {}
+        _take(store, kept, (rows, set()))
+        always = _listed(kept, wanted)
+        ever, seen, cursor = set(always), [], None
+        while True:
+            after = cursor and parse_list_cursor(cursor, wanted, ascending)
+            page = store.page(wanted, Part(limit, 0, after, ascending), budget)
+            seen += [(job.created, job.job_id) for job in page.jobs]
+            matching = sorted(_listed(kept, wanted), reverse=not ascending)
+            assert page.count == len(matching)
+            assert seen[len(seen) - len(page.jobs) :] == matching[page.offset :][: len(page.jobs)]
+            if page.offset + len(page.jobs) >= page.count:
+                break
+            cursor = list_cursor(wanted, ascending, seen[-1])
+            if meanwhile:
+                _take(store, kept, meanwhile.pop())
+                always &= _listed(kept, wanted)
+                ever |= _listed(kept, wanted)
+
+    assert seen == sorted(set(seen), reverse=not ascending)
+    assert always <= set(seen) <= ever
+
+
+def _listed(kept: Mapping[int, Job], wanted: JobFilter) -> set[Key]:
+    return {(job.created, job.job_id) for job in kept.values() if wanted.matches(job)}
 
 
 def _take(store: Store, kept: dict[int, Job], step: object) -> None:
@@ -167,11 +208,12 @@ def test_blocks_whose_jobs_are_gone_leave_nothing_behind() -> None:
         for number in range(1, 41):
             plain = _plain(number) | {"created": times[number], "ended": times[number]}
             store.write(Batch([], [JobRow(number, Job(**plain), based=False)], []))
-        before = store.page(JobFilter("default"), 100, 0, True, 1 << 20)[1]
+        everything = JobFilter("default"), Part(100, ascending=True), 1 << 20
+        before = store.page(*everything).count
         store.prune({}, times[31])
-        left, count = store.page(JobFilter("default"), 100, 0, True, 1 << 20)
+        left = store.page(*everything)
         blocks = store._writing.execute("SELECT count(*) FROM blocks").get
         bits = store._writing.execute("SELECT count(DISTINCT block) FROM bits").get
 
-    assert (before, count, [job.created for job in left]) == (40, 10, times[31:41])
+    assert (before, left.count, [job.created for job in left.jobs]) == (40, 10, times[31:41])
     assert blocks == bits <= 3

@@ -359,6 +359,69 @@ async def test_pages_of_jobs_are_complete_and_newest_first() -> None:
     assert [job["id"] for job in oldest["jobs"]] == ids[:3]
 
 
+async def test_a_list_goes_on_from_its_cursor_however_many_jobs_share_a_moment() -> None:
+    async with running() as served:
+        ledger = served.ledger
+        await ledger.tell(*[ledger.queue_entry(f"j{n:03}", tags=("t",)) for n in range(100)])
+        await served.get("/jobs/j099")
+        for order in ("", "&sort=asc"):
+            found: list[str] = []
+            path = query = f"/jobs?limit=7&tags=t{order}"
+            while True:
+                page = await served.get(path)
+                found += [job["id"] for job in page["jobs"]]
+                if not page["next"]:
+                    break
+                await ledger.queue(f"new{len(found)}{order[-3:]}", tags=("t",))
+                path = f"{query}&cursor={page['next']}"
+            old = [job_id for job_id in found if job_id.startswith("j")]
+            assert sorted(old) == [f"j{n:03}" for n in range(100)]
+            assert len(found) == len(set(found))
+
+
+async def test_a_page_that_is_cut_short_says_so_and_hides_nothing() -> None:
+    inputs = {"text": "x" * 150_000}
+    async with running() as served:
+        ledger = served.ledger
+        for number in range(60):
+            await ledger.queue(f"j{number:02}", inputs)
+        await ledger.start("j00")
+        await ledger.complete("j00", "x" * 150_000)
+        await served.get("/jobs/j59")
+        everything = {f"j{number:02}" for number in range(60)}
+
+        first = await served.get("/jobs?limit=60")
+        assert first["limit"] == len(first["jobs"]) < 60
+        rest = await served.get(f"/jobs?limit=60&offset={first['offset'] + first['limit']}")
+        same = await served.get(f"/jobs?limit=60&cursor={first['next']}")
+        assert {job["id"] for job in first["jobs"] + rest["jobs"]} == everything
+        assert same == rest
+        assert (rest["limit"], rest["next"], rest["offset"]) == (60, None, first["limit"])
+        short = await served.get("/jobs?limit=60&exclude_params=true")
+        assert [len(short["jobs"]), short["limit"], short["next"]] == [60, 60, None]
+
+
+async def test_a_cursor_that_is_none_or_of_another_list_is_refused() -> None:
+    async with running() as served:
+        for job_id in ("a", "b"):
+            await served.ledger.queue(job_id)
+        await served.get("/jobs/b")
+        cursor = (await served.get("/jobs?limit=1"))["next"]
+
+        for query, said in (
+            (
+                "cursor=nonsense",
+                "cursor: 'nonsense' is not the `next` of a page with these filters",
+            ),
+            (f"cursor={cursor}&sort=asc", f"cursor: '{cursor[:60]}' is not the `next` of a page"),
+            (f"cursor={cursor}&pending=true", f"cursor: '{cursor[:60]}' is not the `next` of a"),
+            (f"cursor={cursor}&offset=1", "offset: it is not for a list that goes on"),
+        ):
+            error = await served.get(f"/jobs?{query}", 400)
+            assert error["error"]["message"].startswith(said)
+        assert (await served.get(f"/jobs?cursor={cursor}&limit=5"))["jobs"][0]["id"] == "a"
+
+
 async def test_jobs_are_found_by_what_they_are() -> None:
     async with running() as served:
         ledger = served.ledger

@@ -1,4 +1,4 @@
-"""Event ids as positions."""
+"""Positions as text: event ids, and cursors of lists."""
 
 import contextlib
 
@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import InvalidRequestError
-from broker.gateway.cursors import Edge, parse_seq, parse_vector, vector_id
+from broker.gateway.cursors import (
+    Edge,
+    list_cursor,
+    parse_list_cursor,
+    parse_seq,
+    parse_vector,
+    vector_id,
+)
+from broker.gateway.filters import JobFilter
 
 
 def test_words_for_the_edges_are_understood() -> None:
@@ -58,3 +66,50 @@ def test_nothing_that_a_client_sends_breaks_the_parser(text: str) -> None:
         assert parse_seq(text) is not None
     with contextlib.suppress(InvalidRequestError):
         assert parse_vector(text, 4)
+    with contextlib.suppress(InvalidRequestError):
+        assert parse_list_cursor(text, JobFilter("default"), False)
+
+
+LAST = ("2026-11-28T06:56:01.125Z", "a.b_c~d-e")
+
+
+def test_a_cursor_of_a_list_survives_the_way_to_a_client_and_back() -> None:
+    wanted = JobFilter("default", tags=("é", "b"), terminal=True)
+    cursor = list_cursor(wanted, True, LAST)
+
+    assert cursor.replace("-", "").replace("_", "").isalnum()
+    assert parse_list_cursor(cursor, wanted, True) == LAST
+    assert parse_list_cursor(cursor, JobFilter("default", tags=("b", "é"), terminal=True), True)
+
+
+@pytest.mark.parametrize(
+    ("other", "ascending"),
+    [
+        (JobFilter("other", program="sampler"), False),
+        (JobFilter("default", program="sampler"), True),
+        (JobFilter("default", backend="sampler"), False),
+        (JobFilter("default", program="sampler", created_after=LAST[0]), False),
+    ],
+)
+def test_a_cursor_is_good_for_its_own_list_alone(other: JobFilter, ascending: bool) -> None:
+    cursor = list_cursor(JobFilter("default", program="sampler"), False, LAST)
+
+    with pytest.raises(InvalidRequestError, match="these filters and this order"):
+        parse_list_cursor(cursor, other, ascending)
+
+
+def test_a_cursor_that_was_changed_is_refused() -> None:
+    wanted = JobFilter("default")
+    cursor = list_cursor(wanted, False, LAST)
+
+    for wrong in (
+        cursor[1:],
+        cursor[:-4],
+        cursor + "A",
+        f"{cursor}!",
+        f" {cursor}",
+        "A" * 9000,
+        "é",
+    ):
+        with pytest.raises(InvalidRequestError, match="cursor: "):
+            parse_list_cursor(wrong, wanted, False)

@@ -18,7 +18,9 @@ from broker.gateway.api.parts import (
 )
 from broker.gateway.api.sending import Content, content_of, send
 from broker.gateway.auth import tenant_of
-from broker.gateway.filters import JobFilter
+from broker.gateway.cursors import list_cursor, parse_list_cursor
+from broker.gateway.filters import JobFilter, Part
+from broker.gateway.store import JobPage
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
 from schemas.requests import MAX_TAGS
@@ -53,15 +55,45 @@ async def details(request: web.Request) -> web.StreamResponse:
 
 async def listing(request: web.Request) -> web.Response:
     """GET /jobs."""
-    parts = parts_of(request)
+    parts, wanted = parts_of(request), filter_of(request)
+    part = _part_of(request, wanted)
     await parts.caught_up()
-    limit = whole_number(request, "limit", MAX_PAGE, MAX_PAGE)
+    page = await parts.model.page(wanted, part)
+    shown = [job_object(job, _inline_params(job) if part.inputs else None) for job in page.jobs]
+    cut_short = len(shown) < min(part.limit, page.count - page.offset)
+    return answer(
+        {
+            "jobs": shown,
+            "count": page.count,
+            "limit": len(shown) if cut_short else part.limit,  # with `offset`: where to go on
+            "offset": page.offset,
+            "next": _next(page, wanted, part),
+        }
+    )
+
+
+def _part_of(request: web.Request, wanted: JobFilter) -> Part:
+    """Which part of the list is wanted. Raises `InvalidRequestError`."""
+    ascending = one_of(request, "sort", "", "asc", "desc") == "asc"
     offset = whole_number(request, "offset", 0, 2**53)
-    order = one_of(request, "sort", "", "asc", "desc")
-    jobs, count = await parts.model.page(filter_of(request), limit, offset, order == "asc")
-    with_params = wants_params(request.query.get("exclude_params"))
-    shown = [job_object(job, _inline_params(job) if with_params else None) for job in jobs]
-    return answer({"jobs": shown, "count": count, "limit": limit, "offset": offset})
+    cursor = request.query.get("cursor")
+    if cursor and offset:
+        raise InvalidRequestError("offset: it is not for a list that goes on from a cursor")
+    return Part(
+        limit=whole_number(request, "limit", MAX_PAGE, MAX_PAGE),
+        offset=offset,
+        after=parse_list_cursor(cursor, wanted, ascending) if cursor else None,
+        ascending=ascending,
+        inputs=wants_params(request.query.get("exclude_params")),
+    )
+
+
+def _next(page: JobPage, wanted: JobFilter, part: Part) -> str | None:
+    """Where the list goes on; None at its end."""
+    if not page.jobs or page.offset + len(page.jobs) >= page.count:
+        return None
+    last = page.jobs[-1]
+    return list_cursor(wanted, part.ascending, (last.created, last.job_id))
 
 
 def _inline_params(job: Job) -> bytes | None:

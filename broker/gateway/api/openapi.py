@@ -216,6 +216,12 @@ def _jobs() -> list[tuple[str, str, Schema]]:
                 [
                     _LIMIT,
                     _OFFSET,
+                    _query(
+                        "cursor",
+                        _text(),
+                        "Go on from here: the `next` of the page before, with the same filters and"
+                        " order. Beats `offset` where jobs come and go.",
+                    ),
                     _query("sort", _text(enum=["ASC", "DESC"]), "`ASC`: oldest first."),
                     _query("pending", _YES_OR_NO, "Jobs that have not ended, or that have."),
                     _query("backend", _text(), "Jobs on this backend."),
@@ -530,11 +536,16 @@ def _schemas() -> dict[str, Schema]:
     made["Error"] = _error()
     made["Job"] = _job()
     made["JobPage"] = _object(
-        "jobs count limit offset",
+        "jobs count limit offset next",
         jobs=_list(_ref("Job")),
-        count=_WHOLE,
-        limit=_WHOLE,
-        offset=_WHOLE,
+        count=_WHOLE | {"description": "How many match in all."},
+        limit=_WHOLE
+        | {
+            "description": "As asked for, at most 200; less if the page was cut short, as its jobs"
+            " are large. `offset` + `limit` is where the next page begins."
+        },
+        offset=_WHOLE | {"description": "How many of them come before these."},
+        next=_or_null(_text("The `cursor` of the next page; null at the end.")),
     )
     made["JobEventPage"] = _object(
         "events next terminal",
