@@ -162,6 +162,7 @@ class Broker:
             except Exception:
                 log.exception("broker.failed", broker=self.identity)
                 await asyncio.sleep(RETRY)
+            _heed_cancellation()
 
     async def _one_term(self) -> None:
         """Read everything, wait for one's turn, and serve until that is over."""
@@ -228,6 +229,16 @@ class Broker:
         except TimeoutError:
             log.warning("broker.left_unsaid", broker=self.identity)
         log.info("broker.retired", broker=self.identity, epoch=self._ticker.epoch)
+
+
+def _heed_cancellation() -> None:
+    """Raise `CancelledError` if this task was cancelled, though another error took its place.
+
+    A task group that ends with errors passes on those alone.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:

@@ -1,28 +1,54 @@
-"""Notices that the loop stood still, so that a broker which was asleep does not write on."""
+"""Notices that the loop stood still: a broker that was asleep, or at work for too long.
+
+Who was asleep does not know for how long, nor what it missed. Who was at work, however long, has
+missed nothing but the ticks that keep others from claiming, so that it looks whether somebody has.
+"""
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from broker.ledger.claim import SteppedDownError
 
 LOOK = 0.1  # s
 
+Clock = Callable[[], float]
+
 
 class Stall:
-    """Steps down after *limit* seconds in which nothing ran here."""
+    """Steps down after *limit* seconds in which this process neither ran its loop nor worked.
 
-    def __init__(self, limit: float) -> None:
+    *clock* tells seconds, *work* the seconds for which this process has used a processor.
+    """
+
+    def __init__(
+        self, limit: float, clock: Clock = time.monotonic, work: Clock = time.process_time
+    ) -> None:
         self._limit = limit
-        self._loop = asyncio.get_running_loop()
-        self._seen = self._loop.time()
+        self._clock, self._work = clock, work
+        self._in_doubt = False
+        self._look()
 
     async def run(self) -> None:
         """Look, until cancelled; raises `SteppedDownError`."""
         while True:
             self.check()
-            self._seen = self._loop.time()
+            self._look()
             await asyncio.sleep(LOOK)
 
     def check(self) -> None:
-        """Raise `SteppedDownError` if the loop has only just woken up. Call before an append."""
-        if self._loop.time() - self._seen > self._limit:
-            raise SteppedDownError("the loop stood still")
+        """Raise `SteppedDownError` if the process has only just woken up. Call before an append."""
+        stood = self._clock() - self._seen
+        asleep = stood - (self._work() - self._worked)
+        if asleep > self._limit:
+            raise SteppedDownError(f"the process was asleep for {asleep:.1f} s")
+        if stood > self._limit:
+            self._in_doubt = True
+
+    def take_doubt(self) -> bool:
+        """Whether the loop stood still for so long that another broker may be active; asks once."""
+        doubt, self._in_doubt = self._in_doubt, False
+        return doubt
+
+    def _look(self) -> None:
+        self._seen, self._worked = self._clock(), self._work()

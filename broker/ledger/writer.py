@@ -174,7 +174,7 @@ class Writer:
         """Put everything on the log: events in one append, what may travel beside them beside."""
         if not (turn.entries or turn.deletions or turn.instructions or letters):
             return ()
-        self._parts.stall.check()
+        await self._make_sure()
         target, book = self._parts.log, self._parts.book
         beside = [told for told in turn.instructions if not told.waits]
         tasks = []
@@ -214,6 +214,14 @@ class Writer:
             pause = min(2 * pause, LONGEST_PAUSE)
             self._parts.stall.check()
 
+    async def _make_sure(self) -> None:
+        """Before it writes: a broker that was busy for long looks whether it is still the one."""
+        self._parts.stall.check()
+        if self._parts.stall.take_doubt():
+            for partition, at in self._ledger.items():
+                await self._look_for_claims(partition, at)
+            self._parts.stall.check()
+
     async def _check_gaps(self, positions: Sequence[Position]) -> None:
         """Where somebody else wrote in between, look whether it was a claim.
 
@@ -223,17 +231,23 @@ class Writer:
         expected = dict(self._ledger)
         for partition, offset in positions:
             at = expected.get(partition, offset)
-            while at < offset:
-                try:
-                    records = await self._parts.log.read(
-                        EVENTS, partition, at, min(offset - at, 1000)
-                    )
-                except LogUnavailableError as error:
-                    raise SteppedDownError(f"nobody knows who else wrote: {error}") from error
-                if self._is_superseded(records):
-                    raise SteppedDownError("another broker has claimed the ledger")
-                at = records[-1].offset + 1 if records else offset
+            if at < offset:
+                await self._look_for_claims(partition, at, offset)
             expected[partition] = offset + 1
+
+    async def _look_for_claims(self, partition: int, at: int, end: int | None = None) -> None:
+        """Step down if another broker has claimed from offset *at* on, before *end*."""
+        while end is None or at < end:
+            limit = 1000 if end is None else min(end - at, 1000)
+            try:
+                records = await self._parts.log.read(EVENTS, partition, at, limit)
+            except LogUnavailableError as error:
+                raise SteppedDownError(f"nobody knows who else wrote: {error}") from error
+            if self._is_superseded(records):
+                raise SteppedDownError("another broker has claimed the ledger")
+            if not records:
+                return
+            at = records[-1].offset + 1
 
     def _is_superseded(self, records: Sequence[Stored]) -> bool:
         found = (record for record in records if record.header("ce_type") == CLAIM)

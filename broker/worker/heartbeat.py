@@ -49,7 +49,8 @@ class Heart:
                 await self.beat()
             self._now.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._now.wait(), EVERY)
+                async with asyncio.timeout(EVERY):
+                    await self._now.wait()
 
     def beat_now(self) -> None:
         """Do not wait for the next second."""

@@ -127,11 +127,13 @@ class Worker:
             if not await self._all_ended(within=HAND_BACK):
                 log.warning("worker.abandons", worker=self.worker_id, running=len(running))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._heart.beat(), HAND_BACK)
+            async with asyncio.timeout(HAND_BACK):
+                await self._heart.beat()
 
     async def _all_ended(self, within: float) -> bool:
         try:
-            await asyncio.wait_for(self._attempts.idle.wait(), within)
+            async with asyncio.timeout(within):
+                await self._attempts.idle.wait()
         except TimeoutError:
             return False
         return True

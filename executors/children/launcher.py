@@ -79,7 +79,8 @@ class ForkServer:
             )
         self.pid = self._process.pid
         try:
-            announced = await asyncio.wait_for(self._ready, READY_WITHIN)
+            async with asyncio.timeout(READY_WITHIN):
+                announced = await self._ready
         except (TimeoutError, ConnectionError) as error:
             await self.close()
             raise ForkServerError("the fork server did not start: see its messages") from error
@@ -110,7 +111,8 @@ class ForkServer:
             wire.close()
         if self._process is not None:
             try:
-                await asyncio.wait_for(self._process.wait(), GONE_WITHIN)
+                async with asyncio.timeout(GONE_WITHIN):
+                    await self._process.wait()
             except TimeoutError:
                 self._kill()
                 await self._process.wait()

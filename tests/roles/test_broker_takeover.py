@@ -26,7 +26,7 @@ from broker.transports.memory import (
 )
 from broker.transports.tail import TailFollower
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
-from schemas.cloudevents import decode, read_ledger, snapshot_record
+from schemas.cloudevents import claim_record, decode, read_ledger, snapshot_record
 from schemas.ledger import Checkpoint, Claim
 from schemas.records import Record, Stored
 from schemas.reports import Began, Published
@@ -356,6 +356,28 @@ async def test_a_broker_whose_loop_stood_still_steps_down_before_it_writes() -> 
         await side(log, broker).ends("j1")
 
         assert claims(log)[0][-1].epoch == 2
+        assert [e.event.kind for h in check_histories(log).values() for e in h] == RAN
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+async def test_a_broker_that_was_busy_for_long_goes_on_unless_another_one_has_claimed(
+    claimed: bool,
+) -> None:
+    log = MemoryLog()
+    broker = a_broker(log, options=replace(ALONE, stall=0.5))
+    async with running(broker, Hand(log, runs=True)):
+        await broker.active.wait()
+        await side(log, broker).submit("j1")
+        await asyncio.sleep(0)
+        if claimed:
+            await log.append(EVENTS, [claim_record(Claim(2, "other"), p, "t") for p in range(4)])
+        until_then = time.monotonic() + 0.55
+        while time.monotonic() < until_then:
+            pass
+        await side(log, broker).ends("j1")
+
+        epochs = [claim.epoch for claim in claims(log)[0]]
+        assert epochs == ([1, 2, 3] if claimed else [1])
         assert [e.event.kind for h in check_histories(log).values() for e in h] == RAN
 
 

@@ -1,0 +1,109 @@
+"""A task that is told to end ends, whatever it meets at that moment."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import pytest
+
+from broker.judging.judge import Judge
+from broker.transports.blobs import open_blobs
+from broker.transports.log import Position, TopicPartition
+from broker.transports.memory import LoseSilently, MemoryLog, Store
+from broker.transports.tail import TailFollower
+from broker.transports.topics import EVENTS
+from broker.worker.attempts import Attempts
+from broker.worker.heartbeat import Heart
+from broker.worker.host import Worker
+from broker.worker.slots import Slots
+from executors.scripted import ScriptedExecutor
+from tests.support.broker import Hand, Side, a_broker, running, until
+
+STEPS = range(0, 60, 3)  # of the loop, after which it is told
+SOON = 4.0  # s; patience with what hangs is longer
+
+
+async def ends_when_told(work: Coroutine[Any, Any, None], steps: int) -> bool:
+    """Whether *work* ends, and all that it has begun, if it is cancelled after so many steps."""
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(work)
+    await cancel(task, steps)
+    return asyncio.all_tasks() <= before
+
+
+async def cancel(task: "asyncio.Task[None]", steps: int) -> None:
+    """Cancel *task* after so many steps of the loop, and give it a while to end."""
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task}, timeout=SOON)
+
+
+class Met(LoseSilently):
+    """Says when somebody meets it."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(topic)
+        self.met = asyncio.Event()
+
+    async def append(self, store: Store) -> list[Position]:
+        self.met.set()
+        return await super().append(store)
+
+
+class Lingering(TailFollower):
+    """Takes a moment to close, as one on Kafka does."""
+
+    async def close(self) -> None:
+        for _ in range(8):
+            await asyncio.sleep(0)
+        await super().close()
+
+
+class Kafkaesque(MemoryLog):
+    """A log whose followers linger."""
+
+    def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
+        follower = Lingering(self, starts)
+        for where in starts:
+            self._followers[where].add(follower)
+        return follower
+
+
+@pytest.mark.parametrize("steps", range(20))
+async def test_a_broker_ends_when_told_though_it_steps_down_at_that_moment(steps: int) -> None:
+    log = Kafkaesque(1)
+    broker = a_broker(log)
+    async with running(Hand(log, runs=True)):
+        task = asyncio.create_task(broker.run())
+        await until(broker.active.is_set)
+        fault = Met(EVENTS)
+        with log.fault(fault):
+            await Side(log, open_blobs("memory:///")).submit("j1", "j2")
+            await fault.met.wait()
+            await cancel(task, steps)
+
+        assert not [left for left in asyncio.all_tasks() if left.get_name().startswith("broker")]
+
+
+@pytest.mark.parametrize("steps", STEPS)
+async def test_a_broker_ends_when_told_wherever_it_is(steps: int) -> None:
+    assert await ends_when_told(a_broker(MemoryLog(1)).run(), 3 * steps)
+
+
+@pytest.mark.parametrize("steps", STEPS)
+async def test_a_worker_ends_when_told_wherever_it_is(steps: int) -> None:
+    executor = ScriptedExecutor()
+    worker = Worker(MemoryLog(), open_blobs("memory:///"), executor, "w1", 1, judge=Judge())
+    assert await ends_when_told(worker.run(), steps)
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_heart_that_is_to_beat_at_once_ends_when_told(steps: int) -> None:
+    heart = Heart(MemoryLog(), Attempts(1.0), "w1", "i1", Slots(1))
+    task = asyncio.create_task(heart.run())
+    await asyncio.sleep(0.01)
+    heart.beat_now()
+    await cancel(task, steps)
+
+    assert task.cancelled()
