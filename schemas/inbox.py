@@ -27,6 +27,7 @@ class Dispatch(
     params: msgspec.Raw = NOTHING
     params_ref: BlobRef | None = None
     traceparent: str | None = None
+    told_by: int = 0  # epoch of the broker that tells it again, if another one gave it
 
 
 class CancelAttempt(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_field="kind"):

@@ -15,8 +15,9 @@ class AttemptName(msgspec.Struct, frozen=True, array_like=True):
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="kind"):
     """A worker lives. Key `worker/<id>`; once a second, and at once when it starts or stops.
 
-    `attempts` are those that it runs, and those that ended within the last half minute, so that
-    a heartbeat which overtakes a final report costs nothing. `inbox` is the offset up to which it
+    `attempts` are those that it runs (the first `running` of them; an older worker does not say),
+    and those that ended within the last half minute, so that a heartbeat which overtakes a final
+    report costs nothing. `inbox` is the offset up to which it
     has read its partition of the inbox: an attempt that was dispatched before it and is not named
     is lost.
     """
@@ -26,6 +27,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_
     slots: int
     backends: tuple[str, ...]
     attempts: tuple[AttemptName, ...] = ()
+    running: int | None = None
     inbox: int = 0
     ahead: int = 0  # attempts beyond its slots that it takes: they begin when a slot gets free
     stopping: bool = False  # takes no more; what it still runs it will finish or hand back

@@ -1,4 +1,4 @@
-"""What the ledger says now: live jobs, who waits, which attempts run, what is void.
+"""What the ledger says now: live jobs, who waits, which attempts run.
 
 `record` is the only way in. Recovery and the active broker share it, so that they can not disagree.
 """
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from broker.core.ended import Ended
 from broker.core.job import apply
+from broker.core.reminders import Reminders
 from broker.core.scheduler import UNPLACED, Queues
 from schemas.events import Dispatched
 from schemas.jobs import Job
 from schemas.ledger import Entry, InputPosition
 from schemas.values import JobKey, State
+from schemas.workers import AttemptName
 
-VOID_KEPT = 10_000  # void attempts remembered per worker
 _RUNS = (State.RUNNING, State.CANCELLING)
 
 
@@ -29,6 +30,12 @@ class Attempt:
     instance: str
     since: float = 0.0  # tick time at which it was dispatched
     inbox: int | None = None  # a worker that has read its inbox so far has been told of it
+    is_told: bool = False  # by this broker; a former one may have been lost before it could
+
+    @property
+    def name(self) -> AttemptName:
+        """What heartbeats call it."""
+        return AttemptName(self.key.tenant, self.key.job_id, self.number, self.epoch)
 
 
 class Book:
@@ -42,7 +49,7 @@ class Book:
         self._ended = Ended(remembered)
         self._origins: dict[JobKey, InputPosition] = {}  # of the requests that made live jobs
         self._by_worker: dict[str, dict[JobKey, Attempt]] = {}
-        self._void: dict[str, dict[tuple[JobKey, int], str]] = {}
+        self.reminders = Reminders()
 
     def knows(self, key: JobKey) -> bool:
         """Whether there is, or lately was, a job of that name."""
@@ -109,17 +116,6 @@ class Book:
         """Those that are to have attempts under way."""
         return list(self._by_worker)
 
-    def void_of(self, worker: str) -> Mapping[tuple[JobKey, int], str]:
-        """Attempts that were given up while *worker* had them, with the instance that had them."""
-        return self._void.get(worker, {})
-
-    def drop_void(self, worker: str, instance: str) -> None:
-        """Forget the void attempts of starts of *worker* other than *instance*."""
-        if kept := {k: i for k, i in self.void_of(worker).items() if i == instance}:
-            self._void[worker] = kept
-        else:
-            self._void.pop(worker, None)
-
     # Indexes
 
     def _leave(self, before: Job | None, after: Job, entry: Entry) -> None:
@@ -128,8 +124,6 @@ class Book:
             if entry.input is not None:
                 self._origins[after.key] = entry.input
             return
-        if before.state in _RUNS and after.state not in _RUNS and not entry.report:
-            self._give_up(before)  # nobody reported the end, so it may still run
         if before.state is not after.state or isinstance(entry.event, Dispatched):
             self._take_out(before, keep_attempt=after.state in _RUNS)
 
@@ -160,14 +154,6 @@ class Book:
             )
             self.attempts[after.key] = attempt
             self._by_worker.setdefault(after.worker, {})[after.key] = attempt
-
-    def _give_up(self, job: Job) -> None:
-        if job.worker is None:
-            return
-        void = self._void.setdefault(job.worker, {})
-        void[job.key, job.attempt] = job.instance or ""
-        if len(void) > VOID_KEPT:
-            del void[next(iter(void))]
 
 
 def _weight(job: Job | None) -> int:

@@ -1,5 +1,7 @@
 """One input, at most one event: what a request, a report or a loss changes."""
 
+from typing import NamedTuple
+
 from broker.core.admission import Admitted, Refused
 from broker.core.job import following
 from schemas.events import (
@@ -19,8 +21,10 @@ from schemas.events import (
 from schemas.jobs import Job
 from schemas.reports import Began, Died, Logged, Published, Raised, Report, Returned, Stopped
 from schemas.values import HANDED_BACK, Reason, State, Violation
+from schemas.workers import AttemptName
 
 MAX_LOSSES = 3
+ENDS_WITHIN = 1.0  # tick seconds from an attempt's last report until its worker names it no more
 _REPEATS = frozenset({Reason.OUT_OF_MEMORY, Reason.RAN_TOO_LONG})
 LONGEST_MESSAGE = 64 * 1024  # characters; of a longer one the end is kept
 
@@ -78,6 +82,27 @@ def on_cancel(job: Job, time: str) -> Cancelled | CancelRequested | None:
         case _:
             return None
     return event
+
+
+class End(NamedTuple):
+    """Why a worker is to end an attempt. *wait*: so long it may be about to say that it has."""
+
+    reason: str
+    wait: float = 0.0  # tick seconds
+
+
+def why_to_end(job: Job | None, name: AttemptName) -> End | None:
+    """Why a worker that runs *name*, an attempt at *job*, is to end it; None if it is to run on."""
+    if job is None or job.terminal:
+        return End(Reason.WORKER_LOST, ENDS_WITHIN)
+    if job.state is State.QUEUED:
+        was_given_up = name.attempt <= job.attempt
+        return End(Reason.WORKER_LOST, ENDS_WITHIN if was_given_up else 0.0)
+    if (name.attempt, name.epoch) != (job.attempt, job.epoch):
+        return End(Reason.WORKER_LOST)
+    if job.state is State.CANCELLING:
+        return End(job.reason or Reason.USER_REQUEST)
+    return None
 
 
 def on_dispatch(job: Job, backend: str, worker: str, instance: str, time: str) -> Dispatched:

@@ -13,7 +13,7 @@ from broker.core.book import Attempt, Book
 from broker.core.routing import Backend, Load
 from broker.core.scheduler import Offer
 from schemas.values import JobKey
-from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
+from schemas.workers import BackendAnnounced, Heartbeat
 
 LONGEST_LEASE = 60.0
 SETTLED = 5.0  # after the first backend was announced: one that is not known by then is not there
@@ -47,6 +47,9 @@ class Suspect:
     number: int
     message: str
     silent: bool = False  # only because its worker is not heard, which may change
+    missing: bool = (
+        False  # only because its worker does not name it, which may never have been told
+    )
 
 
 class Roster:
@@ -152,18 +155,16 @@ class Roster:
         named = set(beat.attempts)
         suspects = []
         for attempt in attempts.values():
-            key = attempt.key
             if attempt.instance != beat.instance:
                 message = f"worker {beat.worker} was started again"
+                suspects.append(Suspect(attempt.key, attempt.number, message))
             elif (
                 attempt.inbox is not None
                 and beat.inbox >= attempt.inbox
-                and AttemptName(key.tenant, key.job_id, attempt.number, attempt.epoch) not in named
+                and attempt.name not in named
             ):
                 message = f"worker {beat.worker} does not have it"
-            else:
-                continue
-            suspects.append(Suspect(key, attempt.number, message))
+                suspects.append(Suspect(attempt.key, attempt.number, message, missing=True))
         return suspects
 
     def is_overdue(self, attempt: Attempt) -> bool:

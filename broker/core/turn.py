@@ -10,7 +10,7 @@ import msgspec
 
 from broker.core import decide
 from broker.core.admission import Admitted, Refused, Site, admit
-from broker.core.book import Book
+from broker.core.book import Attempt, Book
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
 from broker.core.routing import requirements, route
@@ -164,11 +164,19 @@ class Turn:
             return "cancel.before_its_job"
         event = decide.on_cancel(job, self.time)
         if event is None:
-            return "cancel.again"
+            return self._cancel_again(job)
         after = self._record(item.key, event, position=item.position)
         if after.state is State.CANCELLING:
             self._stop(after, Reason.USER_REQUEST)
         return None
+
+    def _cancel_again(self, job: Job) -> str:
+        attempt = self.book.attempts.get(job.key)
+        if job.state is not State.CANCELLING or attempt is None:
+            return "cancel.again"
+        if self.book.reminders.may_repeat(attempt.worker, attempt.name, self.roster.clock):
+            self._stop(job, Reason.USER_REQUEST)
+        return "cancel.again"
 
     def _delete(self, item: DeleteAsked) -> str | None:
         """Forget the job, but not its id: a repeated request must not run it again.
@@ -199,33 +207,15 @@ class Turn:
     def _heartbeat(self, beat: Heartbeat) -> str | None:
         if not self.roster.hear(beat):
             return "heartbeat.of_an_earlier_start"
-        self.book.drop_void(beat.worker, beat.instance)
         self.suspects += self.roster.unnamed(self.book, beat)
-        for name in beat.attempts:
-            if self._is_void(name, beat):
-                body = CancelAttempt(
-                    tenant=name.tenant,
-                    job_id=name.job_id,
-                    attempt=name.attempt,
-                    epoch=name.epoch,
-                    reason=Reason.WORKER_LOST,
-                )
-                self.instructions.append(Instructed(beat.worker, body, None))
+        reminders, running = self.book.reminders, beat.attempts[: beat.running]
+        reminders.keep(beat.worker, running)
+        for name in running:
+            job = self.book.jobs.get(JobKey(name.tenant, name.job_id))
+            why = decide.why_to_end(job, name)
+            if why and reminders.is_due(beat.worker, name, self.roster.clock, why.wait):
+                self.instructions.append(Instructed(beat.worker, _end(name, why.reason), None))
         return None
-
-    def _is_void(self, name: AttemptName, beat: Heartbeat) -> bool:
-        """Whether the worker which beat runs *name* for nothing."""
-        key = JobKey(name.tenant, name.job_id)
-        if (key, name.attempt) in self.book.void_of(beat.worker):
-            return True
-        job = self.book.jobs.get(key)
-        if job is None or job.terminal:
-            return False
-        # What is left was dispatched by a broker whose word did not count.
-        if job.state is State.QUEUED:
-            return name.attempt > job.attempt
-        counts = job.attempt, job.epoch
-        return name.attempt >= job.attempt and (name.attempt, name.epoch) != counts
 
     def _lose(self, suspect: Suspect) -> str | None:
         """The attempt is lost, if it is still the one under way."""
@@ -235,6 +225,9 @@ class Turn:
         if suspect.silent and not self.roster.is_overdue(attempt):
             return "worker.heard_again"
         job = self.book.jobs[suspect.key]
+        if suspect.missing and not attempt.is_told and _has_not_begun(job):
+            self._dispatch_again(job, attempt)
+            return "dispatch.told_again"
         event = decide.after_death(job, Reason.WORKER_LOST, suspect.message, self.time)
         after = self._record(suspect.key, event)
         self._bury(job, after)
@@ -248,35 +241,22 @@ class Turn:
         event = decide.on_dispatch(job, choice.backend, offer.worker, offer.instance, self.time)
         after = self._record(choice.key, event)
         self.book.attempts[choice.key].since = self.roster.clock
-        details = after.details
-        assert details is not None
-        body = Dispatch(
-            tenant=after.tenant,
-            job_id=after.job_id,
-            attempt=after.attempt,
-            epoch=after.epoch,
-            instance=offer.instance,
-            program_id=details.program_id,
-            program_version=details.program_version,
-            backend=choice.backend,
-            time_limit=details.time_limit,
-            params=details.params,
-            params_ref=details.params_ref,
-            traceparent=after.traceparent,
-        )
         backend = self.roster.backends.get(choice.backend)
         waits = backend is not None and not backend.simulator
-        self.instructions.append(Instructed(offer.worker, body, after.traceparent, waits))
+        told = Instructed(offer.worker, _begin(after), after.traceparent, waits)
+        self.instructions.append(told)
+
+    def _dispatch_again(self, job: Job, attempt: Attempt) -> None:
+        """Its worker lives and has never heard of it: it was told nothing, so nothing is lost."""
+        body = msgspec.structs.replace(_begin(job), told_by=self.epoch)
+        attempt.inbox = None  # until it is told
+        self.instructions.append(Instructed(attempt.worker, body, job.traceparent))
 
     def _stop(self, job: Job, reason: Reason) -> None:
-        body = CancelAttempt(
-            tenant=job.tenant,
-            job_id=job.job_id,
-            attempt=job.attempt,
-            epoch=job.epoch,
-            reason=reason,
-        )
-        self.instructions.append(Instructed(job.worker or "", body, job.traceparent))
+        name = AttemptName(job.tenant, job.job_id, job.attempt, job.epoch)
+        worker = job.worker or ""
+        self.book.reminders.told(worker, name, self.roster.clock)
+        self.instructions.append(Instructed(worker, _end(name, reason), job.traceparent))
 
     def _place_waiting(self) -> None:
         """Find a backend for those that none suited so far."""
@@ -344,6 +324,40 @@ class Turn:
         self.entries.append(entry)
         self.changed[key] = after
         return after
+
+
+def _begin(job: Job) -> Dispatch:
+    """Run the newest attempt at *job*."""
+    details = job.details
+    assert details is not None
+    return Dispatch(
+        tenant=job.tenant,
+        job_id=job.job_id,
+        attempt=job.attempt,
+        epoch=job.epoch,
+        instance=job.instance or "",
+        program_id=details.program_id,
+        program_version=details.program_version,
+        backend=job.backend or "",
+        time_limit=details.time_limit,
+        params=details.params,
+        params_ref=details.params_ref,
+        traceparent=job.traceparent,
+    )
+
+
+def _has_not_begun(job: Job) -> bool:
+    return job.state is State.RUNNING and job.started is None
+
+
+def _end(name: AttemptName, reason: str) -> CancelAttempt:
+    return CancelAttempt(
+        tenant=name.tenant,
+        job_id=name.job_id,
+        attempt=name.attempt,
+        epoch=name.epoch,
+        reason=reason,
+    )
 
 
 _LOSSES = (Reason.WORKER_LOST, Reason.CHILD_DIED, Reason.CHILD_CRASHED)

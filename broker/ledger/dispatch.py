@@ -29,4 +29,4 @@ async def instruct(target: Log, book: Book, instructions: Sequence[Instructed], 
             continue
         attempt = book.attempts.get(JobKey(told.body.tenant, told.body.job_id))
         if attempt is not None and attempt.number == told.body.attempt:
-            attempt.inbox = position.offset + 1
+            attempt.inbox, attempt.is_told = position.offset + 1, True

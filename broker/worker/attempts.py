@@ -87,9 +87,10 @@ class Attempts:
         what went before, or has never heard of it.
         """
         name = name_of(dispatch)
-        if name in self.running or name in self._ended or dispatch.epoch < self._epoch:
+        told_by = max(dispatch.epoch, dispatch.told_by)
+        if name in self.running or name in self._ended or told_by < self._epoch:
             return None
-        self._epoch = dispatch.epoch
+        self._epoch = told_by
         for other in self.running.values():
             if other.is_of(dispatch):
                 other.end(Reason.WORKER_LOST)

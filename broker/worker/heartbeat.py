@@ -68,6 +68,7 @@ class Heart:
             ahead=self._slots.ahead,
             backends=tuple(backend.name for backend in self.backends),
             attempts=self._attempts.names(asyncio.get_running_loop().time()),
+            running=len(self._attempts.running),
             inbox=self.inbox,
             stopping=self.stopping,
         )

@@ -33,7 +33,7 @@ from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.jobs import Job
 from schemas.ledger import Claim, Deletion, Entry
 from schemas.records import Record, Stored
-from schemas.reports import Began, Body, Report, Returned
+from schemas.reports import LAST, Began, Body, Report, Returned
 from schemas.requests import CancelJob, DeleteJob, SubmitJob
 from schemas.specification import Program, parse_specification
 from schemas.values import JobKey
@@ -181,6 +181,7 @@ class Hand:
         self.told: list[Instruction] = []
         self.dispatches: dict[str, Dispatch] = {}  # newest, by job
         self.running: dict[AttemptName, int] = {}  # number of the newest report
+        self.over: set[AttemptName] = set()  # of those
         self.ignores: set[str] = set()  # jobs that it does not run by itself
         self.deaf = False  # cut off: hears nothing and says nothing
         self.stopping = False
@@ -214,6 +215,8 @@ class Hand:
         dispatch = self.dispatches[job_id]
         name = name_of(dispatch)
         self.running[name] = number = self.running.get(name, 0) + 1
+        if isinstance(body, LAST):
+            self.over.add(name)
         return report_record(
             Report(
                 tenant=dispatch.tenant,
@@ -241,13 +244,15 @@ class Hand:
 
     async def beat(self) -> None:
         """Beat once."""
+        on = [name for name in self.running if name not in self.over]
         await self._append_status(
             Heartbeat(
                 worker=self.name,
                 instance=self.instance,
                 slots=self.slots,
                 backends=tuple(backend.name for backend in self.backends),
-                attempts=tuple(self.running),
+                attempts=(*on, *(name for name in self.running if name in self.over)),
+                running=len(on),
                 inbox=self._inbox,
                 stopping=self.stopping,
             )
@@ -267,9 +272,10 @@ class Hand:
         for dispatch in instructions:
             if not isinstance(dispatch, Dispatch) or dispatch.instance != self.instance:
                 continue
-            if dispatch.epoch < self._epoch:  # as a worker does: of a broker that was superseded
+            told_by = max(dispatch.epoch, dispatch.told_by)
+            if told_by < self._epoch:  # as a worker does: of a broker that was superseded
                 continue
-            self._epoch = dispatch.epoch
+            self._epoch = told_by
             self.dispatches[dispatch.job_id] = dispatch
             self.running.setdefault(name_of(dispatch), 0)
             if self.runs and dispatch.job_id not in self.ignores:

@@ -9,7 +9,7 @@ from broker.core.book import Attempt, Book
 from broker.core.job import following
 from broker.core.roster import Roster, lease
 from executors.scripted import scripted_backend
-from schemas.events import Dispatched, Queued, Retried
+from schemas.events import Dispatched, Queued
 from schemas.jobs import JobDetails
 from schemas.ledger import Entry
 from schemas.values import JobKey
@@ -171,16 +171,3 @@ def test_a_backend_without_a_coupling_map_is_ideal() -> None:
         "noisy": False,
         "odd": False,
     }
-
-
-def test_an_attempt_that_nobody_reported_the_end_of_is_void() -> None:
-    book = running("lost", "died")
-    facts = {"attempt": 1, "reason": "r", "message": "m", "backend": "aer"}
-    record(book, "lost", Retried, **facts)
-    key = JobKey("default", "died")
-    event = following(book.jobs[key], "died", "t", Retried, **facts)
-    book.record(Entry(key, event, 1, report=1))
-
-    assert dict(book.void_of("w")) == {(JobKey("default", "lost"), 1): "i"}
-    book.drop_void("w", "another start")
-    assert not book.void_of("w")

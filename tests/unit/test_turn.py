@@ -4,7 +4,7 @@ import msgspec
 
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
-from broker.core.roster import Roster
+from broker.core.roster import Roster, Suspect
 from broker.core.turn import CancelAsked, Submitted, Turn
 from executors.scripted import scripted_backend
 from schemas.inbox import CancelAttempt, Dispatch
@@ -96,12 +96,102 @@ def test_what_a_lost_broker_has_dispatched_is_void() -> None:
     desk.turn().take(scripted_backend())
     desk.beat("holder")
     assert desk.book.jobs[KEY].worker == "holder"
+    desk.roster.tick(2.0)
     gone = AttemptName("default", "gone", 1, 0)
     for worker in ("stranger", "holder"):  # whoever has it: what counts is who gave it
         named = (AttemptName("default", "j1", 1, 0), gone)
         [told] = desk.beat(worker, slots=0, attempts=named).instructions
         assert told.body.epoch == 0
     assert not desk.beat("holder", attempts=(AttemptName("default", "j1", 1, 1),)).instructions
+
+
+def named(attempt: int = 1, epoch: int = 1) -> AttemptName:
+    return AttemptName("default", "j1", attempt, epoch)
+
+
+def a_desk_with_a_running_job() -> Desk:
+    desk = Desk()
+    desk.turn().take(scripted_backend())
+    desk.beat()
+    desk.submit(params=msgspec.Raw(b"{}"))
+    assert desk.book.jobs[KEY].state is State.RUNNING
+    return desk
+
+
+def told_over(desk: Desk, beats: int, **beat: object) -> list[float]:
+    """The seconds at which the worker is told something, of so many beats a second apart."""
+    seconds = []
+    for _ in range(beats):
+        if desk.beat(**beat).instructions:
+            seconds.append(desk.roster.clock)
+        desk.roster.tick(1.0)
+    return seconds
+
+
+def test_a_cancel_is_told_again_ever_more_seldom_until_the_worker_has_obeyed() -> None:
+    desk = a_desk_with_a_running_job()
+    turn = desk.turn()
+    turn.take(CancelAsked(desk.position(), KEY))
+    assert len(turn.instructions) == 1
+
+    assert told_over(desk, 64, attempts=(named(),), running=1) == [2, 6, 14, 30, 60]
+    assert told_over(desk, 64, attempts=(named(),), running=0) == []
+
+
+def test_who_cancels_once_more_has_it_told_once_more_but_not_as_often_as_he_asks() -> None:
+    desk = a_desk_with_a_running_job()
+    desk.turn().take(CancelAsked(desk.position(), KEY))
+    turn = desk.turn()
+    for _ in range(3):
+        turn.take(CancelAsked(desk.position(), KEY))
+    assert not turn.instructions
+    desk.roster.tick(1.0)
+    for _ in range(3):
+        turn.take(CancelAsked(desk.position(), KEY))
+
+    [told] = turn.instructions
+    assert isinstance(told.body, CancelAttempt)
+    assert (told.worker, told.body.attempt, told.body.reason) == ("w", 1, "user_request")
+    assert not turn.entries
+
+
+def test_what_nobody_was_told_is_told_once_more_and_lost_only_after_that() -> None:
+    desk = a_desk_with_a_running_job()
+    attempt = desk.book.attempts[KEY]
+    attempt.inbox = 5  # of a former broker: it may have put it there or not
+    turn = desk.beat(inbox=5)
+    [suspect] = turn.suspects
+    turn = desk.turn()
+    assert turn.take(suspect) == "dispatch.told_again"
+    [told] = turn.instructions
+    assert isinstance(told.body, Dispatch)
+    assert (told.body.attempt, told.body.epoch, told.body.told_by) == (1, 1, 1)
+    assert not turn.entries
+    assert not desk.beat(inbox=9).suspects  # it is on its way
+
+    attempt.inbox, attempt.is_told = 7, True  # as when it is there
+    [suspect] = desk.beat(inbox=7).suspects
+    desk.turn().take(suspect)
+    assert desk.book.jobs[KEY].state is State.QUEUED
+    assert desk.book.jobs[KEY].losses == 1
+
+
+def test_what_nobody_was_told_and_is_being_cancelled_is_cancelled() -> None:
+    desk = a_desk_with_a_running_job()
+    desk.turn().take(CancelAsked(desk.position(), KEY))
+    desk.turn().take(Suspect(KEY, 1, "m", missing=True))
+
+    assert desk.book.jobs[KEY].state is State.CANCELLED
+
+
+def test_what_runs_although_its_job_has_ended_is_void_unless_it_is_about_to_say_so() -> None:
+    desk = Desk()
+    assert told_over(desk, 4, slots=0, attempts=(named(),), running=1) == [1, 3]
+    desk = Desk()
+    for _ in range(4):  # it ended right after a heartbeat
+        desk.beat(slots=0, attempts=(named(),), running=1)
+        assert not desk.beat(slots=0, attempts=(named(),), running=0).instructions
+        desk.roster.tick(1.0)
 
 
 def test_a_cancel_that_stood_before_the_request_of_its_job_is_not_about_it() -> None:
