@@ -36,7 +36,8 @@ class JobChannel:
 
     def __init__(self, model: ReadModel, hot: HotJob) -> None:
         self._model, self._first = model, hot
-        self.pending: list[bytes] = []
+        self.pending: list[KeptEvent] = []
+        self.size = 0  # bytes of what is pending
         self.told = hot.job.seq
         self._next, self._terminal = hot.job.seq, hot.job.terminal
         self.ended = hot.job.terminal
@@ -45,11 +46,16 @@ class JobChannel:
         """*event* of this job has happened."""
         if event.seq <= self._next:
             return
-        self.pending.append(event.frame)
+        self.pending.append(event)
+        self.size += len(event.value)
         self._next, self._terminal = event.seq, event.hot.job.terminal
 
+    def frames(self) -> list[bytes]:
+        """What is pending."""
+        return [event.frame for event in self.pending]
+
     def mark_told(self) -> None:
-        self.pending = []
+        self.pending, self.size = [], 0
         self.told, self.ended = self._next, self._terminal
 
     def reached(self, cursor: int) -> bool:
@@ -105,17 +111,22 @@ class ManyChannel:
 
     def __init__(self, model: ReadModel, wanted: JobFilter) -> None:
         self._model, self._wanted = model, wanted
-        self.pending: list[bytes] = []
+        self.pending: list[tuple[str, KeptEvent]] = []  # with the position that holds after it
+        self.size = 0  # bytes of what is pending
         self.told: Vector = dict(model.positions)
 
     def push(self, event: KeptEvent) -> None:
         """*event* has happened, to whichever job."""
         if self._wanted.matches(event.hot.job):
-            ident = vector_id(self._model.positions)
-            self.pending.append(frame(ident, event.kind, event.value))
+            self.pending.append((vector_id(self._model.positions), event))
+            self.size += len(event.value)
+
+    def frames(self) -> list[bytes]:
+        """What is pending."""
+        return [frame(ident, event.kind, event.value) for ident, event in self.pending]
 
     def mark_told(self) -> None:
-        self.pending = []
+        self.pending, self.size = [], 0
         self.told = dict(self._model.positions)
 
     def reached(self, cursor: Vector) -> bool:

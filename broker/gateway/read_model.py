@@ -18,6 +18,7 @@ import apsw
 import structlog
 from msgspec.structs import replace
 
+from broker.budget import MIB, Lately, Room
 from broker.core.job import apply
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
@@ -45,7 +46,8 @@ T = TypeVar("T")
 PAUSE = 0.1  # s between writes, so that a job's events are written together
 PAGE_BYTES = 8 * 1024 * 1024  # of one page of jobs
 MANY = 20_000  # jobs that wait to be written: enough for one batch
-LOOKED_UP = 1024  # answers of the file that are kept: jobs, and that there is none of that name
+LOOKED_UP = 16 * MIB  # of answers of the file: jobs, and that there is none of that name
+NOBODY = 512  # bytes to remember that there is no job of a name
 
 
 class ReadModel:
@@ -77,7 +79,9 @@ class ReadModel:
         self._jobs: dict[JobKey, HotJob] = {}  # whose newest state is not yet in the file
         self._gone: dict[JobKey, tuple[int, ...]] = {}  # removed, but not yet from the file: ids
         self._deleted: dict[JobKey, str] = {}  # when; not yet in the file
-        self._looked_up: dict[JobKey, HotJob | None] = {}
+        self._looked_up: Lately[JobKey, HotJob | None] = Lately(
+            Room("looked_up", LOOKED_UP), lambda hot: hot.size if hot else NOBODY
+        )
         self._next_id = 1
         self.damaged = False
         self._moved.set()  # whoever waits for a write hears of it
@@ -171,8 +175,9 @@ class ReadModel:
         hot.gone = True
         self._gone[key] = (*self._gone.get(key, ()), hot.id)
         self._events = [event for event in self._events if event.hot is not hot]
-        for known in (self._jobs, self._recent.jobs, self._looked_up):
-            known.pop(key, None)
+        self._jobs.pop(key, None)
+        self._recent.let_go(key)
+        self._looked_up.forget(key)
         return hot
 
     def was_deleted(self, key: JobKey) -> bool:
@@ -189,8 +194,8 @@ class ReadModel:
     def _changed(self, hot: HotJob) -> None:
         hot.unwritten = True
         self._jobs[hot.key] = hot
-        self._recent.jobs[hot.key] = hot
-        self._looked_up.pop(hot.key, None)
+        self._recent.keep(hot)
+        self._looked_up.forget(hot.key)
         self._moved.set()
 
     def moved(self, partition: int, offset: int) -> None:
@@ -272,7 +277,7 @@ class ReadModel:
         """Those of *jobs* whose events have left memory while their state was being written."""
         for key, hot in jobs.items():
             if not hot.unwritten and not len(hot.events) and self._recent.jobs.get(key) is hot:
-                del self._recent.jobs[key]
+                self._recent.let_go(key)
 
     async def flush(self) -> None:
         """Until everything taken so far is in the file."""
@@ -318,17 +323,12 @@ class ReadModel:
             return self._looked_up[key]
         row = self._find(key)
         found = HotJob(row.id, key, row.job, row.based) if row else None
-        self._note(key, found)
+        self._looked_up[key] = found
         return found
 
     def await_news(self, key: JobKey) -> None:
         """The job that *key* names is new: nobody has to look for it in the file."""
-        self._note(key, self._recent.jobs.get(key))
-
-    def _note(self, key: JobKey, found: HotJob | None) -> None:
-        self._looked_up[key] = found
-        if len(self._looked_up) > LOOKED_UP:
-            del self._looked_up[next(iter(self._looked_up))]
+        self._looked_up[key] = self._recent.jobs.get(key)
 
     def _find(self, key: JobKey) -> JobRow | None:
         try:

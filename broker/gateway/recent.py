@@ -5,23 +5,31 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Generic, TypeVar
 
+from broker.budget import JOB, Room
 from broker.gateway.frames import frame
 from schemas.jobs import Job
 from schemas.values import JobKey
 
-_OVERHEAD = 400  # bytes that an event costs beside its value
+_OVERHEAD = 400  # bytes that an event costs beside its value and its frame
 
 
 class HotJob:
     """A job whose newest state is at hand. `id` is its number in the local copy."""
 
-    __slots__ = ("based", "events", "gone", "id", "job", "key", "unwritten")
+    __slots__ = ("based", "counted", "events", "gone", "id", "job", "key", "unwritten")
 
     def __init__(self, ident: int, key: JobKey, job: Job, based: bool) -> None:
         self.id, self.key, self.job, self.based = ident, key, job, based
         self.events: Suffix[KeptEvent] = Suffix("seq")
+        self.counted = 0  # bytes of it that memory is charged for
         self.unwritten = False
         self.gone = False  # removed: what memory still has of it is shown to nobody
+
+    @property
+    def size(self) -> int:
+        """Bytes that its state takes: inputs and result, and what comes with them."""
+        params = self.job.details.params if self.job.details else b""
+        return JOB + len(params) + len(self.job.value)
 
 
 class KeptEvent:
@@ -101,9 +109,8 @@ class Recent:
     """All that is in memory: bounded in bytes, oldest out first, but never before it is written."""
 
     def __init__(self, limit: int, floors: Sequence[int]) -> None:
-        self._limit = limit
+        self._room = Room("recent", limit)
         self._order: deque[KeptEvent] = deque()
-        self._bytes = 0
         self._written = list(floors)  # per partition: events before this offset are on disk
         self.floors = list(floors)  # per partition: events from this offset on are all here
         self.partitions: tuple[Suffix[KeptEvent], ...] = tuple(Suffix("offset") for _ in floors)
@@ -111,13 +118,27 @@ class Recent:
 
     @property
     def bytes(self) -> int:
-        """What the events take."""
-        return self._bytes
+        """What the events take, and the jobs that they belong to."""
+        return self._room.held
+
+    def keep(self, hot: HotJob) -> None:
+        """*hot* is the newest state of its job."""
+        if self.jobs.get(hot.key) is not hot:
+            self.let_go(hot.key)
+        self.jobs[hot.key] = hot
+        self._room.hold(hot.size - hot.counted)
+        hot.counted = hot.size
+
+    def let_go(self, key: JobKey) -> None:
+        """The job that *key* names is found elsewhere from now on, or not at all."""
+        if (hot := self.jobs.pop(key, None)) is not None:
+            self._room.give_back(hot.counted)
+            hot.counted = 0
 
     def add(self, event: KeptEvent) -> None:
         """*event* is the newest of its job and of its partition."""
         self._order.append(event)
-        self._bytes += event.size
+        self._room.hold(event.size)
         self.partitions[event.partition].append(event)
         event.hot.events.append(event)
 
@@ -128,17 +149,17 @@ class Recent:
 
     def trim(self) -> None:
         """Drop what is over the limit."""
-        while self._bytes > self._limit and self._order:
+        while self._room.is_over and self._order:
             oldest = self._order[0]
             if oldest.offset >= self._written[oldest.partition]:
                 return
             self._drop(self._order.popleft())
 
     def _drop(self, event: KeptEvent) -> None:
-        self._bytes -= event.size
+        self._room.give_back(event.size)
         self.partitions[event.partition].drop_oldest()
         self.floors[event.partition] = event.offset + 1
         hot = event.hot
         hot.events.drop_oldest()
         if not len(hot.events) and not hot.unwritten and self.jobs.get(hot.key) is hot:
-            del self.jobs[hot.key]
+            self.let_go(hot.key)

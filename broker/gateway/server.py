@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from broker.budget import Room
 from broker.errors import SettingsError
 from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.connections import HEAD, Doors, most_connections
@@ -18,7 +19,6 @@ from broker.gateway.api.errors import add_trace, answer_errors, expect
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import PARTS, Parts
-from broker.gateway.api.room import Room
 from broker.gateway.api.routes import add_routes
 from broker.gateway.api.sending import finish
 from broker.gateway.fleet import Fleet
@@ -46,6 +46,7 @@ class Options:
     memory: int = 64 * 1024 * 1024  # newest events kept in memory
     max_body: int = 64 * 1024 * 1024
     answers: int = 128 * 1024 * 1024  # large ones that are made as a whole, all at once
+    backlogs: int = 64 * 1024 * 1024  # what all streams have yet to take of what they were sent
     block: float = 20.0  # each 64 KiB of a body, or its rest, must come within this
     connections: int = 10_000  # at most so many, or as the limit of descriptors allows
     head: float = HEAD  # a request's head must be complete within this
@@ -195,7 +196,9 @@ def _parts(
 ) -> Parts:
     model = ReadModel(cache, options.memory)
     fleet, waiters = Fleet(), Waiters()
-    streams = Streams(model, Patience(options.stream_age, options.silence, options.stall))
+    streams = Streams(
+        model, Patience(options.stream_age, options.silence, options.stall), options.backlogs
+    )
     return Parts(
         model=model,
         streams=streams,
@@ -215,7 +218,9 @@ def _parts(
         waiters=waiters,
         programs=programs,
         blobs=blobs,
-        room=Room(options.answers, "too many large answers wait for clients to take them"),
+        room=Room(
+            "answers", options.answers, "too many large answers wait for clients to take them"
+        ),
         bodies=Bodies(options.max_body, 2 * options.max_body, options.block),
         patience=options.patience,
         stall=options.stall,

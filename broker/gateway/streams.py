@@ -1,7 +1,8 @@
 """Subscribers as cursors: replaying, live, slow, idle, old.
 
 The same bytes go to everybody who keeps up; the others read on from their cursor, each at its own
-pace. No connection has a queue or a task of ours: one loop looks after all of them.
+pace. No connection has a queue or a task of ours. One that has not taken what it was sent is left
+alone until its transport says that it has, or until its time is up.
 """
 
 import asyncio
@@ -12,9 +13,11 @@ import socket
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import structlog
 
+from broker.budget import Room
 from broker.gateway.channels import Cursor, JobChannel, ManyChannel, Page
 from broker.gateway.filters import JobFilter
 from broker.gateway.frames import COMMENT, chunk, mark, priming, retry
@@ -25,15 +28,14 @@ from schemas.values import JobKey
 
 log = structlog.get_logger()
 
-BACKLOG = 64 * 1024  # bytes that wait in the process for a connection; above it nothing is pushed
-LOW = 32 * 1024  # below it a connection that was slow is read on for
+AT_MOST = 64 * 1024  # bytes that are told at once, or one event
 SEND_BUFFER = 64 * 1024  # bytes in the kernel, which doubles it
 CROWD = 50  # subscribers of one channel above which events are gathered …
 GATHER = 0.005  # … for so long (s), as one large write costs no more than a small one
-POLL = 0.005  # s between looks at connections that are behind
+POLL = 0.005  # s between rounds of reading on for connections that are behind
+HASTE = 1.0  # s that one may take nothing while others wait for the memory that it holds
 TURN = 0.002  # s of reading on for connections that are behind, until others get a turn
 AT_ONCE = 8  # connections that are read on for as they come, in one round of the event loop
-SWEEP = 1.0  # s between looks at all connections
 RETRY = (1000, 5000)  # ms that a client is to wait before it comes back
 
 
@@ -57,11 +59,34 @@ class End(enum.Enum):
     LEFT = "left"  # the client closed it
 
 
+class Flow(Protocol):
+    """Who wants to know whether a connection takes what it is sent."""
+
+    def pause(self) -> None:
+        """Something waits in this process until the client takes it."""
+
+    def resume(self) -> None:
+        """Nothing waits any more."""
+
+
+class Line(Protocol):
+    """A connection, as its subscriber sees it. It tells `flow` when writing pauses and resumes."""
+
+    transport: asyncio.Transport | None
+    flow: Flow | None
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether it is paused now."""
+
+
 class Subscriber:
     """One connection: where it stands, and its transport."""
 
     __slots__ = (
         "_chunked",
+        "_line",
+        "_streams",
         "_taken",
         "_taken_at",
         "_transport",
@@ -70,7 +95,10 @@ class Subscriber:
         "closed",
         "cursor",
         "deadline",
+        "held",
+        "is_paused",
         "key",
+        "look",
         "quiet_since",
         "reading",
         "source",
@@ -79,25 +107,46 @@ class Subscriber:
 
     def __init__(
         self,
+        streams: "Streams",
         key: Hashable,
         channel: "JobChannel | ManyChannel",
         cursor: Cursor,
-        transport: asyncio.Transport,
+        line: Line,
         chunked: bool,
     ) -> None:
         loop = asyncio.get_running_loop()
+        if line.transport is None:
+            raise ConnectionResetError("the client has gone")
         self.key, self.channel, self.cursor = key, channel, cursor
         self.closed: asyncio.Future[End] = loop.create_future()
         self.why: End | None = None
         self.source: str | None = None  # where what it missed came from
         self.reading: asyncio.Task[Page] | None = None  # a page that comes from the file
+        self.look: asyncio.TimerHandle | None = None  # when it is looked after the next time
         self.deadline = 0.0
-        self._transport, self._chunked = transport, chunked
+        self.is_paused = False  # whether it has yet to take what was written
+        self.held = 0  # bytes that waited in the process when it was paused
+        self._streams, self._line, self._chunked = streams, line, chunked
+        self._transport = line.transport
         self._written = self._taken = 0
         self.quiet_since = self._taken_at = loop.time()
-        if (sock := transport.get_extra_info("socket")) is not None:
+        if (sock := self._transport.get_extra_info("socket")) is not None:
             # What the kernel holds is small, so that one that stalls is seen early.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        line.flow = self
+        self._transport.set_write_buffer_limits(high=0)
+        if line.writing_paused and not self.is_paused:
+            self.pause()
+
+    def pause(self) -> None:
+        self.is_paused = True
+        self.held = self.backlog
+        self._taken, self._taken_at = self._written - self.held, asyncio.get_running_loop().time()
+        self._streams.paused(self)
+
+    def resume(self) -> None:
+        self.is_paused = False
+        self._streams.resumed(self)
 
     @property
     def backlog(self) -> int:
@@ -118,16 +167,15 @@ class Subscriber:
     def write_same(self, data: bytes, chunked: bytes) -> None:
         """Frames that others get too, plain and as a chunk."""
         out = chunked if self._chunked else data
-        self._transport.write(out)
         self._written += len(out)
+        self._transport.write(out)
 
-    def is_stalled(self, now: float, limit: float) -> bool:
-        """Whether it has taken nothing for longer than *limit*, although something waits."""
-        backlog = self.backlog
-        taken = self._written - backlog
-        if backlog <= 0 or taken != self._taken:
-            self._taken, self._taken_at = taken, now
-        return now - self._taken_at > limit
+    def stalled_at(self, limit: float) -> float:
+        """When it will have taken nothing for *limit* seconds, although something waits."""
+        taken = self._written - self.backlog
+        if taken != self._taken:
+            self._taken, self._taken_at = taken, asyncio.get_running_loop().time()
+        return self._taken_at + limit
 
     def close(self, why: End) -> None:
         """Nothing more is written; its request ends. The first reason stands."""
@@ -140,6 +188,14 @@ class Subscriber:
         """Cut the connection."""
         self.close(why)
         self._transport.abort()
+
+    def let_go(self) -> None:
+        """The connection is for other requests."""
+        self._line.flow = None
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits()
+        if self.look is not None:
+            self.look.cancel()
 
 
 @contextlib.contextmanager
@@ -155,19 +211,22 @@ def _or_cut(subscriber: Subscriber) -> Iterator[None]:
 class Streams:
     """All subscribers of this gateway. Used on the event loop only."""
 
-    def __init__(self, model: ReadModel, patience: Patience) -> None:
+    def __init__(self, model: ReadModel, patience: Patience, memory: int) -> None:
         self._model, self._patience = model, patience
+        self._room = Room("streams", memory)
+        self._paused: dict[Subscriber, float] = {}  # who has to take something, and since when
         self._jobs: dict[JobKey, JobChannel] = {}
         self._many: dict[str, dict[JobFilter, ManyChannel]] = {}  # by tenant
         self._live: dict[Hashable, set[Subscriber]] = {}  # those that keep up, by channel
         self._told_at: dict[Hashable, float] = {}
         self._followers: dict[Hashable, int] = {}  # how many, by channel
         self._behind: set[Subscriber] = set()
+        self._ready: set[Subscriber] = set()  # of those, whom to read on for
         self._all: set[Subscriber] = set()
         self._changed: dict[Hashable, JobChannel | ManyChannel] = {}  # with frames pending
         self._late: asyncio.TimerHandle | None = None
         self._newcomers = 0  # in this round of the event loop
-        self._work = asyncio.Event()  # somebody is behind
+        self._work = asyncio.Event()  # somebody is ready
         self._loop = asyncio.get_running_loop()
 
     def __len__(self) -> int:
@@ -179,12 +238,16 @@ class Streams:
         """*event* has happened."""
         key = event.hot.key
         if (channel := self._jobs.get(key)) is not None:
-            channel.push(event)
-            self._changed[key] = channel
+            self._push(key, channel, event)
         for wanted, many in self._many.get(key.tenant, {}).items():
-            many.push(event)
-            if many.pending:
-                self._changed[wanted] = many
+            self._push(wanted, many, event)
+
+    def _push(self, key: Hashable, channel: JobChannel | ManyChannel, event: KeptEvent) -> None:
+        channel.push(event)
+        if channel.pending:
+            self._changed[key] = channel
+        if channel.size >= AT_MOST:
+            self._tell(key, channel)
 
     def flush(self) -> None:
         """What has been pushed goes out: at once, or in a moment where there are many to tell."""
@@ -208,15 +271,17 @@ class Streams:
         self._changed.pop(key, None)
         if not channel.pending:
             return
-        frames, before = channel.pending, channel.told
+        live = self._live.get(key)
+        frames, before = channel.frames() if live else [], channel.told
         channel.mark_told()
+        if not live:
+            return
         count = len(frames)
         data = b"".join([*frames, channel.farewell()] if channel.ended else frames)
         chunked = chunk(data)
-        live = self._live.get(key, set())
         slow = []
         for subscriber in live:
-            if subscriber.backlog > BACKLOG:
+            if subscriber.is_paused or self._room.is_over:
                 slow.append(subscriber)
             elif not subscriber.is_gone:
                 subscriber.write_same(data, chunked)
@@ -233,17 +298,15 @@ class Streams:
 
     # Subscribing
 
-    def follow_job(
-        self, hot: HotJob, cursor: int, transport: asyncio.Transport, chunked: bool
-    ) -> Subscriber:
+    def follow_job(self, hot: HotJob, cursor: int, line: Line, chunked: bool) -> Subscriber:
         """Stream the job's events after number *cursor*, which must not be ahead of it."""
         channel = self._jobs.get(hot.key)
         if channel is None:
             channel = self._jobs[hot.key] = JobChannel(self._model, hot)
-        return self._subscribe(hot.key, channel, cursor, transport, chunked)
+        return self._subscribe(hot.key, channel, cursor, line, chunked)
 
     def follow_many(
-        self, wanted: JobFilter, cursor: Cursor, transport: asyncio.Transport, chunked: bool
+        self, wanted: JobFilter, cursor: Cursor, line: Line, chunked: bool
     ) -> Subscriber:
         """Stream the events of all jobs that match, from the vector *cursor* on."""
         channels = self._many.setdefault(wanted.tenant, {})
@@ -252,24 +315,25 @@ class Streams:
             channel = channels[wanted] = ManyChannel(self._model, wanted)
         self._tell(wanted, channel)
         channel.mark_told()
-        return self._subscribe(wanted, channel, cursor, transport, chunked)
+        return self._subscribe(wanted, channel, cursor, line, chunked)
 
     def _subscribe(
         self,
         key: Hashable,
         channel: JobChannel | ManyChannel,
         cursor: Cursor,
-        transport: asyncio.Transport,
+        line: Line,
         chunked: bool,
     ) -> Subscriber:
         self._tell(key, channel)
-        subscriber = Subscriber(key, channel, cursor, transport, chunked)
+        subscriber = Subscriber(self, key, channel, cursor, line, chunked)
         subscriber.deadline = self._loop.time() + self._patience.age * random.uniform(0.8, 1.2)  # noqa: S311
         self._all.add(subscriber)
         self._followers[key] = self._followers.get(key, 0) + 1
         metrics.STREAMS.set(len(self._all))
         subscriber.write(priming(channel.ident(cursor), pause()))
         self._fall_behind(subscriber)
+        self._look_after(subscriber)
         if not self._newcomers:
             self._loop.call_soon(self._next_round)
         self._newcomers += 1
@@ -283,10 +347,12 @@ class Streams:
     def leave(self, subscriber: Subscriber) -> None:
         """*subscriber*'s request is over."""
         subscriber.close(End.LEFT)
+        subscriber.let_go()
+        self._forget_pause(subscriber)
         metrics.STREAM_ENDS.labels((subscriber.why or End.LEFT).value).inc()
         key = subscriber.key
         self._all.discard(subscriber)
-        self._behind.discard(subscriber)
+        self._catch_up(subscriber)
         self._live.get(key, set()).discard(subscriber)
         metrics.STREAMS.set(len(self._all))
         self._followers[key] -= 1
@@ -306,21 +372,62 @@ class Streams:
             if not channels:
                 self._many.pop(key.tenant, None)
 
+    # Who takes nothing for now
+
+    def paused(self, subscriber: Subscriber) -> None:
+        """*subscriber* has to take something first."""
+        self._paused[subscriber] = self._loop.time()
+        self._ready.discard(subscriber)
+        self._room.hold(subscriber.held)
+
+    def resumed(self, subscriber: Subscriber) -> None:
+        """*subscriber* has taken everything."""
+        self._forget_pause(subscriber)
+        if subscriber in self._behind:
+            self._fall_behind(subscriber)
+
+    def _forget_pause(self, subscriber: Subscriber) -> None:
+        if subscriber in self._paused:
+            del self._paused[subscriber]
+            self._room.give_back(subscriber.held)
+
+    def _make_room(self) -> None:
+        """Who has held something the longest makes way for who may take it."""
+        late = self._loop.time() - HASTE
+        while self._room.is_over and self._paused:
+            longest, since = next(iter(self._paused.items()))
+            if since > late:
+                return
+            self._cut(longest)
+
+    def _cut(self, subscriber: Subscriber) -> None:
+        """Its client comes back for what it has not taken."""
+        self._forget_pause(subscriber)
+        subscriber.abort(End.STALLED)
+
     # Reading on, for those that are behind
 
     def _fall_behind(self, subscriber: Subscriber) -> None:
         self._behind.add(subscriber)
-        self._work.set()
+        if not subscriber.is_paused:
+            self._ready.add(subscriber)
+            self._work.set()
+
+    def _catch_up(self, subscriber: Subscriber) -> None:
+        self._behind.discard(subscriber)
+        self._ready.discard(subscriber)
 
     def _read_on(self, subscriber: Subscriber) -> None:
-        """Write pages from its cursor on, until it keeps up, takes no more for now or has had its turn."""
+        """Write pages from its cursor on, until it keeps up, has something to take or had its turn."""
         with _or_cut(subscriber):
             self._write_pages(subscriber)
 
     def _write_pages(self, subscriber: Subscriber) -> None:
         channel = subscriber.channel
         until = self._loop.time() + TURN
-        while not (subscriber.reading or subscriber.is_gone or subscriber.backlog > LOW):
+        while not (subscriber.reading or subscriber.is_gone or subscriber.is_paused):
+            if self._room.is_over:
+                return
             if channel.reached(subscriber.cursor):
                 self._go_live(subscriber)
                 return
@@ -328,10 +435,11 @@ class Streams:
             if page is None:
                 subscriber.reading = self._loop.create_task(channel.from_file(subscriber.cursor))
                 subscriber.reading.add_done_callback(partial(self._have_page, subscriber))
-                return
+                break
             self._write_page(subscriber, page, "memory")
             if self._loop.time() >= until:
                 return
+        self._ready.discard(subscriber)
 
     def _have_page(self, subscriber: Subscriber, task: "asyncio.Task[Page]") -> None:
         subscriber.reading = None
@@ -347,7 +455,9 @@ class Streams:
                 page = channel.gap(subscriber.cursor)
                 metrics.GAPS.inc()
             self._write_page(subscriber, page, "file")
-            self._write_pages(subscriber)
+            if subscriber in self._behind:
+                self._fall_behind(subscriber)
+                self._write_pages(subscriber)
 
     def _write_page(self, subscriber: Subscriber, page: Page, source: str) -> None:
         subscriber.write(page.data)
@@ -358,7 +468,7 @@ class Streams:
             metrics.RESUMES.labels(source).inc()
 
     def _go_live(self, subscriber: Subscriber) -> None:
-        self._behind.discard(subscriber)
+        self._catch_up(subscriber)
         if subscriber.channel.ended:
             subscriber.write(subscriber.channel.farewell())
             subscriber.close(End.ENDED)
@@ -368,42 +478,48 @@ class Streams:
     # Looking after all of them
 
     async def run(self) -> None:
-        """Keep streams going, for as long as the gateway runs."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._poll(), name="streams-behind")
-            tasks.create_task(self._sweep(), name="streams-sweep")
-
-    async def _poll(self) -> None:
+        """Read on for those that are behind, for as long as the gateway runs."""
         while True:
             await self._work.wait()
+            self._make_room()
             until = self._loop.time() + TURN
-            for subscriber in list(self._behind):
-                if subscriber in self._behind:
+            for subscriber in list(self._ready):
+                if subscriber in self._ready:
                     self._read_on(subscriber)
                 if self._loop.time() >= until:
                     await asyncio.sleep(0)
                     until = self._loop.time() + TURN
-            if not self._behind:
+            if self._ready:
+                await asyncio.sleep(POLL)
+            else:
                 self._work.clear()
-                continue
-            await asyncio.sleep(POLL * (1 + len(self._behind) / 200))
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(min(SWEEP, self._patience.silence / 3))
-            now = self._loop.time()
-            for subscriber in list(self._all):
-                self._look_after(subscriber, now)
-
-    def _look_after(self, subscriber: Subscriber, now: float) -> None:
-        if subscriber.is_stalled(now, self._patience.stall):
-            subscriber.abort(End.STALLED)
-        elif subscriber.is_gone:
+    def _look_after(self, subscriber: Subscriber) -> None:
+        """See to it that it takes something, and is neither too old nor silent; and come again."""
+        now, patience = self._loop.time(), self._patience
+        if subscriber.is_paused and subscriber.stalled_at(patience.stall) <= now:
+            self._cut(subscriber)
             return
-        elif now > subscriber.deadline:
-            self._send_away(subscriber, End.AGE)
-        elif now - self._last_heard(subscriber) > self._patience.silence:
-            self._break_silence(subscriber)
+        if not subscriber.is_gone:
+            if subscriber.deadline <= now:
+                self._send_away(subscriber, End.AGE)
+            elif self._is_silent(subscriber, now):
+                self._break_silence(subscriber)
+        again = self._next_look(subscriber, now)
+        subscriber.look = self._loop.call_at(again, self._look_after, subscriber)
+
+    def _next_look(self, subscriber: Subscriber, now: float) -> float:
+        patience = self._patience
+        if subscriber.is_paused:
+            again = subscriber.stalled_at(patience.stall)
+        else:
+            heard = now if subscriber.is_gone else self._last_heard(subscriber)
+            again = min(heard + patience.silence, now + patience.stall)
+        return again if subscriber.is_gone else min(again, subscriber.deadline)
+
+    def _is_silent(self, subscriber: Subscriber, now: float) -> bool:
+        silent = now - self._last_heard(subscriber) >= self._patience.silence
+        return silent and not subscriber.is_paused
 
     def _last_heard(self, subscriber: Subscriber) -> float:
         told_at = self._told_at.get(subscriber.key, 0.0)
@@ -417,7 +533,7 @@ class Streams:
             if not channel.pending:
                 channel.mark_told()
             subscriber.write(mark(channel.ident(channel.told)))
-        elif subscriber.backlog <= BACKLOG:
+        else:
             subscriber.write(COMMENT)
 
     def _send_away(self, subscriber: Subscriber, why: End) -> None:

@@ -5,7 +5,10 @@ No label takes what a stranger wrote: each has as many values as there are backe
 
 import contextlib
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info, generate_latest
 
@@ -49,7 +52,23 @@ LOG_BYTES = Gauge("qjb_log_bytes", "Size of the embedded log's files")
 CACHE_BYTES = Gauge("qjb_cache_bytes", "Size of the gateways' local copies in the data folder")
 BLOB_BYTES = Gauge("qjb_blob_bytes", "Size of the payloads in a local blob store")
 DISK_FREE_BYTES = Gauge("qjb_disk_free_bytes", "Free space where data are, on the fullest disk")
+MEMORY_BYTES = Gauge("qjb_memory_held_bytes", "Memory that is held, by whom", ["holder"])
 BUILD = Info("qjb_build", "What runs here")
+
+_T = TypeVar("_T")
+_HOLDERS: dict[str, WeakKeyDictionary[Any, Callable[[Any], int]]] = {}
+
+
+def holds(holder: str, owner: _T, size: Callable[[_T], int]) -> None:
+    """What *size* says of *owner* counts to *holder*, for as long as *owner* is there."""
+    if (owners := _HOLDERS.get(holder)) is None:
+        owners = _HOLDERS[holder] = WeakKeyDictionary()
+        MEMORY_BYTES.labels(holder).set_function(lambda: _held(owners))
+    owners[owner] = size
+
+
+def _held(owners: WeakKeyDictionary[Any, Callable[[Any], int]]) -> int:
+    return sum(size(owner) for owner, size in list(owners.items()))
 
 
 def _versions() -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from broker.gateway.api.routes import API, AROUND
 from broker.transports.blobs import Blobs, open_blobs
 from schemas.events import Completed, Interim, Log
 from schemas.values import JobKey
-from tests.support.gateway import Running, eventually, running
+from tests.support.gateway import Running, eventually, running, seqs, stream
 
 CLIENTS = 40
 MUCH = 16 * 1024 * 1024  # bytes behind an answer; in memory for each client it would be 640 MiB
@@ -104,31 +105,46 @@ ROUTES = sorted((method, path) for method, path, _ in (*API, *AROUND))
 
 
 @contextlib.asynccontextmanager
-async def clients(url: str, method: str, case: Case, accept: str) -> AsyncIterator[None]:
+async def clients(url: str, requests: Sequence[bytes]) -> AsyncIterator[list[socket.socket]]:
     """Clients that send what they are to, and then take nothing."""
     parts = urlsplit(url)
-    head = f"{method} {case.path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
-    if case.body:
-        head += f"Content-Length: {len(case.body) + 1}\r\n"
     made: list[socket.socket] = []
     sending: list[asyncio.Task[None]] = []
     loop = asyncio.get_running_loop()
     try:
-        for _ in range(CLIENTS):
+        for request in requests:
             sock = socket.socket()
             made.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.setblocking(False)
             await loop.sock_connect(sock, (parts.hostname, parts.port))
-            data = memoryview(f"{head}\r\n".encode() + case.body)
+            data = memoryview(request)
             sending.append(asyncio.ensure_future(loop.sock_sendall(sock, data)))
-        yield
+        yield made
     finally:
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
         for sock in made:
             sock.close()
+
+
+def _request(method: str, path: str, accept: str = "*/*", body: bytes = b"") -> bytes:
+    """Its body lacks the end."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
+    if body:
+        head += f"Content-Length: {len(body) + 1}\r\n"
+    return f"{head}\r\n".encode() + body
+
+
+@contextlib.contextmanager
+def traced() -> Iterator[None]:
+    """Memory is counted while the block runs."""
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
 
 
 async def _highest() -> int:
@@ -161,11 +177,143 @@ async def test_clients_that_take_nothing_cost_little_whatever_they_ask_for(
         await eventually(lambda: last is None or _seq(served) == last.seq)
         for accept in case.accept:
             own = CLIENTS * len(case.body) if case.body else 0  # what the clients here hold
-            tracemalloc.start()
-            try:
-                async with clients(served.url, method, case, accept):
+            request = _request(method, case.path, accept, case.body)
+            with traced():
+                async with clients(served.url, [request] * CLIENTS):
                     cost = await _highest() - own
                     assert (await served.get("/live"))["status"] == "live"
-            finally:
-                tracemalloc.stop()
             assert cost < MOST, f"{cost / 2**20:.0f} MiB"
+
+
+# Many at once
+
+
+TAGS = tuple("abcdefgh")
+FOLLOWED = {
+    "of one job": ["/jobs/j1/events"] * CLIENTS,
+    "of many jobs": ["/events"] * CLIENTS,
+    "of many jobs, each with a filter of its own": [
+        f"/events?tags={a}&tags={b}" for a, b in itertools.permutations(TAGS, 2)
+    ],
+}
+
+
+async def _follow(served: Running, paths: Sequence[str]) -> Sequence[bytes]:
+    await served.ledger.queue("j1", tags=TAGS)
+    await served.ledger.start("j1")
+    await eventually(lambda: _seq(served) == 3)
+    return [_request("GET", path) for path in paths]
+
+
+async def _burst(served: Running, events: int, size: int) -> None:
+    raw = msgspec.Raw(json.dumps("x" * size).encode())
+    ledger = served.ledger
+    await ledger.tell(*(ledger.entry("j1", Interim, attempt=1, value=raw) for _ in range(events)))
+
+
+@pytest.mark.parametrize("paths", FOLLOWED.values(), ids=FOLLOWED)
+async def test_streams_that_nobody_reads_cost_little_in_a_burst(paths: Sequence[str]) -> None:
+    async with running() as served:
+        streams = served.gateway._parts.streams
+        requests = await _follow(served, paths)
+        with traced():
+            async with clients(served.url, requests):
+                await eventually(lambda: len(streams) == len(requests))
+                await _burst(served, events=100, size=100_000)  # 10 MB, for each of them
+                cost = await _highest()
+                assert not streams._ready  # nobody looks at them until they take something
+        assert cost < MOST, f"{cost / 2**20:.0f} MiB"
+
+
+async def test_readers_of_many_results_who_take_nothing_cost_little() -> None:
+    async with running() as served:
+        ledger = served.ledger
+        jobs = [f"j{number}" for number in range(32)]
+        for job in jobs:
+            await ledger.queue(job)
+            await ledger.start(job)
+            await ledger.complete(job, VALUE)
+        await served.get("/jobs/j31")
+        request = b"".join(_request("GET", f"/jobs/{job}/results") for job in jobs)
+        with traced():
+            async with clients(served.url, [request] * 60):
+                cost = await _highest()
+        assert cost < MOST, f"{cost / 2**20:.0f} MiB"
+
+
+async def test_streams_that_nobody_reads_make_way_for_those_that_somebody_reads() -> None:
+    room = 2 * 1024 * 1024
+    async with running(backlogs=room) as served:
+        streams = served.gateway._parts.streams
+        requests = await _follow(served, ["/jobs/j1/events"] * CLIENTS)
+        async with clients(served.url, requests), stream(served, "/jobs/j1/events") as sse:
+            await eventually(lambda: len(streams) == CLIENTS + 1)
+            for _ in range(6):
+                await _burst(served, events=1, size=200_000)
+            await served.ledger.complete("j1")
+            assert seqs(await sse.rest()) == list(range(1, 11))
+            await eventually(lambda: len(streams) < CLIENTS)
+            assert 0 < await _held(served, "streams") < room + 300_000
+        await eventually(lambda: len(streams) == 0)
+        assert await _held(served, "streams") == 0
+
+
+async def _held(served: Running, holder: str) -> float:
+    """What the gauge says."""
+    text = await served.get("/metrics")
+    (line,) = (
+        line
+        for line in text.splitlines()
+        if line.startswith(f'qjb_memory_held_bytes{{holder="{holder}"')
+    )
+    return float(line.split()[1])
+
+
+async def test_a_stream_that_nobody_read_goes_on_as_soon_as_somebody_does() -> None:
+    async with running() as served:
+        streams = served.gateway._parts.streams
+        requests = await _follow(served, ["/jobs/j1/events"])
+        async with clients(served.url, requests) as (sock,):
+            await eventually(lambda: len(streams) == 1)
+            for _ in range(100):
+                await _burst(served, events=1, size=20_000)
+            await eventually(lambda: streams._paused)
+            await served.ledger.complete("j1")
+            whole, loop = b"", asyncio.get_running_loop()
+            async with asyncio.timeout(20):
+                while not whole.endswith(b"0\r\n\r\n"):
+                    whole += await loop.sock_recv(sock, 65536)
+        assert all(b"id: %d\n" % number in whole for number in range(1, 105))
+
+
+# What is kept in memory
+
+
+async def test_inputs_of_jobs_count_even_where_the_newest_events_are_tiny() -> None:
+    limit = 1024 * 1024
+    async with running(memory=limit) as served:
+        model = served.gateway._parts.model
+        jobs = [f"j{number}" for number in range(40)]
+        for job in jobs:
+            await served.ledger.queue(job, {"fill": VALUE})
+        for job in jobs:
+            await served.ledger.start(job)
+        await eventually(lambda: sum(model.positions.values()) == 120)
+        await model.flush()
+        await eventually(lambda: model._recent.bytes <= limit)
+        held = [hot.job.details for hot in model._recent.jobs.values()]
+        assert sum(len(details.params) for details in held if details) <= limit
+
+
+async def test_answers_of_the_file_are_kept_by_their_size() -> None:
+    async with running(memory=0) as served:
+        model = served.gateway._parts.model
+        jobs = [f"j{number}" for number in range(100)]
+        for job in jobs:
+            await served.ledger.queue(job, {"fill": VALUE})
+        await eventually(lambda: model.job(JobKey("default", jobs[-1])))
+        await model.flush()
+        await eventually(lambda: not model._recent.jobs)
+        for job in jobs:
+            await served.get(f"/jobs/{job}?exclude_params=true")
+        assert len(VALUE) < await _held(served, "looked_up") <= 16 * 1024 * 1024

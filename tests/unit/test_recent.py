@@ -2,6 +2,8 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
+from msgspec.structs import replace
 
 from broker.gateway.recent import HotJob, KeptEvent, Recent, Suffix
 from schemas.jobs import Job
@@ -59,4 +61,32 @@ def test_a_job_leaves_memory_with_its_last_event() -> None:
     recent.written([1])
 
     assert recent.jobs == {}
+    assert recent.bytes == 0
+
+
+def test_jobs_count_with_their_inputs_and_results() -> None:
+    recent = Recent(10_000, [0])
+    for number in range(3):
+        hot = _hot(f"job-{number}")
+        hot.job = replace(hot.job, value=Raw(b"1" * 9_000))
+        recent.add(KeptEvent(hot, 0, number, 1, "log", b"x"))
+        recent.keep(hot)
+    assert recent.bytes > 27_000
+    recent.written([3])
+
+    assert len(recent.jobs) == 0
+    assert recent.bytes == 0
+
+
+def test_a_job_that_grows_or_leaves_is_counted_anew() -> None:
+    recent = Recent(10_000, [0])
+    hot = _hot("a")
+    recent.keep(hot)
+    before = recent.bytes
+    hot.job = replace(hot.job, value=Raw(b"1" * 9_000))
+    recent.keep(hot)
+    assert recent.bytes == before + 9_000
+    recent.keep(_hot("a"))  # another state of the same job
+    assert recent.bytes == before
+    recent.let_go(hot.key)
     assert recent.bytes == 0

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from broker.budget import Room, Share
 from broker.errors import (
     InvalidRequestError,
     TooLargeError,
     TooSlowError,
     UnsupportedEncodingError,
 )
-from broker.gateway.api.room import Room, Share
 
 BLOCK = 64 * 1024  # bytes that are waited for at once; a body that is no longer needs no room
 LARGE = 1024 * 1024  # bytes that take longer to copy than the event loop may be held up
@@ -32,7 +32,7 @@ class Bodies:
     def __init__(self, most: int, room: int, patience: float) -> None:
         self.most = most
         self._patience = patience
-        self._room = Room(room, "too many large bodies are being read")
+        self._room = Room("bodies", room, "too many large bodies are being read")
 
     @asynccontextmanager
     async def read(self, request: web.Request) -> AsyncIterator[bytes]:

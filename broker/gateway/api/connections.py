@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from broker.gateway.api.errors import SERVER, error_answer, trace_header
 from broker.gateway.intake import trace_of
+from broker.gateway.streams import Flow
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ def most_connections(wanted: int) -> int:
 class Connection(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_doors", "_since", "begun")
+    __slots__ = ("_doors", "_since", "begun", "flow")
 
     def __init__(self, doors: "Doors", server: web.Server) -> None:
         loop = asyncio.get_running_loop()
@@ -53,6 +54,7 @@ class Connection(web.RequestHandler):
         )
         self._doors = doors
         self._since = loop.time()
+        self.flow: Flow | None = None  # who is told whether the client takes what it is sent
         self.begun: float | None = None  # when the first byte of a request came that is not whole
 
     @property
@@ -82,6 +84,16 @@ class Connection(web.RequestHandler):
             self._tell_of_a_broken_body()
         elif self.begun is None:
             self.begun = self._since
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.flow is not None:
+            self.flow.pause()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.flow is not None:
+            self.flow.resume()
 
     def _tell_of_a_broken_body(self) -> None:
         """What can not be read lies behind the request that is being served; it may wait for it."""

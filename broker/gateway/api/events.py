@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import cast
 
 import orjson
 import structlog
@@ -18,7 +19,7 @@ from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector
 from broker.gateway.filters import JobFilter
 from broker.gateway.frames import retry
 from broker.gateway.recent import HotJob
-from broker.gateway.streams import End, Subscriber, pause
+from broker.gateway.streams import End, Line, Subscriber, pause
 from broker.gateway.tail import MOVED
 from schemas.cloudevents import encode
 from schemas.values import JobKey
@@ -98,9 +99,9 @@ async def _stream_of_job(request: web.Request) -> web.StreamResponse:
     if hot.job.terminal and cursor >= hot.job.seq:
         return nothing({"Cache-Control": "no-store"})
     _refuse_when_full(parts)
-    response, transport = await _begin(request)
+    response, line = await _begin(request)
     chunked = request.version >= HttpVersion11
-    return await _serve(parts, response, parts.streams.follow_job(hot, cursor, transport, chunked))
+    return await _serve(parts, response, parts.streams.follow_job(hot, cursor, line, chunked))
 
 
 async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | Edge) -> int:
@@ -135,11 +136,9 @@ async def _stream_of_many(request: web.Request) -> web.StreamResponse:
         return web.Response(headers=HEADERS)
     cursor = await _reached_vector(parts, position)
     _refuse_when_full(parts)
-    response, transport = await _begin(request)
+    response, line = await _begin(request)
     chunked = request.version >= HttpVersion11
-    return await _serve(
-        parts, response, parts.streams.follow_many(wanted, cursor, transport, chunked)
-    )
+    return await _serve(parts, response, parts.streams.follow_many(wanted, cursor, line, chunked))
 
 
 def _many_filter(request: web.Request) -> JobFilter:
@@ -176,16 +175,14 @@ def _refuse_when_full(parts: Parts) -> None:
         raise UnavailableError("too many event streams are open here; try again")
 
 
-async def _begin(request: web.Request) -> tuple[web.StreamResponse, asyncio.Transport]:
+async def _begin(request: web.Request) -> tuple[web.StreamResponse, Line]:
     response = web.StreamResponse(headers=HEADERS)
     if request.version >= HttpVersion11:
         response.enable_chunked_encoding()
     else:
         response.force_close()
     await response.prepare(request)
-    if not isinstance(request.transport, asyncio.Transport):
-        raise ConnectionResetError("the client has gone")
-    return response, request.transport
+    return response, cast(Line, request.protocol)  # each connection here is one
 
 
 async def _serve(

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from broker.budget import Room
 from broker.errors import InvalidRequestError, UnavailableError, UnknownJobError
 from broker.gateway.api.bodies import Bodies
-from broker.gateway.api.room import Room
 from broker.gateway.auth import tenant_of
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Intake

@@ -1,0 +1,117 @@
+"""Memory as one budget, in bytes: who holds how much of it, and what happens to what does not fit.
+
+What is counted is what a payload takes, and what was measured to come with each object; not what
+the interpreter and its libraries take for themselves.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from broker.errors import UnavailableError
+from broker.telemetry import metrics
+
+MIB = 1024 * 1024
+RECORD = 1024  # bytes that a record costs beside its key, value and headers
+JOB = 2048  # and a job's state beside its inputs and its result
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Room:
+    """So many bytes for one *holder*: its share of the budget."""
+
+    def __init__(self, holder: str, size: int, full: str = "there is no memory left") -> None:
+        self.size, self.held = size, 0
+        self._freed = asyncio.Event()
+        self._full = full  # what to say when nothing is left
+        metrics.holds(holder, self, lambda room: room.held)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether more is held than there is room for."""
+        return self.held > self.size
+
+    async def await_free(self, size: int, seconds: float) -> None:
+        """Until so much is free. Raises `UnavailableError` when that takes longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.held + size > self.size:
+                    self._freed.clear()
+                    await self._freed.wait()
+        except TimeoutError:
+            raise self._none_left() from None
+
+    def share(self) -> "Share":
+        """A part of it, empty at first; given back at the end of the block."""
+        return Share(self)
+
+    def take(self, size: int) -> None:
+        """Raises `UnavailableError`."""
+        if self.held + size > self.size:
+            raise self._none_left()
+        self.held += size
+
+    def hold(self, size: int) -> None:
+        """So much more is held, whether there is room or not: who holds it sees to that."""
+        self.held += size
+
+    def give_back(self, size: int) -> None:
+        """Others can have it."""
+        self.held -= size
+        self._freed.set()
+
+    def _none_left(self) -> UnavailableError:
+        return UnavailableError(f"{self._full}; try again")
+
+
+class Share:
+    """What one request holds."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        """Hold so much more. Raises `UnavailableError`."""
+        self._room.take(size)
+        self._held += size
+
+    def __enter__(self) -> "Share":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._room.give_back(self._held)
+
+
+class Lately(Generic[K, V]):
+    """The newest values by key, as many as there is room for. *weigh* says what one takes."""
+
+    def __init__(self, room: Room, weigh: Callable[[V], int]) -> None:
+        self._room, self._weigh = room, weigh
+        self._kept: dict[K, tuple[V, int]] = {}
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._kept
+
+    def __getitem__(self, key: K) -> V:
+        return self._kept[key][0]
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.forget(key)
+        size = self._weigh(value)
+        self._kept[key] = value, size
+        self._room.hold(size)
+        while self._room.is_over:
+            self.forget(next(iter(self._kept)))
+
+    def forget(self, key: K) -> None:
+        """Let go of what there is of *key*."""
+        if (known := self._kept.pop(key, None)) is not None:
+            self._room.give_back(known[1])
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        for key in list(self._kept):
+            self.forget(key)
