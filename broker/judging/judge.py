@@ -74,8 +74,10 @@ class Judge:
         return answer.findings or _UNSOUND
 
     async def _ask(self, question: Question, data: memoryview) -> Answer:
-        async with self._turn:
-            return await asyncio.to_thread(self._asked, question, data)
+        await self._turn.acquire()
+        asked = asyncio.ensure_future(asyncio.to_thread(self._asked, question, data))
+        asked.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(asked)  # who waits no more leaves its answer to nobody else
 
     def _asked(self, question: Question, data: memoryview) -> Answer:
         """What the helper says; an empty answer if it dies of it, or takes too long."""

@@ -1,6 +1,7 @@
 """What comes in: requests, reports and status, gathered in batches, with how far they were read."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +21,13 @@ REQUESTS_IN_A_TURN = 500
 REPORTS_IN_A_TURN = 2_000
 HEARD = 10_000  # status messages that wait here; older ones are told again
 GATHERED = 4_000  # records of one kind that wait here; more wait in the log
-PREPARED_AT_ONCE = 256  # requests that are taken aside; then requests wait
+LARGEST_AHEAD = 16 * 1024  # bytes of a request that is taken out of turn
+LINGER = 5.0  # s for which the requests that wait are looked through after they last had to
 PAUSE = 0.5  # s before a log that can not be reached is tried again
+
+# How requests name what they ask for, in a header or inside.
+_MAKE_ROOM = frozenset({b"qjb.request.cancel", b"qjb.request.delete"})
+_KIND = re.compile(rb'"(?:qjb\.request\.)?(?:cancel|delete)"')
 
 T = TypeVar("T")
 Offsets = dict[TopicPartition, int]
@@ -37,9 +43,11 @@ class Batch:
     status: Sequence[Status] = ()
     prepared: Sequence[Request] = ()
     requests: Sequence[Stored] = ()
+    ahead: Sequence[Stored] = ()  # what makes room, out of turn: it comes again when it is its turn
 
     def __len__(self) -> int:
-        return len(self.reports) + len(self.status) + len(self.prepared) + len(self.requests)
+        kinds = self.reports, self.status, self.prepared, self.requests, self.ahead
+        return sum(map(len, kinds))
 
 
 @dataclass
@@ -75,6 +83,10 @@ class Inputs:
         self._status: deque[Status] = deque(maxlen=HEARD)
         self._prepared: deque[Request] = deque()
         self._wake = asyncio.Event()
+        self._ahead = _Gathered()
+        self._seen: Offsets = {}  # how far requests were looked through
+        self._held = asyncio.Event()  # set while requests wait, and a little longer
+        self._held_at = 0.0  # loop time at which they last had to
         self.preparation = preparation
 
     async def follow(self, topic: str) -> None:
@@ -93,6 +105,30 @@ class Inputs:
         finally:
             await follower.close()
 
+    async def look_ahead(self) -> None:
+        """While requests wait, find those among them that make room; until cancelled."""
+        while True:
+            await self._held.wait()
+            starts = {
+                where: max(done, self._seen.get(where, 0))
+                for where, done in self._done.items()
+                if where.topic == REQUESTS
+            }
+            follower = self._log.follow(starts)
+            try:
+                await self._look_through(follower)
+            finally:
+                await follower.close()
+
+    async def _look_through(self, follower: Follower) -> None:
+        while asyncio.get_running_loop().time() - self._held_at < LINGER:
+            if found := [record for record in await next_of(follower, 1.0) if _makes_room(record)]:
+                self._ahead.put(found)
+                self._wake.set()
+                await self._ahead.room.wait()
+            self._seen |= follower.positions()
+        self._held.clear()
+
     def heard(self, status: Status) -> None:
         """A message of the status topic has come."""
         self._status.append(status)
@@ -103,17 +139,27 @@ class Inputs:
         self._wake.set()
 
     async def take(self, full: Callable[[], bool]) -> Batch:
-        """What has come, waiting for something; without requests while the broker is *full*."""
+        """What has come, waiting for something; while the broker is *full*, of requests only those
+        that make room.
+        """
         await self._wake.wait()
         self._wake.clear()
-        no_more = full() or len(self.preparation) >= PREPARED_AT_ONCE
+        no_more = full() or self.preparation.is_full
+        if no_more:
+            self._held_at = asyncio.get_running_loop().time()
+            self._held.set()
         batch = Batch(
             self._kinds[REPORTS].take(REPORTS_IN_A_TURN),
             _drain(self._status),
             _drain(self._prepared),
             [] if no_more else _by_arrival(self._kinds[REQUESTS].take(REQUESTS_IN_A_TURN)),
+            self._ahead.take(REQUESTS_IN_A_TURN),
         )
-        if self._kinds[REPORTS].records or (self._kinds[REQUESTS].records and not no_more):
+        if (
+            self._kinds[REPORTS].records
+            or self._ahead.records
+            or (self._kinds[REQUESTS].records and not no_more)
+        ):
             self._wake.set()
         return batch
 
@@ -146,6 +192,13 @@ async def next_of(follower: Follower, wait: float = 60.0) -> Sequence[Stored]:
         log.warning("log.unreachable", code=error.code, error=error.message)
         await asyncio.sleep(PAUSE)
         return ()
+
+
+def _makes_room(record: Stored) -> bool:
+    """Whether *record* may ask for an end or a deletion. One that does not say so waits its turn."""
+    return len(record.value) <= LARGEST_AHEAD and (
+        record.header("ce_type") in _MAKE_ROOM or (_KIND.search(record.value) is not None)
+    )
 
 
 def _by_arrival(records: list[Stored]) -> list[Stored]:

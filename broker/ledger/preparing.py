@@ -5,7 +5,7 @@ Beside the loop, so that nobody else waits, and in order for each job.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -21,10 +21,13 @@ from broker.payloads import INLINE_LIMIT
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
 from schemas.requests import SubmitJob
+from schemas.specification import Findings
 from schemas.values import BlobRef, JobKey, Reason
 
 CHECKED_HERE = 8 * 1024 * 1024  # bytes; larger inputs are checked by the worker
-AT_ONCE = 4  # inputs in memory at a time
+AT_ONCE = 4  # inputs out of the blob store in memory at a time
+MOST_ASIDE = 64 * 1024 * 1024  # bytes of requests that are taken aside; then submits wait
+OVERHEAD = 8 * 1024  # bytes of each beside its inputs: what is read of it, and a task
 PATIENCE = 30.0  # s that the blob store gets for one of them
 PAUSE = 0.5  # s before it is asked again
 LOOK = 0.1  # s between looks at whether a backend has been announced
@@ -39,7 +42,8 @@ class Preparation:
     """Takes requests aside that can not be decided in passing, and gives them back.
 
     Those are: inputs that are not small, and a backend of which nobody has heard while the first workers come.
-    Later requests for the same job wait behind them. *give_back* is called with each, in order.
+    Later requests for the same job wait behind them; but of one that waits for the blob store, a
+    cancel is an end at once. *give_back* is called with each, in order.
     """
 
     def __init__(
@@ -58,22 +62,30 @@ class Preparation:
         self._behind: dict[JobKey, list[Request]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.pending: set[InputPosition] = set()  # taken aside, and not yet `done`
+        self._at_store: dict[JobKey, tuple[Submitted, asyncio.Task[Any] | None]] = {}
+        self._weight = 0
+        self.pending: dict[
+            InputPosition, int
+        ] = {}  # taken aside and not yet `done`: what it weighs
 
-    def __len__(self) -> int:
-        return len(self.pending)
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be taken aside now."""
+        return self._weight > MOST_ASIDE
 
     def takes(self, item: Request) -> bool:
         """Take *item* aside, if it needs that or must wait behind one that does."""
         if item.key in self._behind:
             self._behind[item.key].append(item)
-            self.pending.add(item.position)
+            self._set_aside(item, OVERHEAD)
+            if isinstance(item, CancelAsked):
+                self._end(item.key)
             return True
         if not isinstance(item, Submitted) or not isinstance(item.body, SubmitJob):
             return False
         if not (self._is_large(item.body) or self._roster.may_soon_know(item.body.backend)):
             return False
-        self.pending.add(item.position)
+        self._set_aside(item, OVERHEAD + len(item.body.params))
         self._behind[item.key] = []
         task = asyncio.create_task(self._prepare(item, item.body), name=f"prepare {item.key}")
         self._tasks.add(task)
@@ -82,12 +94,26 @@ class Preparation:
 
     def done(self, item: Request) -> None:
         """What *item* led to is on the ledger."""
-        self.pending.discard(item.position)
+        self._weight -= self.pending.pop(item.position, 0)
 
     def close(self) -> None:
         """Drop what is under way: a successor reads it again."""
         for task in self._tasks:
             task.cancel()
+
+    def _set_aside(self, item: Request, weight: int) -> None:
+        self._weight += weight - self.pending.get(item.position, 0)
+        self.pending[item.position] = weight
+
+    def _end(self, key: JobKey) -> None:
+        """Nobody need look at inputs that are still in the blob store: their job is cancelled."""
+        item, task = self._at_store.pop(key, (None, None))
+        if item is not None and task is not None:
+            task.cancel()
+            self._return(replace(item, findings=Findings()))
+
+    def _return(self, item: Submitted) -> None:
+        self._give_back([item, *self._behind.pop(item.key)])
 
     def _is_large(self, body: SubmitJob) -> bool:
         if self._catalogue.get(body.program_id) is None:
@@ -98,37 +124,42 @@ class Preparation:
     async def _prepare(self, item: Submitted, body: SubmitJob) -> None:
         while self._roster.may_soon_know(body.backend):  # noqa: ASYNC110 -- time passes by ticks
             await asyncio.sleep(LOOK)
-        if not self._is_large(body):
-            self._give_back([item, *self._behind.pop(item.key)])
-            return
+        try:
+            ready = await self._ready(item, body) if self._is_large(body) else item
+        except Exception as error:
+            log.exception("inputs.not_prepared", job_id=item.key.job_id)
+            message = "the inputs could not be checked"
+            ready = replace(item, body=_missing(body, f"{message}: {type(error).__name__}"))
+        self._return(ready)
+
+    async def _ready(self, item: Submitted, body: SubmitJob) -> Submitted:
+        """*item* with what is to be said of its inputs. Who needs no blob store waits for none."""
+        if body.params_ref is None and len(body.params) <= INLINE_LIMIT:
+            return await self._judged(item, body, bytes(body.params))
+        if body.params_ref is not None:
+            self._at_store[item.key] = item, asyncio.current_task()
         async with self._turns:
             try:
-                ready = await self._checked(item, body)
-            except Exception as error:
-                log.exception("inputs.not_prepared", job_id=item.key.job_id)
-                message = "the inputs could not be checked"
-                ready = replace(item, body=_missing(body, f"{message}: {type(error).__name__}"))
-        self._give_back([ready, *self._behind.pop(item.key)])
+                async with asyncio.timeout(PATIENCE):
+                    data, body = await self._at_hand(body)
+            except (PayloadMissingError, TimeoutError) as error:
+                text = str(error) or "the blob store did not answer"
+                return replace(item, body=_missing(body, text))
+            finally:
+                self._at_store.pop(item.key, None)
+            return await self._judged(item, body, data)
 
-    async def _checked(self, item: Submitted, body: SubmitJob) -> Submitted:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                data, body = await self._at_hand(body)
-        except (PayloadMissingError, TimeoutError) as error:
-            text = str(error) or "the blob store did not answer"
-            return replace(item, body=_missing(body, text))
+    async def _judged(self, item: Submitted, body: SubmitJob, data: bytes) -> Submitted:
         program = self._catalogue.get(body.program_id)
         assert program is not None
         return replace(item, body=body, findings=await self._judge.look(program, data))
 
     async def _at_hand(self, body: SubmitJob) -> tuple[bytes, SubmitJob]:
-        """The inputs, and the request; if they are large with a reference to them."""
+        """The inputs, and the request with a reference to them."""
         if body.params_ref is not None:
             ref = body.params_ref
             return await self._persistently(lambda: self._blobs.get(ref)), body
         data = bytes(body.params)
-        if len(data) <= INLINE_LIMIT:
-            return data, body
         stored: BlobRef = await self._persistently(lambda: self._blobs.put(data))
         return data, replace(body, params=msgspec.Raw(b"{}"), params_ref=stored)
 

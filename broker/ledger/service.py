@@ -102,6 +102,7 @@ class Service:
                 others = [
                     group.create_task(self.inputs.follow(REQUESTS), name="broker requests"),
                     group.create_task(self.inputs.follow(REPORTS), name="broker reports"),
+                    group.create_task(self.inputs.look_ahead(), name="broker requests ahead"),
                     group.create_task(self._snapshots.run(), name="broker snapshots"),
                     group.create_task(self._stall.run(), name="broker stall"),
                     group.create_task(self._watch_state(), name="broker state"),

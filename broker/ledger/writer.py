@@ -12,7 +12,7 @@ import structlog
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
-from broker.core.turn import Input, Reported, Turn
+from broker.core.turn import CancelAsked, DeleteAsked, Input, Reported, Turn
 from broker.errors import AppendFailedError, LogUnavailableError
 from broker.ledger.claim import Mandate, SteppedDownError
 from broker.ledger.dead_letters import Letter, put_aside
@@ -132,6 +132,8 @@ class Writer:
         self._settle_doubts(taken)
         for status in batch.status:
             self._hear(taken, status)
+        for record in batch.ahead:
+            self._take_ahead(taken, record)
         for prepared in batch.prepared:
             self._take(taken, prepared, None)
         for record in batch.requests:
@@ -159,6 +161,17 @@ class Writer:
             return
         if note is not None:
             _note(note, item)
+
+    def _take_ahead(self, taken: _Taken, record: Stored) -> None:
+        """Decide out of turn on what makes room, if its job is known: then no other request that
+        comes before it matters. Else it waits for its turn, as it does anyway.
+        """
+        item = _read(read_input, record)
+        if isinstance(item, (CancelAsked, DeleteAsked)):
+            if isinstance(item, CancelAsked) and self._parts.inputs.preparation.takes(item):
+                return
+            if item.key in self._parts.book.jobs:
+                self._take(taken, item, record)
 
     def _hear(self, taken: _Taken, status: Status) -> None:
         if isinstance(status, Tick):

@@ -52,3 +52,20 @@ async def test_the_event_loop_goes_on_while_a_large_request_is_judged(kind: str)
     assert bool(findings.violations) == (kind == "invalid")
     # On the loop it would be one gap; a busy machine takes the loop's turn now and then.
     assert max(found) < took / 3
+
+
+async def test_who_waits_no_more_leaves_the_answer_to_nobody_else() -> None:
+    judge, by_id = Judge(), {program.id: program for program in built_in_programs()}
+    wrong = b'{"circuits":[1' + b",1" * (2 * MIB) + b"]}"
+    with judge.in_use():
+        await judge.read(BODIES["valid"])  # the helper has started
+        for wait in (0.001, 0.01, 0.03):
+            asked = asyncio.create_task(judge.look(by_id["sampler"], wrong))
+            await asyncio.sleep(wait)
+            asked.cancel()
+            pads = [b'{"iterations":3,"pad":"%s"}' % (b"x" * size) for size in (20_000, 30_000)]
+            found = [await judge.look(by_id["hello-world"], pad) for pad in pads]
+            again = [await judge.look(by_id["hello-world"], pad) for pad in pads]
+
+            assert not any(findings.violations for findings in found)
+            assert [f.sha256 for f in found] == [f.sha256 for f in again]
