@@ -1,6 +1,7 @@
 """What a program declares about itself, and the check of values against it."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
@@ -21,6 +22,7 @@ MAX_SUBSCHEMAS = 2_000
 MAX_VALUE_DEPTH = 100
 MAX_VIOLATIONS = 50
 ORDERED = 256 * 1024  # bytes; larger inputs travel by reference and are known by their hash
+_FRACTION = re.compile(rb"[0-9](?:\.[0-9]|[eE][-+0-9])")  # a number that is not written as a whole
 
 Text: TypeAlias = bytes | bytearray
 
@@ -146,7 +148,7 @@ class Program:
             violations,
             self._widest(inputs) if circuits and not violations else NO_CIRCUIT,
             unknown.inputs(self.id, inputs, self.specification.spec.parameters),
-            _sha256(inputs) if hashed and len(data) <= ORDERED else "",
+            _sha256(inputs, data) if hashed and len(data) <= ORDERED else "",
         )
 
     def _widest(self, inputs: dict[str, Any]) -> Widest:
@@ -198,9 +200,22 @@ def _violations(schema: Schema | None, value: Any, root: str) -> tuple[Violation
     return tuple(islice(schema.violations(value, root), MAX_VIOLATIONS))
 
 
-def _sha256(inputs: dict[str, Any]) -> str:
-    """The same for the same inputs, in whatever order and with whatever spaces they are written."""
+def _sha256(inputs: dict[str, Any], data: Text) -> str:
+    """The same for what JSON Schema takes for the same inputs, in whatever way they are written."""
+    if _FRACTION.search(data):
+        inputs = with_whole_numbers(inputs)
     return hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """*value* with 1.0 and 1e0 written as 1; a number that is too long for that is a float anyhow."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and -(2**63) <= value < 2**64 else value
+    if isinstance(value, list):
+        return [with_whole_numbers(item) for item in value]
+    if isinstance(value, dict):
+        return {name: with_whole_numbers(item) for name, item in value.items()}
+    return value
 
 
 def _may_be_deep(data: Text) -> bool:

@@ -19,7 +19,7 @@ from schemas import unknown
 from schemas.checking import SHOWN, Schema, is_deeper, shown
 from schemas.decoding import Buffer, UnreadableError, decode
 from schemas.requests import SubmitJob
-from schemas.specification import MAX_VIOLATIONS
+from schemas.specification import MAX_VIOLATIONS, with_whole_numbers
 from schemas.unknown import LONGEST_NAME, MOST_WARNINGS, PASSED_OVER
 from schemas.values import ID_RULE, Violation
 
@@ -79,7 +79,7 @@ def digest(request: SubmitJob, params_sha256: str) -> str:
         request.session_id,
         request.asked_limit,
         request.priority,
-        request.backend_requirements or None,
+        with_whole_numbers(request.backend_requirements or None),
     ]
     return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 

@@ -370,3 +370,37 @@ def test_the_same_inputs_have_the_same_hash_in_any_order() -> None:
     same = program.examine(b'{"x":{"b":2,"a":1},"iterations":1}')
 
     assert one.sha256 == same.sha256 != program.examine(b'{"iterations":2}').sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("1", "1.0"),
+        ("1", "10e-1"),
+        ("0", "-0.0"),
+        ('[{"a": [100]}]', '[{"a": [1E2]}]'),
+        ("18446744073709551615", "18446744073709551615"),
+        ("100000000000000000000", "1e20"),
+        ("1.50", "1.5"),
+        ('"1.0"', '"1\\u002e0"'),
+    ],
+)
+def test_the_same_inputs_have_the_same_hash_however_numbers_are_written(
+    text: str, same: str
+) -> None:
+    program = builtin.load("hello-world").program
+
+    hashes = [program.examine(b'{"iterations": %b}' % t.encode()).sha256 for t in (text, same)]
+
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "other"), [("1", "1.5"), ("1", "true"), ("1", '"1"'), ("1.0", '"1.0"'), ("0", "null")]
+)
+def test_inputs_that_only_look_the_same_have_hashes_of_their_own(text: str, other: str) -> None:
+    program = builtin.load("hello-world").program
+
+    hashes = {program.examine(b'{"x": %b}' % t.encode()).sha256 for t in (text, other)}
+
+    assert len(hashes) == 2

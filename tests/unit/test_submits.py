@@ -149,3 +149,11 @@ def test_a_digest_tells_requests_apart_by_all_but_their_id(other: dict[str, Any]
     assert digest(read(job_id="j", backend=None, priority=0.0), "0" * 64) == one
     assert digest(read(), "1" * 64) != one
     assert digest(read(**other), "0" * 64) != one
+
+
+def test_a_digest_takes_whole_numbers_for_the_same_however_they_are_written() -> None:
+    one, same = (
+        digest(read(cost=n, backend_requirements={"min_num_qubits": n}), "0" * 64) for n in (5, 5.0)
+    )
+
+    assert one == same

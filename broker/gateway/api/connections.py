@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from broker.gateway.api.errors import SERVER, error_answer, trace_header
+from broker.gateway.api.errors import SERVER, error_answer, refused, trace_header
 from broker.gateway.intake import trace_of
 from broker.gateway.streams import Flow
 
@@ -122,8 +122,8 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What can not be read as HTTP is an error in JSON, too; what a handler never saw."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("a part of an answer has gone out already")
+        if request.writer.output_size > 0 or isinstance(exc, ConnectionError):
+            raise ConnectionError("there is nobody to answer, or a part of an answer has gone out")
         if status == 500:
             log.error("http.broken", error=str(exc), exc_info=exc)
         else:
@@ -134,6 +134,14 @@ class Connection(web.RequestHandler):
         response.headers.update(trace_header(trace))
         response.force_close()
         return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """What was refused before it came to a handler is an error in JSON, too."""
+        if isinstance(resp, web.HTTPException):
+            resp = refused(request, resp)
+        return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *args: object, **named: object) -> None:
         """A request that breaks off while nobody reads it is no error of ours."""

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 from aiohttp.hdrs import METH_ALL
+from aiohttp.http import HttpVersion11
 from aiohttp.typedefs import Handler
 
 from broker.errors import QjbError
@@ -30,6 +31,7 @@ _CODES = {
     413: "too_large",
     403: "forbidden",
     416: "range_not_satisfiable",
+    417: "expectation_failed",
     421: "misdirected",
 }
 _MESSAGES = {
@@ -37,6 +39,7 @@ _MESSAGES = {
     405: "{method} is not for {path}",
     413: "the body is too large",
     416: "the range begins behind the end",
+    417: "Expect: {expected!r} is not 100-continue",
 }
 
 
@@ -72,9 +75,9 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         response = _of_http(request, error, trace)
     except QjbError as error:
         response = error_answer(error.status, error.code, error.message, trace, error.violations)
-    except ConnectionResetError:
-        raise
-    except Exception:  # the top: a bug in one handler is one answer
+    except Exception as error:  # the top: a bug in one handler is one answer
+        if isinstance(error, ConnectionError) and _has_gone(request):
+            raise
         log.exception("http.failed", method=request.method, path=request.path, trace=trace)
         message = "something went wrong here; the log has it under this trace"
         response = error_answer(500, "internal_error", message, trace)
@@ -82,12 +85,26 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     return response
 
 
+def _has_gone(request: web.Request) -> bool:
+    """Whether nobody is there to take an answer."""
+    return request.transport is None or request.transport.is_closing()
+
+
 def _id(traceparent: str) -> str:
     return traceparent[3:35]
 
 
-def _of_http(request: web.Request, error: web.HTTPException, trace: str) -> web.Response:
-    known = _MESSAGES.get(error.status, "").format(path=request.path[:200], method=request.method)
+def refused(request: web.BaseRequest, error: web.HTTPException) -> web.Response:
+    """What was refused before it came to a handler."""
+    return _of_http(request, error, _id(trace_of(request.headers.get("traceparent"))))
+
+
+def _of_http(request: web.BaseRequest, error: web.HTTPException, trace: str) -> web.Response:
+    known = _MESSAGES.get(error.status, "").format(
+        path=request.path[:200],
+        method=request.method,
+        expected=request.headers.get("Expect", "")[:80],
+    )
     message = known or error.text or error.reason
     code = _CODES.get(error.status, "http_error")
     response = error_answer(error.status, code, message, trace)
@@ -134,10 +151,11 @@ def trace_header(trace: str) -> dict[str, str]:
 
 async def expect(request: web.Request) -> web.Response | None:
     """What is said before a body is sent, to a client that asks (RFC 9110, 10.1.1)."""
-    asked, trace = request.headers["Expect"], _id(trace_of(request.headers.get("traceparent")))
-    if asked.lower() != "100-continue":
-        said = f"Expect: {asked[:80]!r} is not 100-continue"
-        return error_answer(417, "expectation_failed", said, trace)
+    trace = _id(trace_of(request.headers.get("traceparent")))
+    if request.version < HttpVersion11:  # it can not mean it
+        return None
+    if request.headers["Expect"].lower() != "100-continue":
+        return _of_http(request, web.HTTPExpectationFailed(), trace)
     if (request.content_length or 0) > parts_of(request).bodies.most:
         return error_answer(413, "too_large", "the body is too large", trace)
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

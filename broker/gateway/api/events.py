@@ -91,8 +91,9 @@ async def _or_later(
 async def _stream_of_job(request: web.Request) -> web.StreamResponse:
     parts, key = parts_of(request), key_of(request)
     position = parse_seq(last_id(request) or Edge.START.value)
-    hot = await parts.find(key, parts.pending)
-    if request.method == "HEAD":
+    is_head = request.method == "HEAD"
+    hot = await parts.find(key, None if is_head else parts.pending)
+    if is_head:
         return web.Response(headers=HEADERS)
     cursor = await _reached_seq(parts, key, hot, position)
     hot = parts.model.locate(key) or hot
@@ -202,10 +203,16 @@ async def _serve(
 # Pages
 
 
+def _wait(request: web.Request) -> float:
+    """For how long (s) the client would wait for news: HEAD asks only what an answer is like."""
+    wait = seconds(request, "wait", LONGEST_WAIT)
+    return 0.0 if request.method == "HEAD" else wait
+
+
 async def _page_of_job(request: web.Request) -> web.Response:
     parts, key = parts_of(request), key_of(request)
     position = parse_seq(request.query.get("after") or last_id(request) or Edge.START.value)
-    wait = seconds(request, "wait", LONGEST_WAIT)
+    wait = _wait(request)
     hot = await parts.find(key)
     after = await _reached_seq(parts, key, hot, position)
 
@@ -242,7 +249,7 @@ async def _page_of_many(request: web.Request) -> web.Response:
     await parts.caught_up()
     text = request.query.get("after") or last_id(request) or Edge.START.value
     position = parse_vector(text, len(parts.model.positions))
-    wait = seconds(request, "wait", LONGEST_WAIT)
+    wait = _wait(request)
     cursor = await _reached_vector(parts, position)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
