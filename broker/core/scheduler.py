@@ -1,23 +1,25 @@
 """Whose turn it is: priority first, then lost attempts again, then the order of arrival."""
 
 from bisect import insort
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from heapq import merge
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from schemas.values import JobKey
 
 UNPLACED = ""  # stands for the backend of a job that no known backend suits yet
 
-Lane = tuple[int, int]  # (-priority, 0 for a lost attempt and 1 for the others): smaller goes first
+LOST, PLACED, ARRIVED = range(3)  # attempts; jobs that found their backend late; all others
+Lane = tuple[int, int]  # (-priority, one of these): smaller goes first, but for the last two
 
 
 class Rank(NamedTuple):
     """When a job goes, compared with those that wait for other backends."""
 
-    lane: Lane
+    step: tuple[int, bool]  # of the priority: the lost ones, then the others
     arrival: int
 
 
@@ -33,8 +35,8 @@ class _Queue:
         return self._length
 
     def __iter__(self) -> Iterator[JobKey]:
-        for lane in self._order:
-            yield from self._lanes[lane]
+        for _, lanes in groupby(self._order, key=_step):
+            yield from (key for _, key in merge(*map(self._arrivals, lanes)))
 
     def add(self, key: JobKey, lane: Lane, arrival: int) -> None:
         if lane not in self._lanes:
@@ -51,13 +53,18 @@ class _Queue:
             self._order.remove(lane)
 
     def head(self) -> tuple[Rank, JobKey]:
-        lane = self._order[0]
-        key, arrival = next(iter(self._lanes[lane].items()))
-        return Rank(lane, arrival), key
+        step = _step(self._order[0])
+        lanes = (lane for lane in self._order[:2] if _step(lane) == step)
+        arrival, key = min(next(self._arrivals(lane)) for lane in lanes)
+        return Rank(step, arrival), key
 
-    def ahead_of(self, key: JobKey, lane: Lane) -> int:
-        before = sum(len(self._lanes[other]) for other in self._order if other < lane)
-        return before + next(i for i, other in enumerate(self._lanes[lane]) if other == key)
+    def _arrivals(self, lane: Lane) -> Iterator[tuple[int, JobKey]]:
+        return ((arrival, key) for key, arrival in self._lanes[lane].items())
+
+
+def _step(lane: Lane) -> tuple[int, bool]:
+    """Within one of these it goes by arrival."""
+    return lane[0], lane[1] != LOST
 
 
 class Queues:
@@ -65,8 +72,9 @@ class Queues:
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
-        self._places: dict[JobKey, tuple[str, Lane]] = {}
+        self._places: dict[JobKey, tuple[str, Lane, int]] = {}
         self._arrivals = 0
+        self._unlooked: deque[JobKey] = deque()  # wait for any backend, and one may suit now
 
     def __len__(self) -> int:
         return len(self._places)
@@ -76,23 +84,31 @@ class Queues:
 
     def add(self, key: JobKey, backend: str, priority: int, again: bool = False) -> None:
         """Put a job at the end of its priority; with *again*, behind the lost ones at its front."""
-        lane = (-priority, 0 if again else 1)
         self._arrivals += 1
-        self._queues.setdefault(backend, _Queue()).add(key, lane, self._arrivals)
-        self._places[key] = backend, lane
+        self._put(key, backend, (-priority, LOST if again else ARRIVED), self._arrivals)
+
+    def place(self, key: JobKey, backend: str) -> None:
+        """*backend* was found for a job that waited for any; it goes when it would have gone."""
+        _, (priority, _), arrival = self._places[key]
+        self.remove(key)
+        self._put(key, backend, (priority, PLACED), arrival)
+
+    def _put(self, key: JobKey, backend: str, lane: Lane, arrival: int) -> None:
+        self._queues.setdefault(backend, _Queue()).add(key, lane, arrival)
+        self._places[key] = backend, lane, arrival
 
     def remove(self, key: JobKey) -> None:
         """The job waits no more."""
-        backend, lane = self._places.pop(key)
+        backend, lane, _ = self._places.pop(key)
         queue = self._queues[backend]
         queue.remove(key, lane)
         if not queue:
             del self._queues[backend]
 
-    def heads(self) -> Iterator[tuple[str, Rank, JobKey]]:
-        """For each backend that is waited for: who goes next."""
-        for backend, queue in self._queues.items():
-            yield backend, *queue.head()
+    def head(self, backend: str) -> tuple[Rank, JobKey] | None:
+        """Who goes next on *backend*."""
+        queue = self._queues.get(backend)
+        return queue.head() if queue else None
 
     def count(self, backend: str) -> int:
         """How many wait for *backend*."""
@@ -110,8 +126,28 @@ class Queues:
 
     def ahead_of(self, key: JobKey) -> int:
         """How many jobs go before *key* on its backend. As costly as there are."""
-        backend, lane = self._places[key]
-        return self._queues[backend].ahead_of(key, lane)
+        queue = self._queues[self._places[key][0]]
+        return next(ahead for ahead, other in enumerate(queue) if other == key)
+
+    # Those that wait for any backend
+
+    def look_again(self) -> None:
+        """What there is has changed: it may suit those that nothing has suited so far."""
+        self._unlooked = deque(self.waiting(UNPLACED, self.count(UNPLACED)))
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether some are still to be looked at."""
+        return bool(self._unlooked)
+
+    def to_look_at(self, limit: int) -> list[JobKey]:
+        """The next up to *limit* of those, each once."""
+        taken = [self._unlooked.popleft() for _ in range(min(limit, len(self._unlooked)))]
+        return [key for key in taken if self._waits_for(key, UNPLACED)]
+
+    def _waits_for(self, key: JobKey, backend: str) -> bool:
+        place = self._places.get(key)
+        return place is not None and place[0] == backend
 
 
 @dataclass(slots=True)
@@ -142,9 +178,11 @@ def next_dispatch(queues: Queues, offers: Sequence[Offer]) -> Choice | None:
     if not offers:
         return None
     best: tuple[Rank, Choice] | None = None
-    for backend, rank, key in queues.heads():
-        if best and rank >= best[0]:
+    for backend in frozenset[str]().union(*(offer.backends for offer in offers)):
+        head = queues.head(backend)
+        if head is None or (best and head[0] >= best[0]):
             continue
+        rank, key = head
         if offer := _roomiest(offers, backend):
             best = rank, Choice(key, backend, offer)
     return best[1] if best else None

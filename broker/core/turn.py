@@ -13,7 +13,7 @@ from broker.core.admission import Admitted, Refused, Site, admit
 from broker.core.book import Attempt, Book
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
-from broker.core.routing import requirements, route
+from broker.core.routing import Requirements, requirements, route
 from broker.core.scheduler import UNPLACED, Choice, next_dispatch
 from schemas.events import AnyEvent
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
@@ -104,14 +104,14 @@ class Turn:
                 return self._heartbeat(item)
             case BackendAnnounced():
                 if self.roster.announce(item):
-                    self._place_waiting()
+                    self.book.queues.look_again()
             case Suspect():
                 return self._lose(item)
         return None
 
     def resume(self) -> None:
         """The first turn after a recovery: backends may be known that jobs have waited for."""
-        self._place_waiting()
+        self.book.queues.look_again()
 
     def tick(self) -> None:
         """Some time has passed: look for leases that have run out, and for hopeless waits."""
@@ -119,14 +119,29 @@ class Turn:
         self.roster.forget_the_gone(self.book)
         self._fail_hopeless()
 
-    def dispatch(self) -> None:
-        """Give free slots to those whose turn it is."""
+    def place(self, limit: int) -> bool:
+        """Look for a backend for the next *limit* that none suited so far; whether more are left.
+
+        Where a job waits is not on the ledger: it follows anew from what there is.
+        """
+        queues, site = self.book.queues, self._site()
+        for key in queues.to_look_at(limit):
+            if backend := route(site.backends.values(), self._needs(key), site.load):
+                queues.place(key, backend)
+        return queues.is_looking
+
+    def dispatch(self, limit: int = 1_000_000) -> bool:
+        """Give up to *limit* free slots to those whose turn it is; whether more can go."""
         if not len(self.book.queues):
-            return
+            return False
         offers = self.roster.offers(self.book)
-        while choice := next_dispatch(self.book.queues, offers):
+        for _ in range(limit):
+            choice = next_dispatch(self.book.queues, offers)
+            if choice is None:
+                return False
             self._dispatch(choice)
             choice.offer.free -= 1
+        return True
 
     # Inputs
 
@@ -258,32 +273,32 @@ class Turn:
         self.book.reminders.told(worker, name, self.roster.clock)
         self.instructions.append(Instructed(worker, _end(name, reason), job.traceparent))
 
-    def _place_waiting(self) -> None:
-        """Find a backend for those that none suited so far."""
-        queues = self.book.queues
-        site = self._site()
-        for key in queues.waiting(UNPLACED, queues.count(UNPLACED)):
-            job = self.book.jobs[key]
-            program = self.catalogue.get(job.program_id)
-            needs = requirements(
-                program.specification.spec.backend_requirements if program else None,
-                job.details.backend_requirements if job.details else None,
-            )
-            if backend := route(site.backends.values(), needs, site.load):
-                queues.remove(key)
-                priority = job.details.priority if job.details else 0
-                queues.add(key, backend, priority, again=job.attempt > 0)
+    def _needs(self, key: JobKey) -> Requirements:
+        job = self.book.jobs[key]
+        program = self.catalogue.get(job.program_id)
+        return requirements(
+            program.specification.spec.backend_requirements if program else None,
+            job.details.backend_requirements if job.details else None,
+        )
 
     def _fail_hopeless(self) -> None:
         """End jobs that were accepted for a backend which has not come."""
         since = self.roster.backends_since
         if since is None or self.roster.clock - since < PATIENCE:
             return
-        queues = self.book.queues
+        for key in self._hopeless():
+            self._record(key, decide.on_no_backend(self.book.jobs[key], self.time))
+
+    def _hopeless(self) -> list[JobKey]:
+        """The first of those that wait in vain."""
+        queues, known, found = self.book.queues, self.roster.backends, list[JobKey]()
         for backend in queues.backends():
-            if backend not in self.roster.backends:
-                for key in queues.waiting(backend, FAILED_AT_ONCE):
-                    self._record(key, decide.on_no_backend(self.book.jobs[key], self.time))
+            if backend in known or (backend == UNPLACED and queues.is_looking):
+                continue
+            found += queues.waiting(backend, FAILED_AT_ONCE - len(found))
+            if len(found) >= FAILED_AT_ONCE:
+                break
+        return found
 
     def _bury(self, before: Job | None, after: Job) -> None:
         """A job that was given up after its last attempt is for an operator to look at."""

@@ -49,6 +49,16 @@ class Batch:
         kinds = self.reports, self.status, self.prepared, self.requests, self.ahead
         return sum(map(len, kinds))
 
+    def without(self, first: "Batch") -> "Batch":
+        """What is left of it behind *first*."""
+        return Batch(
+            self.reports[len(first.reports) :],
+            self.status[len(first.status) :],
+            self.prepared[len(first.prepared) :],
+            self.requests[len(first.requests) :],
+            self.ahead[len(first.ahead) :],
+        )
+
 
 @dataclass
 class _Gathered:
@@ -61,6 +71,9 @@ class _Gathered:
         self.records.extend(records)
         if len(self.records) >= GATHERED:
             self.room.clear()
+
+    def put_back(self, records: Sequence[Stored]) -> None:
+        self.records.extendleft(reversed(records))
 
     def take(self, limit: int) -> list[Stored]:
         taken = list(islice(self.records, limit))
@@ -142,6 +155,8 @@ class Inputs:
         """What has come, waiting for something; while the broker is *full*, of requests only those
         that make room.
         """
+        if self._wake.is_set():  # one turn follows the other: let the loop go between
+            await asyncio.sleep(0)
         await self._wake.wait()
         self._wake.clear()
         no_more = full() or self.preparation.is_full
@@ -162,6 +177,17 @@ class Inputs:
         ):
             self._wake.set()
         return batch
+
+    def put_back(self, rest: Batch) -> None:
+        """There was no time for *rest*, of what was taken last: it comes first in the next turn."""
+        if not len(rest):
+            return
+        self._kinds[REPORTS].put_back(rest.reports)
+        self._kinds[REQUESTS].put_back(rest.requests)
+        self._ahead.put_back(rest.ahead)
+        self._status.extendleft(reversed(rest.status))
+        self._prepared.extendleft(reversed(rest.prepared))
+        self._wake.set()
 
     def done(self, batch: Batch) -> None:
         """What *batch* led to is on the ledger."""

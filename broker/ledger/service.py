@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 
 import structlog
 
@@ -30,6 +31,7 @@ from schemas.values import JobKey
 from schemas.workers import QueueSnapshot, Status
 
 SHOWN = 1_000  # jobs that a queue snapshot names
+MISSING_SHOWN = 1_000  # backends that jobs wait for and nobody offers
 PATIENCE = 5.0  # s for a turn, and for what is written behind, when it is time to go
 
 log = structlog.get_logger()
@@ -222,7 +224,7 @@ class Service:
             backend = self._book.jobs[key].backend or ""
             running[backend] = running.get(backend, 0) + 1
         queues = self._book.queues
-        names = {*self._roster.backends, *queues.backends()} - {""}
+        names = {*self._roster.backends, *islice(queues.backends(), MISSING_SHOWN)} - {""}
         return [
             QueueSnapshot(
                 backend=name,

@@ -33,6 +33,8 @@ from schemas.records import Stored
 from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # s between tries of an append that stored nothing
+SHARE = 0.1  # s of a turn for each kind of what it does; the rest is for the next turn
+STEP = 50  # jobs that are placed, or slots that are given away, between looks at the clock
 HEAVIEST = 1024 * 1024 * 1024  # bytes of inputs and results in memory; then requests wait
 
 T = TypeVar("T")
@@ -104,10 +106,11 @@ class Writer:
     def _is_full(self) -> bool:
         return self._parts.snapshots.is_behind or self._parts.book.weight > HEAVIEST
 
-    async def _turn(self, batch: Batch) -> None:
+    async def _turn(self, whole: Batch) -> None:
         parts, turn = self._parts, self._turn_now()
         taken = _Taken(turn)
-        self._decide(taken, batch)
+        batch = self._decide(taken, whole)
+        parts.inputs.put_back(whole.without(batch))
         letters = [*taken.letters, *((letter, None) for letter in turn.letters)]
         positions = await self._commit(turn, letters)
         # From here to the end nothing waits, so that a checkpoint never sees the half of it.
@@ -126,24 +129,30 @@ class Writer:
 
     # Decide
 
-    def _decide(self, taken: _Taken, batch: Batch) -> None:
-        for record in batch.reports:
-            self._take(taken, _read(read_report, record), record)
+    def _decide(self, taken: _Taken, batch: Batch) -> Batch:
+        """Decide on what there is time for; what that was."""
+        reports = _in_time(batch.reports, lambda r: self._take(taken, _read(read_report, r), r))
         self._settle_doubts(taken)
-        for status in batch.status:
-            self._hear(taken, status)
-        for record in batch.ahead:
-            self._take_ahead(taken, record)
-        for prepared in batch.prepared:
-            self._take(taken, prepared, None)
-        for record in batch.requests:
-            item = _read(read_input, record)
-            if isinstance(item, Unreadable) or not self._parts.inputs.preparation.takes(item):
-                self._take(taken, item, record)
+        status = _in_time(batch.status, lambda status: self._hear(taken, status))
+        ahead = _in_time(batch.ahead, lambda record: self._take_ahead(taken, record))
+        prepared = _in_time(batch.prepared, lambda item: self._take(taken, item, None))
+        requests = _in_time(batch.requests, lambda record: self._request(taken, record))
         try:
-            taken.turn.dispatch()
+            self._place(taken.turn)
         except Exception:
             log.exception("dispatch.failed")
+        return Batch(reports, status, prepared, requests, ahead)
+
+    def _request(self, taken: _Taken, record: Stored) -> None:
+        item = _read(read_input, record)
+        if isinstance(item, Unreadable) or not self._parts.inputs.preparation.takes(item):
+            self._take(taken, item, record)
+
+    def _place(self, turn: Turn) -> None:
+        """Give free slots away, and look for backends for those that wait for any."""
+        is_more = _while_time(lambda: turn.place(STEP))
+        if _while_time(lambda: turn.dispatch(STEP)) or is_more:
+            self._parts.inputs.nudge()
 
     def _take(self, taken: _Taken, item: Input | Unreadable, record: Stored | None) -> None:
         """Decide on *item*; one that shows a bug is put aside, and the others go on."""
@@ -294,6 +303,28 @@ class Writer:
             if all(read.get(where, 0) >= end for where, end in doubt.reports.items()):
                 del self._doubts[name]
                 self._take(taken, doubt.suspect, None)
+
+
+# Within the time of a turn
+
+
+def _in_time(items: Sequence[T], decide: Callable[[T], None]) -> Sequence[T]:
+    """Do *decide* on *items* in order until their time is up; those on which it was done."""
+    end = time.perf_counter() + SHARE
+    for count, item in enumerate(items, 1):
+        decide(item)
+        if time.perf_counter() > end:
+            return items[:count]
+    return items
+
+
+def _while_time(step: Callable[[], bool]) -> bool:
+    """Take steps until one was the last, or time is up; whether there are more."""
+    end = time.perf_counter() + SHARE
+    while is_more := step():
+        if time.perf_counter() > end:
+            break
+    return is_more
 
 
 # Tell

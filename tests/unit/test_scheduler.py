@@ -1,6 +1,6 @@
 """Whose turn it is."""
 
-from broker.core.scheduler import Offer, Queues, next_dispatch
+from broker.core.scheduler import UNPLACED, Offer, Queues, next_dispatch
 from schemas.values import JobKey
 
 
@@ -101,3 +101,57 @@ def test_what_is_given_ahead_of_a_slot_goes_only_where_none_is_free() -> None:
     order = drain(queues, brisk, offer("idle", 1, "aer"))
 
     assert order == [("a", "idle"), ("b", "brisk"), ("c", "brisk")]
+
+
+def test_a_decision_costs_the_same_however_many_backends_are_waited_for() -> None:
+    queues = Queues()
+    for number in range(20_000):
+        queues.add(key(number), f"unknown-{number}", 0)
+    for number in range(5_000):
+        queues.add(key(f"goes-{number}"), "aer", 0)
+
+    assert len(drain(queues, offer("w", 5_000, "aer", "noisy"))) == 5_000  # not 100,000,000 looks
+
+
+def test_who_found_a_place_late_goes_by_arrival_as_the_others_do() -> None:
+    queues = Queues()
+    for name, backend, priority in (
+        ("named", "aer", 0),
+        ("waits", UNPLACED, 0),
+        ("late", "aer", 0),
+        ("high", UNPLACED, 1),
+        ("waits-too", UNPLACED, 0),
+        ("other", "noisy", 0),
+    ):
+        queues.add(key(name), backend, priority)
+    queues.add(key("lost"), "aer", 0, again=True)
+    queues.look_again()
+    for found in queues.to_look_at(10):
+        queues.place(found, "aer")
+    queues.add(key("last"), "aer", 0)
+    order = ["high", "lost", "named", "waits", "late", "waits-too", "last"]
+
+    assert [k.job_id for k in queues.waiting("aer", 10)] == order
+    assert [queues.ahead_of(key(name)) for name in order] == list(range(7))
+    order.insert(order.index("last"), "other")
+    assert [name for name, _ in drain(queues, offer("w", 9, "aer", "noisy"))] == order
+    assert not queues.backends()
+
+
+def test_those_that_wait_for_any_backend_are_looked_at_once_each_in_steps() -> None:
+    queues = Queues()
+    for number in range(10):
+        queues.add(key(number), UNPLACED, 0)
+    assert not queues.is_looking
+    assert queues.to_look_at(10) == []
+
+    queues.look_again()
+    seen = [k.job_id for k in queues.to_look_at(4)]
+    queues.remove(key(5))
+    queues.add(key("new"), UNPLACED, 0)  # what there is does not suit it: it was asked just now
+    while queues.is_looking:
+        seen += [k.job_id for k in queues.to_look_at(4)]
+    assert seen == ["0", "1", "2", "3", "4", "6", "7", "8", "9"]
+
+    queues.look_again()
+    assert len(queues.to_look_at(20)) == 10

@@ -5,7 +5,7 @@ import msgspec
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
-from broker.core.turn import CancelAsked, Submitted, Turn
+from broker.core.turn import FAILED_AT_ONCE, CancelAsked, Submitted, Turn
 from executors.scripted import scripted_backend
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.ledger import InputPosition
@@ -52,12 +52,75 @@ def test_a_job_without_a_place_gets_one_when_a_backend_comes() -> None:
     desk.beat()
     turn = desk.turn()
     turn.take(scripted_backend())
+    turn.place(10)
     turn.dispatch()
 
     [told] = turn.instructions
     assert isinstance(told.body, Dispatch)
     assert told.body.backend == "scripted"
     assert desk.book.jobs[KEY].backend == "scripted"
+
+
+def test_jobs_that_wait_for_any_backend_find_it_in_steps_and_in_their_order() -> None:
+    desk = Desk()
+    keys = [JobKey("default", f"j{number}") for number in range(50)]
+    for each in keys:
+        desk.turn().take(Submitted(desk.position(), each, SubmitJob(program_id="hello-world")))
+    desk.beat(slots=3)
+    turn = desk.turn()
+    turn.take(scripted_backend())
+    assert desk.book.queues.count("scripted") == 0
+
+    assert turn.place(10)
+    assert desk.book.queues.waiting("scripted", 50) == keys[:10]
+    assert not turn.dispatch(10)
+    assert [told.body.job_id for told in turn.instructions] == ["j0", "j1", "j2"]
+    while turn.place(10):
+        pass
+    assert desk.book.queues.waiting("scripted", 50) == keys[3:]
+
+
+def test_who_has_not_been_looked_at_is_not_hopeless() -> None:
+    desk = Desk()
+    desk.submit()
+    desk.turn().take(scripted_backend())
+    desk.roster.tick(200)
+    turn = desk.turn()
+    turn.tick()
+    assert not turn.entries
+
+    assert not turn.place(10)
+    turn.tick()
+    assert not turn.entries
+    assert desk.book.queues.count("scripted") == 1
+
+
+def test_slots_are_given_away_in_steps() -> None:
+    desk = Desk()
+    desk.turn().take(scripted_backend())
+    for number in range(10):
+        key = JobKey("default", f"j{number}")
+        desk.turn().take(Submitted(desk.position(), key, SubmitJob(program_id="hello-world")))
+    turn = desk.turn()
+    turn.take(Heartbeat(worker="w", instance="i", slots=8, backends=("scripted",)))
+
+    assert turn.dispatch(5)
+    assert not turn.dispatch(5)
+    assert len(turn.instructions) == 8
+
+
+def test_however_many_backends_are_missing_few_jobs_fail_in_one_turn() -> None:
+    desk = Desk()
+    for number in range(3 * FAILED_AT_ONCE):
+        key = JobKey("default", f"j{number}")
+        body = SubmitJob(program_id="hello-world", backend=f"nowhere-{number}")
+        desk.turn().take(Submitted(desk.position(), key, body))
+    desk.turn().take(scripted_backend())
+    desk.roster.tick(200)
+    turn = desk.turn()
+    turn.tick()
+
+    assert len(turn.entries) == FAILED_AT_ONCE
 
 
 def test_a_job_that_waits_for_a_backend_which_never_comes_fails() -> None:
@@ -93,7 +156,9 @@ def test_what_a_lost_broker_has_dispatched_is_void() -> None:
     assert isinstance(told.body, CancelAttempt)
     assert (told.worker, told.body.reason) == ("stranger", "worker_lost")
 
-    desk.turn().take(scripted_backend())
+    turn = desk.turn()
+    turn.take(scripted_backend())
+    turn.place(10)
     desk.beat("holder")
     assert desk.book.jobs[KEY].worker == "holder"
     desk.roster.tick(2.0)
