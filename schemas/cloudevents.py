@@ -31,6 +31,7 @@ REQUEST_TYPES: dict[str, type[requests.Request]] = {
     "qjb.request.delete": requests.DeleteJob,
 }
 
+SUBMIT = b"qjb.request.submit"
 _REQUEST_NAMES = {kind: name.encode() for name, kind in REQUEST_TYPES.items()}
 _encoder = msgspec.json.Encoder()
 

@@ -69,11 +69,15 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     Every ledger record before `ledger[partition]` is reflected in a snapshot, and every input
     before `inputs[topic:partition]` has led to whatever it leads to on the ledger before that.
+    `tried`: inputs (`topic:partition:offset`) that are decided on now, or were when a broker was
+    lost, with the number of terms in which that was begun.
     """
 
     epoch: int
     ledger: dict[int, int]
     inputs: dict[str, int]
+    tried: dict[str, int] = {}
+    serving: bool = False  # the broker goes on; false once it has handed over
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -68,6 +68,7 @@ class Reason(enum.StrEnum):
     WORKER_STOPPED = "worker_stopped"
     WORKER_BUSY = "worker_busy"
     BACKEND_ERROR = "backend_error"
+    BROKER_LOST = "broker_lost"
 
 
 # How a worker gives an attempt back in good order: not the job's fault, however often it happens.

@@ -12,7 +12,7 @@ from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.errors import LogUnavailableError
 from broker.judging.judge import Judge
-from broker.ledger.claim import PAUSE, Mandate, SteppedDownError, Ticker, Watch, claim
+from broker.ledger.claim import PAUSE, AsleepError, Mandate, SteppedDownError, Ticker, Watch, claim
 from broker.ledger.inputs import next_of
 from broker.ledger.reading import read_status
 from broker.ledger.recovery import Replica
@@ -21,6 +21,7 @@ from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import STATUS
+from schemas.ledger import Checkpoint, InputPosition
 from schemas.records import Stored
 from schemas.specification import Program
 from schemas.workers import BackendAnnounced, Heartbeat, Tick
@@ -75,6 +76,7 @@ class Broker:
         )
         self._judge = judge or Judge()
         self._service: Service | None = None
+        self._excused: tuple[int, frozenset[InputPosition]] = 0, frozenset()  # of which term
 
     async def run(self) -> None:
         """Work until `stop`, then hand over; a cancellation hands over as well, if it can."""
@@ -195,7 +197,14 @@ class Broker:
     async def _serve(self, replica: Replica, mandate: Mandate) -> None:
         options = self._options
         service = Service(
-            self._log, self._blobs, self._catalogue, self._roster, replica, mandate, self._judge
+            self._log,
+            self._blobs,
+            self._catalogue,
+            self._roster,
+            replica,
+            mandate,
+            self._judge,
+            self._excused_by(mandate.checkpoint),
         )
         self._ticker.epoch = mandate.epoch
         try:
@@ -207,12 +216,21 @@ class Broker:
             except asyncio.CancelledError:
                 await self._leave(service)
                 raise
+            except SteppedDownError as error:
+                if not isinstance(error, AsleepError):
+                    self._excused = mandate.epoch, service.under_way
+                raise
             await self._leave(service)
         finally:
             self._service = None
             self._ticker.epoch = 0
             self.active.clear()
             metrics.BROKER_ACTIVE.set(0)
+
+    def _excused_by(self, checkpoint: Checkpoint | None) -> frozenset[InputPosition]:
+        """The inputs at which *checkpoint* seems to have been lost, and was not: it was ours."""
+        epoch, inputs = self._excused
+        return inputs if checkpoint is not None and checkpoint.epoch == epoch else frozenset()
 
     def _now_active(self, epoch: int) -> None:
         self.active.set()

@@ -23,6 +23,10 @@ class SteppedDownError(Exception):
     """This broker must not go on as it is: read the log again, and claim it again."""
 
 
+class AsleepError(SteppedDownError):
+    """This process was stopped, or waited for something with all that it does."""
+
+
 class Ticker:
     """Says twice a second that this broker lives, and what it is. *identity*: of this start."""
 

@@ -4,11 +4,13 @@ import re
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
-from broker.core.admission import malformed
+from broker.core.admission import Refused, malformed
 from broker.core.turn import CancelAsked, DeleteAsked, Reported, Submitted
 from broker.telemetry import times
-from schemas.cloudevents import CHECKPOINT_KEY, DELETED, read_request
+from broker.transports.topics import REQUESTS
+from schemas.cloudevents import CHECKPOINT_KEY, DELETED, SOURCE, SUBMIT, read_request
 from schemas.decoding import UnreadableError, decode
 from schemas.jobs import Job
 from schemas.ledger import Deletion, InputPosition
@@ -16,7 +18,7 @@ from schemas.records import Stored
 from schemas.reports import Report
 from schemas.requests import CancelJob, DeleteJob
 from schemas.submits import WrongFieldsError
-from schemas.values import DEFAULT_TENANT, JobKey, is_id
+from schemas.values import DEFAULT_TENANT, JobKey, Reason, is_id
 from schemas.workers import Status
 
 log = structlog.get_logger()
@@ -30,7 +32,6 @@ class Unreadable(msgspec.Struct, frozen=True):
     position: InputPosition
     code: str
     message: str
-    record: Stored
 
 
 def position_of(record: Stored) -> InputPosition:
@@ -51,7 +52,7 @@ def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unread
     except UnreadableError as error:
         if isinstance(error, WrongFieldsError) and error.names_program:
             return _as_rejected(record, position, error)
-        return Unreadable(position, error.code, error.message, record)
+        return Unreadable(position, error.code, error.message)
     body = request.body
     if isinstance(body, CancelJob):
         return CancelAsked(position, JobKey(DEFAULT_TENANT, body.job_id))
@@ -66,8 +67,24 @@ def read_report(record: Stored) -> Reported | Unreadable:
     try:
         report: Report = decode(record.value, Report)
     except UnreadableError as error:
-        return Unreadable(position_of(record), error.code, error.message, record)
+        return Unreadable(position_of(record), error.code, error.message)
     return Reported(position_of(record), report)
+
+
+def given_up(item: Stored | Submitted | CancelAsked | DeleteAsked) -> Submitted | Unreadable:
+    """What takes the place of *item*, which nobody dares to read any more."""
+    message = "whenever this was decided on, the broker was lost; it is not tried again"
+    refusal = Refused(Reason.BROKER_LOST, message, "", ())
+    if isinstance(item, Submitted):
+        return replace(item, body=refusal)
+    if not isinstance(item, Stored):
+        return Unreadable(item.position, Reason.BROKER_LOST, message)
+    found, key = dict(item.headers), (item.key or b"").decode("utf-8", "replace")
+    ours = (found.get("ce_source"), found.get("ce_type")) == (SOURCE, SUBMIT)
+    if item.topic != REQUESTS or not ours or not (key == "" or is_id(key)):
+        return Unreadable(position_of(item), Reason.BROKER_LOST, message)
+    named = JobKey(DEFAULT_TENANT, key or derived_id(item))
+    return Submitted(position_of(item), named, refusal, _trace(None))
 
 
 def read_status(record: Stored) -> Status | None:

@@ -1,7 +1,7 @@
 """The active broker: everything that runs from a claim until it steps down or hands over."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
@@ -12,7 +12,8 @@ from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.errors import LogUnavailableError
 from broker.judging.judge import Judge
-from broker.ledger.claim import Mandate, SteppedDownError
+from broker.ledger.care import BEYOND, Care, tried_before
+from broker.ledger.claim import AsleepError, Mandate, SteppedDownError
 from broker.ledger.expiry import expire_for_ever
 from broker.ledger.inputs import Inputs, next_of
 from broker.ledger.preparing import Preparation
@@ -26,6 +27,7 @@ from broker.transports.blobs import Blobs
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import INBOX, REPORTS, REQUESTS, STATUS
 from schemas.cloudevents import CHECKPOINT_KEY, status_record
+from schemas.ledger import InputPosition
 from schemas.records import Stored
 from schemas.values import JobKey
 from schemas.workers import QueueSnapshot, Status
@@ -49,6 +51,7 @@ class Service:
         replica: Replica,
         mandate: Mandate,
         judge: Judge,
+        excused: frozenset[InputPosition] = frozenset(),
     ) -> None:
         self._judge = judge
         self._log = target
@@ -56,6 +59,7 @@ class Service:
         self._catalogue = catalogue
         self._roster = roster
         self._book = replica.book
+        self._excused = excused
         self._unsaved = replica.unsaved(mandate.checkpoint)
         self._mandate = mandate
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -72,7 +76,13 @@ class Service:
             lambda items: self.inputs.give_back(items),
             self._judge,
         )
-        self.inputs = Inputs(self._log, preparation, await self._starts())
+        starts = await self._starts()
+        self.inputs = Inputs(self._log, preparation, starts)
+        checkpoint = self._mandate.checkpoint
+        self._care = Care(
+            await self._begun(starts) if checkpoint is not None and checkpoint.serving else {},
+            tried_before(checkpoint, self._excused),
+        )
         self._snapshots = Snapshots(
             self._log, self._book, self._mandate.epoch, lambda: self._writer.cut(), snapshot
         )
@@ -86,6 +96,7 @@ class Service:
             self.inputs,
             self._snapshots,
             self._stall,
+            self._care,
         )
         self._writer = Writer(parts, self._mandate, identity, tick)
         await (
@@ -123,12 +134,19 @@ class Service:
                 for task in (writing, *others):
                     task.cancel()
         except* SteppedDownError as group_error:
-            raise SteppedDownError(str(group_error.exceptions[0])) from group_error
+            raise _foremost(group_error.exceptions) from group_error
         finally:
             self.inputs.preparation.close()
 
+    @property
+    def under_way(self) -> frozenset[InputPosition]:
+        """The inputs that are noted as being decided on."""
+        return self._care.under_way
+
     async def hand_over(self) -> None:
         """Write what is due, so that a successor has little to read."""
+        self._care.put_down()
+        self._writer.is_over = True
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._snapshots.flush()
@@ -159,6 +177,13 @@ class Service:
                 at = reached.get(f"{topic}:{partition}", 0)
                 starts[TopicPartition(topic, partition)] = max(bounds.first, min(at, bounds.next))
         return starts
+
+    async def _begun(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """How far the broker that was lost may have come."""
+        return {
+            where: min(start + BEYOND, (await self._log.bounds(*where)).next)
+            for where, start in starts.items()
+        }
 
     async def _date_attempts(self) -> None:
         """Begin to watch attempts that a former broker dispatched, if it did come to that.
@@ -235,3 +260,8 @@ class Service:
             )
             for name in sorted(names)
         ]
+
+
+def _foremost(errors: Sequence[BaseException]) -> BaseException:
+    """That it was asleep, before all other reasons to step down."""
+    return next((error for error in errors if isinstance(error, AsleepError)), errors[0])

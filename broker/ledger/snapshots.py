@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import structlog
@@ -17,7 +17,7 @@ from broker.transports.log import Log
 from broker.transports.topics import STATE
 from schemas.cloudevents import checkpoint_record, snapshot_record
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Deletion
+from schemas.ledger import Checkpoint, Deletion, InputPosition
 from schemas.values import JobKey
 
 AT_ONCE = 500  # snapshots in one append
@@ -33,10 +33,13 @@ class Cut:
     """Next offsets: of the ledger by partition, and of the inputs by `topic:partition`.
 
     What stands before them on the inputs has led to what stands before them on the ledger.
+    `tried` and `serving` are as in a `Checkpoint`.
     """
 
     ledger: dict[int, int]
     inputs: dict[str, int]
+    tried: dict[InputPosition, int] = field(default_factory=dict)
+    serving: bool = True
 
 
 class Snapshots:
@@ -54,6 +57,7 @@ class Snapshots:
         self._overwritten: set[JobKey] = set()
         self._forgotten: set[JobKey] = set()  # of those, the ones that have left the book
         self._last: Cut | None = None
+        self._flushing = asyncio.Lock()  # a checkpoint must not overtake what it covers
 
     @property
     def is_behind(self) -> bool:
@@ -86,6 +90,10 @@ class Snapshots:
 
     async def flush(self) -> None:
         """Write what is due, and how far that reaches."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         cut = self._cut()  # taken with what is due: both say what the same turns have done
         due, self._due = self._due, {}
         try:
@@ -131,6 +139,12 @@ class Snapshots:
             log.error("snapshot.too_large", job_id=job.job_id, tenant=job.tenant)
 
     async def _write_checkpoint(self, cut: Cut) -> None:
-        checkpoint = Checkpoint(epoch=self._epoch, ledger=cut.ledger, inputs=cut.inputs)
+        checkpoint = Checkpoint(
+            epoch=self._epoch,
+            ledger=cut.ledger,
+            inputs=cut.inputs,
+            tried={str(at): terms for at, terms in cut.tried.items()},
+            serving=cut.serving,
+        )
         await append_surely(self._log, STATE, [checkpoint_record(checkpoint, times.now())])
         self._last = cut

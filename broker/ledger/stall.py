@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from broker.ledger.claim import SteppedDownError
+from broker.ledger.claim import AsleepError
 
 LOOK = 0.1  # s
 
@@ -30,18 +30,18 @@ class Stall:
         self._look()
 
     async def run(self) -> None:
-        """Look, until cancelled; raises `SteppedDownError`."""
+        """Look, until cancelled; raises `AsleepError`."""
         while True:
             self.check()
             self._look()
             await asyncio.sleep(LOOK)
 
     def check(self) -> None:
-        """Raise `SteppedDownError` if the process has only just woken up. Call before an append."""
+        """Raise `AsleepError` if the process has only just woken up. Call before an append."""
         stood = self._clock() - self._seen
         asleep = stood - (self._work() - self._worked)
         if asleep > self._limit:
-            raise SteppedDownError(f"the process was asleep for {asleep:.1f} s")
+            raise AsleepError(f"the process was asleep for {asleep:.1f} s")
         if stood > self._limit:
             self._in_doubt = True
 

@@ -12,13 +12,14 @@ import structlog
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
-from broker.core.turn import CancelAsked, DeleteAsked, Input, Reported, Turn
+from broker.core.turn import CancelAsked, DeleteAsked, Input, Reported, Submitted, Turn
 from broker.errors import AppendFailedError, LogUnavailableError
+from broker.ledger.care import Care, Item, place
 from broker.ledger.claim import Mandate, SteppedDownError
 from broker.ledger.dead_letters import Letter, put_aside
 from broker.ledger.dispatch import instruct
 from broker.ledger.inputs import Batch, Inputs
-from broker.ledger.reading import Unreadable, position_of, read_input, read_report
+from broker.ledger.reading import Unreadable, given_up, read_input, read_report
 from broker.ledger.snapshots import Cut, Snapshots
 from broker.ledger.stall import Stall
 from broker.telemetry import metrics, times
@@ -38,6 +39,7 @@ STEP = 50  # jobs that are placed, or slots that are given away, between looks a
 HEAVIEST = 1024 * 1024 * 1024  # bytes of inputs and results in memory; then requests wait
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Item)
 
 log = structlog.get_logger()
 
@@ -53,6 +55,7 @@ class Parts:
     inputs: Inputs
     snapshots: Snapshots
     stall: Stall
+    care: Care
 
 
 @dataclass(slots=True)
@@ -82,13 +85,26 @@ class Writer:
         self._tick = tick
         self._doubts: dict[tuple[str, int], _Doubt] = {}
         self._finishing = False
+        self.is_over = False  # what a checkpoint says now is said on leaving in good order
 
     async def run(self) -> None:
         """Take turns until `finish`. Raises `SteppedDownError`."""
         self._turn_now().resume()
         while not self._finishing:
             batch = await self._parts.inputs.take(self._is_full)
+            if self._parts.care.is_due:
+                batch = await self._note(batch)
             await self._turn(batch)
+            if self._parts.care.is_due:
+                self._parts.care.ended(self._parts.inputs.positions())
+
+    async def _note(self, whole: Batch) -> Batch:
+        """Put on the log what is decided on next; that."""
+        batch = self._parts.care.share(whole)
+        self._parts.inputs.put_back(whole.without(batch))
+        if self._parts.care.under_way:
+            await self._parts.snapshots.flush()
+        return batch
 
     def finish(self) -> None:
         """Let `run` return after the turn that it is in."""
@@ -101,6 +117,8 @@ class Writer:
         return Cut(
             dict(self._ledger),
             {f"{where.topic}:{where.partition}": at for where, at in positions.items()},
+            self._parts.care.tried,
+            serving=not self.is_over,
         )
 
     def _is_full(self) -> bool:
@@ -131,11 +149,13 @@ class Writer:
 
     def _decide(self, taken: _Taken, batch: Batch) -> Batch:
         """Decide on what there is time for; what that was."""
-        reports = _in_time(batch.reports, lambda r: self._take(taken, _read(read_report, r), r))
+        reports = _in_time(
+            batch.reports, lambda r: self._take(taken, self._read(read_report, r), r)
+        )
         self._settle_doubts(taken)
         status = _in_time(batch.status, lambda status: self._hear(taken, status))
         ahead = _in_time(batch.ahead, lambda record: self._take_ahead(taken, record))
-        prepared = _in_time(batch.prepared, lambda item: self._take(taken, item, None))
+        prepared = _in_time(batch.prepared, lambda i: self._take(taken, self._read(_same, i), None))
         requests = _in_time(batch.requests, lambda record: self._request(taken, record))
         try:
             self._place(taken.turn)
@@ -144,9 +164,13 @@ class Writer:
         return Batch(reports, status, prepared, requests, ahead)
 
     def _request(self, taken: _Taken, record: Stored) -> None:
-        item = _read(read_input, record)
+        item = self._read(read_input, record)
         if isinstance(item, Unreadable) or not self._parts.inputs.preparation.takes(item):
             self._take(taken, item, record)
+
+    def _read(self, read: Callable[[R], T], item: R) -> T | Submitted | Unreadable:
+        """What *item* says, or what takes its place if brokers were lost at it."""
+        return given_up(item) if self._parts.care.is_in_vain(item) else _read(read, item)
 
     def _place(self, turn: Turn) -> None:
         """Give free slots away, and look for backends for those that wait for any."""
@@ -175,7 +199,7 @@ class Writer:
         """Decide out of turn on what makes room, if its job is known: then no other request that
         comes before it matters. Else it waits for its turn, as it does anyway.
         """
-        item = _read(read_input, record)
+        item = self._read(read_input, record)
         if isinstance(item, (CancelAsked, DeleteAsked)):
             if isinstance(item, CancelAsked) and self._parts.inputs.preparation.takes(item):
                 return
@@ -330,14 +354,18 @@ def _while_time(step: Callable[[], bool]) -> bool:
 # Tell
 
 
-def _read(read: Callable[[Stored], T], record: Stored) -> T | Unreadable:
-    """What *record* says; one that shows a bug is put aside, and the others go on."""
+def _same(item: T) -> T:
+    return item
+
+
+def _read(read: Callable[[R], T], item: R) -> T | Unreadable:
+    """What *item* says; one that shows a bug is put aside, and the others go on."""
     try:
-        return read(record)
+        return read(item)
     except Exception as error:
-        position = position_of(record)
+        position = place(item)
         log.exception("input.failed", position=str(position))
-        return Unreadable(position, "internal_error", repr(error)[:500], record)
+        return Unreadable(position, "internal_error", repr(error)[:500])
 
 
 def _tell(turn: Turn, inputs: int) -> None:

@@ -4,20 +4,29 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import msgspec
 
 from broker.ledger.broker import Broker
+from broker.telemetry import times
 from broker.transports.blobs import open_blobs
-from broker.transports.memory import MemoryLog
-from broker.transports.topics import EVENTS
+from broker.transports.memory import LoseSilently, MemoryLog
+from broker.transports.topics import EVENTS, REQUESTS, STATE
 from executors.scripted import scripted_backend
-from schemas.cloudevents import CLAIM
+from schemas.cloudevents import CHECKPOINT_KEY, CLAIM, decode, request_record
+from schemas.events import Rejected
+from schemas.ledger import Checkpoint
+from schemas.records import Record
 from schemas.reports import Began
+from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program, Specification, Text
 from tests.support.broker import (
     ALONE,
     HELLO,
     Hand,
     Side,
+    check_histories,
     hello_world,
     running,
     stored,
@@ -114,3 +123,86 @@ async def test_many_backends_that_nobody_offers_keep_nobody_waiting() -> None:
             await qjb.ends("good")
 
         assert felt.longest < 1.0
+
+
+class Sleeper(Program):
+    """A program whose check of some inputs puts the broker to sleep."""
+
+    def examine(self, data: Text, *, circuits: bool = True, hashed: bool = True) -> Findings:
+        if b"poison" in data:
+            time.sleep(0.5)
+        return super().examine(data, circuits=circuits, hashed=hashed)
+
+
+POISON = msgspec.Raw(b'{"poison":1}')
+
+
+@asynccontextmanager
+async def sleepy(log: MemoryLog) -> AsyncIterator[tuple[Side, Broker]]:
+    sleeper = Sleeper(Specification("sleeper", "sleeper", 1.0))
+    options = replace(ALONE, stall=0.4)
+    broker = Broker(log, open_blobs("memory:///"), [hello_world(), sleeper], options=options)
+    async with running(broker, Hand(log, runs=True, slots=10)):
+        await broker.active.wait()
+        yield Side(log, broker._blobs), broker
+
+
+async def test_an_input_at_which_brokers_are_lost_is_put_aside_and_those_behind_it_run() -> None:
+    log = MemoryLog(1)
+    async with sleepy(log) as (qjb, _):
+        bad = request_record(SubmitJob("sleeper", POISON, job_id="bad"), times.now())
+        foreign = Record(b'{"program_id":"sleeper","job_id":"foreign","params":{"poison":1}}')
+        good = [
+            request_record(SubmitJob("hello-world", job_id=f"j{number}"), times.now())
+            for number in range(200)
+        ]
+        await log.append(REQUESTS, [*good[:100], bad, *good[100:150], foreign, *good[150:]])
+        for number in range(200):
+            await qjb.ends(f"j{number}")
+        [rejected] = await qjb.ends("bad")
+        assert isinstance(rejected, Rejected)
+        assert rejected.reason == "broker_lost"
+        await until(qjb.letters)
+        [letter] = qjb.letters()
+
+    assert letter.header("qjb-code") == b"broker_lost"
+    assert letter.value == foreign.value
+    assert all(h[-1].event.kind != "failed" for h in check_histories(log).values())
+
+
+async def test_what_was_tried_is_on_the_log_until_it_has_led_to_something() -> None:
+    log = MemoryLog(1)
+    async with sleepy(log) as (qjb, _):
+        await qjb.submit("bad", program_id="sleeper", params=POISON)
+        await until(lambda: newest_checkpoint(log).tried)
+        assert newest_checkpoint(log).serving
+        await qjb.ends("bad")
+        await until(lambda: not newest_checkpoint(log).tried)
+
+    assert not newest_checkpoint(log).serving
+
+
+class LoseButClaims(LoseSilently):
+    """Loses what a broker appends first in each of its terms, after the claim."""
+
+    def applies(self, topic: str) -> bool:
+        if topic == EVENTS:
+            self.skip = 0 if self.skip else 1
+        return super().applies(topic) if topic == EVENTS and not self.skip else False
+
+
+async def test_a_log_that_fails_again_and_again_puts_no_input_aside() -> None:
+    log = MemoryLog(1)
+    async with system(Hand(log, runs=True), log=log) as qjb:
+        with log.fault(LoseButClaims(EVENTS, skip=1, times=5)) as lost:
+            await qjb.submit("j1")
+            await until(lambda: lost.hits == 5)
+        assert [event.kind for event in await qjb.ends("j1")][-1] == "completed"
+
+    assert count_of_claims(log) == 6
+    assert not qjb.letters()
+
+
+def newest_checkpoint(log: MemoryLog) -> Checkpoint:
+    found = [record for record in stored(log, STATE) if record.key == CHECKPOINT_KEY]
+    return decode(found[-1].value, Checkpoint)

@@ -100,6 +100,9 @@ async def cancel_storm(place: Place) -> None:
 POISONS: dict[str, Poison] = {
     "heavy requests of 120 KB of wrong circuits": requests(*[wrong_circuits(120_000)] * 3),
     "forty valid requests of 248 KB": requests(*[many_values(62_000)] * 40),
+    "two hundred requests just small enough to be judged at once": requests(
+        *[many_values(3_900)] * 200
+    ),
     "a cancel storm": cancel_storm,
 }
 # And these only where somebody may write to the topics.
