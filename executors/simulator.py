@@ -13,7 +13,7 @@ from executors.children.capacity import per_child
 from executors.children.frames import End, Kind, TaskHeader
 from executors.children.handle import Child
 from executors.children.output import Output
-from executors.children.pool import Pool
+from executors.children.pool import NoChildError, Pool
 from executors.memory import exceeded, told
 from schemas.reports import (
     LAST,
@@ -80,7 +80,11 @@ class SimulatorExecutor:
 
     async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         """Run *task* in a child; see `Executor.run`."""
-        child = await self._pool.take(stop)
+        try:
+            child = await self._pool.take(stop)
+        except NoChildError as error:
+            yield Died(Reason.WORKER_BUSY, str(error))  # it may begin elsewhere, or later
+            return
         if child is None:
             yield Stopped(stop.reason) if stop.reason else _closed()
             return
@@ -229,12 +233,8 @@ class Attempt:
         self._end_child(Stopped(Reason.RAN_TOO_LONG))
 
     def _on_slow_decoding(self) -> None:
-        within = f"within {self._decoding:g} s"
-        if self._child.pid is None:
-            self._end_child(Died(Reason.CHILD_DIED, f"no process could be made for it {within}"))
-        else:
-            message = f"the inputs could not be decoded {within}"
-            self._end_child(Raised(Reason.INVALID_INPUTS, message))
+        message = f"the inputs could not be decoded within {self._decoding:g} s"
+        self._end_child(Raised(Reason.INVALID_INPUTS, message))
 
     def _end_child(self, last: Stopped | Raised | Died) -> None:
         if self._has_ended or self._ending is not None:

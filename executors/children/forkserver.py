@@ -91,9 +91,11 @@ class Server:
     def __init__(self, control: socket.socket, wakeup: int) -> None:
         self._control = control
         self._wakeup = wakeup
+        self._all = posix.Children()
         self._children: set[int] = set()
         self._zombies: set[int] = set()
         self._asked: deque[tuple[int, int, int]] = deque()  # forks: ticket, socket and pipe
+        self._is_short = False  # of processes or memory, which has been told
 
     def serve(self) -> None:
         """Answer requests until the parent is gone."""
@@ -114,13 +116,13 @@ class Server:
             _kill(pid)
         with contextlib.suppress(ChildProcessError):  # none is left
             while True:
-                for pid in posix.children():
+                for pid in self._all.pids():
                     _kill(pid)
                 os.waitpid(-1, 0)
 
     def _kill_orphans(self) -> None:
         """End what a child that is dead has left behind: it has become a child of this process."""
-        for pid in set(posix.children()) - self._children - self._zombies:
+        for pid in set(self._all.pids()) - self._children - self._zombies:
             _kill(pid)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
@@ -133,10 +135,14 @@ class Server:
         if not data:
             return False
         kind, number = REQUEST.unpack(data)
-        if kind == FORK:
-            self._asked.append((number, *fds))
-        else:
+        if kind == REAP:
             self._reap(number)
+        elif len(fds) == 2:
+            self._asked.append((number, *fds))
+        else:  # there was no room for both descriptors
+            for fd in fds:
+                os.close(fd)
+            self._tell_forked(number, None)
         return True
 
     def _fork_all(self) -> None:
@@ -147,16 +153,25 @@ class Server:
             try:
                 pid = os.fork()
             except OSError as error:
-                with contextlib.suppress(OSError):
-                    sys.stderr.write(f"qjb-forkserver: no child can be made now: {error}\n")
+                self._tell_shortage(error)
                 return
             if pid == 0:
                 _become_child(server, sock, pipe)
+            self._is_short = False
             self._asked.popleft()
             os.close(sock)
             os.close(pipe)
             self._children.add(pid)
-            self._control.sendall(pack(Kind.FORKED, msgspec.json.encode(Forked(ticket, pid))))
+            self._tell_forked(ticket, pid)
+
+    def _tell_forked(self, ticket: int, pid: int | None) -> None:
+        self._control.sendall(pack(Kind.FORKED, msgspec.json.encode(Forked(ticket, pid))))
+
+    def _tell_shortage(self, error: OSError) -> None:
+        if not self._is_short:
+            self._is_short = True
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"qjb-forkserver: no child can be made now: {error}\n")
 
     def _tell_who_ended(self) -> None:
         try:
@@ -232,11 +247,12 @@ def _keep_only(sock: int, pipe: int) -> socket.socket:
     """Close every descriptor but *sock*, which becomes 3, and *pipe*, which takes the output."""
     os.dup2(pipe, 1)
     os.dup2(pipe, 2)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
     if sock != 3:
         os.dup2(sock, 3, inheritable=False)
-    os.closerange(4, _MOST_DESCRIPTORS)
+    os.closerange(4, _MOST_DESCRIPTORS)  # first, so that there is room for one more
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     return socket.socket(fileno=3)
 
 

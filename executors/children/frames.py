@@ -37,10 +37,10 @@ class TaskHeader(msgspec.Struct, frozen=True):
 
 
 class Forked(msgspec.Struct, frozen=True):
-    """The fork that the parent numbered `ticket` became process `pid`."""
+    """The fork that the parent numbered `ticket` became process `pid`, or none."""
 
     ticket: int
-    pid: int
+    pid: int | None
 
 
 class End(msgspec.Struct, frozen=True):

@@ -36,8 +36,14 @@ class Listener(Protocol):
 class Child:
     """One child process, from the moment that it is asked for until it has been reaped."""
 
-    def __init__(self, server: ForkServer, on_gone: Callable[["Child"], None]) -> None:
+    def __init__(
+        self,
+        server: ForkServer,
+        on_made: Callable[[], None],
+        on_gone: Callable[["Child"], None],
+    ) -> None:
         self._server = server
+        self._on_made = on_made
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
         self._listener: Listener | None = None
@@ -45,6 +51,7 @@ class Child:
         self._attempt = 0  # the newest that it was given
         self._is_doomed = False  # to be killed as soon as it has a pid
         self.pid: int | None = None
+        self.was_made = False  # into a process
         self._resident = 0  # bytes that it held when it was new
         self.is_alive = True  # as far as is known, and nobody has begun to end it
         self.retires = False
@@ -60,6 +67,9 @@ class Child:
         self._loop.add_reader(self._pipe, self._read_output)
         try:
             server.fork(self, theirs, pipe)
+        except OSError:
+            self._let_go()
+            raise
         finally:
             theirs.close()
             os.close(pipe)
@@ -110,10 +120,11 @@ class Child:
 
     def on_forked(self, pid: int) -> None:
         """It is process *pid*."""
-        self.pid = pid
+        self.pid, self.was_made = pid, True
         self._resident = posix.resident(pid) or 0
         if self._is_doomed:
             self.kill()
+        self._on_made()
 
     def on_ended(self, end: End) -> None:
         """It is dead: pass on the last of it, and let go."""
@@ -126,12 +137,15 @@ class Child:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.on_gone(end)
-        self._wire.close()
-        self._loop.remove_reader(self._pipe)
-        os.close(self._pipe)
+        self._let_go()
         if pid is not None:
             self._server.reap(pid)
         self._on_gone(self)
+
+    def _let_go(self) -> None:
+        self._wire.close()
+        self._loop.remove_reader(self._pipe)
+        os.close(self._pipe)
 
     def _on_frame(self, frame: Frame) -> None:
         if frame.attempt != self._attempt:

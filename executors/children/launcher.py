@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -21,6 +22,8 @@ READY_WITHIN = 120.0  # s: importing Qiskit from a cold disk takes several
 GONE_WITHIN = 5.0  # s
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 _ENDED_WITH_SERVER = End("ended with its fork server")
+_NOT_MADE = End("could not be made")
+_SHORTAGES = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE})
 
 log = structlog.get_logger()
 
@@ -87,7 +90,10 @@ class ForkServer:
         return msgspec.json.decode(announced, type=list[BackendAnnounced])
 
     def fork(self, forkling: Forkling, sock: socket.socket, pipe: int) -> None:
-        """Ask for a child with *sock* as its connection and *pipe* as its output."""
+        """Ask for a child with *sock* as its connection and *pipe* as its output.
+
+        Raises `OSError` where the system lets no descriptors be passed now.
+        """
         assert self._wire is not None
         assert self._process is not None
         self._tickets += 1
@@ -95,7 +101,11 @@ class ForkServer:
         self._asked[self._tickets] = forkling
         try:
             self._wire.send_descriptors(request, [sock.fileno(), pipe])
-        except OSError as error:  # it is gone or stuck: in both cases the next one will serve
+        except OSError as error:
+            if error.errno in _SHORTAGES:
+                del self._asked[self._tickets]
+                raise
+            # It is gone or stuck: in both cases the next one will serve.
             log.error("forkserver.unreachable", pid=self.pid, error=str(error))
             self._kill()
 
@@ -132,6 +142,9 @@ class ForkServer:
             case Kind.FORKED:
                 forked = msgspec.json.decode(payload, type=Forked)
                 forkling = self._asked.pop(forked.ticket)
+                if forked.pid is None:
+                    forkling.on_ended(_NOT_MADE)
+                    return
                 self._children[forked.pid] = forkling
                 forkling.on_forked(forked.pid)
             case Kind.ENDED:

@@ -1,6 +1,7 @@
 """Warm children: as many as there are slots, and one more, so that a loss is made up at once."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,10 +15,16 @@ from executors.memory import told
 from schemas.workers import BackendAnnounced
 
 SPARES = 1
+AGAIN_AFTER = 0.2  # s until it is tried again to make a child where that did not work
+PATIENCE = 30.0  # s for which an attempt waits for that
 RESTART_AFTER = 0.1  # s; doubles up to
 RESTART_AT_MOST = 10.0  # s
 
 log = structlog.get_logger()
+
+
+class NoChildError(Exception):
+    """For long there was no process to be had: nothing has begun, and nothing is lost."""
 
 
 class Pool:
@@ -46,6 +53,7 @@ class Pool:
         self._serving = False
         self.is_closed = False
         self._restart: asyncio.Task[None] | None = None
+        self._shortage: str | None = None  # why no child can be made now
 
     @property
     def server_pid(self) -> int:
@@ -60,13 +68,24 @@ class Pool:
         return announced
 
     async def take(self, stop: Stop) -> Child | None:
-        """A child to run one task, once there is a free slot; None if *stop* was asked first or the pool closed."""
+        """A child to run one task, once there is a free slot; None if *stop* was asked first or the pool closed.
+
+        Raises `NoChildError`.
+        """
+        deadline = math.inf
         while not stop.asked and not self.is_closed:
-            if self._serving and self._busy < self.slots:
-                child = self._idle.pop() if self._idle else self._make()
+            if not self._serving or self._busy >= self.slots:
+                await self._wait_for_a_slot(stop)
+            elif child := self._one():
                 self._busy += 1
                 return child
-            await self._wait_for_a_slot(stop)
+            else:
+                now = asyncio.get_running_loop().time()
+                deadline = min(deadline, now + PATIENCE)
+                if now >= deadline:
+                    why = self._shortage or "the system makes none"
+                    raise NoChildError(f"no process could be made for it in {PATIENCE:g} s: {why}")
+                await self._wait_for_a_slot(stop, AGAIN_AFTER)
         return None
 
     def give_back(self, child: Child) -> None:
@@ -104,17 +123,41 @@ class Pool:
 
     def _refill(self) -> None:
         while self._serving and len(self._children) < self.slots + SPARES:
-            try:
-                self._idle.append(self._make())
-            except OSError as error:  # out of descriptors; the next task asks again
-                log.error("child.not_started", error=str(error))
-                return
+            if not self._make():
+                return  # the next task asks again
 
-    def _make(self) -> Child:
-        child = Child(self._server, self._forget)
+    def _one(self) -> Child | None:
+        """A child that is a process already; None if that takes a moment, or does not work now."""
+        for child in reversed(self._idle):
+            if child.was_made:
+                self._idle.remove(child)
+                return child
+        self._refill()
+        return None
+
+    def _make(self) -> bool:
+        """Ask for a child; False where there are no descriptors for one."""
+        try:
+            child = Child(self._server, self._on_made, self._forget)
+        except OSError as error:
+            self._tell_shortage(str(error))
+            return False
         self._children.add(child)
+        self._idle.append(child)
         self._on_child()
-        return child
+        return True
+
+    def _on_made(self) -> None:
+        if self._shortage is not None:
+            self._shortage = None
+            log.info("child.made_again")
+        self._wake_one()
+
+    def _tell_shortage(self, why: str) -> None:
+        """Say it once, however often it is tried."""
+        if self._shortage is None:
+            log.error("child.not_made", error=why)
+        self._shortage = why
 
     def _forget(self, child: Child) -> None:
         """*child* is dead or dying: another takes its place now, not when it is dead."""
@@ -123,16 +166,24 @@ class Pool:
         self._children.discard(child)
         if child in self._idle:
             self._idle.remove(child)
-        self._refill()
+        if child.was_made:
+            self._refill()
+        elif self._serving:  # nor would another one be, yet
+            self._tell_shortage("the fork server has no descriptors")
+            asyncio.get_running_loop().call_later(AGAIN_AFTER, self._refill)
 
-    async def _wait_for_a_slot(self, stop: Stop) -> None:
-        waiter = asyncio.get_running_loop().create_future()
+    async def _wait_for_a_slot(self, stop: Stop, at_most: float | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
         self._waiting.append(waiter)
+        timer = None if at_most is None else loop.call_later(at_most, _wake, waiter)
         forget = stop.when_asked(lambda: _wake(waiter))
         try:
             await waiter
         finally:
             forget()
+            if timer is not None:
+                timer.cancel()
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             elif stop.asked:

@@ -80,13 +80,24 @@ def adopt_orphans() -> None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def children() -> list[int]:
-    """The processes whose parent this one is, dead ones that nobody has waited for included."""
-    own = os.getpid()
-    try:
-        return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_bytes().split()]
-    except OSError:  # a kernel without that file
-        return [pid for pid in _processes() if _parent_of(pid) == own]
+class Children:
+    """The processes whose parent this one is. Also where no descriptors are left: it holds one."""
+
+    def __init__(self) -> None:
+        self._own = os.getpid()
+        try:
+            self._fd = os.open(f"/proc/{self._own}/task/{self._own}/children", os.O_RDONLY)
+        except OSError:  # a kernel without that file
+            self._fd = -1
+
+    def pids(self) -> list[int]:
+        """All of them, dead ones that nobody has waited for included."""
+        if self._fd < 0:
+            return [pid for pid in _processes() if _parent_of(pid) == self._own]
+        data = b""
+        while more := os.pread(self._fd, _PAGE, len(data)):
+            data += more
+        return [int(pid) for pid in data.split()]
 
 
 def _processes() -> list[int]:

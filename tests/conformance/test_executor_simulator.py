@@ -1,23 +1,27 @@
 """What the simulator executor promises beyond the protocol: real processes, real circuits."""
 
 import asyncio
-import errno
 import gc
+import itertools
 import os
+import resource
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from executors.base import Stop
+from executors.children import pool
 from executors.children.launcher import ForkServer, ForkServerError
 from executors.children.output import CUT, PIECE, TOTAL
-from executors.children.pool import SPARES
+from executors.children.pool import AGAIN_AFTER, SPARES
 from executors.simulator import Attempt, SimulatorExecutor
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
 from tests.support.executing import (
@@ -326,19 +330,53 @@ async def test_a_run_in_the_middle_of_cpp_is_stopped(executor: SimulatorExecutor
     assert kind(end) == "stopped"
 
 
-async def test_a_slot_is_not_lost_when_no_child_can_be_made(
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """From now on this process can open nothing more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def lowest_free(pid: int) -> int:
+    """The descriptor that process *pid* would get next."""
+    used = {int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    return next(fd for fd in itertools.count() if fd not in used)
+
+
+async def test_an_attempt_for_which_there_are_no_descriptors_waits_and_that_is_told_once(
+    executor: SimulatorExecutor,
+) -> None:
+    with capture_logs() as told:
+        with no_more_descriptors():
+            for _ in range(SLOTS + SPARES):  # those that are there
+                assert kind(await last(executor, task("dies"))) == "died"
+            waiting = [asyncio.ensure_future(last(executor, task("returns"))) for _ in range(4)]
+            stop = Stop()
+            stopped = asyncio.ensure_future(last(executor, task("returns"), stop))
+            await asyncio.sleep(3 * AGAIN_AFTER)
+            stop.ask("user_request")
+            assert kind(await stopped) == "stopped"
+            assert not any(attempt.done() for attempt in waiting)
+        assert [kind(end) for end in await asyncio.gather(*waiting)] == ["returned"] * 4
+
+    assert [line["event"] for line in told] == ["child.not_made", "child.made_again"]
+
+
+async def test_an_attempt_for_which_there_are_no_descriptors_for_long_is_given_back(
     executor: SimulatorExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none_left() -> tuple[int, int]:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "pipe", none_left)
-        for _ in range(SLOTS + SPARES):  # those that are there
+    monkeypatch.setattr(pool, "PATIENCE", 0.3)
+    with no_more_descriptors():
+        for _ in range(SLOTS + SPARES):
             assert kind(await last(executor, task("dies"))) == "died"
         for _ in range(2 * SLOTS):
-            with pytest.raises(OSError, match="open files"):
-                await last(executor, task("returns"))
+            end = await last(executor, task("returns"))
+            assert (kind(end), end.reason) == ("died", "worker_busy")
+            assert "Too many open files" in end.message
 
     assert kind(await last(executor, task("returns"))) == "returned"
 
@@ -558,6 +596,42 @@ async def test_a_fork_that_fails_is_tried_again_and_costs_nobody_an_attempt() ->
         server = found.fork_server_pid
 
         assert kind(await last(found, task("returns"))) == "returned"
+        assert found.fork_server_pid == server
+
+
+async def test_an_attempt_for_which_nothing_can_be_forked_is_given_back_and_asks_for_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "PATIENCE", 0.3)
+    programs = {"returns": "tests.support.scarce:returns", "never": "tests.support.barren:never"}
+    async with started(SimulatorExecutor(1, programs)) as found:
+        assert isinstance(found, SimulatorExecutor)
+        open_files = psutil.Process().num_fds()
+        for _ in range(3):
+            end = await last(found, task("returns"))
+            assert (kind(end), end.reason) == ("died", "worker_busy")
+
+        assert psutil.Process().num_fds() == open_files
+
+
+async def test_a_fork_server_without_descriptors_for_a_child_says_so_and_serves_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with started(SimulatorExecutor(1, PROGRAMS)) as found:
+        assert isinstance(found, SimulatorExecutor)
+        server = found.fork_server_pid
+        assert kind(await last(found, task("returns"))) == "returned"
+        monkeypatch.setattr(pool, "PATIENCE", 0.5)
+        limits = resource.prlimit(server, resource.RLIMIT_NOFILE)
+        few = 3  # not one of the two that a child needs
+        for _ in range(2):
+            resource.prlimit(server, resource.RLIMIT_NOFILE, (few, limits[1]))
+            while (await last(found, task("dies"))).reason != "worker_busy":
+                pass  # by a child that is there
+            few = lowest_free(server) + 1  # the next time: one of the two
+            resource.prlimit(server, resource.RLIMIT_NOFILE, limits)
+            assert kind(await last(found, task("returns"))) == "returned"
+
         assert found.fork_server_pid == server
 
 
