@@ -1,12 +1,17 @@
-"""Snapshots of jobs that ended or were deleted long ago are taken off the state topic, slowly."""
+"""Snapshots of jobs that ended or were deleted long ago are taken off the state topic.
+
+As fast as they are read, however many there are: what ends faster than it goes would grow for ever.
+"""
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import structlog
 
 from broker.core.book import Book
+from broker.core.ended import Ended
 from broker.errors import LogUnavailableError
 from broker.ledger.appending import append_surely
 from broker.ledger.reading import named_snapshot
@@ -18,7 +23,6 @@ from schemas.values import JobKey
 
 FIRST_AFTER, EVERY = 600.0, 6 * 3600.0  # s
 AT_ONCE = 500
-IN_A_PASS = 50_000  # the rest is for the next pass
 DELETED_KEPT = 7 * DAY  # s for which the id of a deleted job is not used again
 PAUSE = 0.05  # s between reads: nobody is in a hurry
 
@@ -46,37 +50,63 @@ async def expire(target: Log, book: Book, partition: int, now: float, kept: floa
     And what says that a job was deleted, when nobody asks for it again. How many jobs it was.
     """
     ages = {b"1": DELETED_KEPT, None: kept}
-    keys = [key for key in await _old(target, partition, now, ages) if key not in book.jobs]
-    for start in range(0, len(keys), AT_ONCE):
-        gone = [Record(b"", key.encode()) for key in keys[start : start + AT_ONCE]]
-        await append_surely(target, STATE, gone)
-    return len(keys)
+    replaced = await _replaced(target, partition)
+    count = 0
+    async for records in _reads(target, partition):
+        old = (record for record in records if _is_old(record, now, ages[record.header(DELETED)]))
+        keys = [key for record in old if (key := replaced.newest_of(record)) is not None]
+        gone = [Record(b"", key.encode()) for key in dict.fromkeys(keys) if key not in book.jobs]
+        for start in range(0, len(gone), AT_ONCE):
+            await append_surely(target, STATE, gone[start : start + AT_ONCE])
+        count += len(gone)
+    return count
 
 
-async def _old(
-    target: Log, partition: int, now: float, ages: Mapping[bytes | None, float | None]
-) -> list[JobKey]:
-    """The jobs whose newest snapshot is their last one and older than it may be."""
-    found: dict[JobKey, None] = {}
+@dataclass(slots=True)
+class _Replaced:
+    """Jobs whose snapshot has been replaced, though compaction may not have been there yet."""
+
+    deleted: set[int] = field(default_factory=set)  # hashes of keys
+    removed: Ended = field(default_factory=Ended)  # of very many the newest, which is enough
+
+    def note(self, record: Stored) -> None:
+        """*record* may be what is there instead."""
+        if record.header(DELETED):
+            self.deleted.add(hash(record.key))
+        elif not record.value:
+            self.removed.add(_key_of(record))
+
+    def newest_of(self, record: Stored) -> JobKey | None:
+        """The job that the last snapshot *record* is about, unless something newer is known."""
+        if not record.header(DELETED) and hash(record.key) in self.deleted:
+            return None
+        key = named_snapshot(record)[0]
+        return None if key is None or key in self.removed else key
+
+
+async def _replaced(target: Log, partition: int) -> _Replaced:
+    found = _Replaced()
+    async for records in _reads(target, partition):
+        for record in records:
+            found.note(record)
+    return found
+
+
+async def _reads(target: Log, partition: int) -> AsyncIterator[list[Stored]]:
+    """What the partition holds now, some at a time."""
     bounds = await target.bounds(STATE, partition)
     position = bounds.first
     while position < bounds.next:
         records = await target.read(STATE, partition, position, 1000)
         if not records:
             break
-        for record in records:
-            if not record.value:
-                found.pop(JobKey.decode(record.key or b"/"), None)  # removed already
-                continue
-            key, _, _ = named_snapshot(record)
-            if key is None:
-                continue
-            found.pop(key, None)  # something newer is known of it
-            if _is_old(record, now, ages[record.header(DELETED)]) and len(found) < IN_A_PASS:
-                found[key] = None
+        yield records
         position = records[-1].offset + 1
         await asyncio.sleep(PAUSE)
-    return list(found)
+
+
+def _key_of(record: Stored) -> JobKey:
+    return JobKey.decode(record.key or b"/")
 
 
 def _is_old(record: Stored, now: float, kept: float | None) -> bool:

@@ -347,7 +347,7 @@ def clean(db: apsw.Connection, shelf: Shelf, topic: Topic, now: float, step: int
         if Cleanup.COMPACT in topic.cleanup:
             more |= _compact(db, shelf, step)
             before = int((now - TOMBSTONES_KEPT) * 1000)
-            _bury(db, shelf, before, step)
+            more |= _bury(db, shelf, before, step)
         db.execute(
             "UPDATE partitions SET next = ? WHERE topic = ? AND partition = ?",
             (shelf.next, *shelf.where),  # offsets go on from here even if no record is left
@@ -388,12 +388,14 @@ def _compact(db: apsw.Connection, shelf: Shelf, step: int) -> bool:
     return len(fresh) == step
 
 
-def _bury(db: apsw.Connection, shelf: Shelf, before: int, step: int) -> None:
+def _bury(db: apsw.Connection, shelf: Shelf, before: int, step: int) -> bool:
+    """Only the oldest are looked at: there may be very many that are too young to go."""
     db.execute(
-        f"DELETE FROM {shelf.table} WHERE position IN (SELECT position FROM {shelf.table}"
-        " WHERE length(value) = 0 AND timestamp < ? LIMIT ?)",
+        f"DELETE FROM {shelf.table} WHERE timestamp < ? AND position IN (SELECT position FROM"
+        f" {shelf.table} WHERE length(value) = 0 ORDER BY position LIMIT ?)",
         (before, step),
     )
+    return db.changes() == step
 
 
 def free_pages(db: apsw.Connection) -> int:

@@ -553,11 +553,11 @@ async def test_cleaning_that_failed_is_done_again(
     failed: list[str] = []
     bury = database._bury
 
-    def bury_later(db: apsw.Connection, shelf: database.Shelf, before: int, step: int) -> None:
+    def bury_later(db: apsw.Connection, shelf: database.Shelf, before: int, step: int) -> bool:
         if shelf.where.topic == STATE and len(failed) < 3:
             failed.append(shelf.table)
             raise error
-        bury(db, shelf, before, step)
+        return bury(db, shelf, before, step)
 
     log = await opened(tmp_path / "log.db")
     monkeypatch.setattr(database, "_bury", bury_later)
@@ -578,6 +578,27 @@ async def test_an_empty_value_deletes_its_key_in_the_end(tmp_path: Path) -> None
     now[0] = time.time()
     assert [r.key for r in await cleaned(log, STATE, 1)] == [b"kept"]
     await log.close()
+
+
+async def test_keys_that_were_deleted_go_as_fast_as_they_come(tmp_path: Path) -> None:
+    path, topic = tmp_path / "log.db", TOPICS[STATE]
+    log = await opened(path, clock=lambda: time.time() - 2 * DAY)
+    for start in range(0, 3000, 1000):
+        await log.append(STATE, [Record(b"", b"key-%d" % n) for n in range(start, start + 1000)])
+    await log.close()
+
+    db = database.connect(path)
+    (shelf,) = (
+        s for s in database.shelves(db, TOPICS, dict.fromkeys(TOPICS, 1)) if s.where.topic == STATE
+    )
+    shelf.cleaned = shelf.next  # their older records are gone already
+    steps = 1
+    while database.clean(db, shelf, topic, time.time(), 500):
+        steps += 1
+
+    assert steps == 7  # the last one finds nothing
+    assert database.select(db, shelf, 0, 10) == []
+    db.close()
 
 
 @pytest.mark.usefixtures("_eager")

@@ -13,12 +13,14 @@ from broker.core.book import Book
 from broker.ledger import reading, writer
 from broker.ledger.broker import Broker
 from broker.ledger.expiry import expire
+from broker.telemetry import times
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import Delay, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import INBOX, STATE, STATUS
 from executors.scripted import scripted_backend
-from schemas.cloudevents import DELETED, decode
+from schemas.cloudevents import DELETED, decode, snapshot_record
 from schemas.events import Completed, Failed, Queued, Rejected
+from schemas.jobs import Job
 from schemas.records import Stored
 from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
 from schemas.specification import Findings, Program, Specification, Text
@@ -808,6 +810,40 @@ async def test_a_deletion_that_was_lost_before_its_snapshot_is_made_up_for() -> 
         await qjb.submit("j1", "j2")
         await qjb.ends("j2")
         assert qjb.events("j1") == []
+
+
+@pytest.mark.slow
+async def test_however_many_have_ended_one_pass_removes_all_that_are_old() -> None:
+    log, book = MemoryLog(1), Book(10)
+    ended = Job(
+        tenant="default",
+        job_id="",
+        seq=1,
+        state=State.REJECTED,
+        terminal=True,
+        created=times.now(),
+    )
+    for start in range(0, 60_000, 1000):
+        some = (msgspec.structs.replace(ended, job_id=f"j{n}") for n in range(start, start + 1000))
+        await log.append(STATE, [snapshot_record(job, 1, job.created) for job in some])
+
+    assert await expire(log, book, 0, time.time() + 120, 60.0) == 60_000
+    await log.clean()
+    assert {record.value for record in stored(log, STATE)} == {b""}
+
+
+async def test_what_is_removed_or_deleted_already_is_not_removed_again() -> None:
+    log, book, later = MemoryLog(1), Book(10), time.time() + 120
+    async with system(Hand(log, runs=True)) as qjb:
+        await qjb.submit("ended", "deleted")
+        await qjb.ends("ended")
+        await qjb.ends("deleted")
+        await qjb.delete("deleted")
+        await until(lambda: any(record.header(DELETED) for record in stored(log, STATE)))
+    assert await expire(log, book, 0, later, 60.0) == 1
+
+    assert await expire(log, book, 0, later, 60.0) == 0
+    assert await expire(log, book, 0, time.time() + 8 * 86400, 60.0) == 1
 
 
 async def test_what_says_that_a_job_was_deleted_goes_after_a_week() -> None:
