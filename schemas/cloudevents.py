@@ -211,6 +211,7 @@ def read_ledger(record: Stored) -> Entry | Claim | Deletion:
 # Snapshots
 
 
+VERSION = ("qjb-seq", "qjb-epoch", "qjb-terminal")  # first headers of a snapshot: read most often
 DELETED = "qjb-deleted"  # header of what has taken the place of a job's snapshot
 _LAST = 2**53  # stands behind every event of a job
 
@@ -220,17 +221,16 @@ def snapshot_record(job: Job | Deletion, epoch: int, time: str) -> Record:
     if isinstance(job, Deletion):
         last = (("qjb-seq", b"%d" % _LAST), ("qjb-terminal", b"1"), (DELETED, b"1"))
         return _deletion_record(job, b"qjb.job.deletion", last)
-    more: Headers = (
+    version: Headers = (
         ("qjb-seq", b"%d" % job.seq),
         ("qjb-epoch", b"%d" % epoch),
         ("qjb-terminal", b"1" if job.terminal else b"0"),
-        *_trace(job.traceparent),
     )
-    key = job.key.encode()
+    key, trace = job.key.encode(), _trace(job.traceparent)
     headers = _headers(
-        b"qjb.job.snapshot", b"%s/%d" % (key, job.seq), job.job_id.encode(), time, more
+        b"qjb.job.snapshot", b"%s/%d" % (key, job.seq), job.job_id.encode(), time, trace
     )
-    return Record(encode(job), key, headers)
+    return Record(encode(job), key, version + headers)
 
 
 CHECKPOINT_KEY = b"~checkpoint"

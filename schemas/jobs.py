@@ -1,11 +1,14 @@
-"""A job as its events have made it: what the core folds and what a snapshot carries."""
+"""A job as its events have made it: what the core folds and what a snapshot carries.
+
+None of this can be part of a cycle, so that the garbage collector need not look at a million jobs.
+"""
 
 import msgspec
 
 from schemas.values import NOTHING, BlobRef, JobKey, State, Violation
 
 
-class JobDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class JobDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What was accepted: fixed from the job's first event on."""
 
     program_id: str
@@ -22,7 +25,7 @@ class JobDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     backend_requirements: dict[str, int | float | bool | str] | None = None
 
 
-class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """The newest state of one job. Changed only by `broker.core.job.apply`."""
 
     tenant: str

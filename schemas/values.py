@@ -75,7 +75,7 @@ class Reason(enum.StrEnum):
 HANDED_BACK = frozenset({Reason.WORKER_STOPPED, Reason.WORKER_BUSY})
 
 
-class JobKey(msgspec.Struct, frozen=True, order=True):
+class JobKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """Names one job: ids are unique within a tenant only."""
 
     tenant: str
@@ -97,7 +97,7 @@ class JobKey(msgspec.Struct, frozen=True, order=True):
         return cls(tenant, job_id)
 
 
-class BlobRef(msgspec.Struct, frozen=True):
+class BlobRef(msgspec.Struct, frozen=True, gc=False):
     """Points to a payload in the blob store, at `sha256/`, 2 digits of the hash, `/`, the others."""
 
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -105,7 +105,7 @@ class BlobRef(msgspec.Struct, frozen=True):
     media_type: str = "application/json"
 
 
-class Violation(msgspec.Struct, frozen=True):
+class Violation(msgspec.Struct, frozen=True, gc=False):
     """One rule that a value broke."""
 
     path: str  # JSON pointer into the request, "" for the whole

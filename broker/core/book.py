@@ -3,8 +3,11 @@
 `record` is the only way in. Recovery and the active broker share it, so that they can not disagree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import merge
+from itertools import chain, islice
+from operator import attrgetter
 
 from broker.core.ended import Ended
 from broker.core.job import apply
@@ -16,7 +19,9 @@ from schemas.ledger import Entry, InputPosition
 from schemas.values import JobKey, State
 from schemas.workers import AttemptName
 
+RUN = 2_000  # jobs that are sorted at once
 _RUNS = (State.RUNNING, State.CANCELLING)
+_created = attrgetter("created")
 
 
 @dataclass(slots=True)
@@ -53,13 +58,17 @@ class Book:
 
     def knows(self, key: JobKey) -> bool:
         """Whether there is, or lately was, a job of that name."""
-        return key in self.jobs or key in self._ended
+        return key in self.jobs or self.has_ended(key.encode())
+
+    def has_ended(self, key: bytes) -> bool:
+        """Whether a job whose records have that *key* has ended, and not too long ago."""
+        return key in self._ended
 
     def last_seq(self, key: JobKey) -> int | None:
         """The number of the job's newest event; None when it has ended and was forgotten."""
         if job := self.jobs.get(key):
             return job.seq
-        return None if key in self._ended else 0
+        return None if self.has_ended(key.encode()) else 0
 
     def came_after(self, key: JobKey, position: InputPosition) -> bool:
         """Whether the job was asked for later than *position*: what stood there was not about it."""
@@ -80,18 +89,19 @@ class Book:
         if before is not None and before.state is after.state is State.RUNNING:
             return after  # most events change no index
         self._leave(before, after, entry)
-        self._enter(before, after)
+        self._enter(before, after, key)
         return after
 
     def restore(self, job: Job) -> None:
-        """Take in a snapshot, which is newer than anything recorded of that job."""
-        before = self.jobs.get(job.key)
-        if before is not None:
-            self._take_out(before)
-            self.weight -= _weight(before)
-        self.jobs[job.key] = job
+        """Take in a job that is not known yet, as a snapshot has it."""
+        key = job.key
+        self.jobs[key] = job
         self.weight += _weight(job)
-        self._enter(None, job)
+        self._enter(None, job, key)
+
+    def remember(self, key: bytes) -> None:
+        """The job whose records have that *key* has ended."""
+        self._ended.add(key)
 
     def forget(self, key: JobKey) -> None:
         """Let go of an ended job; only that it has been stays known."""
@@ -99,14 +109,7 @@ class Book:
         if job is not None:
             self.weight -= _weight(job)
             self._take_out(job)
-        self._ended.add(key)
-
-    def put_in_order(self) -> None:
-        """Queue those that wait by the time of their arrival, after a recovery in any order."""
-        self.queues = Queues()
-        waiting = [job for job in self.jobs.values() if job.state is State.QUEUED]
-        for job in sorted(waiting, key=lambda job: (job.created, job.key)):
-            self._enter(None, job)
+        self._ended.add(key.encode())
 
     def attempts_of(self, worker: str) -> Mapping[JobKey, Attempt]:
         """The attempts that *worker* is to have under way."""
@@ -136,24 +139,41 @@ class Book:
             if not held:
                 del self._by_worker[attempt.worker]
 
-    def _enter(self, before: Job | None, after: Job) -> None:
+    def _enter(self, before: Job | None, after: Job, key: JobKey) -> None:
         if after.terminal:
-            self._ended.add(after.key)
-            self._origins.pop(after.key, None)
+            self._ended.add(key.encode())
+            self._origins.pop(key, None)
         elif after.state is State.QUEUED:
             details = after.details
             self.queues.add(
-                after.key,
+                key,
                 after.backend or UNPLACED,
                 details.priority if details else 0,
                 again=after.attempt > 0,
             )
-        elif after.worker is not None and after.key not in self.attempts:
-            attempt = Attempt(
-                after.key, after.attempt, after.epoch, after.worker, after.instance or ""
-            )
-            self.attempts[after.key] = attempt
-            self._by_worker.setdefault(after.worker, {})[after.key] = attempt
+        elif after.worker is not None and key not in self.attempts:
+            attempt = Attempt(key, after.attempt, after.epoch, after.worker, after.instance or "")
+            self.attempts[key] = attempt
+            self._by_worker.setdefault(after.worker, {})[key] = attempt
+
+
+def by_age(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    """*jobs* in the order of their arrival, some at a time, perhaps none.
+
+    To make the next list takes milliseconds however many there are: whoever goes through them on
+    an event loop gives the others a turn in between.
+    """
+    runs: list[list[Job]] = []
+    jobs = iter(jobs)
+    while run := sorted(islice(jobs, RUN), key=_created):
+        if runs and runs[-1][-1].created <= run[0].created:
+            runs[-1] += run
+        else:
+            runs.append(run)
+        yield []
+    merged = merge(*runs, key=_created) if len(runs) > 1 else chain.from_iterable(runs)
+    while some := list(islice(merged, RUN)):
+        yield some
 
 
 def _weight(job: Job | None) -> int:

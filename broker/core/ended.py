@@ -2,8 +2,6 @@
 
 from array import array
 
-from schemas.values import JobKey
-
 _BITS = 64
 _MASK = (1 << _BITS) - 1
 
@@ -22,17 +20,19 @@ class Ended:
         self._old: array[int] | None = None
         self._count = 0
 
-    def add(self, key: JobKey) -> None:
-        """Remember *key*."""
+    def add(self, key: bytes) -> None:
+        """Remember *key*, of a job's records."""
         digest = _digest(key)
-        if self._holds(self._young, digest):
+        place = self._place(self._young, digest)
+        if self._young[place] == digest:
             return
         if self._count == self._size:
             self._old, self._young, self._count = self._young, self._table(), 0
-        self._young[self._place(self._young, digest)] = digest
+            place = self._place(self._young, digest)
+        self._young[place] = digest
         self._count += 1
 
-    def __contains__(self, key: JobKey) -> bool:
+    def __contains__(self, key: bytes) -> bool:
         digest = _digest(key)
         return self._holds(self._young, digest) or (
             self._old is not None and self._holds(self._old, digest)
@@ -53,5 +53,5 @@ class Ended:
         return index
 
 
-def _digest(key: JobKey) -> int:
-    return hash((key.tenant, key.job_id)) & _MASK or 1
+def _digest(key: bytes) -> int:
+    return hash(key) & _MASK or 1

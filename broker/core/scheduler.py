@@ -39,10 +39,10 @@ class _Queue:
             yield from (key for _, key in merge(*map(self._arrivals, lanes)))
 
     def add(self, key: JobKey, lane: Lane, arrival: int) -> None:
-        if lane not in self._lanes:
-            self._lanes[lane] = OrderedDict()
+        if (waiting := self._lanes.get(lane)) is None:
+            waiting = self._lanes[lane] = OrderedDict()
             insort(self._order, lane)
-        self._lanes[lane][key] = arrival
+        waiting[key] = arrival
         self._length += 1
 
     def remove(self, key: JobKey, lane: Lane) -> None:
@@ -94,7 +94,9 @@ class Queues:
         self._put(key, backend, (priority, PLACED), arrival)
 
     def _put(self, key: JobKey, backend: str, lane: Lane, arrival: int) -> None:
-        self._queues.setdefault(backend, _Queue()).add(key, lane, arrival)
+        if (queue := self._queues.get(backend)) is None:
+            queue = self._queues[backend] = _Queue()
+        queue.add(key, lane, arrival)
         self._places[key] = backend, lane, arrival
 
     def remove(self, key: JobKey) -> None:

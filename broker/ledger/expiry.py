@@ -74,14 +74,13 @@ class _Replaced:
         if record.header(DELETED):
             self.deleted.add(hash(record.key))
         elif not record.value:
-            self.removed.add(_key_of(record))
+            self.removed.add(record.key or b"")
 
     def newest_of(self, record: Stored) -> JobKey | None:
         """The job that the last snapshot *record* is about, unless something newer is known."""
         if not record.header(DELETED) and hash(record.key) in self.deleted:
             return None
-        key = named_snapshot(record)[0]
-        return None if key is None or key in self.removed else key
+        return None if (record.key or b"") in self.removed else named_snapshot(record)[0]
 
 
 async def _replaced(target: Log, partition: int) -> _Replaced:
@@ -103,10 +102,6 @@ async def _reads(target: Log, partition: int) -> AsyncIterator[list[Stored]]:
         yield records
         position = records[-1].offset + 1
         await asyncio.sleep(PAUSE)
-
-
-def _key_of(record: Stored) -> JobKey:
-    return JobKey.decode(record.key or b"/")
 
 
 def _is_old(record: Stored, now: float, kept: float | None) -> bool:

@@ -98,14 +98,28 @@ def read_status(record: Stored) -> Status | None:
     return status
 
 
-def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
-    """Whose state *record* is, its epoch and number; no key for what has no state any more."""
+def version_of(record: Stored) -> tuple[int, int, bool] | None:
+    """Epoch and number of the state that *record* is, and whether it is a job's last.
+
+    None if it is none, or none any more.
+    """
     if not record.value or record.key in (None, CHECKPOINT_KEY):
-        return None, 0, 0
+        return None
     found = dict(record.headers)
     try:
-        return JobKey.decode(record.key or b""), int(found["qjb-epoch"]), int(found["qjb-seq"])
+        return int(found["qjb-epoch"]), int(found["qjb-seq"]), found.get("qjb-terminal") == b"1"
     except (KeyError, ValueError):
+        log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
+        return None
+
+
+def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
+    """Whose state *record* is, its epoch and number; no key for what has no state any more."""
+    if (version := version_of(record)) is None:
+        return None, 0, 0
+    try:
+        return JobKey.decode(record.key or b""), *version[:2]
+    except ValueError:
         log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
         return None, 0, 0
 

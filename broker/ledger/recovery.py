@@ -1,13 +1,14 @@
 """Snapshots and ledger to jobs, through the same `apply` as ever; kept up to date while standing by."""
 
+import asyncio
 from collections import OrderedDict
 
 import structlog
 
-from broker.core.book import Book
+from broker.core.book import Book, by_age
 from broker.core.reader_rule import PartitionReader
 from broker.ledger.inputs import next_of
-from broker.ledger.reading import named_snapshot, read_snapshot
+from broker.ledger.reading import named_snapshot, read_snapshot, version_of
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import EVENTS, STATE
 from schemas.cloudevents import CHECKPOINT_KEY, DELETED, UnreadableError, decode, read_ledger
@@ -16,6 +17,8 @@ from schemas.ledger import Checkpoint, Claim, Deletion, Entry
 from schemas.records import Stored
 from schemas.values import JobKey
 
+AT_ONCE = 1000  # snapshots that are taken before others get a turn
+SEQ_BITS = 54  # of a version: more than any number of an event has
 SAVED_EARLY = 10_000  # snapshots of ended jobs that may overtake the ledger
 
 log = structlog.get_logger()
@@ -35,7 +38,8 @@ class Replica:
         self.readers = {p: PartitionReader() for p in range(target.partitions(EVENTS))}
         self._positions: dict[TopicPartition, int] = {}
         self._follower: Follower | None = None
-        self._versions: dict[JobKey, tuple[int, int]] = {}  # (epoch, seq), while loading
+        self._live: dict[bytes, Job] = {}  # by the key of their records, while loading
+        self._versions: dict[bytes, int] = {}  # of those
         self._newest_epoch = 0
         self._touched: dict[JobKey, tuple[int, int]] = {}  # partition, offset of the last event
         self._deleted: dict[JobKey, Deletion] = {}  # whose snapshots may still be there
@@ -47,7 +51,7 @@ class Replica:
         """Read the snapshots, and start to follow the ledger where they leave off."""
         for partition in range(self._log.partitions(STATE)):
             self._positions[TopicPartition(STATE, partition)] = await self._load(partition)
-        self._versions.clear()
+        await self._restore()
         reached = self.checkpoint.ledger if self.checkpoint else {}
         for partition, reader in self.readers.items():
             bounds = await self._log.bounds(EVENTS, partition)
@@ -59,11 +63,19 @@ class Replica:
 
     async def _load(self, partition: int) -> int:
         position = (await self._log.bounds(STATE, partition)).first
-        while records := await self._log.read(STATE, partition, position, 1000):
+        while records := await self._log.read(STATE, partition, position, AT_ONCE, briefly=True):
             for record in records:
                 self._load_snapshot(record)
             position = records[-1].offset + 1
+            await asyncio.sleep(0)  # not every log waits
         return position
+
+    async def _restore(self) -> None:
+        for jobs in by_age(self._live.values()):
+            for job in jobs:
+                self.book.restore(job)
+            await asyncio.sleep(0)
+        self._live, self._versions = {}, {}
 
     async def follow(self, wait: float) -> None:
         """Read on, waiting up to *wait* seconds for something new."""
@@ -159,22 +171,25 @@ class Replica:
         if record.key == CHECKPOINT_KEY:
             self._see_checkpoint(record)
             return
-        key, epoch, seq = named_snapshot(record)
-        if key is None:
+        if (snapshot := version_of(record)) is None:
             return
-        self._newest_epoch = max(self._newest_epoch, epoch)
-        if (epoch, seq) < self._versions.get(key, (0, 0)):
+        key, (epoch, seq, is_last) = record.key or b"", snapshot
+        if epoch > self._newest_epoch:
+            self._newest_epoch = epoch
+        version = (epoch << SEQ_BITS) + seq
+        if version < self._versions.get(key, 0):
             return
-        if record.header("qjb-terminal") == b"1":
+        if is_last:
             self._versions.pop(key, None)
-            self.book.forget(key)
+            self._live.pop(key, None)
+            self.book.remember(key)
             return
-        if key not in self.book.jobs and self.book.knows(key) and epoch < self._newest_epoch:
+        if key not in self._live and self.book.has_ended(key) and epoch < self._newest_epoch:
             return  # it has ended, and a lost broker did not know
         job = read_snapshot(record)
         if isinstance(job, Job):
-            self._versions[key] = epoch, seq
-            self.book.restore(job)
+            self._versions[key] = version
+            self._live[key] = job
 
     def _see_snapshot(self, record: Stored) -> None:
         """An ended job whose last snapshot is stored need not be kept."""

@@ -67,7 +67,6 @@ class Service:
 
     async def prepare(self, identity: str, tick: float, snapshot: float, stall: float) -> None:
         """Put the parts together; the book becomes what the scheduler works on."""
-        self._book.put_in_order()
         await self._date_attempts()
         preparation = Preparation(
             self._blobs,

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from broker.errors import SettingsError
-from broker.transports.brief import in_full, is_brief
+from broker.transports.brief import in_full, is_brief, version_in
 from broker.transports.files import PATIENCE, Mark
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.retention import TOMBSTONES_KEPT
@@ -246,8 +246,13 @@ def checkpoint(db: apsw.Connection, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE) 
 # Read
 
 
-def select(db: apsw.Connection, shelf: Shelf, start: int, limit: int) -> list[Stored]:
-    """Up to *limit* records from offset *start* on; fewer if they are large, but at least one."""
+def select(
+    db: apsw.Connection, shelf: Shelf, start: int, limit: int, briefly: bool = False
+) -> list[Stored]:
+    """Up to *limit* records from offset *start* on; fewer if they are large, but at least one.
+
+    *briefly*: of a snapshot's headers those that say which it is are enough.
+    """
     with db:  # all from the same moment: records move from one table to the other
         block = _block(db, shelf, start)
         rows = list(_within(db, shelf, start, limit, READ_BYTES)) if block is None else []
@@ -255,7 +260,12 @@ def select(db: apsw.Connection, shelf: Shelf, start: int, limit: int) -> list[St
         if block is not None:
             packed: tuple[Row, ...] = _unpack_block(zlib.decompress(block))
             rows = [row for row in packed if row[0] >= start][:limit]
-        return [_stored(shelf, row) for row in rows]
+        headers = _version if briefly else _headers
+        topic, partition = shelf.where
+        return [
+            Stored(topic, partition, offset, timestamp, key, value, headers(packed_headers, key))
+            for offset, timestamp, key, value, packed_headers in rows
+        ]
     except (msgspec.MsgspecError, zlib.error) as error:
         raise apsw.CorruptError(f"a record is malformed: {error}") from error
 
@@ -284,10 +294,12 @@ def _within(db: apsw.Connection, shelf: Shelf, start: int, limit: int, size: int
             break
 
 
-def _stored(shelf: Shelf, row: Row) -> Stored:
-    offset, timestamp, key, value, headers = row
-    found = in_full(headers, key or b"") if is_brief(headers) else _unpack(headers)
-    return Stored(*shelf.where, offset, timestamp, key, value, found)
+def _headers(stored: bytes, key: bytes | None) -> Headers:
+    return in_full(stored, key or b"") if is_brief(stored) else _unpack(stored)
+
+
+def _version(stored: bytes, key: bytes | None) -> Headers:
+    return version_in(stored, key or b"") if stored[0] == 0xC1 else _unpack(stored)
 
 
 # Pack

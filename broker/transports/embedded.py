@@ -155,7 +155,9 @@ class EmbeddedLog:
         self._queue.put(_Append(records, places, headers, done))
         return await done
 
-    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
+    async def read(
+        self, topic: str, partition: int, start: int, limit: int = 1000, briefly: bool = False
+    ) -> list[Stored]:
         where = TopicPartition(topic, partition)
         tail = self._tails[where]
         if start >= tail.start:
@@ -164,7 +166,9 @@ class EmbeddedLog:
             raise LogUnavailableError("the log is closed")
         shelf = self._shelves[topic][partition]
         try:
-            return await self._loop.run_in_executor(self._reader, self._select, shelf, start, limit)
+            return await self._loop.run_in_executor(
+                self._reader, self._select, shelf, start, limit, briefly
+            )
         except apsw.Error as error:
             raise LogUnavailableError(f"the log can not be read: {error}") from error
 
@@ -259,8 +263,8 @@ class EmbeddedLog:
             connection.close()
         self._lock.release()
 
-    def _select(self, shelf: Shelf, start: int, limit: int) -> list[Stored]:
-        return database.select(self._history, shelf, start, limit)
+    def _select(self, shelf: Shelf, start: int, limit: int, briefly: bool = False) -> list[Stored]:
+        return database.select(self._history, shelf, start, limit, briefly)
 
     def _write(self) -> None:
         cleaner = Cleaner(self._db, self._shelves, self._topics, self._clock)

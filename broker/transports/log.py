@@ -71,10 +71,13 @@ class Log(Protocol):
         `RecordTooLargeError` (none stored).
         """
 
-    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
+    async def read(
+        self, topic: str, partition: int, start: int, limit: int = 1000, briefly: bool = False
+    ) -> list[Stored]:
         """Up to *limit* records from offset *start* on that are there now; does not wait.
 
         Empty only at the end of the partition. A *start* before the first kept record reads from there.
+        *briefly*: of a snapshot's headers only its `VERSION` is asked for; more may come.
         """
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> Follower:

@@ -198,7 +198,9 @@ class MemoryLog:
             return self._store(places, records)
         return await fault.append(lambda: self._store(places, records))
 
-    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
+    async def read(
+        self, topic: str, partition: int, start: int, limit: int = 1000, briefly: bool = False
+    ) -> list[Stored]:
         await self._reachable(topic)
         return self._tails[TopicPartition(topic, partition)].since(start, limit)
 

@@ -107,7 +107,6 @@ class ModelBroker:
         for partition in world.ledger:
             partition.append(Claim(self.epoch, f"b{self.epoch}"))
         self.book, _, _ = fold(world.ledger)
-        self.book.put_in_order()
         self.roster = Roster()
         self.read = 0  # everything is read again: the harshest checkpoint
         self.pending: list[Entry] = []

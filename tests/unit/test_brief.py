@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.telemetry.times import now
-from broker.transports.brief import brief, in_full, is_brief
-from schemas.cloudevents import snapshot_record
+from broker.transports.brief import brief, in_full, is_brief, version_in
+from schemas.cloudevents import VERSION, snapshot_record
 from schemas.jobs import Job
 from schemas.ledger import Deletion
 from schemas.values import State
@@ -40,3 +40,26 @@ def test_those_of_a_snapshot_take_half_as_much() -> None:
         whole = sum(len(name) + len(value) for name, value in record.headers)
         assert len(stored) < whole / 1.8
         assert in_full(stored, record.key or b"") == record.headers
+
+
+@given(st.integers(1, 2**52), st.integers(0, 2**40), st.booleans(), st.sampled_from(["j1", "a-4"]))
+def test_which_snapshot_it_is_is_found_without_the_other_headers(
+    seq: int, epoch: int, terminal: bool, job_id: str
+) -> None:
+    job = Job(
+        tenant="default",
+        job_id=job_id,
+        seq=seq,
+        state=State.COMPLETED if terminal else State.QUEUED,
+        terminal=terminal,
+        created=now(),
+    )
+    record = snapshot_record(job, epoch, now())
+    key = record.key or b""
+    found = version_in(brief(record.headers, key), key)
+    assert {name: dict(found)[name] for name in VERSION} == dict(record.headers[:3])
+
+
+@given(st.lists(st.tuples(NAMES, VALUES)), VALUES)
+def test_of_other_headers_all_are_found(headers: list[tuple[str, bytes]], key: bytes) -> None:
+    assert version_in(brief(tuple(headers), key), key) == tuple(headers)

@@ -1,11 +1,10 @@
 """Which jobs have ended, in bounded memory."""
 
 from broker.core.ended import Ended
-from schemas.values import JobKey
 
 
-def key(number: int) -> JobKey:
-    return JobKey("default", f"j{number}")
+def key(number: int) -> bytes:
+    return b"default/j%d" % number
 
 
 def test_what_was_added_is_known_and_nothing_else() -> None:
@@ -15,7 +14,7 @@ def test_what_was_added_is_known_and_nothing_else() -> None:
 
     assert all(key(number) in ended for number in range(300))
     assert not any(key(number) in ended for number in range(300, 1300))
-    assert JobKey("other", "j1") not in ended
+    assert b"other/j1" not in ended
 
 
 def test_the_newest_half_is_always_known_and_the_oldest_are_forgotten() -> None:

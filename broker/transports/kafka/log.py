@@ -89,7 +89,9 @@ class KafkaLog:
             shares.setdefault(self._placement.place(topic, record), []).append(index)
         return await self._lanes.append(topic, records, shares, size)
 
-    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
+    async def read(
+        self, topic: str, partition: int, start: int, limit: int = 1000, briefly: bool = False
+    ) -> list[Stored]:
         where = TopicPartition(topic, partition)
         return await self._patiently(lambda: self._reader.read(where, start, limit))
 

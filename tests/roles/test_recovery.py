@@ -1,0 +1,79 @@
+"""A broker that takes over very many jobs: nothing else has to wait, and nobody loses their place."""
+
+import asyncio
+from itertools import islice
+
+from broker.ledger.recovery import AT_ONCE, Replica
+from broker.telemetry.times import iso
+from broker.transports.memory import MemoryLog
+from broker.transports.topics import STATE
+from schemas.cloudevents import snapshot_record
+from schemas.jobs import Job, JobDetails
+from schemas.values import JobKey, State
+from tests.support.broker import Hand, system, until
+
+COUNT = 20_000
+
+
+def job(number: int, ended: bool) -> Job:
+    """One that came at second *number*."""
+    return Job(
+        tenant="default",
+        job_id=f"{'ended' if ended else 'waits'}-{number}",
+        seq=4 if ended else 1,
+        state=State.COMPLETED if ended else State.QUEUED,
+        terminal=ended,
+        created=iso(1_760_000_000 + number),
+        program_id="hello-world",
+        details=JobDetails(program_id="hello-world", program_version="1", time_limit=60.0),
+        backend="scripted",
+    )
+
+
+async def filled(log: MemoryLog, count: int) -> MemoryLog:
+    """With *count* jobs that have ended and *count* that wait, whose snapshots came in any order."""
+    records = (
+        snapshot_record(job(number * 7919 % count, ended), 1, iso(0))
+        for number in range(count)
+        for ended in (True, False)
+    )
+    while some := list(islice(records, 1000)):
+        await log.append(STATE, some)
+    return log
+
+
+async def test_the_loop_goes_on_while_very_many_jobs_are_taken_over() -> None:
+    replica = Replica(await filled(MemoryLog(2), COUNT), COUNT)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await replica.load()
+    task.cancel()
+
+    assert turns > 3 * COUNT / AT_ONCE
+    assert len(replica.book.jobs) == COUNT
+    assert replica.book.knows(JobKey("default", "ended-7"))
+
+
+async def test_those_who_wait_keep_their_places_in_whatever_order_snapshots_are_read() -> None:
+    replica = Replica(await filled(MemoryLog(3), 500), 500)
+    await replica.load()
+
+    waiting = replica.book.queues.waiting("scripted", 500)
+    assert [key.job_id for key in waiting] == [f"waits-{number}" for number in range(500)]
+
+
+async def test_who_comes_after_a_recovery_stands_behind_those_who_were_there() -> None:
+    log = await filled(MemoryLog(2), 3)
+    hand = Hand(log, slots=1, runs=True)
+    async with system(hand) as qjb:
+        await qjb.submit("waits-1", "ended-1", "new")  # two of them are known
+        await until(lambda: "new" in hand.dispatches)
+        await qjb.ends("new")
+        assert list(hand.dispatches) == ["waits-0", "waits-1", "waits-2", "new"]
