@@ -1,7 +1,8 @@
 """The local copy that answers questions and replays history: memory first, then the file.
 
 Whatever the tail has taken is seen by the next question. The file is written behind, in batches,
-together with the position that it reaches.
+together with the position that it reaches. A file that is thrown away ends with its `Store`:
+nothing that was begun for it reaches the next one.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from broker.gateway.store import (
     Batch,
     CacheDamagedError,
     EventRow,
+    Held,
     JobPage,
     JobRow,
     PartitionRow,
@@ -48,27 +50,37 @@ PAGE_BYTES = 8 * 1024 * 1024  # of one page of jobs
 MANY = 20_000  # jobs that wait to be written: enough for one batch
 LOOKED_UP = 16 * MIB  # of answers of the file: jobs, and that there is none of that name
 NOBODY = 512  # bytes to remember that there is no job of a name
+VERIFIED_WITHIN = 1.0  # s that questions wait for a file to be looked at as a whole, at the start
+ODD = 10_000  # jobs that are noticed to lack events
+MADE_ANEW = "this gateway's copy of the log is being made; try again"
 
 
 class ReadModel:
     """Jobs and events as the tail has taken them. Used on the event loop only.
 
     Raises `UnavailableError` when the file is found to be broken: it is `damaged` then, until `reset`.
+    Where only something seems to be missing, it is `doubted` until then, and answers.
     """
 
     def __init__(self, cache: Path | None, memory: int) -> None:
         self._folder = None if cache else Path(tempfile.mkdtemp(prefix="qjb-gateway-"))
-        self._store = Store(cache or Path(str(self._folder)) / "gateway.db")
+        self._path = cache or Path(str(self._folder)) / "gateway.db"
+        self._store = Store(self._path)
         self._memory = memory
+        self._has_file = False
+        self._verifying: asyncio.Task[None] | None = None
+        self._odd: dict[JobKey, None] = {}  # jobs of which events are missing, as far as noticed
         self._writer = ThreadPoolExecutor(1, "gateway-writer")
         self._reader = ThreadPoolExecutor(1, "gateway-reader")
         self._moved = asyncio.Event()
         self._hurry = asyncio.Event()
         self._wrote: asyncio.Future[None] | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._begin({}, 0)
+        self._copy = 0  # which file this is: ids mean nothing in another one
+        self._begin(Held(), 0)
 
-    def _begin(self, rows: Mapping[int, PartitionRow], partitions: int) -> None:
+    def _begin(self, held: Held, partitions: int) -> None:
+        rows = held.partitions
         self.positions = {p: rows[p].next if p in rows else 0 for p in range(partitions)}
         self.first = {p: rows[p].first if p in rows else 0 for p in range(partitions)}
         self._readers = [PartitionReader() for _ in range(partitions)]
@@ -82,27 +94,65 @@ class ReadModel:
         self._looked_up: Lately[JobKey, HotJob | None] = Lately(
             Room("looked_up", LOOKED_UP), lambda hot: hot.size if hot else NOBODY
         )
-        self._next_id = 1
-        self.damaged = False
+        self._copy += 1
+        self._next_id = held.newest + 1
+        self.filled = held.filled
+        self.damaged = self.doubted = False
         self._moved.set()  # whoever waits for a write hears of it
 
-    async def open(self, identity: str, partitions: int) -> bool:
-        """Open the file; whether it holds something of the log of that *identity*."""
-        loop = asyncio.get_running_loop()
-        rows = await loop.run_in_executor(self._writer, self._store.open, identity)
-        if rows and set(rows) != set(range(partitions)):
+    async def open(self, identity: str, partitions: int) -> None:
+        """Open the file, or begin one for the log of that *identity*.
+
+        Raises `UnavailableError` if there can be none now, and `SettingsError`.
+        """
+        held = await self._make(self._store.open, identity)
+        if held.partitions and set(held.partitions) != set(range(partitions)):
             await self.reset(identity, partitions)
-            return False
-        self._begin(rows, partitions)
-        self._next_id = 1 + await loop.run_in_executor(self._writer, self._store.newest_id)
-        return bool(rows)
+            return
+        self._begin(held, partitions)
+        self._has_file = True
+        if held.partitions:
+            verifying = asyncio.create_task(self._verify(self._store), name="gateway-verify")
+            self._verifying = verifying
+            await asyncio.wait({verifying}, timeout=VERIFIED_WITHIN)
+
+    async def _verify(self, store: Store) -> None:
+        try:
+            await asyncio.to_thread(store.verify)
+        except CacheDamagedError as error:
+            self._broken(store, error)
+        except apsw.Error:  # it was interrupted
+            return
 
     async def reset(self, identity: str, partitions: int) -> None:
-        """Forget everything."""
+        """Forget everything, and begin another file. Raises `UnavailableError` if there can be none."""
+        await self._let_go()
+        self._begin(Held(), partitions)
+        await self._make(self._store.begin, identity)
+        self._has_file = True
+
+    async def _let_go(self) -> None:
+        """Have done with the file: from now on another store is meant."""
+        store, self._store = self._store, Store(self._path)
+        self._has_file = False
+        while self._verifying is not None and not self._verifying.done():
+            store.interrupt()
+            await asyncio.wait({self._verifying}, timeout=0.05)
+        await self._run(self._reader, lambda: None)  # what is being read comes to an end
+        await self._run(self._writer, store.close)
+
+    async def _make(self, method: Callable[[str], T], identity: str) -> T:
+        try:
+            return await self._run(self._writer, method, identity)
+        except (apsw.Error, OSError) as error:
+            raise UnavailableError(f"this gateway can have no copy of the log: {error}") from error
+
+    @staticmethod
+    async def _run(
+        thread: ThreadPoolExecutor, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._reader, lambda: None)  # what is being read comes to an end
-        await loop.run_in_executor(self._writer, self._store.reset, identity)
-        self._begin({}, partitions)
+        return await loop.run_in_executor(thread, partial(method, *args, **kwargs))
 
     def start_at(self, firsts: Mapping[int, int]) -> None:
         """Begin an empty copy: the log's oldest records are those at *firsts*."""
@@ -110,16 +160,19 @@ class ReadModel:
         self._recent = Recent(self._memory, [firsts[p] for p in sorted(firsts)])
 
     async def close(self) -> None:
-        """Write what is left, and let go of the file."""
-        loop = asyncio.get_running_loop()
+        """Write what is left, and let go of the file; throw away what is not to be trusted."""
+        store, doubted = self._store, self.damaged or self.doubted
         if self._writing is not None:
             await asyncio.wait({self._writing})
         failed = self._writing is not None and self._writing.exception() is not None
-        if self.positions and not self.damaged and not failed:
+        if self._has_file and not doubted and not failed:
             with contextlib.suppress(apsw.Error, CacheDamagedError):  # it is read again, then
-                await loop.run_in_executor(self._writer, self._store.write, self._batch())
+                await self._run(self._writer, store.write, self._batch())
+        await self._let_go()
+        if doubted:
+            with contextlib.suppress(OSError):
+                await self._run(self._writer, store.discard)
         self._reader.shutdown()
-        await loop.run_in_executor(self._writer, self._store.close)
         self._writer.shutdown()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -135,10 +188,13 @@ class ReadModel:
         # has dropped the rest.
         last_seq = event.seq - 1 if fresh or hot is None else hot.job.seq
         if not self._readers[record.partition].counts(entry, last_seq):
+            if event.seq > last_seq and self._readers[record.partition].permits(entry.epoch):
+                self._doubt(entry.key)
             return None
+        if hot is None and event.seq > 1:
+            self._doubt(entry.key)
         if hot is None:
-            hot = HotJob(self._next_id, entry.key, apply(None, entry), based=False)
-            self._next_id += 1
+            hot = self._new(entry.key, apply(None, entry), based=False)
         else:
             hot.job = apply(None if fresh else hot.job, entry)
             hot.based = False
@@ -148,12 +204,16 @@ class ReadModel:
         self._changed(hot)
         return kept
 
+    def _new(self, key: JobKey, job: Job, based: bool) -> HotJob:
+        hot = HotJob(self._next_id, key, job, based, self._copy)
+        self._next_id += 1
+        return hot
+
     def base(self, job: Job) -> None:
         """Take a snapshot, for what the ledger does not tell any more."""
         hot = self.locate(job.key)
         if hot is None:
-            hot = HotJob(self._next_id, job.key, job, based=True)
-            self._next_id += 1
+            hot = self._new(job.key, job, based=True)
         elif hot.job.details is None and job.details is not None:
             hot.job = replace(
                 hot.job, details=job.details, program_id=job.program_id, created=job.created
@@ -161,6 +221,11 @@ class ReadModel:
         else:
             return
         self._changed(hot)
+
+    def fill(self) -> None:
+        """All that the log had at the start has been taken."""
+        self.filled = True
+        self._moved.set()
 
     def remove(self, key: JobKey, time: str) -> HotJob | None:
         """Forget the job that *key* names, and what the file has of its events, but not its id.
@@ -182,10 +247,7 @@ class ReadModel:
 
     def was_deleted(self, key: JobKey) -> bool:
         """Whether there was a job of that name, not long ago."""
-        try:
-            return key in self._deleted or self._store.was_deleted(key)
-        except CacheDamagedError as error:
-            raise self._broken(error) from error
+        return key in self._deleted or self._look(self._store.was_deleted, key)
 
     def reader(self, partition: int) -> PartitionReader:
         """The reader rule along that partition."""
@@ -223,38 +285,46 @@ class ReadModel:
         self._moved.clear()
         self._hurry.clear()
         self._wrote, wrote = None, self._wrote
-        batch, events, jobs, gone = self._batch(), self._events, self._jobs, self._gone
-        positions = [self.positions[p] for p in sorted(self.positions)]
-        recent, deleted = self._recent, dict(self._deleted)
-        self._events, self._jobs, self._gone = [], {}, dict(gone)
-        for hot in jobs.values():
-            hot.unwritten = False
-        self._writing = asyncio.get_running_loop().run_in_executor(
-            self._writer, self._store.write, batch
-        )
         try:
-            await asyncio.shield(self._writing)  # `close` goes on from here if this is cancelled
-        except CacheDamagedError as error:
-            log.error("gateway.cache_damaged", error=str(error))
-            self.damaged = True
-        except apsw.Error as error:  # a full disk, say: keep everything and try again
-            log.error("gateway.cache_not_written", error=str(error))
-            self._events = [e for e in events if not e.hot.gone] + self._events
-            for key, hot in jobs.items():
-                if not hot.gone:
-                    hot.unwritten = True
-                    self._jobs.setdefault(key, hot)
-            self._moved.set()
-            await asyncio.sleep(1.0)
-        else:
-            self._gone = {key: ids for key, ids in self._gone.items() if gone.get(key) != ids}
-            self._deleted = {k: t for k, t in self._deleted.items() if deleted.get(k) != t}
-            if recent is self._recent:
-                recent.written(positions)
-                self._forget(jobs)
+            if self._has_file and not self.damaged:
+                await self._write_batch(self._store)
         finally:
             if wrote and not wrote.done():
                 wrote.set_result(None)
+
+    async def _write_batch(self, store: Store) -> None:
+        batch, events, jobs, gone = self._batch(), self._events, self._jobs, self._gone
+        positions = [self.positions[p] for p in sorted(self.positions)]
+        deleted = dict(self._deleted)
+        self._events, self._jobs, self._gone = [], {}, dict(gone)
+        for hot in jobs.values():
+            hot.unwritten = False
+        writing = asyncio.ensure_future(self._run(self._writer, store.write, batch))
+        self._writing = writing
+        try:
+            await asyncio.shield(writing)  # `close` goes on from here if this is cancelled
+        except CacheDamagedError as error:
+            self._broken(store, error)
+        except apsw.Error as error:  # a full disk, say: keep everything and try again
+            log.error("gateway.cache_not_written", error=str(error))
+            if store is self._store:
+                self._take_back(events, jobs)
+            await asyncio.sleep(1.0)
+        else:
+            if store is self._store:
+                self._gone = {key: ids for key, ids in self._gone.items() if gone.get(key) != ids}
+                self._deleted = {k: t for k, t in self._deleted.items() if deleted.get(k) != t}
+                self._recent.written(positions)
+                self._forget(jobs)
+
+    def _take_back(self, events: Sequence[KeptEvent], jobs: Mapping[JobKey, HotJob]) -> None:
+        """What was to be written was not."""
+        self._events = [e for e in events if not e.hot.gone] + self._events
+        for key, hot in jobs.items():
+            if not hot.gone:
+                hot.unwritten = True
+                self._jobs.setdefault(key, hot)
+        self._moved.set()
 
     def _batch(self) -> Batch:
         return Batch(
@@ -271,6 +341,7 @@ class ReadModel:
             ],
             [ident for ids in self._gone.values() for ident in ids],
             list(self._deleted.items()),
+            self.filled,
         )
 
     def _forget(self, jobs: Mapping[JobKey, HotJob]) -> None:
@@ -298,13 +369,12 @@ class ReadModel:
         self, firsts: Mapping[int, int], ended_before: str, deleted_before: str = ""
     ) -> None:
         """Drop events that the log has dropped, and jobs that ended before that time."""
-        loop = asyncio.get_running_loop()
+        store, bounds = self._store, (firsts, ended_before, deleted_before)
         try:
-            bounds = firsts, ended_before, deleted_before
-            while await loop.run_in_executor(self._writer, self._store.prune, *bounds):
+            while not self.damaged and await self._run(self._writer, store.prune, *bounds):
                 pass  # others write in between
         except CacheDamagedError as error:
-            self._broken(error)
+            self._broken(store, error)
         except apsw.Error as error:
             log.error("gateway.cache_not_pruned", error=str(error))
         self.first |= firsts
@@ -322,7 +392,7 @@ class ReadModel:
         if key in self._looked_up:
             return self._looked_up[key]
         row = self._find(key)
-        found = HotJob(row.id, key, row.job, row.based) if row else None
+        found = HotJob(row.id, key, row.job, row.based, self._copy) if row else None
         self._looked_up[key] = found
         return found
 
@@ -331,24 +401,46 @@ class ReadModel:
         self._looked_up[key] = self._recent.jobs.get(key)
 
     def _find(self, key: JobKey) -> JobRow | None:
+        return self._look(self._store.find, key)
+
+    def _look(self, method: Callable[[JobKey], T], key: JobKey) -> T:
+        """What *method* of the store answers at once."""
+        self._check_whole()
         try:
-            return self._store.find(key)
-        except CacheDamagedError as error:
-            raise self._broken(error) from error
+            return method(key)
+        except (CacheDamagedError, apsw.Error) as error:
+            raise self._broken(self._store, error) from error
 
     async def _read(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What *method* of the store answers, in the thread that reads."""
-        loop = asyncio.get_running_loop()
+        self._check_whole()
+        store = self._store
         try:
-            return await loop.run_in_executor(self._reader, partial(method, *args, **kwargs))
-        except CacheDamagedError as error:
-            raise self._broken(error) from error
+            return await self._run(self._reader, method, *args, **kwargs)
+        except (CacheDamagedError, apsw.Error) as error:
+            raise self._broken(store, error) from error
 
-    def _broken(self, error: Exception) -> UnavailableError:
-        if not self.damaged:
+    def _check_whole(self) -> None:
+        if self.damaged or not self._has_file:
+            raise UnavailableError(MADE_ANEW)
+
+    def _broken(self, store: Store, error: Exception) -> UnavailableError:
+        """*store* was found to be damaged: that counts if it is the one that is used."""
+        if store is self._store and not self.damaged:
             log.error("gateway.cache_damaged", error=str(error))
-        self.damaged = True
-        return UnavailableError("this gateway's copy of the log is being made anew; try again")
+            self.damaged = True
+        return UnavailableError(MADE_ANEW)
+
+    def _doubt(self, key: JobKey) -> None:
+        """Events of that job seem to be missing; once, as it may be the ledger that lacks them."""
+        if key in self._odd:
+            return
+        self._odd[key] = None
+        if len(self._odd) > ODD:
+            del self._odd[next(iter(self._odd))]
+        if self.filled and not self.doubted:
+            log.error("gateway.cache_doubted", job_id=key.job_id)
+            self.doubted = True
 
     def job(self, key: JobKey) -> Job | None:
         """The newest state of the job that *key* names."""
@@ -367,7 +459,9 @@ class ReadModel:
 
     async def history(self, hot: HotJob, after: int, upto: int, budget: int) -> Sequence[EventRow]:
         """Events of one job from the file: numbers *after* + 1 to *upto*, about *budget* bytes."""
-        return await self._read(self._store.history, hot.id, after, upto, budget)
+        if hot.copy != self._copy:  # it was located in another file
+            raise UnavailableError(MADE_ANEW)
+        return await self._read(self._store.history, hot.id, hot.key, after, upto, budget)
 
     def floor(self, partition: int) -> int:
         """The offset from which on all events of the partition are in memory."""

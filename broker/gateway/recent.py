@@ -14,12 +14,12 @@ _OVERHEAD = 400  # bytes that an event costs beside its value and its frame
 
 
 class HotJob:
-    """A job whose newest state is at hand. `id` is its number in the local copy."""
+    """A job whose newest state is at hand. `id` is its number in that file of the local copy."""
 
-    __slots__ = ("based", "counted", "events", "gone", "id", "job", "key", "unwritten")
+    __slots__ = ("based", "copy", "counted", "events", "gone", "id", "job", "key", "unwritten")
 
-    def __init__(self, ident: int, key: JobKey, job: Job, based: bool) -> None:
-        self.id, self.key, self.job, self.based = ident, key, job, based
+    def __init__(self, ident: int, key: JobKey, job: Job, based: bool, copy: int = 0) -> None:
+        self.id, self.key, self.job, self.based, self.copy = ident, key, job, based, copy
         self.events: Suffix[KeptEvent] = Suffix("seq")
         self.counted = 0  # bytes of it that memory is charged for
         self.unwritten = False

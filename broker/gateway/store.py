@@ -1,12 +1,14 @@
 """The local copy on disk: a cache in SQLite that can be thrown away at any time.
 
 It belongs to one log, by the log's identity, and to one gateway. One thread writes; reading has
-connections of its own.
+connections of its own. Nothing in it is believed that could be other than it was written: pages
+carry checksums, rows say whose they are, and what contradicts itself is damage.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from itertools import chain
 from pathlib import Path
@@ -21,19 +23,22 @@ from broker.gateway import bitmaps, packing
 from broker.gateway.bitmaps import FULL, WORDS, Member, Writing, ended_jobs, members, page, words_of
 from broker.gateway.filters import JobFilter, Part, tag_text
 from broker.gateway.packing import Own, own_phrases, pack, unpack
-from broker.transports.files import Mark, make_database
+from broker.transports import checksums
+from broker.transports.files import SQLITE, Mark, make_database
 from schemas.cloudevents import encode
 from schemas.jobs import Job
 from schemas.values import NOTHING, JobKey
 
 log = structlog.get_logger()
 
-FORMAT = f"4-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
+FORMAT = f"5-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
 MARK = Mark(0x716A6267, old="events_of_job")
 OFFSETS = 1 << 48  # an event's row id is partition * OFFSETS + offset
-WAL = 8 * 1024 * 1024  # bytes that the write-ahead log is cut to
+WAL = 8 * 1024 * 1024  # bytes from which on the write-ahead log goes into the file
 FREED = 1024  # pages that are given back at once
 PRUNED = 2000  # jobs, or offsets, that one transaction drops
+BUSY = 100  # ms that a lock is waited for, which others of this process hold for a moment
+FILLED = "filled"  # in meta
 SCAN = 20_000  # offsets that one read of many jobs' events looks at, so that none takes long
 
 _SCHEMA = f"""
@@ -62,7 +67,7 @@ _PUT = (
     f"INSERT INTO jobs({', '.join(_COLUMNS)}) VALUES ",  # noqa: S608 - our own names
     " ON CONFLICT(id) DO UPDATE SET " + ", ".join(f"{c} = excluded.{c}" for c in _CHANGING),
 )
-_JOB = "SELECT id, based, snapshot, job_id, created, details, value FROM jobs WHERE "
+_JOB = "SELECT id, based, snapshot, job_id, created, details, value, tenant FROM jobs WHERE "
 _CHUNKS = (256, 64, 16, 4, 1)  # rows a statement; few sizes, so that each is prepared once
 
 P = ParamSpec("P")
@@ -75,12 +80,18 @@ class CacheDamagedError(Exception):
     """The file is not what it was: throw it away and fill another."""
 
 
+# With these the file is what it was: it can be tried again.
+_OF_THE_MOMENT = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.InterruptError)
+
+
 def _damage(method: Callable[P, T]) -> Callable[P, T]:
     @wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
-        except (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError) as error:
+        except _OF_THE_MOMENT:
+            raise
+        except (apsw.Error, msgspec.DecodeError, UnicodeError) as error:
             raise CacheDamagedError(str(error)) from error
 
     return guarded
@@ -119,14 +130,24 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a file holds when it is opened."""
+
+    partitions: Mapping[int, PartitionRow] = field(default_factory=dict)
+    newest: int = 0  # largest id of a job
+    filled: bool = False  # whether all that the log had at the start is in it
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """What is written in one transaction."""
+    """What is written in one transaction: content, and the positions that it reaches."""
 
     partitions: Sequence[PartitionRow]
     jobs: Sequence[JobRow]
     events: Sequence[EventRow]
     gone: Sequence[int] = ()  # ids of jobs to forget first
     deleted: Sequence[tuple[JobKey, str]] = ()  # jobs that there were, and when they were deleted
+    filled: bool = False  # with this, all that the log had at the start is in the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,39 +160,40 @@ class JobPage:
 
 
 class Store:
-    """The file. Raises `CacheDamagedError` where SQLite finds it broken.
+    """One file, from its opening to its end. Raises `CacheDamagedError` where it finds it broken.
 
     `write` and `prune` belong to one thread, `find` to another (the loop's: it is a look-up by
-    key), and everything else to a third.
+    key), `verify` to a third and all other reading to a fourth.
     """
 
     def __init__(self, path: Path, block: int = FULL) -> None:
         self._path = path
+        self._owned = path.with_name(f"{path.name}-ours")  # says so where the file can not any more
         self._block = block  # jobs in a block of the bitmaps
         self._connections: list[apsw.Connection] = []
         self._bitmaps: Writing | None = None
 
-    @_damage
-    def open(self, identity: str) -> dict[int, PartitionRow]:
-        """How far each partition has been read; empty for a new file.
+    def open(self, identity: str) -> Held:
+        """What the file holds; nothing if it is new.
 
         A file of another log, of another format or a damaged one is replaced by a new one; what
         is no cache of ours is left as it is: raises `SettingsError`.
         """
+        make_database(self._path, MARK, "QJB_DATA", checksums.connect, self._owned.exists())
         try:
             self._connect()
             if self._meta() == {"identity": identity, "format": FORMAT}:
-                return self._partitions()
+                return self._held()
         except (apsw.Error, CacheDamagedError) as error:
             log.warning("gateway.cache_damaged", error=str(error))
-        self.reset(identity)
-        return {}
+        self.begin(identity)
+        return Held()
 
-    def reset(self, identity: str) -> None:
-        """Throw the file away and begin another, for the log of that identity."""
-        self.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+    def begin(self, identity: str) -> None:
+        """Throw the file away, and begin another for the log of that identity."""
+        self.discard()
+        self._owned.touch(0o600)
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         self._connect()
         with self._writing:
             self._writing.pragma("application_id", MARK.application)
@@ -180,18 +202,23 @@ class Store:
                 "INSERT INTO meta VALUES ('identity', ?), ('format', ?)", (identity, FORMAT)
             )
 
+    def discard(self) -> None:
+        """Throw the file away."""
+        self.close()
+        for suffix in SQLITE:
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
     def _connect(self) -> None:
-        make_database(self._path, MARK, "QJB_DATA")
         self._connections = []
-        for _ in range(3):
-            connection = apsw.Connection(str(self._path))
+        for _ in range(4):
+            connection = checksums.connect(self._path)
             self._connections.append(connection)
-            connection.set_busy_timeout(5000)
-            connection.execute(
-                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-                f"PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {WAL}"
-            )
-        self._writing, self._reading, self._finding = self._connections
+            connection.set_busy_timeout(BUSY)
+            connection.pragma("auto_vacuum", "INCREMENTAL")
+            connection.pragma("journal_mode", "WAL")
+            connection.pragma("synchronous", "NORMAL")
+            connection.wal_autocheckpoint(0)
+        self._writing, self._reading, self._finding, self._verifying = self._connections
 
     def close(self) -> None:
         """Let go of the file."""
@@ -202,16 +229,33 @@ class Store:
         self._bitmaps = None
 
     def _meta(self) -> dict[str, str]:
-        known = self._writing.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").get
-        return dict(self._writing.execute("SELECT name, value FROM meta")) if known else {}
+        if not self._writing.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").get:
+            return {}
+        if not checksums.are_on(self._writing):
+            raise CacheDamagedError("its pages have no checksums")
+        return dict(
+            self._writing.execute("SELECT name, value FROM meta WHERE name <> ?", (FILLED,))
+        )
 
-    def _partitions(self) -> dict[int, PartitionRow]:
+    @_damage
+    def _held(self) -> Held:
         rows = self._writing.execute("SELECT partition, first, next, claim, holder FROM partitions")
-        return {row[0]: PartitionRow(*row) for row in rows}
+        partitions = {row[0]: PartitionRow(*row) for row in rows}
+        newest = int(self._writing.execute("SELECT coalesce(max(id), 0) FROM jobs").get)
+        filled = self._writing.execute("SELECT 1 FROM meta WHERE name = ?", (FILLED,)).get
+        return Held(partitions, newest, bool(filled))
 
-    def newest_id(self) -> int:
-        """The largest id of a job; 0 if there is none."""
-        return int(self._writing.execute("SELECT coalesce(max(id), 0) FROM jobs").get)
+    @_damage
+    def verify(self) -> None:
+        """Look at all of it: what checksums can not see, such as a page in the place of another."""
+        found = self._verifying.execute("PRAGMA integrity_check(1)").get
+        if found != "ok":
+            raise CacheDamagedError(str(found))
+
+    def interrupt(self) -> None:
+        """Have `verify` come to an end."""
+        if self._connections:
+            self._verifying.interrupt()
 
     # Writing
 
@@ -219,10 +263,15 @@ class Store:
     def _changing(self) -> Iterator[Writing]:
         """One transaction."""
         bitmaps, self._bitmaps = self._bitmaps, None
-        with self._writing:
+        self._writing.execute("BEGIN IMMEDIATE")
+        try:
             bitmaps = bitmaps or Writing(self._writing, self._block)
             yield bitmaps
             bitmaps.flush()
+            self._writing.execute("COMMIT")
+        finally:
+            if self._writing.in_transaction:  # after a full disk there may be none any more
+                self._writing.execute("ROLLBACK")
         self._bitmaps = bitmaps
 
     @_damage
@@ -250,6 +299,18 @@ class Store:
             self._put(writing, jobs)
             self._insert("INSERT OR IGNORE INTO events VALUES ", events)
             self._insert("INSERT OR REPLACE INTO partitions VALUES ", partitions)
+            self._insert("INSERT OR IGNORE INTO meta VALUES ", [(FILLED, "")] * batch.filled)
+        self._shorten()
+
+    def _shorten(self) -> None:
+        """Have the write-ahead log go into the file, all of it or nothing.
+
+        A part of it would make the file a mixture if the rest were lost.
+        """
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        if wal.stat().st_size > WAL:
+            with contextlib.suppress(apsw.BusyError):  # somebody reads; after the next write, then
+                self._writing.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _put(self, bitmaps: Writing, jobs: Sequence[dict[str, Any]]) -> None:
         """Store *jobs*: first those that are known, as the others may change their places."""
@@ -323,6 +384,7 @@ class Store:
             writing.close_empty()
             self._writing.execute("DELETE FROM deleted WHERE time < ?", (deleted_before,))
         self._writing.execute(f"PRAGMA incremental_vacuum({FREED})").fetchall()
+        self._shorten()
         return max(dropped, len(ended)) >= PRUNED or self._writing.pragma("freelist_count") > FREED
 
     # Reading
@@ -332,7 +394,7 @@ class Store:
         """The job that *key* names."""
         query = _JOB + "tenant = ? AND job_id = ?"
         row = self._finding.execute(query, (key.tenant, key.job_id)).fetchone()
-        return None if row is None else JobRow(row[0], _jobs.decode(_snapshot(row)), bool(row[1]))
+        return None if row is None else JobRow(row[0], _job(row, _snapshot(row), key), bool(row[1]))
 
     @_damage
     def was_deleted(self, key: JobKey) -> bool:
@@ -347,22 +409,38 @@ class Store:
             ids, count, offset = page(self._reading, wanted, part)
             found: list[Job] = []
             for ident in ids:
-                row = self._reading.execute(_JOB + "id = ?", (ident,)).fetchone()
-                found.append(_listed(_jobs.decode(_snapshot(row)), part.inputs))
+                row: Any = self._reading.execute(_JOB + "id = ?", (ident,)).fetchone()
+                job = _job(row, _snapshot(row), JobKey(wanted.tenant, row[3]))
+                found.append(_listed(job, part.inputs))
                 budget -= len(encode(found[-1]))
                 if budget <= 0:
                     break
         return JobPage(found, count, offset)
 
     @_damage
-    def history(self, job: int, after: int, upto: int, budget: int) -> Sequence[EventRow]:
-        """Events of one job, numbers from *after* + 1 to *upto*, at most about *budget* bytes."""
-        rows = self._reading.execute(
-            "SELECT position, job, seq, kind, value FROM events"
-            " WHERE job = ? AND seq > ? AND seq <= ? ORDER BY seq",
-            (job, after, upto),
-        )
-        return self._within(rows, budget)
+    def history(
+        self, job: int, key: JobKey, after: int, upto: int, budget: int
+    ) -> Sequence[EventRow]:
+        """Events of one job, numbers from *after* + 1 to *upto*, at most about *budget* bytes.
+
+        Without those at the beginning that the log does not have; nothing of a job that is gone.
+        """
+        with self._reading:
+            owner = self._reading.execute(_JOB + "id = ?", (job,)).fetchone()
+            if owner is None:
+                return ()
+            _job(owner, _snapshot(owner), key)
+            rows = self._reading.execute(
+                "SELECT position, job, seq, kind, value FROM events"
+                " WHERE job = ? AND seq > ? AND seq <= ? ORDER BY seq",
+                (job, after, upto),
+            )
+            found = self._within(rows, budget)
+        numbers = [row.seq for row in found]
+        full = sum(len(row.value) for row in found) >= budget
+        if numbers and numbers != list(range(numbers[0], numbers[-1] + 1 if full else upto + 1)):
+            raise CacheDamagedError(f"events of {key.job_id} are missing")
+        return found
 
     @_damage
     def scan(
@@ -375,12 +453,13 @@ class Store:
         stop = min(stop, start + SCAN)
         where, values = wanted.where()
         base = partition * OFFSETS
-        rows = self._reading.execute(
-            "SELECT position, job, seq, kind, events.value FROM events CROSS JOIN jobs ON jobs.id = events.job"  # noqa: S608
-            f" WHERE position >= ? AND position < ? AND {where} ORDER BY position",
-            [base + start, base + stop, *values],
-        )
-        found = self._within(rows, budget)
+        with self._reading:
+            rows = self._reading.execute(
+                "SELECT position, job, seq, kind, events.value FROM events CROSS JOIN jobs ON jobs.id = events.job"  # noqa: S608
+                f" WHERE position >= ? AND position < ? AND {where} ORDER BY position",
+                [base + start, base + stop, *values],
+            )
+            found = self._within(rows, budget)
         full = sum(len(row.value) for row in found) >= budget
         return found, found[-1].offset + 1 if full else stop
 
@@ -391,7 +470,7 @@ class Store:
         for position, job, seq, kind, packed in rows:
             if job not in own:
                 own[job] = self._own(job)
-            value = unpack(packed, own[job])
+            value = _text(packed, own[job])
             partition, offset = divmod(position, OFFSETS)
             found.append(EventRow(partition, offset, job, seq, kind, value))
             budget -= len(value)
@@ -401,7 +480,22 @@ class Store:
 
     def _own(self, job: int) -> Own:
         row = self._reading.execute(_JOB + "id = ?", (job,)).fetchone()
-        return own_phrases(*row[3:]) if row else ()
+        if row is None:
+            raise CacheDamagedError("there are events of a job that there is not")
+        return _phrases(row)
+
+
+def _phrases(row: Any) -> Own:
+    """Phrases of the job that `_JOB` has found."""
+    return own_phrases(*row[3:7])
+
+
+def _text(packed: bytes, own: Own) -> bytes:
+    """What was packed. Zeros are what a disk has put there: checksums can not tell a page of them."""
+    text = unpack(packed, own)
+    if b"\0" in text:
+        raise CacheDamagedError("there are zeros in a text")
+    return text
 
 
 def _listed(job: Job, inputs: bool) -> Job:
@@ -414,7 +508,17 @@ def _listed(job: Job, inputs: bool) -> Job:
 
 def _snapshot(row: Any) -> bytes:
     """What `_JOB` has found, as JSON."""
-    return unpack(row[2], own_phrases(*row[3:]))
+    if row is None:
+        raise CacheDamagedError("a list has a job that there is not")
+    return _text(row[2], _phrases(row))
+
+
+def _job(row: Any, snapshot: bytes, key: JobKey) -> Job:
+    """The *snapshot* that `_JOB` has found: of the job that its row is about, and that *key* names."""
+    job = _jobs.decode(snapshot)
+    if not job.key == JobKey(row[7], row[3]) == key or job.created != row[4]:
+        raise CacheDamagedError(f"the row of {row[3]} has the job {job.job_id}")
+    return job
 
 
 def _columns(row: JobRow) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """The way out: follows the ledger and the status topic, into the read model and the streams."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 import structlog
 
-from broker.errors import LogUnavailableError
+from broker.errors import LogUnavailableError, UnavailableError
 from broker.gateway.fleet import Fleet
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import KeptEvent
@@ -27,6 +29,8 @@ log = structlog.get_logger()
 
 SLICE = 256  # records that are taken before others get a turn
 GLANCE = 0.25  # s after which a quiet tail looks up: is the local copy still whole?
+NO_COPY = 1.0  # s after which a file that could not be made is tried again
+LONGEST = 3600.0  # s between two beginnings of a copy
 PRUNE_EVERY = 600.0  # s
 KEEP_LONGER = DAY  # by which a job outlives its time here: the broker may be later as well
 DELETED_KEPT = 7 * DAY  # for which the id of a deleted job is not used again
@@ -45,6 +49,24 @@ class Audience(Protocol):
 
     def abandon(self) -> None:
         """What was told so far can not be followed on; those who listen come back."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """Of making the copy anew: at once, then after pauses that grow, so that it is not all there is."""
+
+    _pause: float = 0.0  # s from one beginning to the next
+    _begun: float = -LONGEST
+
+    def left(self, now: float) -> float:
+        """Seconds until it may begin again."""
+        return max(0.0, self._begun + self._pause - now)
+
+    def begin(self, now: float) -> None:
+        """It begins."""
+        quiet = now - self._begun >= LONGEST
+        self._pause = 1.0 if quiet else min(2 * self._pause, LONGEST)
+        self._begun = now
 
 
 class Tail:
@@ -66,32 +88,44 @@ class Tail:
         self.reachable = True  # whether the log answered lately
         self._status_at = self._status_end = 0  # of the status topic: read to, and was at the start
         self._newest = 0  # ms; when the newest event of this slice was appended
+        self._pace = Pace()
         self.lag = 0.0  # s between the append of the newest event and its coming here
 
     async def run(self) -> None:
         """Follow for ever."""
-        await self._model.open(self._log.identity, self._log.partitions(EVENTS))
+        await self._have_copy(self._model.open)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._model.write_behind(), name="gateway-write-behind")
             tasks.create_task(self._prune(), name="gateway-prune")
             while True:
-                await self._follow()
+                with contextlib.suppress(UnavailableError):  # the model is damaged
+                    await self._follow()
                 log.warning("gateway.cache_dropped")
                 self.caught_up.clear()
                 self._audience.abandon()
-                await self._model.reset(self._log.identity, self._log.partitions(EVENTS))
+                await asyncio.sleep(self._pace.left(time.monotonic()))
+                self._pace.begin(time.monotonic())
+                await self._have_copy(self._model.reset)
+
+    async def _have_copy(self, make: Callable[[str, int], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await make(self._log.identity, self._log.partitions(EVENTS))
+            except UnavailableError as error:
+                log.error("gateway.no_copy", error=error.message)
+                await asyncio.sleep(NO_COPY)
 
     async def _follow(self) -> None:
-        """From where the model stands, until the model is found to be damaged."""
-        cold, targets = await self._starts()
+        """From where the model stands, until the model is to be made anew."""
+        targets = await self._starts()
         starts = {TopicPartition(EVENTS, p): at for p, at in self._model.positions.items()}
         first, self._status_end = await self._patiently_bounds(STATUS, 0)
         starts[TopicPartition(STATUS, 0)] = self._status_at = first
         follower = self._log.follow(starts)
         try:
-            while not self._model.damaged:
+            while not self._has_to_begin_anew():
                 if not self.caught_up.is_set() and self._reached(targets):
-                    await self._catch_up(cold)
+                    await self._catch_up()
                 try:
                     records = await follower.next(GLANCE)
                 except LogUnavailableError as error:
@@ -103,9 +137,14 @@ class Tail:
         finally:
             await follower.close()
 
-    async def _catch_up(self, cold: bool) -> None:
-        if cold:
+    def _has_to_begin_anew(self) -> bool:
+        doubted = self._model.doubted and not self._pace.left(time.monotonic())
+        return self._model.damaged or doubted
+
+    async def _catch_up(self) -> None:
+        if not self._model.filled:
             await self._take_snapshots()
+            self._model.fill()
         self.caught_up.set()
         log.info("gateway.caught_up", positions=self._model.positions)
 
@@ -114,20 +153,18 @@ class Tail:
             log.warning("gateway.log_unavailable", error=str(error))
         self.reachable = False
 
-    async def _starts(self) -> tuple[bool, dict[int, int]]:
-        """Whether to begin anew, and what there is to catch up with, per partition."""
+    async def _starts(self) -> dict[int, int]:
+        """What there is to catch up with, per partition. A model that the log has left behind, or
+        that is ahead of it, begins anew.
+        """
         bounds = {
             p: await self._patiently_bounds(EVENTS, p) for p in range(self._log.partitions(EVENTS))
         }
         positions = self._model.positions
-        cold = any(
-            not first <= positions[p] <= end for p, (first, end) in bounds.items()
-        ) or not any(positions.values())
-        if cold:
-            if any(positions.values()):
-                await self._model.reset(self._log.identity, len(bounds))
+        if any(not first <= positions[p] <= end for p, (first, end) in bounds.items()):
+            await self._have_copy(self._model.reset)
             self._model.start_at({p: first for p, (first, _) in bounds.items()})
-        return cold, {p: end for p, (_, end) in bounds.items()}
+        return {p: end for p, (_, end) in bounds.items()}
 
     async def _patiently_bounds(self, topic: str, partition: int) -> tuple[int, int]:
         while True:
@@ -147,14 +184,14 @@ class Tail:
 
     async def _take_all(self, records: Sequence[Stored]) -> None:
         for start in range(0, len(records), SLICE):
+            if self._model.damaged:
+                return
             part = records[start : start + SLICE]
             for record in part:
                 self._take_one(record)
             self._audience.flush()
             self._waiters.wake(MOVED)
             self._measure_lag()
-            if self._model.damaged:
-                return
             if len(records) > SLICE:
                 await asyncio.sleep(0)
             await self._model.room()
@@ -167,10 +204,11 @@ class Tail:
             else:
                 self._fleet.take(record)
                 self._status_at = record.offset + 1
+        except UnavailableError:  # the model is damaged: the record is not taken
+            raise
         except Exception:
-            if not self._model.damaged:
-                where = {"partition": record.partition, "offset": record.offset}
-                log.exception("tail.failed", topic=record.topic, **where)
+            where = {"partition": record.partition, "offset": record.offset}
+            log.exception("tail.failed", topic=record.topic, **where)
 
     def _measure_lag(self) -> None:
         if self._newest:
@@ -179,7 +217,23 @@ class Tail:
             self._newest = 0
 
     def _take(self, record: Stored) -> None:
-        self._model.moved(record.partition, record.offset + 1)
+        news = None
+        try:
+            news = self._absorb(record)
+        finally:
+            if not self._model.damaged:  # the position never moves on without the content
+                self._model.moved(record.partition, record.offset + 1)
+        if news is None:
+            return
+        self._newest = record.timestamp
+        self._audience.push(news)
+        self._waiters.wake(news.hot.key)
+        self._waiters.wake(news.hot.key.tenant)
+        if news.kind != DELETED and news.hot.job.terminal:
+            self._measure(news.hot.job)
+
+    def _absorb(self, record: Stored) -> KeptEvent | None:
+        """Have the model take *record*; what is to be told of it."""
         try:
             said = read_ledger(record)
         except UnreadableError as error:
@@ -189,32 +243,22 @@ class Tail:
                 offset=record.offset,
                 error=error.message,
             )
-            return
+            return None
         if isinstance(said, Claim):
             self._model.reader(record.partition).claim(said)
-            return
+            return None
         if isinstance(said, Deletion):
-            if self._model.reader(record.partition).permits(said.epoch):
-                self._remove(said, record)
-            return
-        kept = self._model.take(record, said)
-        if kept is None:
-            return
-        self._newest = record.timestamp
-        self._audience.push(kept)
-        self._waiters.wake(said.key)
-        self._waiters.wake(said.key.tenant)
-        if said.event.terminal:
-            self._measure(kept.hot.job)
+            permitted = self._model.reader(record.partition).permits(said.epoch)
+            return self._remove(said, record) if permitted else None
+        return self._model.take(record, said)
 
-    def _remove(self, deletion: Deletion, record: Stored) -> None:
+    def _remove(self, deletion: Deletion, record: Stored) -> KeptEvent | None:
         hot = self._model.remove(deletion.key, deletion.time)
         if hot is None:
-            return
+            return None
         told = orjson.dumps({"kind": DELETED, "job_id": deletion.job_id, "time": deletion.time})
         seq = hot.job.seq  # it has no number of its own, and is told to those who follow many jobs
-        self._audience.push(KeptEvent(hot, record.partition, record.offset, seq, DELETED, told))
-        self._waiters.wake(deletion.key)
+        return KeptEvent(hot, record.partition, record.offset, seq, DELETED, told)
 
     def _measure(self, job: Job) -> None:
         if job.started and job.ended:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,10 +74,22 @@ class Mark:
             return file.read(HEADER)[68:72] == self.application.to_bytes(4, "big")
 
 
-def make_database(path: Path, mark: Mark, setting: str) -> None:
+def connect(path: Path) -> apsw.Connection:
+    """Open the file at *path*, which there is."""
+    return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+
+
+def make_database(
+    path: Path,
+    mark: Mark,
+    setting: str,
+    connect: Callable[[Path], apsw.Connection] = connect,
+    ours: bool = False,
+) -> None:
     """Have a database at *path* that is ours, or will be: there is a file, for its owner alone.
 
-    Raises `SettingsError` that names *setting* if what is there is anything else.
+    Raises `SettingsError` that names *setting* if what is there is anything else. With *ours* what
+    can not be read any more is known to be ours, and set aside.
     """
     named = f"{setting}: {path}"
     try:
@@ -85,7 +98,12 @@ def make_database(path: Path, mark: Mark, setting: str) -> None:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         if not path.is_file():
             raise SettingsError(f"{named} can not be opened: it is no file")
-        _check(path, mark, named)
+        try:
+            _check(path, mark, named, connect)
+        except _UnreadableError as error:
+            if not ours:
+                raise SettingsError(f"{named} can not be opened: {error}") from error
+            _set_aside(path)
     except OSError as error:
         why = os.strerror(error.errno or 0).lower()
         raise SettingsError(f"{named} can not be opened: {why}") from error
@@ -93,22 +111,35 @@ def make_database(path: Path, mark: Mark, setting: str) -> None:
         close_to_others(path.with_name(path.name + suffix))
 
 
-def _check(path: Path, mark: Mark, named: str) -> None:
+class _UnreadableError(Exception):
+    """It may have been a database once."""
+
+
+def _check(path: Path, mark: Mark, named: str, connect: Callable[[Path], apsw.Connection]) -> None:
     """Look, and change nothing."""
     if 0 < path.stat().st_size < HEADER and not path.with_name(f"{path.name}-journal").exists():
-        raise SettingsError(f"{named} can not be opened: it is no database of ours")
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        raise _UnreadableError("it is no database of ours")
+    db = connect(path)
     try:
         db.set_busy_timeout(PATIENCE)
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         if why := mark.refuses(db):
             raise SettingsError(f"{named} {why}")
     except apsw.NotADBError as error:
-        raise SettingsError(f"{named} can not be opened: it is no database of ours") from error
-    except apsw.CorruptError as error:
+        raise _UnreadableError("it is no database of ours") from error
+    except (apsw.CorruptError, apsw.IOError) as error:
         if not mark.stands_in(path):
-            raise SettingsError(f"{named} can not be opened: {error}") from error
+            raise _UnreadableError(str(error)) from error
     except apsw.Error as error:
         raise SettingsError(f"{named} can not be opened: {error}") from error
     finally:
         db.close()
+
+
+def _set_aside(path: Path) -> None:
+    """Put an empty file in the place of what can not be read, and keep that: it is a last look."""
+    log.warning("file.set_aside", path=str(path), kept=f"{path.name}.unreadable")
+    path.rename(path.with_name(f"{path.name}.unreadable"))
+    for suffix in SQLITE[1:]:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from broker.errors import SettingsError
-from broker.gateway.store import Store
+from broker.gateway.store import Held, Store
 from broker.settings import load
 from broker.transports import database
 from broker.transports.blobs import open_blobs
@@ -188,7 +188,7 @@ def test_a_local_copy_that_was_made_before_they_were_marked_is_replaced(tmp_path
     path = tmp_path / "gateway.db"
     with apsw.Connection(str(path)) as db:
         db.execute("CREATE TABLE events (job, seq); CREATE INDEX events_of_job ON events(job, seq)")
-    assert Store(path).open("a log") == {}
+    assert Store(path).open("a log") == Held()
 
 
 def test_an_empty_file_and_one_of_ours_are_taken(tmp_path: Path) -> None:
