@@ -215,6 +215,8 @@ class Intake:
         findings = await self._look(program, request, named)
         asked_for = await _digest(request, findings) if named else ""
         if (known := self._model.job(key) if named else None) is None:
+            if named:
+                self._model.check_whole_for(f"job {key.job_id}")
             self._check_space()
             self._check(request, findings)
             known = await self._shielded(self._place(key, request, trace))
@@ -246,6 +248,7 @@ class Intake:
         """End the job. Raises `UnknownJobError`, `JobEndedError` or `UnavailableError`."""
         job = self._model.job(key)
         if job is None and not self.awaits(key):
+            self._model.check_whole_for(f"job {key.job_id}")
             raise UnknownJobError(f"there is no job {key.job_id}")
         if job is not None and job.terminal:
             raise JobEndedError(f"job {key.job_id} has ended: it is {job.state}")
@@ -260,6 +263,7 @@ class Intake:
         """Forget the job. Raises `UnknownJobError`, `JobNotEndedError` or `UnavailableError`."""
         job = self._model.job(key)
         if job is None:
+            self._model.check_whole_for(f"job {key.job_id}")
             raise UnknownJobError(f"there is no job {key.job_id}")
         if not job.terminal:
             raise JobNotEndedError(f"job {key.job_id} has not ended: it is {job.state}; cancel it")

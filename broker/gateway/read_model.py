@@ -52,6 +52,7 @@ LOOKED_UP = 16 * MIB  # of answers of the file: jobs, and that there is none of 
 NOBODY = 512  # bytes to remember that there is no job of a name
 VERIFIED_WITHIN = 1.0  # s that questions wait for a file to be looked at as a whole, at the start
 ODD = 10_000  # jobs that are noticed to lack events
+NOT_YET = "this gateway has read only the newest events so far; try again"
 MADE_ANEW = "this gateway's copy of the log is being made; try again"
 
 
@@ -64,8 +65,9 @@ class ReadModel:
 
     def __init__(self, cache: Path | None, memory: int) -> None:
         self._folder = None if cache else Path(tempfile.mkdtemp(prefix="qjb-gateway-"))
-        self._path = cache or Path(str(self._folder)) / "gateway.db"
-        self._store = Store(self._path)
+        self.path = cache or Path(str(self._folder)) / "gateway.db"
+        self._other: Path | None = None  # folder of a file that answers while that one is filled
+        self._store = Store(self.path)
         self._memory = memory
         self._has_file = False
         self._verifying: asyncio.Task[None] | None = None
@@ -97,6 +99,7 @@ class ReadModel:
         self._copy += 1
         self._next_id = held.newest + 1
         self.filled = held.filled
+        self.since = ""
         self.damaged = self.doubted = False
         self._moved.set()  # whoever waits for a write hears of it
 
@@ -105,6 +108,10 @@ class ReadModel:
 
         Raises `UnavailableError` if there can be none now, and `SettingsError`.
         """
+        if self.is_partial:
+            await self._let_go()
+            self._drop_other()
+            self._store = Store(self.path)
         held = await self._make(self._store.open, identity)
         if held.partitions and set(held.partitions) != set(range(partitions)):
             await self.reset(identity, partitions)
@@ -124,6 +131,33 @@ class ReadModel:
         except apsw.Error:  # it was interrupted
             return
 
+    async def begin_at(
+        self, starts: Mapping[int, int], since: str, identity: str, partitions: int
+    ) -> None:
+        """Answer from another file, of the events from *starts* on, until the next `open`.
+
+        Jobs that were created after *since* are all there. Raises `UnavailableError`.
+        """
+        await self._let_go()
+        self._drop_other()
+        self._other = Path(tempfile.mkdtemp(prefix="qjb-gateway-"))
+        self._store = Store(self._other / "gateway.db")
+        self._begin(Held(), partitions)
+        self.start_at(starts)
+        self.since = since
+        await self._make(self._store.begin, identity)
+        self._has_file = True
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether what is not here may still exist: jobs that were created before `since`."""
+        return self._other is not None
+
+    def _drop_other(self) -> None:
+        if self._other is not None:
+            shutil.rmtree(self._other, ignore_errors=True)
+        self._other = None
+
     async def reset(self, identity: str, partitions: int) -> None:
         """Forget everything, and begin another file. Raises `UnavailableError` if there can be none."""
         await self._let_go()
@@ -133,7 +167,7 @@ class ReadModel:
 
     async def _let_go(self) -> None:
         """Have done with the file: from now on another store is meant."""
-        store, self._store = self._store, Store(self._path)
+        store, self._store = self._store, Store(self._store.path)
         self._has_file = False
         while self._verifying is not None and not self._verifying.done():
             store.interrupt()
@@ -174,6 +208,7 @@ class ReadModel:
                 await self._run(self._writer, store.discard)
         self._reader.shutdown()
         self._writer.shutdown()
+        self._drop_other()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -192,6 +227,8 @@ class ReadModel:
                 self._doubt(entry.key)
             return None
         if hot is None and event.seq > 1:
+            if self.is_partial:
+                return None  # it began before this does
             self._doubt(entry.key)
         if hot is None:
             hot = self._new(entry.key, apply(None, entry), based=False)
@@ -441,6 +478,11 @@ class ReadModel:
         if self.filled and not self.doubted:
             log.error("gateway.cache_doubted", job_id=key.job_id)
             self.doubted = True
+
+    def check_whole_for(self, what: object) -> None:
+        """Raise `UnavailableError` if *what*, which is not here, may be there nevertheless."""
+        if self.is_partial:
+            raise UnavailableError(f"{what}: {NOT_YET}")
 
     def job(self, key: JobKey) -> Job | None:
         """The newest state of the job that *key* names."""

@@ -21,11 +21,12 @@ from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import PARTS, Parts
 from broker.gateway.api.routes import add_routes
 from broker.gateway.api.sending import finish
+from broker.gateway.filling import fill
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Holding, Intake
 from broker.gateway.read_model import ReadModel
 from broker.gateway.streams import Patience, Streams
-from broker.gateway.tail import Tail
+from broker.gateway.tail import NEWEST, Tail
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.transports.blobs import Blobs
@@ -58,6 +59,7 @@ class Options:
     stall: float = 60.0  # a client that takes nothing for so long is cut
     drain: float = 5.0  # open streams are closed over this time when the gateway stops
     hosts: tuple[str, ...] = ()  # names under which it answers, besides those of loopback
+    newest: int = NEWEST  # events that it begins with if it is more than twice as many behind
     kept_jobs: float | None = None  # a job is kept for so long after its end; None: for ever
     cors_origins: tuple[str, ...] = ()  # other origins whose pages may use this API; "*" for all
 
@@ -214,7 +216,16 @@ def _parts(
             space,
         ),
         fleet=fleet,
-        tail=Tail(source, model, fleet, streams, waiters, options.kept_jobs),
+        tail=Tail(
+            source,
+            model,
+            fleet,
+            streams,
+            waiters,
+            options.kept_jobs,
+            fill=fill,
+            newest=options.newest,
+        ),
         waiters=waiters,
         programs=programs,
         blobs=blobs,

@@ -167,7 +167,7 @@ class Store:
     """
 
     def __init__(self, path: Path, block: int = FULL) -> None:
-        self._path = path
+        self.path = path
         self._owned = path.with_name(f"{path.name}-ours")  # says so where the file can not any more
         self._block = block  # jobs in a block of the bitmaps
         self._connections: list[apsw.Connection] = []
@@ -179,7 +179,7 @@ class Store:
         A file of another log, of another format or a damaged one is replaced by a new one; what
         is no cache of ours is left as it is: raises `SettingsError`.
         """
-        make_database(self._path, MARK, "QJB_DATA", checksums.connect, self._owned.exists())
+        make_database(self.path, MARK, "QJB_DATA", checksums.connect, self._owned.exists())
         try:
             self._connect()
             if self._meta() == {"identity": identity, "format": FORMAT}:
@@ -193,7 +193,7 @@ class Store:
         """Throw the file away, and begin another for the log of that identity."""
         self.discard()
         self._owned.touch(0o600)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         self._connect()
         with self._writing:
             self._writing.pragma("application_id", MARK.application)
@@ -206,12 +206,12 @@ class Store:
         """Throw the file away."""
         self.close()
         for suffix in SQLITE:
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def _connect(self) -> None:
         self._connections = []
         for _ in range(4):
-            connection = checksums.connect(self._path)
+            connection = checksums.connect(self.path)
             self._connections.append(connection)
             connection.set_busy_timeout(BUSY)
             connection.pragma("auto_vacuum", "INCREMENTAL")
@@ -307,7 +307,7 @@ class Store:
 
         A part of it would make the file a mixture if the rest were lost.
         """
-        wal = self._path.with_name(f"{self._path.name}-wal")
+        wal = self.path.with_name(f"{self.path.name}-wal")
         if wal.stat().st_size > WAL:
             with contextlib.suppress(apsw.BusyError):  # somebody reads; after the next write, then
                 self._writing.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

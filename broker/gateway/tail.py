@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import orjson
 import structlog
@@ -28,6 +29,7 @@ from schemas.records import Stored
 log = structlog.get_logger()
 
 SLICE = 256  # records that are taken before others get a turn
+NEWEST = 20_000  # events that a copy begins with where the history has to wait
 GLANCE = 0.25  # s after which a quiet tail looks up: is the local copy still whole?
 NO_COPY = 1.0  # s after which a file that could not be made is tried again
 LONGEST = 3600.0  # s between two beginnings of a copy
@@ -49,6 +51,10 @@ class Audience(Protocol):
 
     def abandon(self) -> None:
         """What was told so far can not be followed on; those who listen come back."""
+
+
+T = TypeVar("T")
+Fill = Callable[[Log, ReadModel], Coroutine[None, None, None]]
 
 
 @dataclass(slots=True)
@@ -80,8 +86,13 @@ class Tail:
         audience: Audience,
         waiters: Waiters,
         kept: float | None = None,  # s after its end for which a job is kept; None: for ever
+        *,
+        fill: Fill | None = None,  # if the copy is far behind; None: it is read without haste
+        newest: int = NEWEST,
     ) -> None:
         self._kept = kept
+        self._fill, self._begin_with = fill, newest
+        self._filling: asyncio.Task[None] | None = None
         self._log, self._model, self._fleet = source, model, fleet
         self._audience, self._waiters = audience, waiters
         self.caught_up = asyncio.Event()  # all that was there at the start has been taken
@@ -99,10 +110,14 @@ class Tail:
             tasks.create_task(self._prune(), name="gateway-prune")
             while True:
                 with contextlib.suppress(UnavailableError):  # the model is damaged
-                    await self._follow()
-                log.warning("gateway.cache_dropped")
+                    await self._follow(tasks)
                 self.caught_up.clear()
                 self._audience.abandon()
+                if self._is_filled():
+                    self._filling = None
+                    await self._have_copy(self._model.open)
+                    continue
+                log.warning("gateway.cache_dropped")
                 await asyncio.sleep(self._pace.left(time.monotonic()))
                 self._pace.begin(time.monotonic())
                 await self._have_copy(self._model.reset)
@@ -115,9 +130,11 @@ class Tail:
                 log.error("gateway.no_copy", error=error.message)
                 await asyncio.sleep(NO_COPY)
 
-    async def _follow(self) -> None:
-        """From where the model stands, until the model is to be made anew."""
+    async def _follow(self, tasks: asyncio.TaskGroup) -> None:
+        """From where the model stands, until the model is to be made anew, or has been filled."""
         targets = await self._starts()
+        if self._fill is not None and await self._behind(targets) > 2 * self._begin_with:
+            await self._begin_with_the_newest(targets)
         starts = {TopicPartition(EVENTS, p): at for p, at in self._model.positions.items()}
         first, self._status_end = await self._patiently_bounds(STATUS, 0)
         starts[TopicPartition(STATUS, 0)] = self._status_at = first
@@ -125,7 +142,7 @@ class Tail:
         try:
             while not self._has_to_begin_anew():
                 if not self.caught_up.is_set() and self._reached(targets):
-                    await self._catch_up()
+                    await self._catch_up(tasks)
                 try:
                     records = await follower.next(GLANCE)
                 except LogUnavailableError as error:
@@ -137,12 +154,42 @@ class Tail:
         finally:
             await follower.close()
 
+    async def _behind(self, targets: Mapping[int, int]) -> int:
+        """How many records there are to be read, at most."""
+        count = sum(end - self._model.positions[p] for p, end in targets.items())
+        if not self._model.filled:
+            for partition in range(self._log.partitions(STATE)):
+                first, end = await self._patiently_bounds(STATE, partition)
+                count += end - first
+        return count
+
+    async def _begin_with_the_newest(self, targets: Mapping[int, int]) -> None:
+        """Have the model answer from another file, which begins with the newest events."""
+        each = self._begin_with // len(targets)
+        starts, since = {}, 0.0
+        for partition, end in targets.items():
+            first, _ = await self._patiently_bounds(EVENTS, partition)
+            starts[partition] = start = max(first, end - each)
+            oldest = await self._patiently(partial(self._log.read, EVENTS, partition, start, 1))
+            since = max(since, oldest[0].timestamp / 1000 if oldest else time.time())
+        log.info("gateway.begins_with_the_newest", starts=starts)
+        await self._have_copy(partial(self._model.begin_at, starts, iso(since)))
+
+    def _is_filled(self) -> bool:
+        return self._filling is not None and self._filling.done()
+
     def _has_to_begin_anew(self) -> bool:
+        if self._is_filled():
+            return True
         doubted = self._model.doubted and not self._pace.left(time.monotonic())
         return self._model.damaged or doubted
 
-    async def _catch_up(self) -> None:
-        if not self._model.filled:
+    async def _catch_up(self, tasks: asyncio.TaskGroup) -> None:
+        if self._model.is_partial and self._fill is not None:
+            self._filling = self._filling or tasks.create_task(
+                self._fill(self._log, self._model), name="gateway-filling"
+            )
+        elif not self._model.filled:
             await self._take_snapshots()
             self._model.fill()
         self.caught_up.set()
@@ -167,15 +214,20 @@ class Tail:
         return {p: end for p, (_, end) in bounds.items()}
 
     async def _patiently_bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        bounds = await self._patiently(partial(self._log.bounds, topic, partition))
+        return bounds.first, bounds.next
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What the log answers, however long it is away."""
         while True:
             try:
-                bounds = await self._log.bounds(topic, partition)
+                found = await ask()
             except LogUnavailableError as error:
                 self._unreachable(error)
                 await asyncio.sleep(0.5)
             else:
                 self.reachable = True
-                return bounds.first, bounds.next
+                return found
 
     def _reached(self, targets: dict[int, int]) -> bool:
         return self._status_at >= self._status_end and all(
@@ -186,15 +238,19 @@ class Tail:
         for start in range(0, len(records), SLICE):
             if self._model.damaged:
                 return
-            part = records[start : start + SLICE]
+            part, began = records[start : start + SLICE], time.monotonic()
             for record in part:
                 self._take_one(record)
             self._audience.flush()
             self._waiters.wake(MOVED)
             self._measure_lag()
             if len(records) > SLICE:
-                await asyncio.sleep(0)
+                await self._rest(began)
             await self._model.room()
+
+    async def _rest(self, began: float) -> None:
+        """Give others a turn; one as long as this one was, if there is no hurry."""
+        await asyncio.sleep(0 if self._fill else time.monotonic() - began)
 
     def _take_one(self, record: Stored) -> None:
         """Take *record*, and live on if there is something about it that nobody thought of."""
@@ -269,16 +325,12 @@ class Tail:
         for partition in range(self._log.partitions(STATE)):
             start, end = await self._patiently_bounds(STATE, partition)
             while start < end:
-                try:
-                    records = await self._log.read(STATE, partition, start)
-                except LogUnavailableError as error:
-                    self._unreachable(error)
-                    await asyncio.sleep(0.5)
-                    continue
+                read = partial(self._log.read, STATE, partition, start, SLICE)
+                records, began = await self._patiently(read), time.monotonic()
                 for record in records:
                     self._take_snapshot(record)
                 start = records[-1].offset + 1 if records else end
-                await asyncio.sleep(0)
+                await self._rest(began)
                 await self._model.room()
 
     def _take_snapshot(self, record: Stored) -> None:

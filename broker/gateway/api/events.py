@@ -132,6 +132,7 @@ async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | E
 async def _stream_of_many(request: web.Request) -> web.StreamResponse:
     parts, wanted = parts_of(request), _many_filter(request)
     await parts.caught_up()
+    parts.model.check_whole_for("events of many jobs")
     position = parse_vector(last_id(request) or Edge.NOW.value, len(parts.model.positions))
     if request.method == "HEAD":
         return web.Response(headers=HEADERS)
@@ -247,6 +248,7 @@ def _page(values: list[bytes], after: str, terminal: bool, gap: bytes | None) ->
 async def _page_of_many(request: web.Request) -> web.Response:
     parts, wanted = parts_of(request), _many_filter(request)
     await parts.caught_up()
+    parts.model.check_whole_for("events of many jobs")
     text = request.query.get("after") or last_id(request) or Edge.START.value
     position = parse_vector(text, len(parts.model.positions))
     wait = _wait(request)

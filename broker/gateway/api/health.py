@@ -20,6 +20,7 @@ async def ready(request: web.Request) -> web.Response:
     said = {
         "status": "ready" if is_ready else "not ready",
         "caught_up": tail.caught_up.is_set(),
+        "whole": tail.caught_up.is_set() and not parts.model.is_partial,
         "log_reachable": tail.reachable,
         "draining": parts.draining.is_set(),
         "tail_lag_seconds": round(tail.lag, 4),

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from broker.errors import InvalidRequestError
+from broker.errors import InvalidRequestError, UnavailableError
 from broker.gateway.api.dialects import job_object, wants_params
 from broker.gateway.api.parts import (
     TRACEPARENT,
@@ -20,6 +20,7 @@ from broker.gateway.api.sending import Content, content_of, send
 from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import list_cursor, parse_list_cursor
 from broker.gateway.filters import JobFilter, Part
+from broker.gateway.read_model import NOT_YET
 from broker.gateway.store import JobPage
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
@@ -58,7 +59,11 @@ async def listing(request: web.Request) -> web.Response:
     parts, wanted = parts_of(request), filter_of(request)
     part = _part_of(request, wanted)
     await parts.caught_up()
+    since = parts.model.since
     page = await parts.model.page(wanted, part)
+    since = max(since, parts.model.since)  # it may have changed meanwhile
+    if since and not _is_of_the_newest(page, part, since):
+        raise UnavailableError(f"this part of the list: {NOT_YET}")
     shown = [job_object(job, _inline_params(job) if part.inputs else None) for job in page.jobs]
     cut_short = len(shown) < min(part.limit, page.count - page.offset)
     return answer(
@@ -68,6 +73,7 @@ async def listing(request: web.Request) -> web.Response:
             "limit": len(shown) if cut_short else part.limit,  # with `offset`: where to go on
             "offset": page.offset,
             "next": _next(page, wanted, part),
+            "whole": not since,
         }
     )
 
@@ -86,6 +92,12 @@ def _part_of(request: web.Request, wanted: JobFilter) -> Part:
         ascending=ascending,
         inputs=wants_params(request.query.get("exclude_params")),
     )
+
+
+def _is_of_the_newest(page: JobPage, part: Part, since: str) -> bool:
+    """Whether *page* lacks nothing, though only jobs that came after *since* are all here."""
+    goes_on = len(page.jobs) == part.limit or page.offset + len(page.jobs) < page.count
+    return bool(page.jobs) and goes_on and not part.ascending and page.jobs[-1].created > since
 
 
 def _next(page: JobPage, wanted: JobFilter, part: Part) -> str | None:

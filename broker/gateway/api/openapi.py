@@ -536,7 +536,7 @@ def _schemas() -> dict[str, Schema]:
     made["Error"] = _error()
     made["Job"] = _job()
     made["JobPage"] = _object(
-        "jobs count limit offset next",
+        "jobs count limit offset next whole",
         jobs=_list(_ref("Job")),
         count=_WHOLE | {"description": "How many match in all."},
         limit=_WHOLE
@@ -546,6 +546,11 @@ def _schemas() -> dict[str, Schema]:
         },
         offset=_WHOLE | {"description": "How many of them come before these."},
         next=_or_null(_text("The `cursor` of the next page; null at the end.")),
+        whole=_YES_OR_NO
+        | {
+            "description": "False while a gateway has read only the newest events: `count` and"
+            " `next` are of what is here so far."
+        },
     )
     made["JobEventPage"] = _object(
         "events next terminal",
@@ -583,9 +588,10 @@ def _schemas() -> dict[str, Schema]:
         slots=_WHOLE,
     )
     made["Readiness"] = _object(
-        "status caught_up log_reachable tail_lag_seconds",
+        "status caught_up whole log_reachable tail_lag_seconds",
         status=_text(enum=["ready", "not ready"]),
         caught_up=_YES_OR_NO,
+        whole=_YES_OR_NO | {"description": "The history has been read, too."},
         log_reachable=_YES_OR_NO,
         draining=_YES_OR_NO,
         tail_lag_seconds=_NUMBER,

@@ -68,6 +68,7 @@ class Parts:
         if hot is None and awaited:
             raise UnavailableError(f"job {key.job_id} was submitted and waits for a broker")
         if hot is None:
+            self.model.check_whole_for(f"job {key.job_id}")
             raise UnknownJobError(f"there is no job {key.job_id}")
         return hot
 
