@@ -14,6 +14,7 @@ UNPLACED = ""  # stands for the backend of a job that no known backend suits yet
 
 LOST, PLACED, ARRIVED = range(3)  # attempts; jobs that found their backend late; all others
 Lane = tuple[int, int]  # (-priority, one of these): smaller goes first, but for the last two
+Place = tuple[str, Lane]  # backend and lane
 
 
 class Rank(NamedTuple):
@@ -29,6 +30,7 @@ class _Queue:
     def __init__(self) -> None:
         self._lanes: dict[Lane, OrderedDict[JobKey, int]] = {}
         self._order: list[Lane] = []
+        self.places: dict[Lane, Place] = {}  # one for all of a lane: there may be very many
         self._length = 0
 
     def __len__(self) -> int:
@@ -45,12 +47,13 @@ class _Queue:
         waiting[key] = arrival
         self._length += 1
 
-    def remove(self, key: JobKey, lane: Lane) -> None:
-        del self._lanes[lane][key]
+    def remove(self, key: JobKey, lane: Lane) -> int:
+        arrival = self._lanes[lane].pop(key)
         self._length -= 1
         if not self._lanes[lane]:
             del self._lanes[lane]
             self._order.remove(lane)
+        return arrival
 
     def head(self) -> tuple[Rank, JobKey]:
         step = _step(self._order[0])
@@ -72,7 +75,7 @@ class Queues:
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
-        self._places: dict[JobKey, tuple[str, Lane, int]] = {}
+        self._places: dict[JobKey, Place] = {}
         self._arrivals = 0
         self._unlooked: deque[JobKey] = deque()  # wait for any backend, and one may suit now
 
@@ -89,23 +92,24 @@ class Queues:
 
     def place(self, key: JobKey, backend: str) -> None:
         """*backend* was found for a job that waited for any; it goes when it would have gone."""
-        _, (priority, _), arrival = self._places[key]
-        self.remove(key)
+        _, (priority, _) = self._places[key]
+        arrival = self.remove(key)
         self._put(key, backend, (priority, PLACED), arrival)
 
     def _put(self, key: JobKey, backend: str, lane: Lane, arrival: int) -> None:
         if (queue := self._queues.get(backend)) is None:
             queue = self._queues[backend] = _Queue()
         queue.add(key, lane, arrival)
-        self._places[key] = backend, lane, arrival
+        self._places[key] = queue.places.setdefault(lane, (backend, lane))
 
-    def remove(self, key: JobKey) -> None:
-        """The job waits no more."""
-        backend, lane, _ = self._places.pop(key)
+    def remove(self, key: JobKey) -> int:
+        """The job waits no more; the number of its arrival."""
+        backend, lane = self._places.pop(key)
         queue = self._queues[backend]
-        queue.remove(key, lane)
+        arrival = queue.remove(key, lane)
         if not queue:
             del self._queues[backend]
+        return arrival
 
     def head(self, backend: str) -> tuple[Rank, JobKey] | None:
         """Who goes next on *backend*."""
