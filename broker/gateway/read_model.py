@@ -66,7 +66,7 @@ class ReadModel:
     def __init__(self, cache: Path | None, memory: int) -> None:
         self._folder = None if cache else Path(tempfile.mkdtemp(prefix="qjb-gateway-"))
         self.path = cache or Path(str(self._folder)) / "gateway.db"
-        self._other: Path | None = None  # folder of a file that answers while that one is filled
+        self._other = self.path.with_name(f"{self.path.name}-newest")  # while that is filled
         self._store = Store(self.path)
         self._memory = memory
         self._has_file = False
@@ -109,9 +109,7 @@ class ReadModel:
         Raises `UnavailableError` if there can be none now, and `SettingsError`.
         """
         if self.is_partial:
-            await self._let_go()
-            self._drop_other()
-            self._store = Store(self.path)
+            await self._drop_other()
         held = await self._make(self._store.open, identity)
         if held.partitions and set(held.partitions) != set(range(partitions)):
             await self.reset(identity, partitions)
@@ -139,9 +137,7 @@ class ReadModel:
         Jobs that were created after *since* are all there. Raises `UnavailableError`.
         """
         await self._let_go()
-        self._drop_other()
-        self._other = Path(tempfile.mkdtemp(prefix="qjb-gateway-"))
-        self._store = Store(self._other / "gateway.db")
+        self._store = Store(self._other)
         self._begin(Held(), partitions)
         self.start_at(starts)
         self.since = since
@@ -151,12 +147,13 @@ class ReadModel:
     @property
     def is_partial(self) -> bool:
         """Whether what is not here may still exist: jobs that were created before `since`."""
-        return self._other is not None
+        return self._store.path != self.path
 
-    def _drop_other(self) -> None:
-        if self._other is not None:
-            shutil.rmtree(self._other, ignore_errors=True)
-        self._other = None
+    async def _drop_other(self) -> None:
+        await self._let_go()
+        with contextlib.suppress(OSError):
+            await self._run(self._writer, self._store.remove)
+        self._store = Store(self.path)
 
     async def reset(self, identity: str, partitions: int) -> None:
         """Forget everything, and begin another file. Raises `UnavailableError` if there can be none."""
@@ -206,9 +203,10 @@ class ReadModel:
         if doubted:
             with contextlib.suppress(OSError):
                 await self._run(self._writer, store.discard)
+        if self.is_partial:
+            await self._drop_other()
         self._reader.shutdown()
         self._writer.shutdown()
-        self._drop_other()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -208,6 +208,11 @@ class Store:
         for suffix in SQLITE:
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
+    def remove(self) -> None:
+        """Throw the file away, for good."""
+        self.discard()
+        self._owned.unlink(missing_ok=True)
+
     def _connect(self) -> None:
         self._connections = []
         for _ in range(4):

@@ -167,6 +167,7 @@ async def test_a_fill_that_is_cut_short_is_gone_on_with(tmp_path: Path) -> None:
     async with running(ledger=ledger, newest=NEWEST, cache=cache) as served:
         assert (await served.get("/ready"))["whole"]
         assert (await served.get("/jobs/old0"))["status"] == "Completed"
+    assert not await asyncio.to_thread(lambda: list(tmp_path.glob("*newest*")))
 
 
 async def test_a_gateway_that_is_close_reads_everything_first() -> None:
