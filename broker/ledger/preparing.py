@@ -16,7 +16,7 @@ from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.core.turn import CancelAsked, DeleteAsked, Submitted
 from broker.errors import PayloadMissingError, QjbError
-from broker.judging.judge import HERE, Judge
+from broker.judging.judge import Judge, is_small
 from broker.payloads import INLINE_LIMIT
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
@@ -119,7 +119,9 @@ class Preparation:
         if self._catalogue.get(body.program_id) is None:
             return False  # refused for that alone
         ref = body.params_ref
-        return len(body.params) > HERE or (ref is not None and ref.size <= CHECKED_HERE)
+        return not is_small(memoryview(body.params)) or (
+            ref is not None and ref.size <= CHECKED_HERE
+        )
 
     async def _prepare(self, item: Submitted, body: SubmitJob) -> None:
         while self._roster.may_soon_know(body.backend):  # noqa: ASYNC110 -- time passes by ticks

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from broker.judging.judge import Judge
+from broker.judging.judge import Judge, is_small
 from broker.wiring import built_in_programs
 
 MIB = 1024 * 1024
@@ -52,6 +52,22 @@ async def test_the_event_loop_goes_on_while_a_large_request_is_judged(kind: str)
     assert bool(findings.violations) == (kind == "invalid")
     # On the loop it would be one gap; a busy machine takes the loop's turn now and then.
     assert max(found) < took / 3
+
+
+async def test_many_values_in_few_bytes_are_judged_beside_the_loop() -> None:
+    judge, by_id = Judge(), {program.id: program for program in built_in_programs()}
+    many = b'{"circuits":"","parameter_values":[' + b"[0]," * 3_900 + b"[0]]}"
+    assert not is_small(many)
+    assert is_small(b'{"circuits":"' + b"h q;" * 3_900 + b'"}')
+    with judge.in_use():
+        await judge.look(by_id["sampler"], many)  # the helper has started
+        async with gaps() as found:
+            begun = time.perf_counter()
+            for _ in range(20):
+                await judge.look(by_id["sampler"], many)
+            took = time.perf_counter() - begun
+
+    assert max(found) < took / 3  # on the loop it would be one gap
 
 
 async def test_who_waits_no_more_leaves_the_answer_to_nobody_else() -> None:

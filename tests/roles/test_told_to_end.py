@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from broker.gateway.server import Gateway
 from broker.judging.judge import Judge
 from broker.transports.blobs import open_blobs
 from broker.transports.log import Position, TopicPartition
@@ -17,7 +18,7 @@ from broker.worker.heartbeat import Heart
 from broker.worker.host import Worker
 from broker.worker.slots import Slots
 from executors.scripted import ScriptedExecutor
-from tests.support.broker import Hand, Side, a_broker, running, until
+from tests.support.broker import Hand, Side, a_broker, hello_world, running, until
 
 STEPS = range(0, 60, 3)  # of the loop, after which it is told
 SOON = 4.0  # s; patience with what hangs is longer
@@ -107,3 +108,9 @@ async def test_a_heart_that_is_to_beat_at_once_ends_when_told(steps: int) -> Non
     await cancel(task, steps)
 
     assert task.cancelled()
+
+
+@pytest.mark.parametrize("steps", STEPS)
+async def test_a_gateway_ends_when_told_wherever_it_is(steps: int) -> None:
+    gateway = Gateway(MemoryLog(), open_blobs("memory:///"), [hello_world()], port=0)
+    assert await ends_when_told(gateway.run(), 2 * steps)

@@ -83,6 +83,11 @@ def many_values(count: int) -> bytes:
     return sampler({"circuits": BELL, "parameter_values": [[0]] * count})
 
 
+def wrong_values(count: int) -> bytes:
+    """A request that is small, and refused after its last value was looked at."""
+    return sampler({"circuits": BELL, "parameter_values": [[0]] * count, "run_config": 5})
+
+
 async def cancel_storm(place: Place) -> None:
     """Jobs that are asked for and cancelled, five times each and all at once."""
 
@@ -100,8 +105,8 @@ async def cancel_storm(place: Place) -> None:
 POISONS: dict[str, Poison] = {
     "heavy requests of 120 KB of wrong circuits": requests(*[wrong_circuits(120_000)] * 3),
     "forty valid requests of 248 KB": requests(*[many_values(62_000)] * 40),
-    "two hundred requests just small enough to be judged at once": requests(
-        *[many_values(3_900)] * 200
+    "two hundred refused requests of few bytes and many values": requests(
+        *[wrong_values(3_900)] * 200
     ),
     "a cancel storm": cancel_storm,
 }
