@@ -7,6 +7,7 @@ of those that were noted when a broker was lost.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 
 from broker.ledger.inputs import Batch
@@ -120,5 +121,8 @@ def tried_before(
 ) -> dict[InputPosition, int]:
     """How many brokers were lost at which inputs; *excused*: the last one was lost otherwise."""
     noted = checkpoint.tried if checkpoint is not None else {}
-    tried = {InputPosition.parse(name): terms for name, terms in noted.items()}
+    tried: dict[InputPosition, int] = {}
+    for name, terms in noted.items():
+        with suppress(ValueError):  # nobody is kept from serving by what a checkpoint names
+            tried[InputPosition.parse(name)] = terms
     return {at: left for at, terms in tried.items() if (left := terms - (at in excused)) > 0}

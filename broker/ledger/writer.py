@@ -203,7 +203,7 @@ class Writer:
         if isinstance(item, (CancelAsked, DeleteAsked)):
             if isinstance(item, CancelAsked) and self._parts.inputs.preparation.takes(item):
                 return
-            if item.key in self._parts.book.jobs:
+            if self._parts.book.knows(item.key):
                 self._take(taken, item, record)
 
     def _hear(self, taken: _Taken, status: Status) -> None:

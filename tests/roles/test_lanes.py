@@ -57,6 +57,7 @@ async def a_full_broker(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     async with with_blobs(open_blobs("memory:///"), hand) as qjb:
         await qjb.submit("ended")
         await qjb.ends("ended")
+        await until(lambda: any(job.terminal for job in qjb.snapshots().values()))  # and forgotten
         await qjb.submit("heavy", params=HEAVY)
         await hand.is_told("heavy")
         await qjb.submit(*(f"waits{number}" for number in range(50)))

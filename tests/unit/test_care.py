@@ -66,7 +66,7 @@ def test_what_is_still_being_prepared_stays_known() -> None:
 
 
 def test_a_checkpoint_says_where_brokers_were_lost_but_not_who_was_lost_otherwise() -> None:
-    tried = {str(at(1)): 1, str(at(2)): 2, str(at(3)): 1}
+    tried = {str(at(1)): 1, str(at(2)): 2, str(at(3)): 1, "nonsense": 2}
     checkpoint = Checkpoint(epoch=1, ledger={}, inputs={}, tried=tried, serving=True)
 
     assert tried_before(checkpoint, frozenset({at(1), at(2)})) == {at(2): 1, at(3): 1}
