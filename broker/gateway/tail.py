@@ -354,10 +354,9 @@ class Tail:
                 p: (await self._patiently_bounds(EVENTS, p))[0]
                 for p in range(self._log.partitions(EVENTS))
             }
-            await self._model.prune(
-                firsts, self._forgotten_before(), iso(time.time() - DELETED_KEPT)
-            )
+            now = min(self._log.now(), time.time())
+            await self._model.prune(firsts, self._forgotten_before(now), iso(now - DELETED_KEPT))
 
-    def _forgotten_before(self) -> str:
+    def _forgotten_before(self, now: float) -> str:
         """Jobs that ended before this time are kept no more."""
-        return "" if self._kept is None else iso(time.time() - self._kept - KEEP_LONGER)
+        return "" if self._kept is None else iso(now - self._kept - KEEP_LONGER)

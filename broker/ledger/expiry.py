@@ -4,7 +4,6 @@ As fast as they are read, however many there are: what ends faster than it goes 
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -38,7 +37,7 @@ async def expire_for_ever(target: Log, book: Book, kept: float | None) -> None:
     while True:
         for partition in range(target.partitions(STATE)):
             try:
-                await expire(target, book, partition, time.time(), kept)
+                await expire(target, book, partition, target.now(), kept)
             except LogUnavailableError as error:  # the next pass will do
                 log.warning("expiry.put_off", code=error.code, error=error.message)
         await asyncio.sleep(EVERY)

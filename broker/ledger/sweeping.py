@@ -38,7 +38,7 @@ async def sweep_for_ever(target: Log, blobs: Blobs, book: Book) -> None:
     await asyncio.sleep(FIRST_AFTER)
     while True:
         try:
-            await sweep(target, blobs, book, time.time() - GRACE)
+            await sweep(target, blobs, book, min(target.now(), time.time()) - GRACE)
         except QjbError as error:  # the next pass will do
             log.warning("sweep.put_off", code=error.code, error=error.message)
         await asyncio.sleep(EVERY)

@@ -104,6 +104,12 @@ def prepare(db: apsw.Connection) -> str:
     return identity
 
 
+def known_time(db: apsw.Connection) -> float | None:
+    """What time it was for the log when it was last cleaned."""
+    known: str | None = db.execute("SELECT value FROM meta WHERE name = 'time'").get
+    return None if known is None else float(known)
+
+
 def shelves(
     db: apsw.Connection, topics: Mapping[str, Topic], counts: Mapping[str, int]
 ) -> list[Shelf]:
@@ -364,7 +370,8 @@ def clean(db: apsw.Connection, shelf: Shelf, topic: Topic, now: float, step: int
             "UPDATE partitions SET next = ? WHERE topic = ? AND partition = ?",
             (shelf.next, *shelf.where),  # offsets go on from here even if no record is left
         )
-    shelf.first = _first(db, shelf)
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('time', ?)", (repr(now),))
+        shelf.first = _first(db, shelf)  # before anybody can find that something is missing
     return more
 
 

@@ -33,6 +33,7 @@ from broker.transports.files import make_database
 from broker.transports.lock import FileLock
 from broker.transports.log import Bounds, Position, TopicPartition, check_size
 from broker.transports.placement import Placement
+from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import TOPICS, Topic, partition_for
 from schemas.records import Record, Stored
@@ -100,6 +101,7 @@ class EmbeddedLog:
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
         self._placement = Placement(topics, counts)
         self._clock = clock
+        self._time = LogTime(clock)
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         self._shelves: dict[str, list[Shelf]] = {}
         self._tails: dict[TopicPartition, Tail] = {}
@@ -188,6 +190,9 @@ class EmbeddedLog:
     def partition_of(self, topic: str, key: bytes) -> int:
         return partition_for(key, self.partitions(topic))
 
+    def now(self) -> float:
+        return self._time.now()
+
     async def watch(self) -> None:
         await asyncio.shield(self._breaks)
 
@@ -245,10 +250,18 @@ class EmbeddedLog:
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)
             self._tails[shelf.where] = Tail(shelf.next)
             self._followers[shelf.where] = set()
+        self._time = LogTime(self._clock, known=self._known_time())
         counts = {name: len(each) for name, each in self._shelves.items()}
         self._placement = Placement(self._topics, counts)
         self._history = database.connect(self.path)
         self._second = database.connect(self.path)
+
+    def _known_time(self) -> float:
+        """What time it was when somebody last looked; in a file that does not say, at its newest."""
+        if (known := database.known_time(self._db)) is not None:
+            return known
+        newest = max(shelf.timestamp for each in self._shelves.values() for shelf in each)
+        return min(self._clock(), newest / 1000 or self._clock())
 
     def _close_file(self) -> None:
         for thread in self._threads:
@@ -267,7 +280,7 @@ class EmbeddedLog:
         return database.select(self._history, shelf, start, limit, briefly)
 
     def _write(self) -> None:
-        cleaner = Cleaner(self._db, self._shelves, self._topics, self._clock)
+        cleaner = Cleaner(self._db, self._shelves, self._topics, self._time)
         while True:
             group, last = self._take(cleaner.pause())
             if group.appends:
@@ -324,7 +337,7 @@ class EmbeddedLog:
     def _number(self, group: _Group) -> dict[str, list[database.Row]]:
         """Give the group's records their offsets; the rows to insert, by table."""
         rows: dict[str, list[database.Row]] = {}
-        now = int(self._clock() * 1000)
+        now = int(self._time.stamp() * 1000)
         for append in group.appends:
             positions = []
             for record, shelf, headers in zip(
@@ -377,7 +390,7 @@ class EmbeddedLog:
 
     def _pack(self) -> None:
         """Have what is some seconds old stored in blocks."""
-        before = int((self._clock() - PACK_AFTER) * 1000)
+        before = int((self._time.stamp() - PACK_AFTER) * 1000)
         made: list[database.Block] = []
         for shelf in (shelf for each in self._shelves.values() for shelf in each):
             if shelf.where.topic in self._packed:
@@ -442,12 +455,12 @@ class Cleaner:
         db: apsw.Connection,
         shelves: Mapping[str, Sequence[Shelf]],
         topics: Mapping[str, Topic],
-        clock: Callable[[], float],
+        log_time: LogTime,
     ) -> None:
         self._db = db
         self._todo = [shelf for each in shelves.values() for shelf in each]
         self._topics = topics
-        self._clock = clock
+        self._time = log_time
         self._next = 0
         self._vacuum = Vacuum(db)
         self._due = time.monotonic() + CLEAN_EVERY
@@ -463,16 +476,16 @@ class Cleaner:
 
     def _step(self) -> None:
         shelf = self._todo[self._next]
-        cleaned = shelf.cleaned
+        first, cleaned = shelf.first, shelf.cleaned
         try:
             topic = self._topics[shelf.where.topic]
-            more = database.clean(self._db, shelf, topic, self._clock(), CLEAN_STEP)
+            more = database.clean(self._db, shelf, topic, self._time.now(), CLEAN_STEP)
             more |= self._vacuum.step()
         except Exception as error:
             if database.is_fatal(error):
                 raise
             log.warning("log.cleaning_failed", topic=shelf.where.topic, error=repr(error))
-            more, shelf.cleaned = False, cleaned  # none of it was stored
+            more, shelf.first, shelf.cleaned = False, first, cleaned  # none of it was stored
         if more:
             self._due = time.monotonic() + 0.02
             return

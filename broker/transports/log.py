@@ -92,6 +92,12 @@ class Log(Protocol):
     def partition_of(self, topic: str, key: bytes) -> int:
         """The partition that records with *key* go to."""
 
+    def now(self) -> float:
+        """The log's own time (seconds since 1970), by which what it holds is old.
+
+        No clock that is wrong for a while moves it by much, so nothing is dropped for that.
+        """
+
     async def watch(self) -> None:
         """Wait for as long as the log can go on in this process; raises `LogBrokenError` then."""
 

@@ -5,7 +5,6 @@ opening it again is what a restart is to the others.
 """
 
 import asyncio
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableE
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.retention import survivors
+from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import TOPICS, Topic, partition_for
 from schemas.records import Record, Stored
@@ -129,15 +129,18 @@ class Stall(Fault):
 class MemoryLog:
     """A `Log` in this process.
 
-    *partitions*: for every topic that has more than one; or by topic, which adds topics.
+    *partitions*: for every topic that has more than one; or by topic, which adds topics. *time*:
+    what it takes for the time.
     """
 
     def __init__(
         self,
         partitions: int | Mapping[str, int] | None = None,
         topics: Mapping[str, Topic] = TOPICS,
+        time: LogTime | None = None,
     ) -> None:
         self._topics = topics
+        self._time = time or LogTime()
         counts = {name: topic.partitions for name, topic in topics.items()}
         if isinstance(partitions, int):
             counts = {n: partitions if c > 1 else c for n, c in counts.items()}
@@ -221,6 +224,9 @@ class MemoryLog:
     def partition_of(self, topic: str, key: bytes) -> int:
         return partition_for(key, self._placement.counts[topic])
 
+    def now(self) -> float:
+        return self._time.now()
+
     async def watch(self) -> None:
         await asyncio.Event().wait()
 
@@ -232,7 +238,7 @@ class MemoryLog:
     async def clean(self, now: float | None = None) -> None:
         """Drop what is past its topic's retention at *now* (seconds since 1970), and compact."""
         for where in self._tails:
-            self._clean(where, time.time() if now is None else now)
+            self._clean(where, self.now() if now is None else now)
 
     # What followers use
 
@@ -253,7 +259,7 @@ class MemoryLog:
             await fault.over()
 
     def _store(self, places: Sequence[TopicPartition], records: Sequence[Record]) -> list[Position]:
-        timestamp = int(time.time() * 1000)
+        timestamp = int(self._time.stamp() * 1000)
         positions = []
         for where, record in zip(places, records, strict=True):
             tail = self._tails[where]
@@ -262,7 +268,7 @@ class MemoryLog:
             tail.extend((stored,))
             positions.append(Position(where.partition, offset))
             if len(tail) >= self._clean_at[where]:
-                self._clean(where, time.time())
+                self._clean(where, self.now())
             for follower in self._followers[where]:
                 follower.notify()
         return positions

@@ -15,7 +15,7 @@ import apsw
 import pytest
 
 from broker.errors import AppendFailedError, LogUnavailableError, SettingsError
-from broker.transports import database, embedded
+from broker.transports import database, embedded, steady
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import DAY, EVENTS, INBOX, STATE, STATUS, TOPICS
@@ -369,6 +369,7 @@ async def cleaned(log: EmbeddedLog, topic: str, expected: int) -> list[Stored]:
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.05)
     monkeypatch.setattr(embedded, "CLEAN_STEP", 50)
+    monkeypatch.setattr(steady, "BELIEVED_AFTER", 0.0)
 
 
 @pytest.mark.usefixtures("_eager")
@@ -398,6 +399,7 @@ async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.01)
+    monkeypatch.setattr(steady, "BELIEVED_AFTER", 0.0)
     path, now = tmp_path / "log.db", [time.time()]
     log = await opened(path, clock=lambda: now[0])
     headers = (("ce_id", b"1"), ("ce_time", b"now"))
@@ -480,6 +482,7 @@ async def test_space_that_nobody_needs_is_given_back(
 ) -> None:
     monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.01)
     monkeypatch.setattr(embedded, "VACUUM_EVERY", 0.1)
+    monkeypatch.setattr(steady, "BELIEVED_AFTER", 0.0)
     path, now = tmp_path / "log.db", [time.time()]
     log = await opened(path, clock=lambda: now[0])
     for _ in range(20):
@@ -509,6 +512,43 @@ async def test_a_clock_that_is_set_back_turns_no_time_back(tmp_path: Path) -> No
     log = await opened(path)
     await log.append(STATUS, [Record(b"x", b"later")])
     assert (await cleaned(log, STATUS, 6))[-1].timestamp == times[-1]
+    await log.close()
+
+
+async def test_a_clock_that_is_days_ahead_for_a_while_drops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.01)
+    path, now = tmp_path / "log.db", [time.time()]
+    log = await opened(path, clock=lambda: now[0])
+    await log.append(EVENTS, [Record(b"mine", KEY)] * 3)
+    for ahead in (10 * DAY, 0.0):
+        now[0] = time.time() + ahead
+        await log.append(EVENTS, [Record(b"mine", KEY)])
+        before = time.monotonic()
+        while time.monotonic() < before + 0.5:  # dozens of cleanings
+            await asyncio.sleep(0.05)
+        assert (await log.bounds(EVENTS, 0)).first == 0
+    await log.close()
+
+    now[0] = time.time() + 10 * DAY  # at a start, too
+    log = await opened(path, clock=lambda: now[0])
+    assert log.now() < now[0] - 9 * DAY
+    await log.append(EVENTS, [Record(b"mine", KEY)])
+    await asyncio.sleep(0.5)
+    assert len(await read_all(log)) == 6
+    await log.close()
+
+
+@pytest.mark.usefixtures("_eager")
+async def test_what_is_stored_by_a_clock_that_is_days_behind_is_not_old(tmp_path: Path) -> None:
+    path, now = tmp_path / "log.db", [time.time()]
+    log = await opened(path, clock=lambda: now[0])
+    now[0] -= 10 * DAY
+    await log.append(EVENTS, [Record(b"mine", KEY)])
+    await asyncio.sleep(0.5)
+    (mine,) = await read_all(log)
+    assert mine.timestamp / 1000 > now[0] + 9 * DAY
     await log.close()
 
 

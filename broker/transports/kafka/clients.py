@@ -34,6 +34,7 @@ class Clients:
     def __init__(self, cluster: Cluster, prefix: str) -> None:
         self.cluster = cluster
         self.prefix = prefix
+        self.newest = 0  # ms; the highest time that a record was stored at, of those that were read
         self._common = {
             "client_id": "qjb",
             "request_timeout_ms": int(REQUEST * 1000),
@@ -99,6 +100,8 @@ class Clients:
 
     def stored(self, record: ConsumerRecord) -> Stored:
         """A consumer's record as ours."""
+        if record.timestamp > self.newest:
+            self.newest = record.timestamp
         return Stored(
             record.topic[len(self.prefix) :],
             record.partition,

@@ -23,6 +23,7 @@ from broker.transports.kafka.lanes import Lanes
 from broker.transports.kafka.setup import TopicSetup
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
+from broker.transports.steady import LogTime
 from broker.transports.topics import TOPICS, Topic, partition_for
 from schemas.records import Record, Stored
 
@@ -69,6 +70,7 @@ class KafkaLog:
         self._reader = Reader(self._clients)
         self._followers: set[KafkaFollower] = set()
         self._open = False
+        self._time = LogTime()
         self.identity = ""
 
     # The log
@@ -112,6 +114,10 @@ class KafkaLog:
 
     def partition_of(self, topic: str, key: bytes) -> int:
         return partition_for(key, self._placement.counts[topic])
+
+    def now(self) -> float:
+        """By the cluster's clocks and by ours: old is what both call so."""
+        return min(self._time.now(), self._clients.newest / 1000)
 
     async def watch(self) -> None:
         await asyncio.Event().wait()
