@@ -17,6 +17,7 @@ from schemas.workers import BackendAnnounced, Heartbeat
 
 LONGEST_LEASE = 60.0
 SETTLED = 5.0  # after the first backend was announced: one that is not known by then is not there
+BACKEND_KEPT = 3600.0  # after it was announced; workers that live do so every minute
 SUPERSEDED_KEPT = 16  # earlier starts remembered per worker
 
 
@@ -60,6 +61,7 @@ class Roster:
         self.base_lease = base_lease
         self.workers: dict[str, Worker] = {}
         self.backends: dict[str, Backend] = {}
+        self._announced: dict[str, float] = {}  # tick time, by backend
         self.backends_since: float | None = None  # when the first one was announced
 
     # What is heard
@@ -71,6 +73,7 @@ class Roster:
     def announce(self, announced: BackendAnnounced) -> bool:
         """Take note of a backend; whether it was not known, or not as it is now."""
         backend = _backend(announced)
+        self._announced[announced.name] = self.clock
         if self.backends.get(announced.name) == backend:
             return False
         self.backends[announced.name] = backend
@@ -186,11 +189,18 @@ class Roster:
         ]
 
     def forget_the_gone(self, book: Book) -> None:
-        """Drop workers that have been silent for long and have nothing under way."""
+        """Drop workers that have been silent for long and have nothing under way.
+
+        And backends that no worker has announced for long, unless jobs wait for them.
+        """
         for worker in list(self.workers.values()):
             silent = self.clock - worker.heard > LONGEST_LEASE
             if silent and not book.attempts_of(worker.name):
                 del self.workers[worker.name]
+        for name, at in list(self._announced.items()):
+            if self.clock - at > BACKEND_KEPT and not book.queues.count(name):
+                del self._announced[name]
+                self.backends.pop(name, None)
 
 
 class _Configuration(msgspec.Struct):

@@ -13,15 +13,21 @@ from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, 
 log = structlog.get_logger()
 
 SILENCE = 10_000  # ms without a heartbeat after which a worker is not counted
-FORGOTTEN = 3600_000  # ms after which it is not remembered either
+FORGOTTEN = 3600_000  # ms after which it is not remembered either, nor a backend
+LOOK = 60_000  # ms between looks at who is to be forgotten
 _WEIGHT = 0.2  # of the newest job in the running mean of how long jobs take
 
 
 class Fleet:
-    """The newest word of everybody. Time is the topic's own: a log that stalls ages nobody."""
+    """The newest word of everybody. Time is the topic's own: a log that stalls ages nobody.
+
+    It only goes forward, by what passes between two records: a clock of the log that was ahead for
+    a while and is put right has silenced nobody for good.
+    """
 
     def __init__(self) -> None:
-        self._now = 0
+        self._now = self._newest = 0  # ms; *newest* as it stands in the newest record
+        self._look_at = 0
         self._workers: dict[str, tuple[Heartbeat, int]] = {}
         self._backends: dict[str, tuple[BackendAnnounced, int]] = {}
         self._queues: dict[str, QueueSnapshot] = {}
@@ -30,7 +36,8 @@ class Fleet:
 
     def take(self, record: Stored) -> None:
         """Take a record of the status topic."""
-        self._now = max(self._now, record.timestamp)
+        self._now += max(0, record.timestamp - self._newest)
+        self._newest = record.timestamp
         try:
             body: Status = decode(record.value, Status)
         except UnreadableError as error:
@@ -38,20 +45,29 @@ class Fleet:
             return
         match body:
             case Heartbeat():
-                self._workers[body.worker] = (body, record.timestamp)
+                self._workers[body.worker] = (body, self._now)
             case BackendAnnounced():
-                self._backends[body.name] = (body, record.timestamp)
+                self._backends[body.name] = (body, self._now)
             case QueueSnapshot():
                 self._queues[body.backend] = body
             case Tick():
                 if body.active:
-                    self._broker = record.timestamp
-        if len(self._workers) > 1000:
+                    self._broker = self._now
+        if self._now >= self._look_at:
+            self._look_at = self._now + LOOK
             self._forget()
 
     def _forget(self) -> None:
+        """Those that are long gone; but no backend that jobs wait for."""
         old = self._now - FORGOTTEN
+        busy = {name for name, queue in self._queues.items() if queue.queued or queue.running}
         self._workers = {k: (w, at) for k, (w, at) in self._workers.items() if at > old}
+        self._backends = {
+            k: (b, at) for k, (b, at) in self._backends.items() if at > old or k in busy
+        }
+        known = busy | set(self._backends)
+        self._queues = {k: queue for k, queue in self._queues.items() if k in known}
+        self._durations = {k: mean for k, mean in self._durations.items() if k in known}
 
     def ran(self, job: Job, seconds: float) -> None:
         """*job* took so long on its backend."""

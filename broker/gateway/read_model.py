@@ -404,6 +404,7 @@ class ReadModel:
         self, firsts: Mapping[int, int], ended_before: str, deleted_before: str = ""
     ) -> None:
         """Drop events that the log has dropped, and jobs that ended before that time."""
+        self.first |= firsts  # before anything is gone: who reads meanwhile sees that by it
         store, bounds = self._store, (firsts, ended_before, deleted_before)
         try:
             while not self.damaged and await self._run(self._writer, store.prune, *bounds):
@@ -412,7 +413,6 @@ class ReadModel:
             self._broken(store, error)
         except apsw.Error as error:
             log.error("gateway.cache_not_pruned", error=str(error))
-        self.first |= firsts
         self._looked_up.clear()
         self._moved.set()
 

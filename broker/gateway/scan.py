@@ -71,6 +71,8 @@ async def from_file(model: ReadModel, wanted: JobFilter, cursor: Vector, end: Ve
         if start >= stop:
             continue
         rows, after = await model.scan(wanted, partition, start, stop, PAGE)
+        if start < model.first[partition]:  # dropped meanwhile, so some may be missing
+            return Found(dict(cursor), missing=True)
         for row in rows:
             found.add(partition, row.offset + 1, row.kind, row.value)
         found.cursor[partition] = after

@@ -24,7 +24,7 @@ from broker.transports.topics import STATUS
 from schemas.ledger import Checkpoint, InputPosition
 from schemas.records import Stored
 from schemas.specification import Program
-from schemas.workers import BackendAnnounced, Heartbeat, Tick
+from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Tick
 
 RETRY = 1.0  # s after a failure that nobody foresaw
 
@@ -77,6 +77,7 @@ class Broker:
         self._judge = judge or Judge()
         self._service: Service | None = None
         self._excused: tuple[int, frozenset[InputPosition]] = 0, frozenset()  # of which term
+        self._queues: dict[str, QueueSnapshot] = {}  # as told last, by whichever broker
 
     async def run(self) -> None:
         """Work until `stop`, then hand over; a cancellation hands over as well, if it can."""
@@ -122,6 +123,8 @@ class Broker:
                 status = read_status(record)
                 if isinstance(status, BackendAnnounced):
                     self._roster.announce(status)
+                elif isinstance(status, QueueSnapshot):
+                    self._queues[status.backend] = status
                 elif isinstance(status, Tick):
                     self._watch.tick(status, record.timestamp)
             position = records[-1].offset + 1
@@ -137,6 +140,8 @@ class Broker:
         if status is None:
             return
         service = self._service
+        if isinstance(status, QueueSnapshot):
+            self._queues[status.backend] = status
         if isinstance(status, Tick):
             self._watch.tick(status, record.timestamp)
             if service and status.active and status.epoch > self._ticker.epoch:
@@ -204,6 +209,7 @@ class Broker:
             replica,
             mandate,
             self._judge,
+            self._queues,
             self._excused_by(mandate.checkpoint),
         )
         self._ticker.epoch = mandate.epoch

@@ -34,6 +34,8 @@ from schemas.workers import QueueSnapshot, Status
 
 SHOWN = 1_000  # jobs that a queue snapshot names
 MISSING_SHOWN = 1_000  # backends that jobs wait for and nobody offers
+# s after which queues are told again: the topic keeps what is told for an hour
+QUEUES_AGAIN = 600.0
 PATIENCE = 5.0  # s for a turn, and for what is written behind, when it is time to go
 
 log = structlog.get_logger()
@@ -51,6 +53,7 @@ class Service:
         replica: Replica,
         mandate: Mandate,
         judge: Judge,
+        queues: dict[str, QueueSnapshot],
         excused: frozenset[InputPosition] = frozenset(),
     ) -> None:
         self._judge = judge
@@ -63,7 +66,7 @@ class Service:
         self._unsaved = replica.unsaved(mandate.checkpoint)
         self._mandate = mandate
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queues: dict[str, QueueSnapshot] = {}
+        self._queues = queues  # as told last, by whichever broker
 
     async def prepare(self, identity: str, tick: float, snapshot: float, stall: float) -> None:
         """Put the parts together; the book becomes what the scheduler works on."""
@@ -226,11 +229,16 @@ class Service:
             self._snapshots.overwritten(named)
 
     async def _show_queues(self) -> None:
-        """Once a second: the queues that have changed, and the gauges."""
+        """Once a second: the queues that have changed, sometimes all of them, and the gauges."""
+        loop = asyncio.get_running_loop()
+        again_at = 0.0
         while True:
             await asyncio.sleep(1.0)
+            is_due = loop.time() >= again_at
             changed = [
-                new for new in self._queue_snapshots() if self._queues.get(new.backend) != new
+                new
+                for new in self._queue_snapshots()
+                if is_due or self._queues.get(new.backend) != new
             ]
             metrics.JOBS_LIVE.labels("queued").set(len(self._book.queues))
             metrics.JOBS_LIVE.labels("running").set(len(self._book.attempts))
@@ -240,7 +248,9 @@ class Service:
             time = times.now()
             with suppress(LogUnavailableError):
                 await self._log.append(STATUS, [status_record(new, time) for new in changed])
-                self._queues |= {new.backend: new for new in changed}
+                self._queues.update({new.backend: new for new in changed})
+                if is_due:
+                    again_at = loop.time() + QUEUES_AGAIN
 
     def _queue_snapshots(self) -> list[QueueSnapshot]:
         running: dict[str, int] = {}
@@ -248,7 +258,9 @@ class Service:
             backend = self._book.jobs[key].backend or ""
             running[backend] = running.get(backend, 0) + 1
         queues = self._book.queues
-        names = {*self._roster.backends, *islice(queues.backends(), MISSING_SHOWN)} - {""}
+        told = (name for name, last in self._queues.items() if last.queued or last.running)
+        missing = islice(queues.backends(), MISSING_SHOWN)
+        names = {*self._roster.backends, *missing, *running, *told} - {""}
         return [
             QueueSnapshot(
                 backend=name,

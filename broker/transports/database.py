@@ -73,6 +73,32 @@ class Block:
     data: bytes
 
 
+class Files:
+    """The files that hold a log, which others may remove or replace while it is open."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._found: list[tuple[int, int]] = []
+
+    def note(self) -> None:
+        """They are all there now."""
+        self._found = [_file(path) for path in self._paths]
+
+    def check(self) -> None:
+        """Raise `apsw.CorruptError` if one is not what it was: it would be written for nobody."""
+        for path, found in zip(self._paths, self._found, strict=True):
+            if _file(path) != found:
+                raise apsw.CorruptError(f"{path} was removed or replaced while it was open")
+
+
+def _file(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 def connect(path: Path) -> apsw.Connection:
     """A connection to the file; raises `SettingsError` where there can be none."""
     try:

@@ -102,7 +102,8 @@ class EmbeddedLog:
         self._placement = Placement(topics, counts)
         self._clock = clock
         self._time = LogTime(clock)
-        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        self._lock = FileLock(lock := path.with_name(path.name + ".lock"))
+        self._files = database.Files((path, path.with_name(path.name + "-wal"), lock))
         self._shelves: dict[str, list[Shelf]] = {}
         self._tails: dict[TopicPartition, Tail] = {}
         self._followers: dict[TopicPartition, set[TailFollower]] = {}
@@ -253,6 +254,7 @@ class EmbeddedLog:
         self._time = LogTime(self._clock, known=self._known_time())
         counts = {name: len(each) for name, each in self._shelves.items()}
         self._placement = Placement(self._topics, counts)
+        self._files.note()
         self._history = database.connect(self.path)
         self._second = database.connect(self.path)
 
@@ -320,6 +322,7 @@ class EmbeddedLog:
         shelves = {s.where: (s, s.next, s.timestamp) for a in group.appends for s in a.places}
         try:
             database.insert(self._db, self._number(group))
+            self._files.check()
         except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on
             for shelf, following, timestamp in shelves.values():
                 shelf.next, shelf.timestamp = following, timestamp
@@ -381,6 +384,7 @@ class EmbeddedLog:
 
     def _checkpoint(self) -> None:
         while not self._stopping.wait(CHECKPOINT_EVERY):
+            self._surely(self._files.check)
             pages = self._surely(lambda: database.checkpoint(self._second))
             # Only a writer that finds all of it checkpointed begins it anew. Under load that
             # never happens by itself, but now the rest is short.

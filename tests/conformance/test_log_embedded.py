@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,13 @@ from typing import Any
 import apsw
 import pytest
 
-from broker.errors import AppendFailedError, LogUnavailableError, SettingsError
+from broker.errors import (
+    AppendFailedError,
+    AppendUnknownError,
+    LogBrokenError,
+    LogUnavailableError,
+    SettingsError,
+)
 from broker.transports import database, embedded, steady
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
@@ -267,6 +274,35 @@ async def test_appends_fail_while_others_hold_the_file_and_go_on_then(
     await log.append(EVENTS, [Record(b"1", KEY)])
 
     assert [r.offset for r in await read_all(log)] == [0]
+    await log.close()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", ".lock"])
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+async def test_a_file_that_is_removed_or_replaced_under_the_log_ends_it(
+    tmp_path: Path, suffix: str, how: str
+) -> None:
+    log = await opened(tmp_path / "log.db")
+    await log.append(EVENTS, [Record(b"1", KEY)])
+    file = tmp_path / f"log.db{suffix}"
+    if how == "replaced":
+        shutil.copy(file, tmp_path / "copy")
+        (tmp_path / "copy").rename(file)
+    else:
+        file.unlink()
+
+    with pytest.raises(AppendUnknownError, match="removed or replaced while it was open"):
+        await log.append(EVENTS, [Record(b"2", KEY)])
+    with pytest.raises(LogBrokenError, match="removed or replaced while it was open"):
+        await asyncio.wait_for(log.watch(), 5)
+    await log.close()
+
+
+async def test_a_file_that_is_removed_is_noticed_when_nobody_appends(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db")
+    (tmp_path / "log.db").unlink()
+    with pytest.raises(LogBrokenError, match="removed"):
+        await asyncio.wait_for(log.watch(), 5)
     await log.close()
 
 

@@ -14,11 +14,12 @@ from broker.ledger import reading, writer
 from broker.ledger.broker import Broker
 from broker.ledger.expiry import expire
 from broker.telemetry import times
+from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import Delay, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import INBOX, STATE, STATUS
 from executors.scripted import scripted_backend
-from schemas.cloudevents import DELETED, decode, snapshot_record
+from schemas.cloudevents import DELETED, decode, snapshot_record, status_record
 from schemas.events import Completed, Failed, Queued, Rejected
 from schemas.jobs import Job
 from schemas.records import Stored
@@ -616,6 +617,21 @@ async def test_the_queue_of_a_backend_is_shown() -> None:
 
     assert (queue.running, queue.slots) == (1, 1)
     assert len(queue.waiting) == 2
+
+
+async def test_a_queue_that_is_no_more_is_told_to_be_empty() -> None:
+    hand = Hand(MemoryLog())
+    last = QueueSnapshot(backend="gone", queued=5, running=1, slots=2, waiting=("default/j1",))
+    await hand.log.append(STATUS, [status_record(last, now())])
+    async with system(hand) as qjb:
+
+        def newest() -> QueueSnapshot:
+            found = [r for r in stored(qjb.log, STATUS) if r.key == b"queue/gone"]
+            return decode(found[-1].value, QueueSnapshot)
+
+        told = await until(lambda: newest() != last and newest())
+
+    assert told == QueueSnapshot(backend="gone", queued=0, running=0, slots=0)
 
 
 # Large inputs

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 from broker.gateway import channels, scan, streams
-from broker.gateway.scan import from_memory
+from broker.gateway.filters import JobFilter
+from broker.gateway.scan import from_file, from_memory
 from broker.transports.memory import MemoryLog
 from tests.support.gateway import Ledger, Running, Sse, eventually, running, stream
 
@@ -188,6 +190,26 @@ async def test_a_position_older_than_what_is_kept_becomes_a_gap() -> None:
         assert page["gap"] == {"from": "0.2", "to": "0.6"}
         page = await served.get(f"/events?after={page['next']}", headers=JSON)
         assert len(page["events"]) == 6
+
+
+async def test_a_scan_that_retention_overtakes_says_gap() -> None:
+    log = MemoryLog(partitions=1)
+    ledger = Ledger(log)
+    for number in range(20):
+        await ledger.whole(f"j{number}")
+    async with running(ledger=ledger, memory=1) as served:
+        model = served.gateway._parts.model
+        await model.flush()
+        start, end = {0: 0}, dict(model.positions)
+        go_on = threading.Event()
+        model._reader.submit(go_on.wait)
+        scanning = asyncio.create_task(from_file(model, JobFilter("default"), start, end))
+        await asyncio.sleep(0)  # it has looked, and waits for its turn to read
+        await model.prune({0: 60}, "")
+        go_on.set()
+
+        assert (await scanning).missing
+        assert not (await from_file(model, JobFilter("default"), {0: 60}, end)).missing
 
 
 async def test_positions_that_are_none_are_refused(served: Running) -> None:

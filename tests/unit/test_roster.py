@@ -171,3 +171,16 @@ def test_a_backend_without_a_coupling_map_is_ideal() -> None:
         "noisy": False,
         "odd": False,
     }
+
+
+def test_backends_that_nobody_announces_any_more_are_forgotten_unless_jobs_wait_for_them() -> None:
+    roster, book = Roster(), Book(10)
+    for name in ("gone", "waited-for", "there"):
+        roster.announce(scripted_backend(name))
+    record(book, "j1", Queued, job=DETAILS, backend="waited-for")
+    for _ in range(2):
+        roster.tick(3000.0)
+        roster.announce(scripted_backend("there"))
+        roster.forget_the_gone(book)
+
+    assert set(roster.backends) == {"waited-for", "there"}
