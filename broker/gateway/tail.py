@@ -125,13 +125,16 @@ class Tail:
     async def _have_copy(self, make: Callable[[str, int], Awaitable[None]]) -> None:
         while True:
             try:
-                return await make(self._log.identity, self._log.partitions(EVENTS))
+                return await make(self._log.content_of(EVENTS), self._log.partitions(EVENTS))
             except UnavailableError as error:
                 log.error("gateway.no_copy", error=error.message)
                 await asyncio.sleep(NO_COPY)
 
     async def _follow(self, tasks: asyncio.TaskGroup) -> None:
-        """From where the model stands, until the model is to be made anew, or has been filled."""
+        """From where the model stands, until the model is to be made anew, or has been filled.
+
+        Or until the log does not go on from there.
+        """
         targets = await self._starts()
         if self._fill is not None and await self._behind(targets) > 2 * self._begin_with:
             await self._begin_with_the_newest(targets)
@@ -150,6 +153,8 @@ class Tail:
                     await asyncio.sleep(0.5)
                     continue
                 self.reachable = True
+                if await self._has_lost_its_place(records):
+                    return
                 await self._take_all(records)
         finally:
             await follower.close()
@@ -233,6 +238,24 @@ class Tail:
         return self._status_at >= self._status_end and all(
             self._model.positions[p] >= end for p, end in targets.items()
         )
+
+    async def _has_lost_its_place(self, records: Sequence[Stored]) -> bool:
+        """Whether *records* do not go on from where the model stands.
+
+        The log has dropped what comes between, or the topic was made anew.
+        """
+        at = dict(self._model.positions)
+        for record in records:
+            if record.topic != EVENTS:
+                continue
+            position = at[record.partition]
+            if record.offset != position:
+                first, _ = await self._patiently_bounds(EVENTS, record.partition)
+                if record.offset < position or first > position:
+                    log.warning("gateway.lost_its_place", was=position, found=record.offset)
+                    return True
+            at[record.partition] = record.offset + 1
+        return False
 
     async def _take_all(self, records: Sequence[Stored]) -> None:
         for start in range(0, len(records), SLICE):

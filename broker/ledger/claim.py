@@ -141,7 +141,10 @@ async def claim(target: Log, replica: Replica, identity: str) -> Mandate | None:
     ledger: dict[int, int] = {}
     for partitions in ([0], list(replica.readers)[1:]):
         records = [claim_record(body, partition, times.now()) for partition in partitions]
-        for position in await target.append(EVENTS, records) if records else []:
+        positions = await target.append(EVENTS, records) if records else []
+        if any(at.offset < replica.position(EVENTS, at.partition) for at in positions):
+            raise SteppedDownError("the ledger is not the one that was read: it was made anew")
+        for position in positions:
             ledger[position.partition] = position.offset + 1
             await replica.read_past(position.partition, position.offset)
             reader = replica.readers[position.partition]

@@ -55,7 +55,7 @@ class Replica:
         reached = self.checkpoint.ledger if self.checkpoint else {}
         for partition, reader in self.readers.items():
             bounds = await self._log.bounds(EVENTS, partition)
-            start = max(bounds.first, min(reached.get(partition, 0), bounds.next))
+            start = bounds.resume(reached.get(partition, 0))
             self._positions[TopicPartition(EVENTS, partition)] = start
             if self.checkpoint and partition in reached:
                 reader.newest_claim = self.checkpoint.epoch

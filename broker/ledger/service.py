@@ -177,7 +177,7 @@ class Service:
             for partition in range(self._log.partitions(topic)):
                 bounds = await self._log.bounds(topic, partition)
                 at = reached.get(f"{topic}:{partition}", 0)
-                starts[TopicPartition(topic, partition)] = max(bounds.first, min(at, bounds.next))
+                starts[TopicPartition(topic, partition)] = bounds.resume(at)
         return starts
 
     async def _begun(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:

@@ -130,6 +130,22 @@ def prepare(db: apsw.Connection) -> str:
     return identity
 
 
+def placed(db: apsw.Connection, counts: Mapping[str, int]) -> dict[str, int]:
+    """By how many partitions the keys of each topic are placed: as many as it was made with.
+
+    Call before `shelves` makes more. In a file that does not say, it is those that are there.
+    """
+    found = {}
+    with db:
+        for topic, count in counts.items():
+            there = db.execute("SELECT count(*) FROM partitions WHERE topic = ?", (topic,)).get
+            made_with = str(there or count)
+            db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (f"placed:{topic}", made_with))
+            query = "SELECT value FROM meta WHERE name = ?"
+            found[topic] = int(db.execute(query, (f"placed:{topic}",)).get)
+    return found
+
+
 def known_time(db: apsw.Connection) -> float | None:
     """What time it was for the log when it was last cleaned."""
     known: str | None = db.execute("SELECT value FROM meta WHERE name = 'time'").get

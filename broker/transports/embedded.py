@@ -35,7 +35,7 @@ from broker.transports.log import Bounds, Position, TopicPartition, check_size
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
-from broker.transports.topics import TOPICS, Topic, partition_for
+from broker.transports.topics import TOPICS, Topic
 from schemas.records import Record, Stored
 
 log = structlog.get_logger()
@@ -175,6 +175,9 @@ class EmbeddedLog:
         except apsw.Error as error:
             raise LogUnavailableError(f"the log can not be read: {error}") from error
 
+    def content_of(self, topic: str) -> str:
+        return self.identity
+
     def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
         follower = TailFollower(self, starts)
         for where in starts:
@@ -189,7 +192,7 @@ class EmbeddedLog:
         return self._placement.counts[topic]
 
     def partition_of(self, topic: str, key: bytes) -> int:
-        return partition_for(key, self.partitions(topic))
+        return self._placement.of_key(topic, key)
 
     def now(self) -> float:
         return self._time.now()
@@ -247,13 +250,14 @@ class EmbeddedLog:
         self._db = database.connect(self.path)
         self.identity = database.prepare(self._db)
         self._shelves = {}
+        placed = database.placed(self._db, self._placement.counts)
         for shelf in database.shelves(self._db, self._topics, self._placement.counts):
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)
             self._tails[shelf.where] = Tail(shelf.next)
             self._followers[shelf.where] = set()
         self._time = LogTime(self._clock, known=self._known_time())
         counts = {name: len(each) for name, each in self._shelves.items()}
-        self._placement = Placement(self._topics, counts)
+        self._placement = Placement(self._topics, counts, placed)
         self._files.note()
         self._history = database.connect(self.path)
         self._second = database.connect(self.path)

@@ -32,6 +32,14 @@ class Bounds:
     first: int
     next: int
 
+    def resume(self, position: int) -> int:
+        """Where to read on who has read to *position*.
+
+        At the oldest record that is kept, if what follows is not; and if the partition does not
+        reach so far: it is not the one that was read, but was made anew.
+        """
+        return position if self.first <= position <= self.next else self.first
+
 
 class Follower(Protocol):
     """Reads several partitions as they grow. One owner, one `next` at a time."""
@@ -56,7 +64,10 @@ class Log(Protocol):
 
     @property
     def identity(self) -> str:
-        """Names this log's content, so that nobody mixes up a cache of another one."""
+        """Names this log, so that nobody mixes up what belongs to another one."""
+
+    def content_of(self, topic: str) -> str:
+        """Names what *topic* holds: another one once it was deleted and made anew."""
 
     async def open(self) -> None:
         """Connect, create the topics that are missing, check those that are there.
@@ -81,7 +92,10 @@ class Log(Protocol):
         """
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> Follower:
-        """Read on from *starts* (offsets), live."""
+        """Read on from *starts* (offsets), live.
+
+        Of topics in `GROWING` also what partitions hold that they get meanwhile.
+        """
 
     async def bounds(self, topic: str, partition: int) -> Bounds:
         """The offsets that the partition holds."""
@@ -90,7 +104,7 @@ class Log(Protocol):
         """How many partitions *topic* has. Raises `KeyError` for an unknown topic."""
 
     def partition_of(self, topic: str, key: bytes) -> int:
-        """The partition that records with *key* go to."""
+        """The partition that records with *key* go to, however many are added."""
 
     def now(self) -> float:
         """The log's own time (seconds since 1970), by which what it holds is old.

@@ -15,7 +15,7 @@ from broker.transports.placement import Placement
 from broker.transports.retention import survivors
 from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
-from broker.transports.topics import TOPICS, Topic, partition_for
+from broker.transports.topics import GROWING, TOPICS, Topic
 from schemas.records import Record, Stored
 
 CLEAN_AFTER = 10_000  # records of a partition
@@ -207,6 +207,9 @@ class MemoryLog:
         await self._reachable(topic)
         return self._tails[TopicPartition(topic, partition)].since(start, limit)
 
+    def content_of(self, topic: str) -> str:
+        return self.identity
+
     def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
         follower = TailFollower(self, starts)
         for where in starts:
@@ -222,7 +225,7 @@ class MemoryLog:
         return self._placement.counts[topic]
 
     def partition_of(self, topic: str, key: bytes) -> int:
-        return partition_for(key, self._placement.counts[topic])
+        return self._placement.of_key(topic, key)
 
     def now(self) -> float:
         return self._time.now()
@@ -234,6 +237,17 @@ class MemoryLog:
         self._open = False
         for follower in {f for followers in self._followers.values() for f in followers}:
             await follower.close()
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """Give *topic* more partitions, as an operator may on Kafka."""
+        for partition in range(self._placement.counts[topic], partitions):
+            where = TopicPartition(topic, partition)
+            self._tails[where], self._clean_at[where] = Tail(), CLEAN_AFTER
+            all_of_it = self._followers[TopicPartition(topic, 0)] if topic in GROWING else set()
+            self._followers[where] = set(all_of_it)
+            for follower in all_of_it:
+                follower.add(where)
+        self._placement.counts[topic] = partitions
 
     async def clean(self, now: float | None = None) -> None:
         """Drop what is past its topic's retention at *now* (seconds since 1970), and compact."""

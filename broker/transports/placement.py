@@ -10,8 +10,15 @@ from schemas.records import Record
 class Placement:
     """Places records; keyless ones in turns."""
 
-    def __init__(self, topics: Mapping[str, Topic], counts: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        topics: Mapping[str, Topic],
+        counts: Mapping[str, int],
+        placed: Mapping[str, int] | None = None,
+    ) -> None:
         self.counts = dict(counts)  # partitions by topic
+        # By how many of them keys are placed: it stays, so that a key keeps its place.
+        self.placed = self.counts | dict(placed or {})
         self._keyed = {name for name, topic in topics.items() if Cleanup.COMPACT in topic.cleanup}
         self._turn = itertools.count()
 
@@ -29,5 +36,9 @@ class Placement:
                 raise ValueError(f"{topic} has no partition {record.partition}")
             return record.partition
         if record.key is not None:
-            return partition_for(record.key, count)
+            return self.of_key(topic, record.key)
         return next(self._turn) % count
+
+    def of_key(self, topic: str, key: bytes) -> int:
+        """The partition of *topic* that records with *key* go to."""
+        return partition_for(key, min(self.placed[topic], self.counts[topic]))

@@ -91,6 +91,10 @@ class TailFollower:
     def positions(self) -> Mapping[TopicPartition, int]:
         return self._positions
 
+    def add(self, where: TopicPartition) -> None:
+        """Follow *where* too, from its first record."""
+        self._positions[where] = 0
+
     def notify(self) -> None:
         """Something is new, or the source can be reached again."""
         if self._waiter is not None and not self._waiter.done():

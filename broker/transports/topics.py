@@ -49,6 +49,8 @@ TOPICS: dict[str, Topic] = {
         Topic(DEAD_LETTERS, 1, Cleanup.DELETE, 30 * DAY),
     )
 }
+# Whoever follows these also reads what partitions hold that they get meanwhile: others write there.
+GROWING = frozenset((REQUESTS, REPORTS))
 
 
 def keeping_events(retention: float | None) -> Mapping[str, Topic]:

@@ -214,6 +214,33 @@ async def test_partitions_stay_when_fewer_are_asked_for(tmp_path: Path) -> None:
     await log.close()
 
 
+async def test_a_log_that_gets_more_partitions_keeps_each_key_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    keys = [b"default/job-%d" % number for number in range(20)]
+    for partitions in (1, 4, 2, 4):
+        log = await opened(path, partitions=partitions)
+        await log.append(EVENTS, [Record(b"x", key) for key in keys])
+        assert {log.partition_of(EVENTS, key) for key in keys} == {0}
+        assert log.partitions(EVENTS) == (1 if partitions == 1 else 4)
+        found = [record.key for record in await read_all(log)]
+        assert [key for key in found if key == keys[0]] == found[:: len(keys)]
+        await log.close()
+    assert len(found) == 4 * len(keys)
+
+
+async def test_a_log_that_was_made_with_more_partitions_places_keys_by_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.db"
+    await (await opened(path, partitions=4)).close()
+    old = apsw.Connection(str(path))
+    old.execute("DELETE FROM meta WHERE name LIKE 'placed:%'")  # a file of the version before
+    old.close()
+    log = await opened(path)
+    assert {log.partition_of(EVENTS, b"default/job-%d" % n) for n in range(50)} == set(range(4))
+    await log.close()
+
+
 # Its disk
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import DefaultPartitioner
 
@@ -25,14 +25,14 @@ from broker.errors import (
 from broker.transports.cluster import cluster_of
 from broker.transports.kafka import KafkaLog
 from broker.transports.log import Log, TopicPartition
-from broker.transports.topics import EVENTS, STATE, STATUS, TOPICS, partition_for
+from broker.transports.topics import EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
 from tests.conformance.conftest import delete_topics
 from tests.support.kafka import KafkaCluster
 from tests.support.processes import free_port
 
 pytestmark = pytest.mark.kafka
-SOME = {name: TOPICS[name] for name in (EVENTS, STATE, STATUS)}
+SOME = {name: TOPICS[name] for name in (EVENTS, REQUESTS, STATE, STATUS)}
 KEY = b"default/job-1"
 LINES = [digit * 500 for digit in (b"1", b"2", b"3")]  # short ones are not worth packing
 needs_kcat = pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
@@ -277,6 +277,80 @@ async def test_a_position_that_is_gone_goes_on_with_what_is_kept(
     assert (await log.bounds(EVENTS, partition)).first == 15
     assert [r.offset for r in await log.read(EVENTS, partition, 0)] == list(range(15, 20))
     await follower.close()
+
+
+# Topics that change while they are read
+
+
+async def test_partitions_that_are_added_are_read_and_keys_keep_their_place(
+    kafka: str, prefix: str, log: Log, admin: AIOKafkaAdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.transports.kafka.log.LOOK", 0.2)
+    keys = [b"default/job-%d" % n for n in range(30)]
+    before = {key: log.partition_of(REQUESTS, key) for key in keys}
+    follower = log.follow({TopicPartition(REQUESTS, p): 0 for p in range(4)})
+    await follower.next(1)
+    await admin.create_partitions({prefix + REQUESTS: NewPartitions(9)})
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    await producer.start()
+    try:
+        for partition in range(9):
+            value = b"%d" % partition
+            await producer.send_and_wait(prefix + REQUESTS, value, key=KEY, partition=partition)
+    finally:
+        await producer.stop()
+
+    found: list[Stored] = []
+    async with asyncio.timeout(30):
+        while len(found) < 9:
+            found += await follower.next(0.5)
+    assert sorted(values(found)) == [b"%d" % n for n in range(9)]
+    later = kafka_log(kafka, prefix)
+    await later.open()
+    for each in (log, later):
+        assert each.partitions(REQUESTS) == 9
+        assert {key: each.partition_of(REQUESTS, key) for key in keys} == before
+    positions = [(await later.append(REQUESTS, [Record(b"x", key)]))[0] for key in keys]
+    assert {key: at.partition for key, at in zip(keys, positions, strict=True)} == before
+    await follower.close()
+    await later.close()
+
+
+@pytest.mark.parametrize("longer", [False, True], ids=["shorter", "longer"])
+async def test_a_topic_that_is_made_anew_is_not_taken_for_the_old_one(
+    kafka: str,
+    prefix: str,
+    log: Log,
+    admin: AIOKafkaAdminClient,
+    longer: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("broker.transports.kafka.log.LOOK", 0.2)
+    where = TopicPartition(EVENTS, log.partition_of(EVENTS, KEY))
+    old = log.content_of(EVENTS)
+    await log.append(EVENTS, [Record(b"old", KEY) for _ in range(20)])
+    follower = log.follow({where: 20})
+    await follower.next(0.2)
+    await admin.delete_topics([prefix + EVENTS])
+    other = kafka_log(kafka, prefix)
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(QjbError):
+                await other.open()  # as soon as the cluster lets go of the name
+                await other.append(EVENTS, [Record(b"new", KEY)] * (30 if longer else 3))
+                break
+
+    found: list[Stored] = []
+    async with asyncio.timeout(40):
+        while {record.offset for record in found} != set(range(30 if longer else 3)):
+            found += await follower.next(0.5)
+    assert set(values(found)) == {b"new"}
+    async with asyncio.timeout(20):
+        while log.content_of(EVENTS) == old:
+            await asyncio.sleep(0.1)
+    assert log.content_of(EVENTS) == other.content_of(EVENTS)
+    await follower.close()
+    await other.close()
 
 
 async def delete_before(

@@ -16,7 +16,7 @@ from broker.transports.memory import (
     MemoryLog,
     Stall,
 )
-from broker.transports.topics import DAY, EVENTS, REPORTS, STATE, STATUS
+from broker.transports.topics import DAY, EVENTS, REPORTS, REQUESTS, STATE, STATUS
 from schemas.records import Record
 
 WHERE = TopicPartition(EVENTS, 0)
@@ -167,3 +167,18 @@ async def test_what_is_compacted_does_not_fill_the_memory(log: MemoryLog) -> Non
     found = await log.read(STATE, 0, 0, 100_000)
     assert len(found) < 15_000
     assert {r.value for r in found[-500:]} == {b"59"}
+
+
+async def test_partitions_that_requests_get_are_followed_and_those_of_events_are_not() -> None:
+    log = MemoryLog(1)
+    key = b"default/job-1"
+    start = {TopicPartition(topic, 0): 0 for topic in (REQUESTS, EVENTS)}
+    follower = log.follow(start)
+    for topic in (REQUESTS, EVENTS):
+        log.grow(topic, 4)
+        await log.append(topic, [Record(b"%d" % n, key, partition=n) for n in range(4)])
+        assert log.partition_of(topic, key) == 0
+
+    found = [(record.topic, record.partition) for record in await follower.next(1)]
+    assert sorted(found) == sorted([*((REQUESTS, n) for n in range(4)), (EVENTS, 0)])
+    await follower.close()

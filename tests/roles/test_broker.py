@@ -17,13 +17,20 @@ from broker.telemetry import times
 from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import Delay, LoseAppend, MemoryLog, Stall
-from broker.transports.topics import INBOX, STATE, STATUS
+from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
 from executors.scripted import scripted_backend
-from schemas.cloudevents import DELETED, decode, snapshot_record, status_record
+from schemas.cloudevents import (
+    DELETED,
+    decode,
+    request_record,
+    snapshot_record,
+    status_record,
+)
 from schemas.events import Completed, Failed, Queued, Rejected
 from schemas.jobs import Job
 from schemas.records import Stored
 from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
+from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program, Specification, Text
 from schemas.values import BlobRef, Reason, State
 from schemas.workers import QueueSnapshot
@@ -632,6 +639,31 @@ async def test_a_queue_that_is_no_more_is_told_to_be_empty() -> None:
         told = await until(lambda: newest() != last and newest())
 
     assert told == QueueSnapshot(backend="gone", queued=0, running=0, slots=0)
+
+
+# Partitions that are added while it runs
+
+
+async def test_requests_in_partitions_that_are_added_are_read_and_known_to_the_next_broker() -> (
+    None
+):
+    log = MemoryLog(1)
+    hand = Hand(log, runs=True)
+    async with system(hand) as qjb:
+        await qjb.submit("before")
+        await qjb.ends("before")
+        for topic in (REQUESTS, EVENTS, STATE, REPORTS, INBOX):
+            log.grow(topic, 4)
+        for number in range(4):
+            asked = request_record(SubmitJob("hello-world", job_id=f"j{number}"), now())
+            await log.append(REQUESTS, [msgspec.structs.replace(asked, partition=number)])
+        for number in range(4):
+            await qjb.ends(f"j{number}")
+    async with system(Hand(log, instance="i2", runs=True)) as qjb:
+        await qjb.submit("after")
+        await qjb.ends("after")
+        for name in ("before", "j0", "j1", "j2", "j3", "after"):
+            assert qjb.kinds(name) == ["queued", "dispatched", "started", "completed"]
 
 
 # Large inputs

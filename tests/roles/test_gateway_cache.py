@@ -1,6 +1,7 @@
 """The gateway's local copy: kept over restarts, thrown away when it is not what it should be."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -9,14 +10,14 @@ import aiohttp
 import apsw
 import pytest
 
-from broker.errors import SettingsError
+from broker.errors import SettingsError, UnavailableError
 from broker.gateway import read_model
 from broker.gateway.server import Gateway
 from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
-from broker.transports.memory import MemoryLog
+from broker.transports.memory import MemoryLog, Stall
 from broker.transports.topics import EVENTS, STATE
-from schemas.values import JobKey
+from schemas.values import JobKey, State
 from tests.support.gateway import Ledger, Running, eventually, running, seqs, stream
 
 
@@ -191,6 +192,31 @@ def _scribble(cache: Path) -> None:
         size = cache.stat().st_size
         file.seek(4096)
         file.write(b"\xa5" * (size - 4096))
+
+
+async def test_a_copy_that_retention_overtakes_while_it_follows_is_filled_again() -> None:
+    log = MemoryLog(partitions=1)
+    ledger = Ledger(log)
+    async with running(ledger=ledger) as served:
+        await ledger.queue("j1")
+        await eventually(lambda: served.gateway._parts.model.job(JobKey("default", "j1")))
+        with log.fault(Stall(EVENTS, appends=False)):
+            await ledger.start("j1")
+            await ledger.whole("j2")
+            for name in ("j1", "j2"):
+                await ledger.snapshot(name)
+            await log.clean(time.time() + 30 * 24 * 3600)
+            await ledger.complete("j1")
+
+        await eventually(lambda: _state(served, "j1") == State.COMPLETED)
+        assert (await served.get("/jobs/j2"))["state"]["status"] == "Completed"
+
+
+def _state(served: Running, name: str) -> State | None:
+    with contextlib.suppress(UnavailableError):  # the copy is being made anew
+        job = served.gateway._parts.model.job(JobKey("default", name))
+        return job.state if job else None
+    return None
 
 
 async def test_a_copy_that_is_older_than_the_log_reaches_is_filled_again(tmp_path: Path) -> None:

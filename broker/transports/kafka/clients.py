@@ -1,7 +1,7 @@
 """The connections to a cluster: one producer, one client that asks, consumers as needed."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from broker.transports.cluster import Cluster
+from broker.transports.kafka.metadata import Found, TopicsRequest, found_in
 from broker.transports.kafka.topics import BATCH_LIMIT
 from broker.transports.log import Bounds, TopicPartition
 from schemas.records import Stored
@@ -93,6 +94,14 @@ class Clients:
             self.start(quietly(asker.stop()), "kafka-stop")
             raise
         return {where: Bounds(first[name], following[name]) for where, name in names.items()}
+
+    async def ask_topics(self, names: Iterable[str]) -> dict[str, Found]:
+        """The topics that are there, by their names without the prefix. Raises `KafkaError`."""
+        client = (await self._ask_with())._client
+        request = TopicsRequest([self.prefix + name for name in names])
+        async with asyncio.timeout(REQUEST):
+            answer = await client.send(client.get_random_node(), request)
+        return {name[len(self.prefix) :]: found for name, found in found_in(answer).items()}
 
     def named(self, where: TopicPartition) -> KafkaPartition:
         """The partition as the cluster calls it."""

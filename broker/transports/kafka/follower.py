@@ -16,6 +16,7 @@ from broker.errors import LogUnavailableError
 from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients, quietly
 from broker.transports.log import TopicPartition
 from broker.transports.tail import BATCH
+from broker.transports.topics import GROWING
 from schemas.records import Stored
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ class KafkaFollower:
         self._clients = clients
         self._forget = forget  # called when it is closed
         self._positions = dict(starts)
+        self._anew: dict[TopicPartition, int] = {}  # where to go on instead, from the next fetch on
         self._names = {clients.named(where): where for where in starts}
         self._consumer: Any = None
         self._closed = False
@@ -46,6 +48,15 @@ class KafkaFollower:
 
     def positions(self) -> Mapping[TopicPartition, int]:
         return self._positions
+
+    def grown(self, topic: str, added: range) -> None:
+        """*topic* has more partitions: follow them too."""
+        if topic in GROWING and any(where.topic == topic for where in self._positions):
+            self._anew |= {TopicPartition(topic, partition): 0 for partition in added}
+
+    def start_over(self, topic: str) -> None:
+        """*topic* was deleted and made anew: nothing of it has been read."""
+        self._anew |= {where: 0 for where in self._positions if where.topic == topic}
 
     async def next(self, wait: float) -> Sequence[Stored]:
         deadline = time.monotonic() + wait
@@ -69,6 +80,10 @@ class KafkaFollower:
         return []
 
     async def _fetch(self, wait: float) -> list[Stored]:
+        if self._anew:
+            self._positions |= self._anew
+            self._names |= {self._clients.named(where): where for where in self._anew}
+            self._anew, self._silent = {}, True
         if self._silent:
             await self._drop()
         if self._consumer is None:
@@ -115,11 +130,14 @@ class KafkaFollower:
                 self._consumer.seek(name, self._positions[where])
 
     async def _reposition(self) -> None:
-        """Go on with the oldest record that is kept, or at the end of a log that has shrunk."""
+        """Go on with the oldest record that is kept; also in a log that ends before the position.
+
+        That one is not what was read before: the topic was made anew.
+        """
         bounds = await self._clients.ask_bounds(list(self._positions))
         for name, where in self._names.items():
             position = self._positions[where]
-            kept = min(max(position, bounds[where].first), bounds[where].next)
+            kept = bounds[where].resume(position)
             if kept < position:
                 log.error("log.shrunk", topic=where.topic, was=position, now=kept)
             if kept != position:
@@ -142,7 +160,9 @@ class KafkaFollower:
             positions = {
                 where: await self._consumer.position(name) for name, where in self._names.items()
             }
-        except (*TROUBLE, AttributeError, ConsumerStoppedError) as error:
+        except (AttributeError, ConsumerStoppedError):
+            return  # it has just been let go
+        except TROUBLE as error:
             self._unreachable = repr(error)  # nothing can be heard by anybody
             return
         finally:
@@ -156,6 +176,8 @@ class KafkaFollower:
 
     async def _drop(self) -> None:
         consumer, self._consumer, self._silent = self._consumer, None, False
+        if self._watcher is not None:
+            self._watcher.cancel()
         if consumer is not None:
             await quietly(consumer.stop())
 

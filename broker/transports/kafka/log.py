@@ -10,6 +10,7 @@ import structlog
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaConnectionError,
+    KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
@@ -20,16 +21,19 @@ from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients
 from broker.transports.kafka.follower import KafkaFollower
 from broker.transports.kafka.history import Reader
 from broker.transports.kafka.lanes import Lanes
+from broker.transports.kafka.layout import LAYOUT, missing, name_of, placed_by
+from broker.transports.kafka.metadata import Found
 from broker.transports.kafka.setup import TopicSetup
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
-from broker.transports.topics import TOPICS, Topic, partition_for
+from broker.transports.topics import TOPICS, Topic
 from schemas.records import Record, Stored
 
 log = structlog.get_logger()
 
 OPEN_WITHIN = 30.0  # seconds in which a cluster must be found at first
+LOOK = 5.0  # seconds between looks at whether topics have grown, or were made anew
 PATIENCE = 30.0  # seconds in which a read or a question is tried again: a node's failover takes 15
 
 # What waiting does not mend.
@@ -58,7 +62,10 @@ class KafkaLog:
         prefix: str = "",
         open_within: float = OPEN_WITHIN,
     ) -> None:
+        topics = {**topics, LAYOUT.name: LAYOUT}
         self._topics = topics
+        self._found: dict[str, Found] = {}
+        self._looking: asyncio.Task[None] | None = None
         self._open_within = open_within
         counts = {
             name: topic.partitions if partitions is None else min(partitions, topic.partitions)
@@ -79,6 +86,8 @@ class KafkaLog:
         deadline = time.monotonic() + self._open_within
         while not self._open:
             self._open = await self._try_to_open(deadline)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_on(), name="kafka-topics")
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         if not self._open:
@@ -97,6 +106,9 @@ class KafkaLog:
         where = TopicPartition(topic, partition)
         return await self._patiently(lambda: self._reader.read(where, start, limit))
 
+    def content_of(self, topic: str) -> str:
+        return self.identity + (self._found[topic].ident if topic in self._found else "")
+
     def follow(self, starts: Mapping[TopicPartition, int]) -> KafkaFollower:
         for where in starts:
             if not 0 <= where.partition < self._placement.counts[where.topic]:
@@ -113,7 +125,7 @@ class KafkaLog:
         return self._placement.counts[topic]
 
     def partition_of(self, topic: str, key: bytes) -> int:
-        return partition_for(key, self._placement.counts[topic])
+        return self._placement.of_key(topic, key)
 
     def now(self) -> float:
         """By the cluster's clocks and by ours: old is what both call so."""
@@ -124,6 +136,9 @@ class KafkaLog:
 
     async def close(self) -> None:
         self._open = False
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
         for follower in list(self._followers):
             await follower.close()
         await self._lanes.finish()
@@ -136,6 +151,7 @@ class KafkaLog:
         try:
             await self._set_up()
             await self._clients.producer()
+            await self._place()
         except TROUBLE as error:
             await self._clients.stop()
             cause = await self._clients.refusal() or error
@@ -157,6 +173,63 @@ class KafkaLog:
             counts |= await TopicSetup(admin, self._topics, counts, prefix).ensure()
         finally:
             await admin.close()
+
+    async def _place(self) -> None:
+        """Have on record by how many partitions keys are placed, and keep to it."""
+        try:
+            self._found = await self._clients.ask_topics(self._topics)
+        except NotImplementedError:
+            log.warning("log.topics_unwatched", reason="the cluster is older than Kafka 3.1")
+        idents = {name: found.ident for name, found in self._found.items()}
+        keys = {name: name_of(name, idents.get(name, "")) for name in self._topics}
+        placed = placed_by(await self._layout(), keys)
+        if records := missing(keys, self._placement.counts, placed):
+            shares = {0: range(len(records))}
+            size = sum(map(size_of, records))
+            try:
+                await self._lanes.append(LAYOUT.name, records, shares, size)
+            except LogUnavailableError as error:
+                raise KafkaError(error.message) from error
+            placed = placed_by(await self._layout(), keys)
+        self._placement.placed |= placed
+
+    async def _layout(self) -> list[Stored]:
+        records: list[Stored] = []
+        where = TopicPartition(LAYOUT.name, 0)
+        while more := await self._reader.read(
+            where, records[-1].offset + 1 if records else 0, 1000
+        ):
+            records += more
+        return records
+
+    async def _look_on(self) -> None:
+        """Look now and then whether topics are what they were."""
+        while self._found:
+            await asyncio.sleep(LOOK)
+            try:
+                found = await self._clients.ask_topics(self._topics)
+                if self._heed(found):
+                    await self._place()
+            except (*TROUBLE, NotImplementedError) as error:
+                log.warning("log.topics_unseen", error=repr(error))
+
+    def _heed(self, found: Mapping[str, Found]) -> bool:
+        """Follow what has changed; whether a topic was made anew. One that is not there may come."""
+        counts, anew = self._placement.counts, False
+        for name, topic in found.items():
+            if name in self._found and topic.ident != self._found[name].ident:
+                log.error("log.topic_made_anew", topic=name, partitions=topic.partitions)
+                anew, counts[name] = True, topic.partitions
+                for follower in self._followers:
+                    follower.start_over(name)
+            elif topic.partitions > counts[name]:
+                log.info("log.partitions_added", topic=name, partitions=topic.partitions)
+                added = range(counts[name], topic.partitions)
+                counts[name] = topic.partitions
+                for follower in self._followers:
+                    follower.grown(name, added)
+        self._found |= found
+        return anew
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         deadline = time.monotonic() + PATIENCE

@@ -1,0 +1,45 @@
+"""By how many partitions each topic's keys are placed, on record: those that it was made with.
+
+Partitions may be added to a topic while jobs run. Were keys placed by how many there are, a job's
+events would go on in another partition, where they may be read before those that came first.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import structlog
+
+from broker.transports.topics import Cleanup, Topic
+from schemas.records import Record, Stored
+
+LAYOUT = Topic("qjb.layout.v1", 1, Cleanup.COMPACT, None)
+
+log = structlog.get_logger()
+
+
+def name_of(topic: str, ident: str) -> bytes:
+    """The key of what is on record about *topic*: another one once it was made anew."""
+    return f"{topic}/{ident}".encode()
+
+
+def missing(
+    keys: Mapping[str, bytes], counts: Mapping[str, int], placed: Mapping[str, int]
+) -> list[Record]:
+    """What is to be put on record about topics that are not *placed*."""
+    return [
+        Record(msgspec.json.encode({"topic": topic, "partitions": counts[topic]}), key)
+        for topic, key in keys.items()
+        if topic not in placed
+    ]
+
+
+def placed_by(records: Sequence[Stored], keys: Mapping[str, bytes]) -> dict[str, int]:
+    """How keys are placed, as *records* say. Of two that say it, who came first has it."""
+    said: dict[bytes | None, int] = {}
+    for record in records:
+        try:
+            found = msgspec.json.decode(record.value, type=dict[str, str | int])["partitions"]
+            said.setdefault(record.key, max(1, int(found)))
+        except (msgspec.MsgspecError, KeyError, ValueError) as error:
+            log.error("layout.unreadable", offset=record.offset, error=str(error))
+    return {topic: said[key] for topic, key in keys.items() if key in said}
