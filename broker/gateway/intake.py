@@ -215,7 +215,7 @@ class Intake:
         findings = await self._look(program, request, named)
         asked_for = await _digest(request, findings) if named else ""
         if (known := self._model.job(key) if named else None) is None:
-            if named:
+            if named and self._model.is_partial:
                 self._model.check_whole_for(f"job {key.job_id}")
             self._check_space()
             self._check(request, findings)
@@ -237,9 +237,9 @@ class Intake:
         self._model.await_news(key)
         try:
             await self._append(request, trace)
-            return await self._waiters.until(key, lambda: self._model.job(key), self._acknowledge)
+            return await self._waiters.until(key, lambda: self._come(key), self._acknowledge)
         finally:
-            if self._model.job(key):
+            if self._come(key):
                 self._awaited.discard(key)
             else:
                 asyncio.get_running_loop().call_later(FORGET, self._awaited.discard, key)
@@ -271,10 +271,17 @@ class Intake:
 
     async def _ask_to_forget(self, key: JobKey, trace: str) -> None:
         await self._append(DeleteJob(key.job_id), trace)
-        await self._waiters.until(key, lambda: not self._model.job(key) or None, self._acknowledge)
+        await self._waiters.until(key, lambda: not self._come(key) or None, self._acknowledge)
+
+    def _come(self, key: JobKey) -> Job | None:
+        """What has come of a request that is on the log, and so is safe, if that can be known now."""
+        try:
+            return self._model.job(key)
+        except UnavailableError:
+            return None
 
     def _is_ending(self, key: JobKey) -> bool:
-        job = self._model.job(key)
+        job = self._come(key)
         return job is not None and (job.terminal or job.state is State.CANCELLING)
 
     async def _append(self, request: Request, trace: str) -> None:

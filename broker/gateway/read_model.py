@@ -334,8 +334,8 @@ class ReadModel:
         self._events, self._jobs, self._gone = [], {}, dict(gone)
         for hot in jobs.values():
             hot.unwritten = False
-        writing = asyncio.ensure_future(self._run(self._writer, store.write, batch))
-        self._writing = writing
+        loop = asyncio.get_running_loop()  # at once: `flush` relies on its place in the line
+        self._writing = writing = loop.run_in_executor(self._writer, store.write, batch)
         try:
             await asyncio.shield(writing)  # `close` goes on from here if this is cancelled
         except CacheDamagedError as error:
@@ -481,6 +481,8 @@ class ReadModel:
         """Raise `UnavailableError` if *what*, which is not here, may be there nevertheless."""
         if self.is_partial:
             raise UnavailableError(f"{what}: {NOT_YET}")
+        if not self.filled:
+            raise UnavailableError(f"{what}: {MADE_ANEW}")
 
     def job(self, key: JobKey) -> Job | None:
         """The newest state of the job that *key* names."""
@@ -489,8 +491,13 @@ class ReadModel:
 
     async def page(self, wanted: JobFilter, part: Part) -> JobPage:
         """A part of the list of those jobs."""
-        await self.flush()
-        return await self._read(self._store.page, wanted, part, PAGE_BYTES)
+        copy = self._copy
+        if self.filled or self.is_partial:
+            await self.flush()
+            found = await self._read(self._store.page, wanted, part, PAGE_BYTES)
+            if copy == self._copy:
+                return found
+        raise UnavailableError(MADE_ANEW)
 
     def recent_of(self, hot: HotJob) -> int:
         """The number from which on all events of the job are in memory."""

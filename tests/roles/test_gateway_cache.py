@@ -116,7 +116,10 @@ async def test_a_copy_of_another_log_is_thrown_away(tmp_path: Path) -> None:
         await served.get("/jobs/theirs", 404)
 
 
-@pytest.mark.parametrize("damage", ["rubbish", "truncated", "a table is missing"])
+DAMAGES = ("rubbish", "no header", "cut", "a few bytes", "no pages", "a root", "a table is missing")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 async def test_a_copy_that_is_damaged_is_filled_again(tmp_path: Path, damage: str) -> None:
     ledger, cache = Ledger(MemoryLog()), tmp_path / "cache.db"
     await ledger.whole("j1")
@@ -125,8 +128,20 @@ async def test_a_copy_that_is_damaged_is_filled_again(tmp_path: Path, damage: st
         case "rubbish":
             header = cache.read_bytes()[:100]  # without it nobody knows whose file it is
             cache.write_bytes(header + b"not a database at all" * 1000)
-        case "truncated":
+        case "no header":
+            cache.write_bytes(b"not a database at all" * 1000)
+        case "cut":
             cache.write_bytes(cache.read_bytes()[:5000])
+        case "a few bytes":
+            cache.write_bytes(cache.read_bytes()[:50])
+        case "no pages":
+            cache.write_bytes(cache.read_bytes()[:4096] + bytes(20 * 4096))
+        case "a root":
+            query = "SELECT rootpage FROM sqlite_master WHERE name = 'jobs'"
+            root = (apsw.Connection(str(cache)).execute(query).get - 1) * 4096
+            content = bytearray(cache.read_bytes())
+            content[root : root + 4096] = bytes(4096)
+            cache.write_bytes(content)
         case _:
             apsw.Connection(str(cache)).execute("DROP TABLE partitions")
 

@@ -1,19 +1,20 @@
 """A local copy whose content and position would part: it goes on where it was, or begins anew."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from broker.errors import UnavailableError
 from broker.transports import checksums
-from broker.transports.memory import MemoryLog, Stall
-from broker.transports.topics import EVENTS, STATE
+from broker.transports.memory import Delay, MemoryLog, Stall
+from broker.transports.topics import EVENTS, REQUESTS, STATE
 from schemas.cloudevents import entry_record
 from schemas.events import Interim
 from schemas.values import JobKey
 from tests.support.copies import Copy, check, following
-from tests.support.gateway import Ledger, eventually, running
+from tests.support.gateway import Ledger, Running, eventually, running
 
 
 async def _with_a_snapshot() -> Ledger:
@@ -188,3 +189,46 @@ async def test_what_was_found_in_one_file_is_not_looked_up_in_the_next(tmp_path:
         await copy.model.reset("another", 1)
         with pytest.raises(UnavailableError):
             await copy.model.history(hot, 0, 6, 1 << 20)
+
+
+async def test_a_request_that_is_on_the_log_is_taken_though_the_copy_breaks_meanwhile(
+    tmp_path: Path,
+) -> None:
+    log = MemoryLog()
+    async with running(log, cache=tmp_path / "gateway.db") as served:
+        model, held = served.gateway._parts.model, threading.Event()
+        with log.fault(Delay(0.3, REQUESTS)):
+            asked = asyncio.create_task(served.post("/jobs", {"program_id": "hello-world"}))
+            await eventually(lambda: log.faults[0].hits)
+            model._writer.submit(held.wait, 10)  # there is no file for a while
+            model.damaged = True
+            said = await asked
+        held.set()
+        assert said["id"]
+
+
+async def test_a_live_job_is_never_unknown_while_a_copy_is_made_anew(tmp_path: Path) -> None:
+    log = MemoryLog()
+    ledger = Ledger(log)
+    await ledger.queue("j1")
+    async with running(ledger=ledger, cache=tmp_path / "gateway.db", memory=1) as served:
+        model, tail = served.gateway._parts.model, served.gateway._parts.tail
+        with log.fault(Stall(STATE)):
+            asked = asyncio.create_task(served.get("/jobs/nobody", 503))
+            await eventually(lambda: JobKey("default", "nobody") in model._looked_up)
+            model.damaged = True
+            counts = [await _count(served)]
+            await eventually(lambda: model.positions.get(0) is not None and not model.damaged)
+            tail.caught_up.set()  # as a question finds it that came just before
+            counts += [await _count(served)]
+            assert (await asked)["error"]["code"] == "unavailable"
+            tail.caught_up.clear()
+        assert counts == [None, None]
+        await eventually(lambda: model.filled)
+        assert (await served.get("/jobs/j1"))["state"]["status"] == "Queued"
+        await served.get("/jobs/nobody", 404)
+
+
+async def _count(served: Running) -> int | None:
+    async with served.http.get(served.url + "/jobs") as response:
+        return (await response.json())["count"] if response.status == 200 else None

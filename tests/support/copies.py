@@ -77,8 +77,11 @@ async def check(model: ReadModel, ledger: Ledger) -> bool:
 
 async def _of_job(model: ReadModel, key: JobKey, ledger: Ledger) -> bool:
     try:
-        hot = model.locate(key)
-        wanted = ledger.jobs.get(key)
+        hot, wanted = model.locate(key), ledger.jobs.get(key)
+        if hot is None:
+            model.check_whole_for(key)
+        if not model.filled:
+            return False
         assert (hot.job if hot else None) == wanted, key
         if hot is None or wanted is None:
             return True
