@@ -29,6 +29,11 @@ class Room:
         metrics.holds(holder, self, lambda room: room.held)
 
     @property
+    def free(self) -> int:
+        """Bytes that can be taken."""
+        return self.size - self.held
+
+    @property
     def is_over(self) -> bool:
         """Whether more is held than there is room for."""
         return self.held > self.size
@@ -37,7 +42,7 @@ class Room:
         """Until so much is free. Raises `UnavailableError` when that takes longer."""
         try:
             async with asyncio.timeout(seconds):
-                while self.held + size > self.size:
+                while size > self.free:
                     self._freed.clear()
                     await self._freed.wait()
         except TimeoutError:
@@ -49,7 +54,7 @@ class Room:
 
     def take(self, size: int) -> None:
         """Raises `UnavailableError`."""
-        if self.held + size > self.size:
+        if size > self.free:
             raise self._none_left()
         self.held += size
 
