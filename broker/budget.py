@@ -10,13 +10,24 @@ from typing import Generic, TypeVar
 
 from broker.errors import UnavailableError
 from broker.telemetry import metrics
+from schemas.records import Record, Stored
 
 MIB = 1024 * 1024
-RECORD = 1024  # bytes that a record costs beside its key, value and headers
-JOB = 2048  # and a job's state beside its inputs and its result
+RECORD = 1280  # bytes that a record costs beside its key and value, with our own headers
+OWN_HEADERS = 16  # which are fewer
+HEADER = 160  # bytes that any other costs beside its name and value
+JOB = 2048  # bytes that a job's state costs beside its inputs and its result
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+
+def weight(record: Record | Stored) -> int:
+    """Bytes that *record* takes."""
+    size = RECORD + len(record.key or b"") + len(record.value)
+    if len(record.headers) > OWN_HEADERS:
+        size += sum(HEADER + len(name) + len(value) for name, value in record.headers)
+    return size
 
 
 class Room:

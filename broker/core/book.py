@@ -20,6 +20,7 @@ from schemas.values import JobKey, State
 from schemas.workers import AttemptName
 
 RUN = 2_000  # jobs that are sorted at once
+JOB = 1_700  # bytes that a job costs beside its inputs and its result, as was measured
 _RUNS = (State.RUNNING, State.CANCELLING)
 _created = attrgetter("created")
 
@@ -50,7 +51,7 @@ class Book:
         self.jobs: dict[JobKey, Job] = {}
         self.queues = Queues()
         self.attempts: dict[JobKey, Attempt] = {}
-        self.weight = 0  # bytes of inputs and results that it holds
+        self.weight = 0  # bytes of the jobs that it holds, with their inputs and results
         self._ended = Ended(remembered)
         self._origins: dict[JobKey, InputPosition] = {}  # of the requests that made live jobs
         self._by_worker: dict[str, dict[JobKey, Attempt]] = {}
@@ -177,6 +178,6 @@ def by_age(jobs: Iterable[Job]) -> Iterator[list[Job]]:
 
 
 def _weight(job: Job | None) -> int:
-    if job is None or job.details is None:
+    if job is None:
         return 0
-    return len(job.details.params) + len(job.value)
+    return JOB + len(job.value) + (len(job.details.params) if job.details else 0)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import structlog
 from msgspec.structs import replace
 
+from broker.budget import RECORD, Room
 from broker.core.admission import malformed
 from broker.errors import (
     InsufficientStorageError,
@@ -184,8 +185,10 @@ class Intake:
         waiters: Waiters,
         holding: Holding,
         judge: Judge,
+        room: Room,
         space: Space | None = None,
     ) -> None:
+        self._room = room  # for what was begun, and goes on if its client leaves
         self._judge, self._space = judge, space
         self._blobs, self._programs, self._fleet = blobs, programs, fleet
         self._model, self._waiters = model, waiters
@@ -230,6 +233,11 @@ class Intake:
         return Accepted(key, backend, session_id, known, known.warnings if known else told)
 
     async def _place(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
+        with self._room.share() as share:
+            share.take(_cost(request))
+            return await self._begin(key, request, trace)
+
+    async def _begin(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
         if len(request.params) > INLINE_LIMIT:
             ref = await self._blobs.put(memoryview(request.params))
             request = replace(request, params=EMPTY, params_ref=ref)
@@ -340,6 +348,12 @@ class Intake:
         """Until everything that has been begun is on the log, or given up."""
         if self._running:
             await asyncio.wait(self._running)
+
+
+def _cost(request: SubmitJob) -> int:
+    """Bytes that it holds until it is on the log: as it came, and if it is not large as a record."""
+    size = len(request.params)
+    return RECORD + (size if size > INLINE_LIMIT else 2 * size)
 
 
 async def _digest(request: SubmitJob, findings: Findings) -> str:

@@ -37,6 +37,7 @@ from schemas.specification import Program
 log = structlog.get_logger()
 
 OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
+TOO_MANY = "too many requests wait for the log"
 LAST_ANSWERS = 2.0  # s that requests which are not streams get to end, when the gateway stops
 
 
@@ -46,7 +47,8 @@ class Options:
 
     memory: int = 64 * 1024 * 1024  # newest events kept in memory
     max_body: int = 64 * 1024 * 1024
-    answers: int = 128 * 1024 * 1024  # large ones that are made as a whole, all at once
+    answers: int = 128 * 1024 * 1024  # what all large ones hold until their clients took them
+    requests: int = 128 * 1024 * 1024  # what all hold until they are on the log; or two bodies
     backlogs: int = 64 * 1024 * 1024  # what all streams have yet to take of what they were sent
     block: float = 20.0  # each 64 KiB of a body, or its rest, must come within this
     connections: int = 10_000  # at most so many, or as the limit of descriptors allows
@@ -213,6 +215,7 @@ def _parts(
             waiters,
             Holding(options.patience, options.persist),
             judge,
+            Room("requests", max(options.requests, 2 * options.max_body), TOO_MANY),
             space,
         ),
         fleet=fleet,

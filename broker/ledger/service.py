@@ -63,6 +63,7 @@ class Service:
         self._roster = roster
         self._book = replica.book
         self._excused = excused
+        metrics.holds("book", self._book, lambda book: book.weight)
         self._unsaved = replica.unsaved(mandate.checkpoint)
         self._mandate = mandate
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()

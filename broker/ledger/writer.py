@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from broker.budget import MIB
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
@@ -36,7 +37,7 @@ from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # s between tries of an append that stored nothing
 SHARE = 0.1  # s of a turn for each kind of what it does; the rest is for the next turn
 STEP = 50  # jobs that are placed, or slots that are given away, between looks at the clock
-HEAVIEST = 1024 * 1024 * 1024  # bytes of inputs and results in memory; then requests wait
+HEAVIEST = 2 * 1024 * MIB  # bytes of jobs in memory, a million small ones; then requests wait
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Item)

@@ -19,6 +19,7 @@ from typing import TypeVar
 import apsw
 import structlog
 
+from broker.budget import MIB, Room
 from broker.errors import (
     AppendFailedError,
     AppendUnknownError,
@@ -44,7 +45,8 @@ T = TypeVar("T")
 
 GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
 TAIL = 10_000  # records of a partition that followers get from memory
-TAIL_BYTES = 16 * 1024 * 1024
+TAIL_BYTES = 16 * MIB
+TAILS_BYTES = 64 * MIB  # of all partitions together
 CHECKPOINT_EVERY = 0.25  # seconds
 WAL_PAGES = 16_384  # 64 MiB: from here on the writer helps to begin the write-ahead log anew
 PACK_AFTER = 5.0  # seconds
@@ -94,8 +96,10 @@ class EmbeddedLog:
         topics: Mapping[str, Topic] = TOPICS,
         partitions: int = 1,
         clock: Callable[[], float] = time.time,
+        memory: int = TAILS_BYTES,  # for the newest records of all partitions together
     ) -> None:
         self.path = path
+        self._memory = memory
         self._topics = topics
         self._packed = {name for name, topic in topics.items() if database.packs(topic)}
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
@@ -227,6 +231,8 @@ class EmbeddedLog:
             tail = self._tails[where]
             tail.extend(records)
             tail.trim(TAIL, TAIL_BYTES)
+            while self._room.is_over:
+                max(self._tails.values(), key=_size).halve()
             for follower in self._followers[where]:
                 follower.notify()
         for append, positions in zip(group.appends, group.positions, strict=True):
@@ -251,9 +257,10 @@ class EmbeddedLog:
         self.identity = database.prepare(self._db)
         self._shelves = {}
         placed = database.placed(self._db, self._placement.counts)
+        self._room = Room("log", self._memory)
         for shelf in database.shelves(self._db, self._topics, self._placement.counts):
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)
-            self._tails[shelf.where] = Tail(shelf.next)
+            self._tails[shelf.where] = Tail(self._room, shelf.next)
             self._followers[shelf.where] = set()
         self._time = LogTime(self._clock, known=self._known_time())
         counts = {name: len(each) for name, each in self._shelves.items()}
@@ -416,6 +423,10 @@ class EmbeddedLog:
             if database.is_fatal(error):
                 raise
             log.warning("log.not_packed", error=str(error))  # the next time will do
+
+
+def _size(tail: Tail) -> int:
+    return tail.size
 
 
 def _refusal(error: Exception) -> Exception:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from broker.budget import Room
 from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableError
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
@@ -147,8 +148,9 @@ class MemoryLog:
         elif partitions is not None:
             counts |= partitions
         self._placement = Placement(topics, counts)
+        self._room = room = Room("log", 0)  # it keeps everything, whatever that takes
         self._tails = {
-            TopicPartition(topic, partition): Tail()
+            TopicPartition(topic, partition): Tail(room)
             for topic, count in counts.items()
             for partition in range(count)
         }
@@ -242,7 +244,8 @@ class MemoryLog:
         """Give *topic* more partitions, as an operator may on Kafka."""
         for partition in range(self._placement.counts[topic], partitions):
             where = TopicPartition(topic, partition)
-            self._tails[where], self._clean_at[where] = Tail(), CLEAN_AFTER
+            self._tails[where].replace([], 0)
+            self._tails[where], self._clean_at[where] = Tail(self._room), CLEAN_AFTER
             all_of_it = self._followers[TopicPartition(topic, 0)] if topic in GROWING else set()
             self._followers[where] = set(all_of_it)
             for follower in all_of_it:

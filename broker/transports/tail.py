@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Protocol
 
+from broker.budget import Room, weight
 from broker.transports.log import TopicPartition
 from schemas.records import Stored
 
@@ -15,15 +16,19 @@ _offset = attrgetter("offset")
 
 
 class Tail:
-    """The records of one partition from `start` on, in order. Knows nothing of those before."""
+    """The records of one partition from `start` on, in order. Knows nothing of those before.
 
-    __slots__ = ("_records", "_size", "next", "start")
+    What they take is held in *room*.
+    """
 
-    def __init__(self, start: int = 0) -> None:
+    __slots__ = ("_records", "_room", "next", "size", "start")
+
+    def __init__(self, room: Room, start: int = 0) -> None:
         self.start = start
         self.next = start
+        self.size = 0  # bytes
         self._records: list[Stored] = []
-        self._size = 0  # bytes of values
+        self._room = room
 
     def __len__(self) -> int:
         return len(self._records)
@@ -31,8 +36,7 @@ class Tail:
     def extend(self, records: Sequence[Stored]) -> None:
         """Put *records* at the end."""
         self._records += records
-        for record in records:
-            self._size += len(record.value)
+        self._grow(sum(map(weight, records)))
         self.next = records[-1].offset + 1
 
     def since(self, offset: int, limit: int) -> list[Stored]:
@@ -42,19 +46,31 @@ class Tail:
 
     def trim(self, count: int, size: int) -> None:
         """Forget the oldest, down to *count* records or *size* bytes, once it holds twice that."""
-        if len(self._records) <= 2 * count and self._size <= 2 * size:
-            return
-        keep = len(self._records)
-        while keep > count or (self._size > size and keep):
-            self._size -= len(self._records[-keep].value)
+        if len(self._records) > 2 * count or self.size > 2 * size:
+            self._keep(count, size)
+
+    def halve(self) -> None:
+        """Forget the older half, or all if it is one."""
+        self._keep(len(self._records), self.size // 2)
+
+    def _keep(self, count: int, size: int) -> None:
+        keep, left = len(self._records), self.size
+        while keep and (keep > count or left > size):
+            left -= weight(self._records[-keep])
             keep -= 1
         del self._records[: len(self._records) - keep]
+        self._grow(left - self.size)
         self.start = self._records[0].offset if self._records else self.next
 
     def replace(self, records: list[Stored], start: int) -> None:
         """Hold *records* instead; `next` stays what it was."""
         self._records = records
+        self._grow(sum(map(weight, records)) - self.size)
         self.start = start
+
+    def _grow(self, size: int) -> None:
+        self.size += size
+        self._room.hold(size)
 
     def all(self) -> Sequence[Stored]:
         """What it holds."""

@@ -22,6 +22,7 @@ class Attempt:
         self.dispatch = dispatch
         self.name = name_of(dispatch)
         self.stop = Stop()
+        self.inputs = len(dispatch.params)  # bytes that are here
         self.number = 0  # of its newest report
         self.on_their_way: deque[asyncio.Future[None]] = deque()  # reports being appended, in order
         self.overdue: float | None = None  # loop time at which the executor has lost its chance
@@ -79,6 +80,10 @@ class Attempts:
         self._epoch = 0  # the highest that was heard
         self._ended: OrderedDict[AttemptName, float] = OrderedDict()
         self._cancelled_early: OrderedDict[AttemptName, str] = OrderedDict()
+
+    def held(self) -> int:
+        """Bytes of inputs that are here."""
+        return sum(attempt.inputs for attempt in self.running.values())
 
     def begin(self, dispatch: Dispatch) -> Attempt | None:
         """The attempt that *dispatch* begins; None if that is known already, or void.

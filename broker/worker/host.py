@@ -72,6 +72,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._attempts = Attempts(patience)
         self._attending: set[asyncio.Task[None]] = set()
+        metrics.holds("inputs", self._attempts, Attempts.held)
         self._reports = Reports(target, blobs, worker_id, self.instance)
         self._turns = Slots(slots)
         self._heart = Heart(target, self._attempts, worker_id, self.instance, self._turns)
@@ -262,6 +263,7 @@ class Worker:
     async def _task(self, attempt: Attempt) -> Task | Raised:
         dispatch = attempt.dispatch
         inputs = await self._inputs(dispatch)
+        attempt.inputs = len(dispatch.params) + len(inputs)
         program = self._programs.get(dispatch.program_id)
         if violations := await self._violations(program, inputs):
             message = "the inputs break the program's schema"

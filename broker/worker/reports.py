@@ -8,8 +8,9 @@ import structlog
 from msgspec.structs import replace
 
 from broker import payloads
+from broker.budget import weight
 from broker.errors import QjbError, RecordTooLargeError, UnavailableError
-from broker.telemetry import times
+from broker.telemetry import metrics, times
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.topics import REPORTS
@@ -43,7 +44,13 @@ class Reports:
         self._worker = worker
         self._instance = instance
         self._pending: list[tuple[Record, asyncio.Future[None]]] = []
+        self._going: list[tuple[Record, asyncio.Future[None]]] = []  # being appended
+        metrics.holds("reports", self, Reports.held)
         self._wake = asyncio.Event()
+
+    def held(self) -> int:
+        """Bytes of those that are not on record yet."""
+        return sum(weight(record) for record, _ in (*self._pending, *self._going))
 
     async def append(self, attempt: Attempt, body: Body) -> None:
         """Put *body* on record as *attempt*'s next report.
@@ -83,7 +90,9 @@ class Reports:
             if not self._pending:
                 self._wake.clear()
             if batch:  # what was waited for may have gone with others
+                self._going = batch
                 await self._append(batch)
+                self._going = []
 
     async def _append(self, batch: list[tuple[Record, asyncio.Future[None]]]) -> None:
         records = [record for record, _ in batch]

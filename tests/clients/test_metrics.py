@@ -85,6 +85,7 @@ async def test_every_metric_moves(tmp_path: Path) -> None:
         await client.look()
 
     assert DECLARED - client.moved == set(UNMOVED)
+    assert {"recent", "log", "inputs", "book"} <= client.labels  # who holds memory
     assert {"hello-world", "completed", "failed", "aer_simulator"} <= client.labels
     assert not [label for label in client.labels if "stranger" in label.lower()]
 

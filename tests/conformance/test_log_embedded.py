@@ -37,6 +37,24 @@ async def opened(path: Path, **more: object) -> EmbeddedLog:
     return log
 
 
+async def test_the_newest_records_of_all_partitions_share_the_memory(tmp_path: Path) -> None:
+    room = 1024 * 1024
+    log = await opened(tmp_path / "log.db", memory=room)
+    follower = log.follow({TopicPartition(topic, 0): 0 for topic in (EVENTS, INBOX)})
+    for number in range(60):
+        for topic in (EVENTS, INBOX):
+            await log.append(topic, [Record(b"%d" % number + bytes(50_000), KEY)])
+        assert log._room.held <= room
+    found: list[Stored] = []
+    while len(found) < 120:
+        found += await follower.next(5.0)
+    for topic in (EVENTS, INBOX):
+        values = [record.value for record in found if record.topic == topic]
+        assert values == [b"%d" % number + bytes(50_000) for number in range(60)]
+        assert len(await read_all(log, topic)) == 60
+    await log.close()
+
+
 def size(path: Path | str) -> int:
     return Path(path).stat().st_size if Path(path).exists() else 0
 

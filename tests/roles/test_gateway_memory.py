@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import msgspec
 import pytest
 
+from broker.budget import Room
 from broker.gateway.api.routes import API, AROUND
 from broker.transports.blobs import Blobs, open_blobs
+from broker.transports.memory import MemoryLog, Stall
+from broker.transports.topics import REQUESTS
 from schemas.events import Completed, Interim, Log
 from schemas.values import JobKey
 from tests.support.gateway import Running, eventually, running, seqs, stream
@@ -284,6 +288,40 @@ async def test_a_stream_that_nobody_read_goes_on_as_soon_as_somebody_does() -> N
                 while not whole.endswith(b"0\r\n\r\n"):
                     whole += await loop.sock_recv(sock, 65536)
         assert all(b"id: %d\n" % number in whole for number in range(1, 105))
+
+
+async def test_large_answers_share_the_memory_and_those_that_nobody_takes_are_cut() -> None:
+    room, blobs = 2 * 1024 * 1024, open_blobs("memory:///")
+    async with running(blobs=blobs, answers=room, stall=0.5) as served:
+        await large_result(served, blobs)
+        await served.get("/jobs/j1?exclude_params=true")
+        request = _request("GET", "/jobs/j1/results")
+        async with clients(served.url, [request] * CLIENTS):
+            await eventually(lambda: _room(served).held > room / 2)
+            assert await _held(served, "answers") <= room
+            await served.get("/jobs/j1?exclude_params=true")
+            await eventually(lambda: _room(served).held == 0)  # nobody takes anything
+            assert len(await served.get("/jobs/j1/results")) == MUCH
+
+
+def _room(served: Running) -> Room:
+    return served.gateway._parts.room
+
+
+async def test_requests_that_wait_for_the_log_share_the_memory_whoever_stays() -> None:
+    log = MemoryLog()
+    body = {"program_id": "hello-world", "params": {"fill": "x" * 200_000}}
+    async with running(log, max_body=300_000, requests=1_000_000) as served:
+        with log.fault(Stall(REQUESTS, reads=False)):
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    await served.post("/jobs", body, timeout=aiohttp.ClientTimeout(total=0.5))
+            assert 800_000 < await _held(served, "requests") < 1_000_000
+            error = await served.post("/jobs", body, 503)
+            assert "too many requests wait for the log" in json.dumps(error)
+        room = served.gateway._parts.intake._room
+        await eventually(lambda: room.held == 0)
+        await served.post("/jobs", body)
 
 
 # What is kept in memory

@@ -40,7 +40,7 @@ class Parts:
     programs: Mapping[str, Program]
     blobs: Blobs
     bodies: Bodies
-    room: Room  # for answers that are made as a whole
+    room: Room  # for large answers
     patience: float  # s that a question is held for what has not come here yet
     stall: float  # s that a client may take nothing of an answer
     pending: float  # s that a stream is held for a job's first event

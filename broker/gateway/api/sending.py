@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from broker.gateway.api.parts import parts_of
+from broker.gateway.api.parts import Parts, parts_of
 from broker.transports.blobs import Blobs
 from schemas.values import BlobRef
 
@@ -24,6 +24,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 PIECE = 64 * 1024  # bytes that are handed to a connection at once; what is no longer is sent whole
+AT_HAND = 4 * PIECE  # bytes of an answer in pieces that are read, packed or handed over at a time
 PACKET = 1400  # bytes: what is no longer gains nothing from being packed
 HASTE = 15.0  # s that a client may take nothing of an answer that others have to wait for
 HASHED = 2 * 1024 * 1024  # bytes of an answer up to which it is named by its hash
@@ -44,6 +45,11 @@ class Content:
     def size(self) -> int:
         """Bytes in all."""
         return sum(_size(part) for part in self.parts)
+
+    @property
+    def held(self) -> int:
+        """Bytes that are in memory."""
+        return sum(len(part) for part in self.parts if isinstance(part, bytes))
 
     @property
     def etag(self) -> str:
@@ -97,7 +103,7 @@ async def send(request: web.Request, content: Content) -> web.StreamResponse:
     wanted = span or range(content.size)
     headers["Content-Length"] = str(len(wanted))
     pieces = content.read(parts_of(request).blobs, wanted.start, wanted.stop)
-    return await send_pieces(request, pieces, headers, 206 if span else 200)
+    return await send_pieces(request, pieces, headers, 206 if span else 200, content.held)
 
 
 def is_known(request: web.Request, etag: str) -> bool:
@@ -134,8 +140,11 @@ async def send_pieces(
     pieces: AsyncIterator[bytes],
     headers: Mapping[str, str],
     status: int = 200,
+    held: int = 0,
 ) -> web.StreamResponse:
     """*pieces* as one answer; once there are many they go out as the client takes them.
+
+    *held*: bytes that are in memory until the last one has gone.
 
     What is wrong with the first of them is still an error with a status; later the connection is
     cut, so that the client sees that something is missing.
@@ -149,7 +158,17 @@ async def send_pieces(
     if status == 200 and _wants_gzip(request, response):
         _say_packed(response)
         whole = _packed(whole)
-    return await _stream(request, response, whole, parts_of(request).stall)
+    parts = parts_of(request)
+    with parts.room.share() as share:
+        await parts.room.await_free(AT_HAND + held, parts.patience)
+        share.take(AT_HAND + held)
+        return await _stream(request, response, whole, _patience(parts))
+
+
+def _patience(parts: Parts) -> float:
+    """Seconds that a client may take nothing: fewer where others may soon need the memory."""
+    is_scarce = 2 * parts.room.held > parts.room.size
+    return min(parts.stall, HASTE) if is_scarce else parts.stall
 
 
 async def _stream(
