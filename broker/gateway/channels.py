@@ -35,7 +35,7 @@ class JobChannel:
     """The events of one job. A cursor is the number of the last one seen."""
 
     def __init__(self, model: ReadModel, hot: HotJob) -> None:
-        self._model, self._first = model, hot
+        self._model, self._first = model, hot.slim
         self.pending: list[KeptEvent] = []
         self.size = 0  # bytes of what is pending
         self.told = hot.job.seq

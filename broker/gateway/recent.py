@@ -5,6 +5,9 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Generic, TypeVar
 
+from msgspec import Raw
+from msgspec.structs import replace
+
 from broker.budget import JOB, Room
 from broker.gateway.frames import frame
 from schemas.jobs import Job
@@ -30,6 +33,16 @@ class HotJob:
         """Bytes that its state takes: inputs and result, and what comes with them."""
         params = self.job.details.params if self.job.details else b""
         return JOB + len(params) + len(self.job.value)
+
+    @property
+    def slim(self) -> "HotJob":
+        """The same without inputs and result, for who keeps it for long; its events are the same."""
+        details = self.job.details and replace(self.job.details, params=Raw(b"{}"))
+        slim = HotJob(
+            self.id, self.key, replace(self.job, details=details, value=Raw()), self.based
+        )
+        slim.events = self.events
+        return slim
 
 
 class KeptEvent:

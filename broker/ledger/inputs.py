@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import structlog
 
+from broker.budget import MIB, Room, weight
 from broker.errors import LogUnavailableError
 from broker.ledger.preparing import Preparation, Request
 from broker.transports.log import Follower, Log, TopicPartition
@@ -21,6 +22,7 @@ REQUESTS_IN_A_TURN = 500
 REPORTS_IN_A_TURN = 2_000
 HEARD = 10_000  # status messages that wait here; older ones are told again
 GATHERED = 4_000  # records of one kind that wait here; more wait in the log
+GATHERED_BYTES = 32 * MIB  # of one kind
 LARGEST_AHEAD = 16 * 1024  # bytes of a request that is taken out of turn
 LINGER = 5.0  # s for which the requests that wait are looked through after they last had to
 PAUSE = 0.5  # s before a log that can not be reached is tried again
@@ -66,20 +68,24 @@ class _Gathered:
 
     records: deque[Stored] = field(default_factory=deque)
     room: asyncio.Event = field(default_factory=asyncio.Event)
+    memory: Room = field(default_factory=lambda: Room("gathered", GATHERED_BYTES))
 
     def put(self, records: Sequence[Stored]) -> None:
         self.records.extend(records)
-        if len(self.records) >= GATHERED:
+        self.memory.hold(sum(map(weight, records)))
+        if len(self.records) >= GATHERED or self.memory.is_over:
             self.room.clear()
 
     def put_back(self, records: Sequence[Stored]) -> None:
         self.records.extendleft(reversed(records))
+        self.memory.hold(sum(map(weight, records)))
 
     def take(self, limit: int) -> list[Stored]:
         taken = list(islice(self.records, limit))
         for _ in taken:
             self.records.popleft()
-        if len(self.records) < GATHERED:
+        self.memory.give_back(sum(map(weight, taken)))
+        if len(self.records) < GATHERED and not self.memory.is_over:
             self.room.set()
         return taken
 

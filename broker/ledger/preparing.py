@@ -18,6 +18,7 @@ from broker.core.turn import CancelAsked, DeleteAsked, Submitted
 from broker.errors import PayloadMissingError, QjbError
 from broker.judging.judge import Judge, is_small
 from broker.payloads import INLINE_LIMIT
+from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
 from schemas.requests import SubmitJob
@@ -64,9 +65,14 @@ class Preparation:
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_store: dict[JobKey, tuple[Submitted, asyncio.Task[Any] | None]] = {}
         self._weight = 0
+        metrics.holds("prepared", self, Preparation.held)
         self.pending: dict[
             InputPosition, int
         ] = {}  # taken aside and not yet `done`: what it weighs
+
+    def held(self) -> int:
+        """Bytes of what is taken aside."""
+        return self._weight
 
     @property
     def is_full(self) -> bool:

@@ -244,7 +244,6 @@ class MemoryLog:
         """Give *topic* more partitions, as an operator may on Kafka."""
         for partition in range(self._placement.counts[topic], partitions):
             where = TopicPartition(topic, partition)
-            self._tails[where].replace([], 0)
             self._tails[where], self._clean_at[where] = Tail(self._room), CLEAN_AFTER
             all_of_it = self._followers[TopicPartition(topic, 0)] if topic in GROWING else set()
             self._followers[where] = set(all_of_it)

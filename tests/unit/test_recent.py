@@ -6,7 +6,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from broker.gateway.recent import HotJob, KeptEvent, Recent, Suffix
-from schemas.jobs import Job
+from schemas.jobs import Job, JobDetails
 from schemas.values import JobKey, State
 
 
@@ -76,6 +76,20 @@ def test_jobs_count_with_their_inputs_and_results() -> None:
 
     assert len(recent.jobs) == 0
     assert recent.bytes == 0
+
+
+def test_who_keeps_a_job_for_long_can_do_without_its_inputs_and_its_result() -> None:
+    hot = _hot("a")
+    details = JobDetails(
+        program_id="p", program_version="1", time_limit=300.0, params=Raw(bytes(9_000))
+    )
+    hot.job = replace(hot.job, details=details, value=Raw(bytes(9_000)))
+    slim = hot.slim
+    Recent(10_000, [0]).add(KeptEvent(hot, 0, 0, 1, "log", b"x"))
+
+    assert slim.size < hot.size - 17_000
+    assert slim.job.seq == hot.job.seq
+    assert len(slim.events) == 1
 
 
 def test_a_job_that_grows_or_leaves_is_counted_anew() -> None:

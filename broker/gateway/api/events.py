@@ -102,7 +102,9 @@ async def _stream_of_job(request: web.Request) -> web.StreamResponse:
     _refuse_when_full(parts)
     response, line = await _begin(request)
     chunked = request.version >= HttpVersion11
-    return await _serve(parts, response, parts.streams.follow_job(hot, cursor, line, chunked))
+    subscriber = parts.streams.follow_job(hot, cursor, line, chunked)
+    del hot  # a stream lasts, and its job may be large
+    return await _serve(parts, response, subscriber)
 
 
 async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | Edge) -> int:
@@ -216,12 +218,13 @@ async def _page_of_job(request: web.Request) -> web.Response:
     wait = _wait(request)
     hot = await parts.find(key)
     after = await _reached_seq(parts, key, hot, position)
+    del hot  # it may be long until there is news, and its job may be large
 
     def look() -> HotJob | None:
         found = parts.model.locate(key)
         return found if found and (found.job.seq > after or found.job.terminal) else None
 
-    hot = await parts.waiters.until(key, look, wait) or parts.model.locate(key) or hot
+    hot = await parts.waiters.until(key, look, wait) or await parts.find(key)
     events, missing = await history(parts, hot, after)
     job = hot.job
     if missing:  # as on a stream: the job as it stands, then what follows

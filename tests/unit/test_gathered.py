@@ -1,0 +1,34 @@
+"""What a broker holds: what waits for its next turn, and its book."""
+
+from broker.budget import MIB
+from broker.core.book import JOB, Book
+from broker.ledger.inputs import GATHERED_BYTES, _Gathered
+from broker.transports.memory import MemoryLog
+from schemas.records import Stored
+from tests.support.gateway import Ledger
+
+
+def _records(count: int, size: int) -> list[Stored]:
+    return [Stored("t", 0, n, 0, b"key", bytes(size), ()) for n in range(count)]
+
+
+async def test_few_large_records_are_enough_and_what_is_put_back_counts() -> None:
+    gathered = _Gathered()
+    gathered.room.set()
+    gathered.put(_records(31, MIB))
+    assert gathered.room.is_set()
+    gathered.put(_records(3, MIB))
+    assert not gathered.room.is_set()
+
+    taken = gathered.take(4)
+    assert gathered.room.is_set()
+    gathered.put_back(taken)
+    assert gathered.memory.held > GATHERED_BYTES
+    assert len(gathered.take(100)) == 34
+    assert gathered.memory.held == 0
+
+
+def test_a_job_in_the_book_counts_with_what_it_costs_however_small_its_inputs() -> None:
+    book, ledger = Book(), Ledger(MemoryLog())
+    book.record(ledger.queue_entry("j1", {}))
+    assert book.weight == JOB + len("{}")
