@@ -181,13 +181,14 @@ async def fill_events(path: Path, count: int) -> None:
     shelf = log._shelves[EVENTS][0]
     await log.close()
     db, records, at = database.connect(path), events(count), 0
+    start = int(time.time() * 1000) - 3_600_000 - count  # young enough to be kept
     while some := list(islice(records, database.BLOCK)):
         rows = [
-            (at + n, START * 1000 + at, record.key, record.value, database.pack(record.headers))
+            (at + n, start + at, record.key, record.value, database.pack(record.headers))
             for n, record in enumerate(some)
         ]
         data = zlib.compress(database.pack(rows), 3)
-        values = (at, at + len(rows), START * 1000 + at, data)
+        values = (at, at + len(rows), start + at, data)
         db.execute(f"INSERT INTO {shelf.blocks} VALUES (?, ?, ?, ?)", values)
         at += len(rows)
     database.checkpoint(db, apsw.SQLITE_CHECKPOINT_TRUNCATE)

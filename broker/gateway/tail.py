@@ -18,7 +18,7 @@ from broker.gateway.recent import KeptEvent
 from broker.gateway.waiters import Waiters
 from broker.telemetry.metrics import TAIL_LAG_SECONDS
 from broker.telemetry.times import iso, seconds_of
-from broker.transports.log import Log, TopicPartition
+from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, STATE, STATUS
 from schemas.cloudevents import CHECKPOINT_KEY, UnreadableError, decode, read_ledger
 from schemas.cloudevents import DELETED as DELETED_HEADER
@@ -156,8 +156,18 @@ class Tail:
                 if await self._has_lost_its_place(records):
                     return
                 await self._take_all(records)
+                if not self._model.damaged:
+                    self._pass_over(follower)
         finally:
             await follower.close()
+
+    def _pass_over(self, follower: Follower) -> None:
+        """What was cleaned away before it came will not come."""
+        for where, offset in follower.positions().items():
+            if where.topic == EVENTS and offset > self._model.positions.get(
+                where.partition, offset
+            ):
+                self._model.moved(where.partition, offset)
 
     async def _behind(self, targets: Mapping[int, int]) -> int:
         """How many records there are to be read, at most."""

@@ -187,9 +187,13 @@ class Replica:
         if key not in self._live and self.book.has_ended(key) and epoch < self._newest_epoch:
             return  # it has ended, and a lost broker did not know
         job = read_snapshot(record)
-        if isinstance(job, Job):
-            self._versions[key] = version
-            self._live[key] = job
+        if not isinstance(job, Job):
+            return
+        if job.key.encode() != key:
+            log.error("snapshot.of_another_job", partition=record.partition, offset=record.offset)
+            return
+        self._versions[key] = version
+        self._live[key] = job
 
     def _see_snapshot(self, record: Stored) -> None:
         """An ended job whose last snapshot is stored need not be kept."""

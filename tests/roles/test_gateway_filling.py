@@ -1,6 +1,7 @@
 """A gateway that is far behind answers from the newest events while it reads the history."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,17 @@ async def test_a_fill_that_is_cut_short_is_gone_on_with(tmp_path: Path) -> None:
         assert (await served.get("/ready"))["whole"]
         assert (await served.get("/jobs/old0"))["status"] == "Completed"
     assert not await asyncio.to_thread(lambda: list(tmp_path.glob("*newest*")))
+
+
+async def test_what_is_cleaned_away_meanwhile_is_not_waited_for() -> None:
+    log, ledger = await long_history()
+    async with running(ledger=ledger, newest=NEWEST) as served:
+        await served.get("/jobs/old0", 503)
+        await log.clean(time.time() + 8 * 86_400)
+        log.past.set()
+        async with asyncio.timeout(20):
+            assert await whole(served)
+        await served.get("/jobs/old0", 404)
 
 
 async def test_a_gateway_that_is_close_reads_everything_first() -> None:

@@ -3,12 +3,15 @@
 import asyncio
 from itertools import islice
 
+import pytest
+
 from broker.ledger.recovery import AT_ONCE, Replica
 from broker.telemetry.times import iso
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import STATE
 from schemas.cloudevents import snapshot_record
 from schemas.jobs import Job, JobDetails
+from schemas.records import Record
 from schemas.values import JobKey, State
 from tests.support.broker import Hand, system, until
 
@@ -67,6 +70,17 @@ async def test_those_who_wait_keep_their_places_in_whatever_order_snapshots_are_
 
     waiting = replica.book.queues.waiting("scripted", 500)
     assert [key.job_id for key in waiting] == [f"waits-{number}" for number in range(500)]
+
+
+@pytest.mark.parametrize("key", [b"default/waits-2", b"nobody", b"\xff/\x00"])
+async def test_a_snapshot_under_the_key_of_another_job_is_passed_over(key: bytes) -> None:
+    log = await filled(MemoryLog(1), 2)
+    record = snapshot_record(job(0, ended=False), 1, iso(0))
+    await log.append(STATE, [Record(record.value, key, record.headers)])
+    replica = Replica(log, 10)
+    await replica.load()
+
+    assert replica.book.queues.count("scripted") == len(replica.book.jobs) == 2
 
 
 async def test_who_comes_after_a_recovery_stands_behind_those_who_were_there() -> None:
