@@ -192,9 +192,11 @@ def read_ledger(record: Stored) -> Entry | Claim | Deletion:
     found = dict(record.headers)
     if found.get("ce_type") == DELETION:
         deletion: Deletion = decode(record.value, Deletion)
+        _check_numbers(deletion.epoch)
         return deletion
     if found.get("ce_type") == CLAIM:
         claim: Claim = decode(record.value, Claim)
+        _check_numbers(claim.epoch)
         return claim
     try:
         key = JobKey.decode(record.key or b"")
@@ -205,7 +207,16 @@ def read_ledger(record: Stored) -> Entry | Claim | Deletion:
     except (KeyError, ValueError) as error:
         raise UnreadableError("invalid_message", f"not a record of the ledger: {error}") from error
     event: events.AnyEvent = decode(record.value, events.AnyEvent)
+    _check_numbers(epoch, report, event.seq)
     return Entry(key, event, epoch, report, caused_by, _text(found.get("traceparent")))
+
+
+def _check_numbers(*numbers: int) -> None:
+    """What is larger nobody has counted, and no database takes."""
+    if not all(0 <= number < _LAST for number in numbers):
+        raise UnreadableError(
+            "invalid_message", "not a record of the ledger: a number is too large"
+        )
 
 
 # Snapshots

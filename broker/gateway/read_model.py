@@ -345,6 +345,9 @@ class ReadModel:
             if store is self._store:
                 self._take_back(events, jobs)
             await asyncio.sleep(1.0)
+        except Exception as error:  # nobody thought of it: better without this file than not at all
+            log.exception("gateway.cache_failed")
+            self._broken(store, error)
         else:
             if store is self._store:
                 self._gone = {key: ids for key, ids in self._gone.items() if gone.get(key) != ids}
@@ -508,7 +511,11 @@ class ReadModel:
         """Events of one job from the file: numbers *after* + 1 to *upto*, about *budget* bytes."""
         if hot.copy != self._copy:  # it was located in another file
             raise UnavailableError(MADE_ANEW)
-        return await self._read(self._store.history, hot.id, hot.key, after, upto, budget)
+        rows = await self._read(self._store.history, hot.id, hot.key, after, upto, budget)
+        lacks = (rows[0].seq - 1 if rows else upto) > after
+        if lacks and not (hot.gone or hot.based or self.is_partial or any(self.first.values())):
+            self._doubt(hot.key)  # the log has them all
+        return rows
 
     def floor(self, partition: int) -> int:
         """The offset from which on all events of the partition are in memory."""

@@ -5,13 +5,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import UnavailableError
+from broker.telemetry.times import now
 from broker.transports import checksums
 from broker.transports.memory import Delay, MemoryLog, Stall
 from broker.transports.topics import EVENTS, REQUESTS, STATE
-from schemas.cloudevents import entry_record
+from schemas.cloudevents import claim_record, entry_record
 from schemas.events import Interim
+from schemas.ledger import Claim
 from schemas.values import JobKey
 from tests.support.copies import Copy, check, following
 from tests.support.gateway import Ledger, Running, eventually, running
@@ -86,6 +89,8 @@ async def _in_the_file(copy: Copy) -> None:
 
 CONTRADICTIONS = {
     "an event is missing": "DELETE FROM events WHERE seq = 3",
+    "the first event is missing": "DELETE FROM events WHERE seq = 1",
+    "all events are missing": "DELETE FROM events",
     "a job is that of another": "UPDATE jobs SET job_id = 'j2' WHERE job_id = 'j1'",
     "snapshots were swapped": "UPDATE jobs SET snapshot = (SELECT snapshot FROM jobs WHERE id = 2),"
     " details = (SELECT details FROM jobs WHERE id = 2) WHERE id = 1",
@@ -156,6 +161,25 @@ async def test_a_ledger_that_itself_lacks_events_is_not_read_again_for_ever(
         odd = copy.model.job(JobKey("default", "odd"))
         assert odd is not None
         assert odd.seq == 3
+
+
+@pytest.mark.parametrize("what", ["seq", "epoch", "claim"])
+async def test_a_number_that_no_database_takes_is_passed_over(what: str, tmp_path: Path) -> None:
+    ledger = Ledger(MemoryLog(partitions=1))
+    await ledger.whole("j1")
+    odd = ledger.queue_entry("odd")
+    del ledger.jobs[odd.key]
+    record = {
+        "seq": entry_record(replace(odd, event=replace(odd.event, seq=2**63))),
+        "epoch": entry_record(replace(odd, epoch=2**70)),
+        "claim": claim_record(Claim(2**70, "b"), 0, now()),
+    }[what]
+    await ledger.log.append(EVENTS, [record])
+    await ledger.whole("j2")
+    async with following(ledger.log, tmp_path / "gateway.db") as copy:
+        await copy.caught_up()
+        assert await check(copy.model, ledger)
+        assert not copy.audience.abandoned
 
 
 async def test_nothing_that_was_begun_before_a_reset_reaches_the_next_file(tmp_path: Path) -> None:

@@ -117,17 +117,18 @@ async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | E
     if position is Edge.NOW:
         return hot.job.seq
     assert isinstance(position, int)
-    if hot.job.terminal and position > hot.job.seq:
-        raise InvalidRequestError(
-            f"event id {position}: job {key.job_id} has ended with event {hot.job.seq}"
-        )
 
     def look() -> HotJob | None:
         found = parts.model.locate(key)
-        return found if found and found.job.seq >= position else None
+        return found if found and (found.job.seq >= position or found.job.terminal) else None
 
-    if await parts.waiters.until(key, look, parts.patience) is None:
+    found = await parts.waiters.until(key, look, parts.patience)
+    if found is None:
         raise UnavailableError(f"event {position} has not come here yet; try again")
+    if found.job.seq < position:
+        raise InvalidRequestError(
+            f"event id {position}: job {key.job_id} has ended with event {found.job.seq}"
+        )
     return position
 
 
