@@ -74,7 +74,8 @@ _MAY: dict[str, Json] = {  # those that may be missing
         "qjb-in": _TEXT | {"description": "The record that led to it, as topic:partition:offset."},
     },
     DEAD_LETTERS: {
-        "qjb-source": _TEXT | {"description": "Where the record was, as topic:partition:offset."}
+        "qjb-source": _TEXT | {"description": "Where the record was, as topic:partition:offset."},
+        "qjb-cut": _TEXT | {"description": "The sizes that it had, if only its beginning is kept."},
     },
 }
 _NO_KEY = {"ledger-claim"}

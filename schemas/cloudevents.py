@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from schemas import events, inbox, ledger, reports, requests, workers
 from schemas.decoding import UnreadableError as UnreadableError
@@ -19,7 +20,7 @@ from schemas.jobs import Job
 from schemas.ledger import Claim, DeadLetter, Deletion, Entry, InputPosition
 from schemas.records import Headers, Record, Stored
 from schemas.submits import read_submit
-from schemas.values import JobKey
+from schemas.values import MOST, JobKey, count_in
 
 SOURCE = b"/qjb"
 CONTENT_TYPE = b"application/json"
@@ -200,8 +201,8 @@ def read_ledger(record: Stored) -> Entry | Claim | Deletion:
         return claim
     try:
         key = JobKey.decode(record.key or b"")
-        epoch = int(found["qjb-epoch"])
-        report = int(found.get("qjb-report", 0))
+        epoch = count_in(found["qjb-epoch"])
+        report = count_in(found.get("qjb-report", b"0"))
         position = found.get("qjb-in")
         caused_by = InputPosition.parse(position.decode()) if position else None
     except (KeyError, ValueError) as error:
@@ -224,7 +225,7 @@ def _check_numbers(*numbers: int) -> None:
 
 VERSION = ("qjb-seq", "qjb-epoch", "qjb-terminal")  # first headers of a snapshot: read most often
 DELETED = "qjb-deleted"  # header of what has taken the place of a job's snapshot
-_LAST = 2**53  # stands behind every event of a job
+_LAST = MOST  # stands behind every event of a job
 
 
 def snapshot_record(job: Job | Deletion, epoch: int, time: str) -> Record:
@@ -305,8 +306,10 @@ def dead_letter_record(letter: DeadLetter, time: str, original: Stored | None = 
     """Why and, if it was a record that nobody could read, the record: value kept, headers prefixed.
 
     The value is the original's, so that it can be replayed as it was; the reason travels in the
-    headers `qjb-code`, `qjb-message` and `qjb-source`. Without an original it is the reason.
+    headers `qjb-code`, `qjb-message` and `qjb-source` (and `qjb-cut`, if it had to be cut). Without an original it is the reason.
     """
+    said = letter.message.encode(errors="replace").decode()  # it may quote what nobody can read
+    letter = replace(letter, message=said)
     more: list[tuple[str, bytes]] = [
         ("qjb-code", letter.code.encode()),
         ("qjb-message", letter.message[:1000].encode()),

@@ -3,7 +3,7 @@
 import msgspec
 
 from schemas.events import AnyEvent
-from schemas.values import JobKey
+from schemas.values import Count, JobKey, count_in
 
 
 class InputPosition(msgspec.Struct, frozen=True, order=True):
@@ -20,13 +20,13 @@ class InputPosition(msgspec.Struct, frozen=True, order=True):
     def parse(cls, text: str) -> "InputPosition":
         """The position that *text* names; raises `ValueError`."""
         topic, partition, offset = text.rsplit(":", 2)
-        return cls(topic, int(partition), int(offset))
+        return cls(topic, count_in(partition), count_in(offset))
 
 
 class Claim(msgspec.Struct, frozen=True):
     """From here on this partition of the ledger belongs to `broker`, with `epoch`."""
 
-    epoch: int
+    epoch: Count
     broker: str
 
 
@@ -40,7 +40,7 @@ class Deletion(msgspec.Struct, frozen=True):
     tenant: str
     job_id: str
     time: str
-    epoch: int
+    epoch: Count
 
     @property
     def key(self) -> JobKey:
@@ -73,10 +73,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     lost, with the number of terms in which that was begun.
     """
 
-    epoch: int
-    ledger: dict[int, int]
-    inputs: dict[str, int]
-    tried: dict[str, int] = {}
+    epoch: Count
+    ledger: dict[Count, Count]
+    inputs: dict[str, Count]
+    tried: dict[str, Count] = {}
     serving: bool = False  # the broker goes on; false once it has handed over
 
 

@@ -26,8 +26,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     headers: Headers = ()
 
     def header(self, name: str) -> bytes | None:
-        """The first header of that name."""
-        for key, value in self.headers:
+        """The last header of that name."""
+        for key, value in reversed(self.headers):
             if key == name:
                 return value
         return None

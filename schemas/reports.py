@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.values import NOTHING, BlobRef, Violation
+from schemas.values import NOTHING, BlobRef, Count, Violation
 
 
 class _Body(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
@@ -67,9 +67,9 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     tenant: str
     job_id: str
-    attempt: int
-    epoch: int  # of the dispatch that began it
-    number: int
+    attempt: Count
+    epoch: Count  # of the dispatch that began it
+    number: Count
     worker: str
     instance: str
     time: str

@@ -75,6 +75,18 @@ class Reason(enum.StrEnum):
 HANDED_BACK = frozenset({Reason.WORKER_STOPPED, Reason.WORKER_BUSY})
 
 
+MOST = 2**53  # what any reader of JSON can count to
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+
+
+def count_in(text: bytes | str) -> int:
+    """The number that *text* is; raises `ValueError` if it is none, or none that counts anything."""
+    number = int(text)
+    if not 0 <= number <= MOST:
+        raise ValueError(f"{number} is not from 0 to {MOST}")
+    return number
+
+
 class JobKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """Names one job: ids are unique within a tenant only."""
 

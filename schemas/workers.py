@@ -2,14 +2,16 @@
 
 import msgspec
 
+from schemas.values import Count
+
 
 class AttemptName(msgspec.Struct, frozen=True, array_like=True):
     """One attempt of one job, as the broker with `epoch` gave it."""
 
     tenant: str
     job_id: str
-    attempt: int
-    epoch: int
+    attempt: Count
+    epoch: Count
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="kind"):
@@ -24,12 +26,12 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_
 
     worker: str
     instance: str
-    slots: int
+    slots: Count
     backends: tuple[str, ...]
     attempts: tuple[AttemptName, ...] = ()
-    running: int | None = None
-    inbox: int = 0
-    ahead: int = 0  # attempts beyond its slots that it takes: they begin when a slot gets free
+    running: Count | None = None
+    inbox: Count = 0
+    ahead: Count = 0  # attempts beyond its slots that it takes: they begin when a slot gets free
     stopping: bool = False  # takes no more; what it still runs it will finish or hand back
 
 
@@ -38,7 +40,7 @@ class BackendAnnounced(msgspec.Struct, frozen=True, kw_only=True, tag="backend",
 
     name: str
     simulator: bool
-    num_qubits: int
+    num_qubits: Count
     description: str
     configuration: msgspec.Raw  # as in the Runtime REST API
     properties: msgspec.Raw = msgspec.Raw(b"null")
@@ -52,8 +54,8 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick", tag_field="kin
     """
 
     broker: str
-    epoch: int  # 0 while standing by
-    number: int
+    epoch: Count  # 0 while standing by
+    number: Count
     active: bool
     retiring: bool = False  # an orderly stop: the next may claim at once
 
@@ -62,9 +64,9 @@ class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag="queue", tag_
     """How long the queue of a backend is. Key `queue/<backend>`; once a second when changed."""
 
     backend: str
-    queued: int
-    running: int
-    slots: int
+    queued: Count
+    running: Count
+    slots: Count
     waiting: tuple[str, ...] = ()  # keys (tenant/job id) of the next jobs in order, at most 1,000
 
 

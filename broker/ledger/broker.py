@@ -17,6 +17,7 @@ from broker.ledger.inputs import next_of
 from broker.ledger.reading import read_status
 from broker.ledger.recovery import Replica
 from broker.ledger.service import PATIENCE, Service
+from broker.taking import take_each
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
@@ -119,21 +120,22 @@ class Broker:
             records = await self._log.read(STATUS, 0, position, 1000)
             if not records:
                 break
-            for record in records:
-                status = read_status(record)
-                if isinstance(status, BackendAnnounced):
-                    self._roster.announce(status)
-                elif isinstance(status, QueueSnapshot):
-                    self._queues[status.backend] = status
-                elif isinstance(status, Tick):
-                    self._watch.tick(status, record.timestamp)
+            take_each(records, self._recall)
             position = records[-1].offset + 1
         return self._log.follow({TopicPartition(STATUS, 0): position})
 
+    def _recall(self, record: Stored) -> None:
+        status = read_status(record)
+        if isinstance(status, BackendAnnounced):
+            self._roster.announce(status)
+        elif isinstance(status, QueueSnapshot):
+            self._queues[status.backend] = status
+        elif isinstance(status, Tick):
+            self._watch.tick(status, record.timestamp)
+
     async def _listen(self, status: Follower) -> None:
         while True:
-            for record in await next_of(status):
-                self._hear(record)
+            take_each(await next_of(status), self._hear)
 
     def _hear(self, record: Stored) -> None:
         status = read_status(record)

@@ -52,7 +52,9 @@ async def expire(target: Log, book: Book, partition: int, now: float, kept: floa
     replaced = await _replaced(target, partition)
     count = 0
     async for records in _reads(target, partition):
-        old = (record for record in records if _is_old(record, now, ages[record.header(DELETED)]))
+        old = (
+            record for record in records if _is_old(record, now, ages.get(record.header(DELETED)))
+        )
         keys = [key for record in old if (key := replaced.newest_of(record)) is not None]
         gone = [Record(b"", key.encode()) for key in dict.fromkeys(keys) if key not in book.jobs]
         for start in range(0, len(gone), AT_ONCE):

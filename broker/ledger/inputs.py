@@ -99,6 +99,7 @@ class Inputs:
         self._log = target
         self._done: Offsets = dict(starts)
         self._kinds = {topic: _Gathered() for topic in (REQUESTS, REPORTS)}
+        self._followers: dict[str, Follower] = {}
         self._status: deque[Status] = deque(maxlen=HEARD)
         self._prepared: deque[Request] = deque()
         self._wake = asyncio.Event()
@@ -111,7 +112,7 @@ class Inputs:
     async def follow(self, topic: str) -> None:
         """Gather the records of *topic* until cancelled."""
         starts = {where: offset for where, offset in self._done.items() if where.topic == topic}
-        follower = self._log.follow(starts)
+        follower = self._followers[topic] = self._log.follow(starts)
         gathered = self._kinds[topic]
         gathered.room.set()
         try:
@@ -165,6 +166,7 @@ class Inputs:
             await asyncio.sleep(0)
         await self._wake.wait()
         self._wake.clear()
+        self._pass_over()
         no_more = full() or self.preparation.is_full
         if no_more:
             self._held_at = asyncio.get_running_loop().time()
@@ -194,6 +196,12 @@ class Inputs:
         self._status.extendleft(reversed(rest.status))
         self._prepared.extendleft(reversed(rest.prepared))
         self._wake.set()
+
+    def _pass_over(self) -> None:
+        """Where nothing waits, all is done that was read: the last of it may be nothing to decide."""
+        for topic, follower in self._followers.items():
+            if not self._kinds[topic].records:
+                self._done |= follower.positions()
 
     def done(self, batch: Batch) -> None:
         """What *batch* led to is on the ledger."""

@@ -18,11 +18,12 @@ from schemas.records import Stored
 from schemas.reports import Report
 from schemas.requests import CancelJob, DeleteJob
 from schemas.submits import WrongFieldsError
-from schemas.values import DEFAULT_TENANT, JobKey, Reason, is_id
+from schemas.values import DEFAULT_TENANT, JobKey, Reason, count_in, is_id
 from schemas.workers import Status
 
 log = structlog.get_logger()
 
+LARGEST_REPORT = 900_000  # bytes: what it says must fit into an event, with what that adds
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -41,7 +42,7 @@ def position_of(record: Stored) -> InputPosition:
 
 def derived_id(record: Stored) -> str:
     """A job id for a request that brings none: the same whenever the record is read."""
-    return f"{record.timestamp:012x}-{record.partition}-{record.offset:x}"
+    return f"{max(0, record.timestamp):012x}-{record.partition}-{record.offset:x}"
 
 
 def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unreadable:
@@ -65,9 +66,14 @@ def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unread
 def read_report(record: Stored) -> Reported | Unreadable:
     """What *record* of the reports topic says."""
     try:
+        if len(record.value) > LARGEST_REPORT:
+            raise UnreadableError("too_large", f"a report of {len(record.value)} bytes")
+        record.value.decode()  # values in it are passed on as they are
         report: Report = decode(record.value, Report)
     except UnreadableError as error:
         return Unreadable(position_of(record), error.code, error.message)
+    except UnicodeDecodeError as error:
+        return Unreadable(position_of(record), "invalid_json", str(error))
     return Reported(position_of(record), report)
 
 
@@ -107,7 +113,8 @@ def version_of(record: Stored) -> tuple[int, int, bool] | None:
         return None
     found = dict(record.headers)
     try:
-        return int(found["qjb-epoch"]), int(found["qjb-seq"]), found.get("qjb-terminal") == b"1"
+        is_last = found.get("qjb-terminal") == b"1"
+        return count_in(found["qjb-epoch"]), count_in(found["qjb-seq"]), is_last
     except (KeyError, ValueError):
         log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
         return None

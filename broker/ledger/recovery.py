@@ -9,9 +9,10 @@ from broker.core.book import Book, by_age
 from broker.core.reader_rule import PartitionReader
 from broker.ledger.inputs import next_of
 from broker.ledger.reading import named_snapshot, read_snapshot, version_of
+from broker.taking import take_each
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import EVENTS, STATE
-from schemas.cloudevents import CHECKPOINT_KEY, DELETED, UnreadableError, decode, read_ledger
+from schemas.cloudevents import CHECKPOINT_KEY, DELETED, decode, read_ledger
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Claim, Deletion, Entry
 from schemas.records import Stored
@@ -64,8 +65,7 @@ class Replica:
     async def _load(self, partition: int) -> int:
         position = (await self._log.bounds(STATE, partition)).first
         while records := await self._log.read(STATE, partition, position, AT_ONCE, briefly=True):
-            for record in records:
-                self._load_snapshot(record)
+            take_each(records, self._load_snapshot)
             position = records[-1].offset + 1
             await asyncio.sleep(0)  # not every log waits
         return position
@@ -81,13 +81,9 @@ class Replica:
         """Read on, waiting up to *wait* seconds for something new."""
         assert self._follower is not None, "load first"
         records = await next_of(self._follower, wait)
-        for record in records:
-            if record.topic == EVENTS:
-                self._fold(record)
-        for record in records:
-            if record.topic == STATE:
-                self._see_snapshot(record)
-            self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        take_each((record for record in records if record.topic == EVENTS), self._fold)
+        take_each((record for record in records if record.topic == STATE), self._see_snapshot)
+        self._positions |= self._follower.positions()
 
     async def catch_up(self) -> None:
         """Read all that is on the ledger now."""
@@ -127,16 +123,7 @@ class Replica:
     # The ledger
 
     def _fold(self, record: Stored) -> None:
-        try:
-            found = read_ledger(record)
-        except UnreadableError as error:
-            log.error(
-                "ledger.unreadable",
-                partition=record.partition,
-                offset=record.offset,
-                error=error.message,
-            )
-            return
+        found = read_ledger(record)
         reader = self.readers[record.partition]
         match found:
             case Claim():
@@ -215,11 +202,7 @@ class Replica:
                 self._saved_early.popitem(last=False)
 
     def _see_checkpoint(self, record: Stored) -> None:
-        try:
-            checkpoint: Checkpoint = decode(record.value, Checkpoint)
-        except UnreadableError as error:
-            log.error("checkpoint.unreadable", offset=record.offset, error=error.message)
-            return
+        checkpoint: Checkpoint = decode(record.value, Checkpoint)
         if self.checkpoint is None or checkpoint.epoch >= self.checkpoint.epoch:
             self.checkpoint = checkpoint
         self._newest_epoch = max(self._newest_epoch, checkpoint.epoch)

@@ -29,7 +29,7 @@ from broker.transports.topics import INBOX, REPORTS, REQUESTS, STATUS
 from schemas.cloudevents import CHECKPOINT_KEY, status_record
 from schemas.ledger import InputPosition
 from schemas.records import Stored
-from schemas.values import JobKey
+from schemas.values import JobKey, count_in
 from schemas.workers import QueueSnapshot, Status
 
 SHOWN = 1_000  # jobs that a queue snapshot names
@@ -221,8 +221,10 @@ class Service:
             await follower.close()
 
     def _is_of_a_lost_broker(self, record: Stored) -> bool:
-        epoch = record.header("qjb-epoch") or b""
-        return epoch.isdigit() and int(epoch) < self._mandate.epoch
+        try:
+            return count_in(record.header("qjb-epoch") or b"") < self._mandate.epoch
+        except ValueError:
+            return False
 
     def _rewrite(self, key: bytes) -> None:
         with suppress(ValueError):

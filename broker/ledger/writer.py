@@ -23,14 +23,15 @@ from broker.ledger.inputs import Batch, Inputs
 from broker.ledger.reading import Unreadable, given_up, read_input, read_report
 from broker.ledger.snapshots import Cut, Snapshots
 from broker.ledger.stall import Stall
+from broker.taking import take_each
 from broker.telemetry import metrics, times
 from broker.transports.log import Log, Position, TopicPartition
 from broker.transports.topics import EVENTS, REPORTS
-from schemas.cloudevents import CLAIM, deletion_record, entry_record
+from schemas.cloudevents import deletion_record, entry_record, read_ledger
 from schemas.events import AnyEvent, Dispatched, Interim, Rejected
 from schemas.events import Log as LogEvent
 from schemas.jobs import Job
-from schemas.ledger import DeadLetter, InputPosition
+from schemas.ledger import Claim, DeadLetter, InputPosition
 from schemas.records import Stored
 from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
 
@@ -297,8 +298,14 @@ class Writer:
             at = records[-1].offset + 1
 
     def _is_superseded(self, records: Sequence[Stored]) -> bool:
-        found = (record for record in records if record.header("ce_type") == CLAIM)
-        return any(int(claim.header("qjb-epoch") or 0) > self._epoch for claim in found)
+        found: list[int] = []
+
+        def look(record: Stored) -> None:
+            if isinstance(said := read_ledger(record), Claim):
+                found.append(said.epoch)
+
+        take_each(records, look)
+        return any(epoch > self._epoch for epoch in found)
 
     # Attempts that seem lost
 

@@ -9,6 +9,7 @@ from schemas.records import Record, Stored
 
 # What one record may take in all logs: under Kafka's default of 1 MiB for a batch with its overhead.
 LARGEST_RECORD = 1_000_000  # bytes of key, value and headers
+BESIDE = 8  # bytes that a log may need to say how long a header's name and value are
 
 
 class TopicPartition(NamedTuple):
@@ -126,8 +127,8 @@ def check_size(size: int) -> None:
 
 
 def size_of(record: Record) -> int:
-    """The bytes of key, value and headers."""
-    size = len(record.value) + len(record.key or b"")
+    """The bytes of key, value and headers, and of what a log stores beside each header."""
+    size = len(record.value) + len(record.key or b"") + BESIDE * len(record.headers)
     for name, value in record.headers:
-        size += len(name) + len(value)
+        size += len(name if name.isascii() else name.encode()) + len(value)
     return size

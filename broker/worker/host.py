@@ -10,6 +10,7 @@ import structlog
 from broker import payloads
 from broker.errors import LogUnavailableError, PayloadMissingError, QjbError, UnavailableError
 from broker.judging.judge import Judge
+from broker.taking import take_each
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
@@ -19,7 +20,7 @@ from broker.worker.heartbeat import Heart
 from broker.worker.reports import Reports
 from broker.worker.slots import Slots
 from executors.base import Executor, Task
-from schemas.cloudevents import UnreadableError, decode
+from schemas.cloudevents import decode
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.records import Stored
 from schemas.reports import LAST, Began, Body, Died, Raised, Stopped
@@ -155,18 +156,14 @@ class Worker:
                 log.warning("inbox.unavailable", code=error.code, error=error.message)
                 await asyncio.sleep(PAUSE)
                 continue
-            for record in records:
-                if record.key == self.worker_id.encode():
-                    self._heed(record, tasks)
+            take_each(records, lambda record: self._heed(record, tasks))
             if records:  # only now: whatever a heartbeat counts as read has its attempt beside it
                 self._heart.inbox = records[-1].offset + 1
 
     def _heed(self, record: Stored, tasks: asyncio.TaskGroup) -> None:
-        try:
-            instruction: Instruction = decode(record.value, Instruction)
-        except UnreadableError as error:
-            log.error("inbox.unreadable", offset=record.offset, error=error.message)
+        if record.key != self.worker_id.encode():
             return
+        instruction: Instruction = decode(record.value, Instruction)
         match instruction:
             case Dispatch() if instruction.instance == self.instance:
                 self._begin(instruction, tasks)

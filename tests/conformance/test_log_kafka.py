@@ -24,12 +24,14 @@ from broker.errors import (
 )
 from broker.transports.cluster import cluster_of
 from broker.transports.kafka import KafkaLog
+from broker.transports.kafka.batches import UNREADABLE
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
 from tests.conformance.conftest import delete_topics
 from tests.support.kafka import KafkaCluster
 from tests.support.processes import free_port
+from tests.support.records import Hand, Raw
 
 pytestmark = pytest.mark.kafka
 SOME = {name: TOPICS[name] for name in (EVENTS, REQUESTS, STATE, STATUS)}
@@ -233,11 +235,14 @@ async def test_a_batch_that_nobody_can_unpack_costs_other_partitions_nothing(
     for partition in ("0", "2", "3"):
         kcat(kafka, prefix + EVENTS, "-p", partition)
 
-    found = await follow_to(log, 9, within=15)
+    found = await follow_to(log, 10, within=15)
 
     for partition in (0, 2, 3):
         assert values(r for r in found if r.partition == partition) == LINES
-    assert len(found) == 9
+    (packed,) = [record for record in found if record.partition == 1]
+    assert b"odec" in (packed.header(UNREADABLE) or b"")
+    assert packed.offset == 2
+    assert len(found) == 10
 
 
 async def until_packed(admin: AIOKafkaAdminClient, topic: str) -> None:
@@ -254,6 +259,25 @@ def kcat(servers: str, topic: str, *more: str) -> None:
     """Produce `LINES`, a record each, as one batch."""
     command = ["kcat", "-P", "-b", servers, "-t", topic, *more]
     subprocess.run(command, input=b"\n".join(LINES), check=True, timeout=20)
+
+
+async def test_names_that_are_not_utf8_cost_neither_their_records_nor_others(
+    kafka: str, prefix: str, log: Log
+) -> None:
+    odd = Raw(b"odd", KEY, [(b"\xff", None), (b"a", b"b")])
+    async with Hand(kafka) as hand:
+        for partition in range(4):
+            await hand.write(prefix + EVENTS, partition, [Raw(b"1"), odd, Raw(b"2")])
+            await hand.write(prefix + EVENTS, partition, [Raw(b"3")])
+
+    found = await follow_to(log, 16)
+    for partition in range(4):
+        read = await log.read(EVENTS, partition, 0)
+        read += await log.read(EVENTS, partition, read[-1].offset + 1)
+        assert values(read) == [b"1", b"odd", b"2", b"3"]
+        assert [r for r in found if r.partition == partition] == read
+        assert read[1].headers == (("\ufffd", b""), ("a", b"b"))
+        assert [r.offset for r in await log.read(EVENTS, partition, 1, 2)] == [1, 2]
 
 
 def values(records: Iterable[Stored]) -> list[bytes]:

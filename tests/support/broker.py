@@ -22,6 +22,7 @@ from broker.worker.attempts import name_of
 from executors.scripted import scripted_backend
 from schemas.cloudevents import (
     DELETED,
+    UnreadableError,
     decode,
     read_ledger,
     report_record,
@@ -80,7 +81,10 @@ def ledger(log: MemoryLog) -> dict[JobKey, list[Entry]]:
     histories: dict[JobKey, list[Entry]] = {}
     for record in stored(log, EVENTS):
         reader = readers.setdefault(record.partition, PartitionReader())
-        found = read_ledger(record)
+        try:
+            found = read_ledger(record)
+        except UnreadableError:
+            continue
         if isinstance(found, Claim):
             reader.claim(found)
             continue

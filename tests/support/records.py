@@ -1,5 +1,6 @@
 """Records as nobody should write them, put on a real Kafka byte by byte."""
 
+import asyncio
 import random
 import struct
 import time
@@ -7,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import for_code
+from aiokafka.errors import NotLeaderForPartitionError, for_code
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c, encode_varint
+
+from schemas.records import Record
 
 NOW = -(2**63)  # stands for the time of writing
 
@@ -23,6 +27,11 @@ class Raw:
     key: bytes | None = None
     headers: Sequence[tuple[bytes, bytes | None]] = ()
     timestamp: int = NOW  # ms
+
+    def record(self, partition: int | None = None) -> Record:
+        """As a client gives it, whose headers have names of text, and values."""
+        headers = [(name.decode(errors="replace"), value or b"") for name, value in self.headers]
+        return Record(self.value or b"", self.key, tuple(headers), partition)
 
     def encoded(self, offset: int, first: int) -> bytes:
         """As it stands in a batch whose first time is *first*."""
@@ -83,8 +92,6 @@ class Hand:
         """Put *records* there as one batch; the offset of the first."""
         if partition not in (self._client.cluster.partitions_for_topic(topic) or ()):
             await self.partitions(topic)
-        from aiokafka import TopicPartition
-
         node = self._client.cluster.leader_for_partition(TopicPartition(topic, partition))
         request = ProduceRequest(
             transactional_id=None,
@@ -94,6 +101,10 @@ class Hand:
         )
         answer = await self._client.send(node, request)
         _, code, offset, *_ = answer.topics[0][1][0]
+        if for_code(code) is NotLeaderForPartitionError:  # it was made a moment ago
+            await asyncio.sleep(0.1)
+            await self._client.force_metadata_update()
+            return await self.write(topic, partition, records)
         if code:
             raise for_code(code)
         return int(offset)

@@ -1,7 +1,7 @@
 """The connections to a cluster: one producer, one client that asks, consumers as needed."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -9,10 +9,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from broker.transports.cluster import Cluster
+from broker.transports.kafka import batches
 from broker.transports.kafka.metadata import Found, TopicsRequest, found_in
 from broker.transports.kafka.topics import BATCH_LIMIT
 from broker.transports.log import Bounds, TopicPartition
@@ -27,6 +28,8 @@ CLOSE_WITHIN = 10.0  # seconds for what is being appended
 
 # What tells that the cluster, or a node of it, could not be reached or did not do its part.
 TROUBLE = (KafkaError, OSError, TimeoutError)
+# What tells that it did, and that aiokafka can not read what came; its parsers raise others as well.
+UNREAD = (CorruptRecordException, UnsupportedCodecError)
 
 
 class Clients:
@@ -107,6 +110,38 @@ class Clients:
         """The partition as the cluster calls it."""
         return KafkaPartition(self.prefix + where.topic, where.partition)
 
+    async def take(
+        self, consumer: Any, starts: Mapping[TopicPartition, int], wait: float, limit: int
+    ) -> list[Stored]:
+        """What has come for *consumer*, which stands at *starts*; waits up to *wait* seconds.
+
+        At most *limit* records. Raises `KafkaError` when nothing can be had, never for what came.
+        """
+        try:
+            found = await consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+        except Exception as error:
+            if isinstance(error, TROUBLE) and not isinstance(error, UNREAD):
+                raise
+            log.warning("log.read_by_hand", error=repr(error)[:500])
+            return await self._take_by_hand(consumer, starts, limit)
+        return [self.stored(record) for batch in found.values() for record in batch]
+
+    async def _take_by_hand(
+        self, consumer: Any, starts: Mapping[TopicPartition, int], limit: int
+    ) -> list[Stored]:
+        """Read past what the consumer raises for; it goes on behind that."""
+        taken: list[Stored] = []
+        for where, start in starts.items():
+            name = self.named(where)
+            data = await batches.fetch(consumer._client, name, start)
+            found, end = batches.read(data, where, start)
+            if len(found) > limit - len(taken):
+                found = found[: limit - len(taken)]
+                end = found[-1].offset + 1 if found else start
+            taken += found
+            consumer.seek(name, end)
+        return taken
+
     def stored(self, record: ConsumerRecord) -> Stored:
         """A consumer's record as ours."""
         if record.timestamp > self.newest:
@@ -118,7 +153,7 @@ class Clients:
             record.timestamp,
             record.key,
             record.value or b"",
-            tuple(record.headers),
+            batches.whole(record.headers),
         )
 
     async def admin(self) -> Any:

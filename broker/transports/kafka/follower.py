@@ -89,8 +89,8 @@ class KafkaFollower:
         if self._consumer is None:
             self._consumer = await self._connect()
         try:
-            batches = await self._consumer.getmany(
-                timeout_ms=int(min(wait, WATCH) * 1000), max_records=BATCH
+            found = await self._clients.take(
+                self._consumer, self._positions, min(wait, WATCH), BATCH
             )
         except OffsetOutOfRangeError:
             await self._reposition()
@@ -100,13 +100,17 @@ class KafkaFollower:
         except TROUBLE:
             await self._go_back()
             raise
-        found = []
-        for name, batch in batches.items():
-            self._positions[self._names[name]] = batch[-1].offset + 1
-            found += [self._clients.stored(record) for record in batch]
+        for record in found:
+            self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
         if not found:
+            await self._pass_over()
             self._look_after()
         return found
+
+    async def _pass_over(self) -> None:
+        """Go on behind what is nothing to hand out: the ends of transactions."""
+        for name, where in self._names.items():
+            self._positions[where] = await self._consumer.position(name)
 
     async def _connect(self) -> Any:
         try:

@@ -40,8 +40,8 @@ class Reader:
         found: list[Stored] = []
         async with asyncio.timeout(REQUEST):
             while not found and await self._consumer.position(name) < end:
-                batches = await self._consumer.getmany(timeout_ms=100, max_records=limit)
-                found += [self._clients.stored(r) for batch in batches.values() for r in batch]
+                at = {where: await self._consumer.position(name)}
+                found += await self._clients.take(self._consumer, at, 0.1, limit)
         self._next = (where, found[-1].offset + 1) if found else None
         if not found or found[-1].offset + 1 >= end:
             self._consumer.unsubscribe()  # nobody waits for what comes

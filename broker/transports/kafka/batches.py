@@ -1,0 +1,162 @@
+"""Batches as they stand on the cluster: what there is to read where aiokafka's consumer reads nothing.
+
+A header's name may be any bytes, a batch may be damaged or packed in a way that nobody here knows.
+The consumer then raises each time it is asked, and gives nothing that stands behind.
+Source: `DefaultRecordBatch` and `DefaultRecord` of Apache Kafka (format 2).
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import CorruptRecordException, for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c, decode_varint
+
+from broker.transports.log import TopicPartition
+from schemas.records import Headers, Stored
+
+GivenHeaders = Sequence[tuple[str, bytes | None]]  # as a client gives them: a value may be missing
+
+FETCHED = 2 * 1024 * 1024  # bytes at once; one batch comes whole, however large it is
+UNREADABLE = "unreadable"  # header of what stands for a batch that nobody can read: why
+
+_HEAD = struct.Struct(">qiibIhiqqqhii")
+_LENGTH = struct.Struct(">qi")  # the first of these: first offset, bytes behind this
+_CHECKED_AT = 21
+_PACKED, _APPEND_TIME, _CONTROL = 0x07, 0x08, 0x20  # in the attributes
+
+log = structlog.get_logger()
+
+
+async def fetch(client: Any, name: KafkaPartition, start: int) -> bytes:
+    """Whole batches of the partition, from the one with offset *start* on. Raises `KafkaError`."""
+    node = client.cluster.leader_for_partition(name)
+    asked = [(name.topic, [(name.partition, start, FETCHED)])]
+    answer = await client.send(node, FetchRequest(0, 0, FETCHED, 0, asked))
+    _, code, *_, data = answer.topics[0][1][0]
+    if code:
+        raise for_code(code)(name)
+    return bytes(data or b"")
+
+
+def read(data: bytes, where: TopicPartition, start: int) -> tuple[list[Stored], int]:
+    """The records in *data* from offset *start* on, and the offset behind them.
+
+    A batch that nobody can read is one record, at its last offset: the bytes of the batch, without
+    a key, and a header that says why. What marks the end of a transaction is left out.
+    """
+    found: list[Stored] = []
+    end = start
+    for batch in _batches(data):
+        end = max(end, batch.last + 1)
+        found += (record for record in _records(batch, where) if record.offset >= start)
+    return found, end
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    whole: bytes
+    first: int  # offset
+    last: int
+    format: int
+    checksum: int
+    attributes: int
+    first_time: int
+    newest_time: int
+    count: int
+
+
+def _batches(data: bytes) -> Iterator[_Batch]:
+    at = 0
+    while at + _HEAD.size <= len(data):
+        _, length = _LENGTH.unpack_from(data, at)
+        whole = data[at : at + _LENGTH.size + length]
+        at += _LENGTH.size + length
+        if at > len(data) or length < _HEAD.size - _LENGTH.size:
+            return  # cut off: it comes with the next fetch
+        first, _, _, kind, checksum, attributes, more, oldest, newest, *_, count = (
+            _HEAD.unpack_from(whole)
+        )
+        yield _Batch(whole, first, first + more, kind, checksum, attributes, oldest, newest, count)
+
+
+def _records(batch: _Batch, where: TopicPartition) -> list[Stored]:
+    try:
+        return list(_read(batch, where))
+    except Exception as error:  # whatever a codec or a parser may raise
+        why = f"{type(error).__name__}: {error}"[:500]
+        log.exception("log.batch_unreadable", topic=where.topic, offset=batch.first)
+        header = (UNREADABLE, why.encode(errors="replace"))
+        return [_stored(where, batch.last, batch.newest_time, None, batch.whole, (header,))]
+
+
+def _read(batch: _Batch, where: TopicPartition) -> Iterator[Stored]:
+    if batch.format != 2 or batch.attributes & _PACKED:
+        unpacked: Any = MemoryRecords(batch.whole).next_batch()
+        for r in unpacked:
+            yield _stored(where, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+        return
+    if calc_crc32c(batch.whole[_CHECKED_AT:]) != batch.checksum:
+        raise CorruptRecordException("the checksum is wrong")
+    if batch.attributes & _CONTROL:
+        return
+    cursor = _Cursor(bytearray(batch.whole), _HEAD.size)
+    for _ in range(batch.count):
+        yield cursor.record(batch, where)
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """Reads on in a batch that is not packed."""
+
+    data: bytearray
+    at: int
+
+    def record(self, batch: _Batch, where: TopicPartition) -> Stored:
+        end = self.number() + self.at
+        self.at += 1  # attributes, which say nothing
+        time = batch.first_time + self.number()
+        if batch.attributes & _APPEND_TIME:
+            time = batch.newest_time
+        offset = batch.first + self.number()
+        key, value = self.blob(), self.blob()
+        headers = tuple((self.text(), self.blob()) for _ in range(self.number()))
+        if self.at != end:
+            raise CorruptRecordException(f"a record ends at {self.at}, not at {end}")
+        return _stored(where, offset, time, key, value, headers)
+
+    def number(self) -> int:
+        found, self.at = decode_varint(self.data, self.at)
+        return int(found)
+
+    def blob(self) -> bytes | None:
+        length = self.number()
+        if length < 0:
+            return None
+        self.at += length
+        return bytes(self.data[self.at - length : self.at])
+
+    def text(self) -> str:
+        """A name: of UTF-8, but nobody has looked."""
+        return (self.blob() or b"").decode(errors="replace")
+
+
+def _stored(
+    where: TopicPartition,
+    offset: int,
+    time: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: GivenHeaders,
+) -> Stored:
+    return Stored(*where, offset, time, key, value or b"", whole(headers))
+
+
+def whole(headers: GivenHeaders) -> Headers:
+    """Headers as ours, which always have a value."""
+    return tuple((name, value or b"") for name, value in headers)
