@@ -33,6 +33,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_
     inbox: Count = 0
     ahead: Count = 0  # attempts beyond its slots that it takes: they begin when a slot gets free
     stopping: bool = False  # takes no more; what it still runs it will finish or hand back
+    left: bool = False  # its last: what it was given and has not ended, it hands back
 
 
 class BackendAnnounced(msgspec.Struct, frozen=True, kw_only=True, tag="backend", tag_field="kind"):

@@ -4,6 +4,7 @@ Time here is tick time: the seconds for which this broker's own ticks came back 
 While the log stalls it stands still, and nobody's silence grows.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,12 +13,13 @@ import msgspec
 from broker.core.book import Attempt, Book
 from broker.core.routing import Backend, Load
 from broker.core.scheduler import Offer
-from schemas.values import JobKey
+from schemas.values import JobKey, Reason
 from schemas.workers import BackendAnnounced, Heartbeat
 
 LONGEST_LEASE = 60.0
 SETTLED = 5.0  # after the first backend was announced: one that is not known by then is not there
 BACKEND_KEPT = 3600.0  # after it was announced; workers that live do so every minute
+LEFT_KEPT = 1_000  # starts of workers that are remembered to have left in good order
 SUPERSEDED_KEPT = 16  # earlier starts remembered per worker
 
 
@@ -47,6 +49,7 @@ class Suspect:
     key: JobKey
     number: int
     message: str
+    reason: Reason = Reason.WORKER_LOST
     silent: bool = False  # only because its worker is not heard, which may change
     missing: bool = (
         False  # only because its worker does not name it, which may never have been told
@@ -63,6 +66,7 @@ class Roster:
         self.backends: dict[str, Backend] = {}
         self._announced: dict[str, float] = {}  # tick time, by backend
         self.backends_since: float | None = None  # when the first one was announced
+        self._left: OrderedDict[str, None] = OrderedDict()  # instances
 
     # What is heard
 
@@ -83,6 +87,7 @@ class Roster:
 
     def hear(self, beat: Heartbeat) -> bool:
         """Take note of a heartbeat; False if it is an echo of an earlier start of that worker."""
+        self.see_off(beat)
         worker = self.workers.get(beat.worker)
         if worker is not None and beat.instance in worker.superseded:
             return False
@@ -96,6 +101,13 @@ class Roster:
         worker.stopping = beat.stopping
         worker.heard = self.clock
         return True
+
+    def see_off(self, beat: Heartbeat) -> None:
+        """Remember it if that start of the worker has left in good order."""
+        if beat.left:
+            self._left[beat.instance] = None
+            if len(self._left) > LEFT_KEPT:
+                self._left.popitem(last=False)
 
     def expect(self, attempt: Attempt) -> None:
         """Count the silence of a worker that this broker has not heard yet from now on."""
@@ -158,9 +170,8 @@ class Roster:
         named = set(beat.attempts)
         suspects = []
         for attempt in attempts.values():
-            if attempt.instance != beat.instance:
-                message = f"worker {beat.worker} was started again"
-                suspects.append(Suspect(attempt.key, attempt.number, message))
+            if attempt.instance != beat.instance or beat.left:
+                suspects.append(self._gone(attempt, f"worker {beat.worker} was started again"))
             elif (
                 attempt.inbox is not None
                 and beat.inbox >= attempt.inbox
@@ -181,12 +192,18 @@ class Roster:
     def overdue(self, book: Book) -> list[Suspect]:
         """The attempts whose lease has run out."""
         return [
-            Suspect(attempt.key, attempt.number, f"worker {name} is not heard any more", True)
+            self._gone(attempt, f"worker {name} is not heard any more", silent=True)
             for name in book.workers()
             if (worker := self.workers.get(name)) is None or not self.is_live(worker)
             for attempt in book.attempts_of(name).values()
             if self.is_overdue(attempt)
         ]
+
+    def _gone(self, attempt: Attempt, message: str, silent: bool = False) -> Suspect:
+        if attempt.instance in self._left:
+            message = f"worker {attempt.worker} stopped before it ended"
+            return Suspect(attempt.key, attempt.number, message, Reason.WORKER_STOPPED)
+        return Suspect(attempt.key, attempt.number, message, silent=silent)
 
     def forget_the_gone(self, book: Book) -> None:
         """Drop workers that have been silent for long and have nothing under way.

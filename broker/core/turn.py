@@ -243,7 +243,7 @@ class Turn:
         if suspect.missing and not attempt.is_told and _has_not_begun(job):
             self._dispatch_again(job, attempt)
             return "dispatch.told_again"
-        event = decide.after_death(job, Reason.WORKER_LOST, suspect.message, self.time)
+        event = decide.after_death(job, suspect.reason, suspect.message, self.time)
         after = self._record(suspect.key, event)
         self._bury(job, after)
         return None

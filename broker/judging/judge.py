@@ -8,6 +8,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from broker.errors import UnavailableError
 from broker.judging.wire import Answer, Question, Wrong, receive, send
 from schemas.decoding import UnreadableError
 from schemas.requests import SubmitJob
@@ -25,7 +27,8 @@ from schemas.values import Violation
 HERE = 16 * 1024  # bytes that are judged on the spot, if they have no more than so many
 ELEMENTS = 1_000  # values: 3 ms at worst, as each costs far more than its bytes
 PATIENCE = 20.0  # s that the helper gets for one
-
+ROOM_WITHIN = 10.0  # s for which there may be no room for the helper's process
+AGAIN_AFTER = 0.2  # s
 
 log = structlog.get_logger()
 
@@ -89,7 +92,7 @@ class Judge:
         """What the helper says; an empty answer if it dies of it, or takes too long."""
         for _ in range(2):
             fresh = self._helper is None
-            helper = self._helper = self._helper or _Helper()
+            helper = self._helper = self._helper or _started()
             try:
                 answer = helper.ask(question, data)
             except OSError as error:
@@ -109,6 +112,19 @@ class Judge:
             helper.end()
 
 
+def _started() -> "_Helper":
+    """A new helper, once there is room for a process. Raises `UnavailableError`."""
+    deadline = time.monotonic() + ROOM_WITHIN
+    while True:
+        try:
+            return _Helper()
+        except OSError as error:  # no descriptors, processes or memory
+            if time.monotonic() > deadline:
+                message = f"nothing large can be judged now: {error}"
+                raise UnavailableError(message) from error
+        time.sleep(AGAIN_AFTER)
+
+
 class _Helper:
     """The process, from this side."""
 
@@ -118,9 +134,13 @@ class _Helper:
         with theirs:
             number = str(theirs.fileno())
             command = [sys.executable, "-P", "-m", "broker.judging.helper", number]
-            self._process = subprocess.Popen(  # noqa: S603 -- our own module
-                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 -- our own module
+                    command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+                )
+            except OSError:
+                self._connection.close()
+                raise
 
     def ask(self, question: Question, data: memoryview) -> Answer:
         """What it answers. Raises `OSError` if it does not."""

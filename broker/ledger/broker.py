@@ -128,6 +128,8 @@ class Broker:
         status = read_status(record)
         if isinstance(status, BackendAnnounced):
             self._roster.announce(status)
+        elif isinstance(status, Heartbeat):
+            self._roster.see_off(status)
         elif isinstance(status, QueueSnapshot):
             self._queues[status.backend] = status
         elif isinstance(status, Tick):

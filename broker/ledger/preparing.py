@@ -160,7 +160,8 @@ class Preparation:
     async def _judged(self, item: Submitted, body: SubmitJob, data: bytes) -> Submitted:
         program = self._catalogue.get(body.program_id)
         assert program is not None
-        return replace(item, body=body, findings=await self._judge.look(program, data))
+        findings = await self._persistently(lambda: self._judge.look(program, data))
+        return replace(item, body=body, findings=findings)
 
     async def _at_hand(self, body: SubmitJob) -> tuple[bytes, SubmitJob]:
         """The inputs, and the request with a reference to them."""
@@ -178,7 +179,7 @@ class Preparation:
             except PayloadMissingError:
                 raise
             except QjbError as error:
-                log.warning("blobs.unavailable", code=error.code, error=error.message)
+                log.warning("inputs.unavailable", code=error.code, error=error.message)
             await asyncio.sleep(PAUSE)
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from executors.base import Stop
 from schemas.inbox import CancelAttempt, Dispatch
@@ -13,6 +14,8 @@ NAMED_FOR = 30.0  # s that a heartbeat still names an attempt which has ended
 NAMED = 1_000  # … but no more than so many, that a heartbeat stays a small record
 REMEMBERED = 10_000  # ended attempts by which a repeated dispatch is recognised
 PATIENCE = 5.0  # s
+
+T = TypeVar("T")
 
 
 class Attempt:
@@ -43,6 +46,20 @@ class Attempt:
     def is_overdue(self) -> bool:
         """Whether the executor has lost its chance to end it."""
         return self.overdue is not None and asyncio.get_running_loop().time() >= self.overdue
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What *work* comes to; None, at once, if the attempt is to end before that."""
+        task = asyncio.ensure_future(work)
+        forget = self.stop.when_asked(lambda: _cancel(task))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if self.stop.asked and task.cancelled():
+                return None
+            task.cancel()
+            raise
+        finally:
+            forget()
 
     def expect_end(self, within: float) -> None:
         """Wait for the executor for so many seconds at most, if nobody asks for the end before."""
@@ -131,6 +148,10 @@ class Attempts:
                 break
             lately.append(name)
         return (*self.running, *lately)
+
+
+def _cancel(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
 
 
 def _trim(remembered: OrderedDict[AttemptName, Any]) -> None:

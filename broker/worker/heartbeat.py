@@ -36,6 +36,7 @@ class Heart:
         self.backends: Sequence[BackendAnnounced] = ()
         self.inbox = 0  # next offset of the inbox; everything before it was heeded
         self.stopping = False
+        self.left = False
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -71,6 +72,7 @@ class Heart:
             running=len(self._attempts.running),
             inbox=self.inbox,
             stopping=self.stopping,
+            left=self.left,
         )
 
     async def _append(self, *bodies: Status) -> None:

@@ -23,7 +23,7 @@ from executors.base import Executor, Task
 from schemas.cloudevents import decode
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.records import Stored
-from schemas.reports import LAST, Began, Body, Died, Raised, Stopped
+from schemas.reports import LAST, Began, Body, Died, Published, Raised, Returned, Stopped
 from schemas.specification import Program
 from schemas.values import Reason, Violation
 
@@ -130,6 +130,7 @@ class Worker:
                 log.warning("worker.abandons", worker=self.worker_id, running=len(running))
         with suppress(TimeoutError):
             async with asyncio.timeout(HAND_BACK):
+                self._heart.left = True
                 await self._heart.beat()
 
     async def _all_ended(self, within: float) -> bool:
@@ -208,6 +209,8 @@ class Worker:
         """Run it, put all that happens on record, and say how it ended."""
         try:
             return await self._run(attempt)
+        except UnavailableError as error:  # no room to look at the inputs: elsewhere there may be
+            return await self._report(attempt, Died(Reason.WORKER_BUSY, error.message))
         except QjbError as error:  # inputs that are not there, a report that no log would take
             return await self._report(attempt, Raised(error.code, error.message))
         except Exception as error:
@@ -228,7 +231,7 @@ class Worker:
             last = await self._run_now(attempt)
         finally:
             self._turns.give(attempt)  # the next one need not wait until this one is on record
-        return await self._report(attempt, last)
+        return await self._report(attempt, await self._stowed(attempt, last))
 
     async def _return_unbegun(self, attempt: Attempt) -> Body:
         if attempt.stop.reason is not None:
@@ -239,13 +242,21 @@ class Worker:
 
     async def _run_now(self, attempt: Attempt) -> Body:
         """Run it, and put on record what it says but for the last; the last."""
-        task = await self._task(attempt)
+        if attempt.dispatch.params_ref is None:
+            task = await self._task(attempt)
+        elif (fetched := await attempt.unless_stopped(self._task(attempt))) is None:
+            return Stopped(attempt.stop.reason or "")
+        else:
+            task = fetched
         if isinstance(task, Raised):
             return task
         async with aclosing(self._executor.run(task, attempt.stop)) as run:
             while not isinstance(body := await _next(attempt, run), LAST):
                 if isinstance(body, Began):
                     attempt.expect_end(task.time_limit + LATE)
+                body = await self._stowed(attempt, body)
+                if isinstance(body, Stopped):
+                    return body
                 await self._report(attempt, body)
         return body
 
@@ -256,6 +267,13 @@ class Worker:
         if not attempt.is_void:
             await self._reports.append(attempt, body)
         return body
+
+    async def _stowed(self, attempt: Attempt, body: Body) -> Body:
+        """*body* as it may travel; an end as asked, if that comes before a large value is stored."""
+        if not isinstance(body, (Published, Returned)) or len(body.value) <= payloads.INLINE_LIMIT:
+            return body
+        stowed = await attempt.unless_stopped(self._reports.stowed(body))
+        return Stopped(attempt.stop.reason or "") if stowed is None else stowed
 
     async def _task(self, attempt: Attempt) -> Task | Raised:
         dispatch = attempt.dispatch

@@ -58,7 +58,7 @@ class Reports:
         Returns once it is, and all before it; news may still be on its way, within bounds.
         Raises `RecordTooLargeError` where no log would take one of them.
         """
-        body = await self._stowed(body)
+        body = await self.stowed(body)
         attempt.number += 1
         report = Report(
             tenant=attempt.dispatch.tenant,
@@ -115,7 +115,7 @@ class Reports:
         elif not batch[0][1].done():
             batch[0][1].set_exception(error)
 
-    async def _stowed(self, body: Body) -> Body:
+    async def stowed(self, body: Body) -> Body:
         """*body* as it may travel: a large value by reference, no endless message."""
         match body:
             case Published() | Returned():

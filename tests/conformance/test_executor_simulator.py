@@ -7,8 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from tests.support.executing import (
     until_begun,
     value,
 )
+from tests.support.limits import no_more_descriptors
 from tests.support.programs import PROGRAMS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -328,17 +328,6 @@ async def test_a_run_in_the_middle_of_cpp_is_stopped(executor: SimulatorExecutor
     end = await asyncio.wait_for(following, 20)  # the circuit takes a minute and more
 
     assert kind(end) == "stopped"
-
-
-@contextmanager
-def no_more_descriptors() -> Iterator[None]:
-    """From now on this process can open nothing more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def lowest_free(pid: int) -> int:

@@ -7,7 +7,7 @@ from importlib.resources import files
 import msgspec
 import pytest
 
-from broker.transports.blobs import open_blobs
+from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import Delay, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import INBOX, REPORTS, STATUS
 from broker.worker import host
@@ -505,3 +505,48 @@ async def test_attempts_are_taken_ahead_while_they_are_brief() -> None:
         await until(lambda: qjb.heartbeats()[-1].ahead == 2 * AHEAD_PER_SLOT)
         await qjb.tell(qjb.dispatch("long"))
         await until(lambda: qjb.heartbeats()[-1].ahead == 0)
+
+
+class HangingBlobs(StoredBlobs):
+    """A blob store that never answers."""
+
+    def __init__(self) -> None:
+        super().__init__(open_blobs("memory:///")._store)
+        self.asked = 0
+
+    async def get(self, ref: BlobRef) -> bytes:
+        self.asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def put(self, data: bytes | memoryview, media_type: str = "application/json") -> BlobRef:
+        return await self.get(BlobRef("", 0))
+
+
+async def test_an_attempt_that_waits_for_a_blob_store_that_hangs_is_cancelled_and_frees_its_slot() -> (
+    None
+):
+    blobs = HangingBlobs()
+    executor = ScriptedExecutor(RETURNS, jobs={"j2": Script((Return("x" * 400_000),))})
+    async with working(executor, slots=1, blobs=blobs) as qjb:
+        await qjb.tell(qjb.dispatch(params=NOTHING, params_ref=BlobRef("0" * 64, 5)))
+        await until(lambda: blobs.asked == 1)
+        await qjb.cancel()
+        assert (await qjb.ended())[-1].body == Stopped("user_request")
+        await qjb.tell(qjb.dispatch("j2"))
+        await until(lambda: blobs.asked == 2)
+        await qjb.tell(qjb.dispatch("j3"))
+        assert isinstance((await qjb.ended("j3"))[-1].body, Returned)
+        await qjb.cancel("j2")
+        assert (await qjb.ended("j2"))[-1].body == Stopped("user_request")
+
+
+async def test_its_last_heartbeat_says_that_it_has_left() -> None:
+    async with working() as qjb:
+        await qjb.tell(qjb.dispatch())
+        await qjb.ended()
+        assert not any(beat.left for beat in qjb.heartbeats())
+
+    beats = qjb.heartbeats()
+    assert [beat.left for beat in beats[-2:]] == [False, True]
+    assert beats[-1].stopping

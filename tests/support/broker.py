@@ -188,7 +188,7 @@ class Hand:
         self.over: set[AttemptName] = set()  # of those
         self.ignores: set[str] = set()  # jobs that it does not run by itself
         self.deaf = False  # cut off: hears nothing and says nothing
-        self.stopping = False
+        self.stopping = self.left = False
         self._inbox = 0
         self._epoch = 0  # the highest that was heard
 
@@ -259,6 +259,7 @@ class Hand:
                 running=len(on),
                 inbox=self._inbox,
                 stopping=self.stopping,
+                left=self.left,
             )
         )
 

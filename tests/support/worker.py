@@ -104,11 +104,12 @@ async def working(
     log: MemoryLog | None = None,
     worker_id: str = "w1",
     slots: int = 2,
+    blobs: Blobs | None = None,
     **more: Any,
 ) -> AsyncIterator[Bench]:
     """A worker that runs while the block does; then it is stopped in an orderly way."""
     log = log or MemoryLog()
-    blobs = open_blobs("memory:///")
+    blobs = blobs or open_blobs("memory:///")
     worker = Worker(log, blobs, executor or ScriptedExecutor(), worker_id, slots, **more)
     task = asyncio.create_task(worker.run())
     await until(lambda: worker.ready.is_set() or task.done())

@@ -249,6 +249,30 @@ def test_what_nobody_was_told_and_is_being_cancelled_is_cancelled() -> None:
     assert desk.book.jobs[KEY].state is State.CANCELLED
 
 
+def test_what_a_worker_that_left_in_good_order_still_had_is_no_loss() -> None:
+    desk = a_desk_with_a_running_job()
+    for number in range(4):
+        instance = desk.book.jobs[KEY].instance
+        [suspect] = desk.beat(instance=instance, stopping=True, left=True).suspects
+        desk.turn().take(suspect)
+        assert desk.book.jobs[KEY].state is State.QUEUED
+        desk.beat(instance=f"i{number}")
+        assert desk.book.jobs[KEY].state is State.RUNNING
+
+    assert (desk.book.jobs[KEY].attempt, desk.book.jobs[KEY].losses) == (5, 0)
+
+
+def test_that_a_worker_has_left_is_known_to_the_next_broker_too() -> None:
+    desk = a_desk_with_a_running_job()
+    beat = Heartbeat(worker="w", instance="i", slots=1, backends=(), stopping=True, left=True)
+    desk.roster = Roster()
+    desk.roster.see_off(beat)  # from before its time
+    [suspect] = desk.beat(instance="another").suspects
+    desk.turn().take(suspect)
+
+    assert desk.book.jobs[KEY].losses == 0
+
+
 def test_what_runs_although_its_job_has_ended_is_void_unless_it_is_about_to_say_so() -> None:
     desk = Desk()
     assert told_over(desk, 4, slots=0, attempts=(named(),), running=1) == [1, 3]
