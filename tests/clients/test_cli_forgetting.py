@@ -1,5 +1,6 @@
 """`qjb delete` and `qjb prune`."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cli import Done, run
+from tests.support.load import run_jobs
 from tests.support.processes import free_port, up
 
 pytestmark = pytest.mark.slow
@@ -65,6 +67,26 @@ def test_old_jobs_are_counted_asked_for_and_deleted(url: str) -> None:
     left = [json.loads(line)["id"] for line in qjb(url, "jobs", "--json").stdout.splitlines()]
     assert "other" in left
     assert not {"old0", "old1", "old2"} & set(left)
+
+
+def test_more_jobs_than_a_page_holds_are_listed_and_deleted_to_the_last(url: str) -> None:
+    names = {f"many-{number}" for number in range(230)}
+    asked = [
+        {"job_id": name, "program_id": "hello-world", "params": {"iterations": 0}, "tags": ["many"]}
+        for name in names
+    ]
+    asyncio.run(run_jobs([url], asked, asyncio.Semaphore(0)))
+
+    def listed(limit: int) -> list[str]:
+        told = qjb(url, "jobs", "--tag", "many", "--limit", str(limit), "--json").stdout
+        return [json.loads(line)["id"] for line in told.splitlines()]
+
+    assert set(listed(1000)) == names
+    assert len(listed(1000)) == 230
+    assert listed(210) == listed(1000)[:210]
+    done = qjb(url, "prune", "--older-than", "0.01s", "--tag", "many", "--yes", "--json")
+    assert json.loads(done.stdout) == {"deleted": 230}
+    assert listed(1000) == []
 
 
 def test_what_is_no_length_of_time_is_said(url: str) -> None:

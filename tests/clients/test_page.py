@@ -80,6 +80,21 @@ async def test_of_many_events_the_newest_are_shown(served: Running, page: browse
     assert numbers == list(range(105, 605))
 
 
+async def test_of_many_jobs_the_newest_are_listed_in_their_order(
+    served: Running, page: browsers.Browser
+) -> None:
+    ledger = served.ledger
+    await ledger.tell(*[ledger.queue_entry(f"j{n:03}") for n in range(510)])  # many at a time
+    await served.get("/jobs/j509")
+    await page.run("location.reload()")
+    listed = await page.until("""
+        const shown = [...document.querySelectorAll('#jobs .id')].map((id) => id.textContent);
+        return shown.length === 500 && shown;
+    """)
+
+    assert listed == [f"j{n:03}" for n in range(509, 9, -1)]
+
+
 async def test_a_job_in_the_list_keeps_the_focus_while_others_come_and_change(
     served: Running, page: browsers.Browser
 ) -> None:

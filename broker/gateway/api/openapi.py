@@ -160,7 +160,7 @@ _TAGS = _query(
 _ONE_TAG = _query("tag", _list(_text()) | {"maxItems": MAX_TAGS}, "The same as `tags`.")
 _PROGRAM = _query("program", _text(), "Jobs of this program.")
 _SESSION = _query("session_id", _text(), "Jobs of this session.")
-_LIMIT = _query("limit", _WHOLE, "At most so many.")
+_LIMIT = _query("limit", _WHOLE, "At most so many; 0: none, only the count.")
 _OFFSET = _query("offset", _WHOLE, "Leave out so many from the start.")
 _GONE = "There is no such job."
 
