@@ -189,9 +189,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = asked.file or Path(folder) / "gateway.db"
         store = Store(path)
-        store.open("benchmark")
-        if store.newest_id() != asked.jobs:
-            store.reset("benchmark")
+        if store.open("benchmark").newest != asked.jobs:
+            store.begin("benchmark")
             fill(store, asked.jobs)
         measure(store, asked.jobs)
         store.close()
