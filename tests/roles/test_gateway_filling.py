@@ -110,6 +110,9 @@ async def test_of_lists_the_newest_jobs_are_answered_and_what_may_miss_jobs_is_n
         assert page["whole"] is False
         for query in ("limit=30", "limit=3&sort=asc", "limit=3&offset=25", "limit=3&tags=none"):
             await served.get(f"/jobs?{query}", 503)
+        for limit in range(1, 30):
+            async with served.http.get(f"{served.url}/jobs?limit={limit}") as response:
+                assert response.status == 503 or (await response.json())["next"]
 
         log.past.set()
         assert await whole(served)

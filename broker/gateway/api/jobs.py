@@ -72,7 +72,7 @@ async def listing(request: web.Request) -> web.Response:
             "count": page.count,
             "limit": len(shown) if cut_short else part.limit,  # with `offset`: where to go on
             "offset": page.offset,
-            "next": _next(page, wanted, part),
+            "next": _next(page, wanted, part, whole=not since),
             "whole": not since,
         }
     )
@@ -100,9 +100,9 @@ def _is_of_the_newest(page: JobPage, part: Part, since: str) -> bool:
     return bool(page.jobs) and goes_on and not part.ascending and page.jobs[-1].created > since
 
 
-def _next(page: JobPage, wanted: JobFilter, part: Part) -> str | None:
-    """Where the list goes on; None at its end."""
-    if not page.jobs or page.offset + len(page.jobs) >= page.count:
+def _next(page: JobPage, wanted: JobFilter, part: Part, *, whole: bool) -> str | None:
+    """Where the list goes on; None at its end, which is not known before it is *whole*."""
+    if not page.jobs or (whole and page.offset + len(page.jobs) >= page.count):
         return None
     last = page.jobs[-1]
     return list_cursor(wanted, part.ascending, (last.created, last.job_id))
