@@ -104,7 +104,7 @@ def read_request(record: Stored) -> ReadRequest:
 
     Bare JSON is a submit, or with a `kind` a cancel or a delete. Raises `UnreadableError`.
     """
-    found = dict(record.headers)
+    found = record.named_headers()
     trace = _text(found.get("traceparent"))
     media = (_text(found.get("content-type")) or "").partition(";")[0].strip().lower()
     if media == STRUCTURED:
@@ -190,7 +190,7 @@ def _deletion_record(deletion: Deletion, kind: bytes, more: Headers) -> Record:
 
 def read_ledger(record: Stored) -> Entry | Claim | Deletion:
     """What *record* of the ledger says; raises `UnreadableError`."""
-    found = dict(record.headers)
+    found = record.named_headers()
     if found.get("ce_type") == DELETION:
         deletion: Deletion = decode(record.value, Deletion)
         _check_numbers(deletion.epoch)

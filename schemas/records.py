@@ -26,8 +26,12 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     headers: Headers = ()
 
     def header(self, name: str) -> bytes | None:
-        """The last header of that name."""
-        for key, value in reversed(self.headers):
+        """The first header of that name."""
+        for key, value in self.headers:
             if key == name:
                 return value
         return None
+
+    def named_headers(self) -> dict[str, bytes]:
+        """The first header of each name."""
+        return dict(reversed(self.headers))

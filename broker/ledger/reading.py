@@ -85,7 +85,7 @@ def given_up(item: Stored | Submitted | CancelAsked | DeleteAsked) -> Submitted 
         return replace(item, body=refusal)
     if not isinstance(item, Stored):
         return Unreadable(item.position, Reason.BROKER_LOST, message)
-    found, key = dict(item.headers), (item.key or b"").decode("utf-8", "replace")
+    found, key = item.named_headers(), (item.key or b"").decode("utf-8", "replace")
     ours = (found.get("ce_source"), found.get("ce_type")) == (SOURCE, SUBMIT)
     if item.topic != REQUESTS or not ours or not (key == "" or is_id(key)):
         return Unreadable(position_of(item), Reason.BROKER_LOST, message)
@@ -111,7 +111,7 @@ def version_of(record: Stored) -> tuple[int, int, bool] | None:
     """
     if not record.value or record.key in (None, CHECKPOINT_KEY):
         return None
-    found = dict(record.headers)
+    found = record.named_headers()
     try:
         is_last = found.get("qjb-terminal") == b"1"
         return count_in(found["qjb-epoch"]), count_in(found["qjb-seq"]), is_last
