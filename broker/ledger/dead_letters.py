@@ -15,7 +15,8 @@ from schemas.ledger import DeadLetter
 from schemas.records import Headers, Record, Stored
 
 MARGIN = 4096  # bytes that a log may add to a record
-# What is kept of a record that does not fit beside its reason; together they always do.
+# What is kept of a record that does not fit beside its reason; together they always do. A value
+# that is larger is not kept: it stands where it stood.
 KEPT_VALUE, KEPT_KEY, KEPT_HEADERS = 768 * 1024, 64 * 1024, 64 * 1024  # bytes
 PREFIXED = BESIDE + len("original-")
 
@@ -63,10 +64,11 @@ def _record(letter: DeadLetter, original: Stored | None, time: str) -> Record:
     return replace(cut, headers=(*cut.headers, ("qjb-cut", _sizes(original))))
 
 
-def _cut(original: Stored) -> Stored:
+def _cut(original: Stored) -> Stored | None:
+    if len(original.value) > KEPT_VALUE:
+        return None
     key = None if original.key is None else original.key[:KEPT_KEY]
-    headers, value = _first_of(original.headers), original.value[:KEPT_VALUE]
-    return replace(original, value=value, key=key, headers=headers)
+    return replace(original, key=key, headers=_first_of(original.headers))
 
 
 def _first_of(headers: Headers) -> Headers:
