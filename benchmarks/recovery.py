@@ -142,7 +142,7 @@ async def measure(path: Path) -> None:
     plain = plain_reading(path, shelf_of(log).table)
     print(f"plain reading of the same rows: {plain:.2f} s")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    broker = a_broker(log)  # type: ignore[arg-type]
+    broker = a_broker(log)
     async with ticking() as held:
         began = time.perf_counter()
         running = asyncio.create_task(broker.run())

@@ -15,7 +15,7 @@ from broker.errors import LogUnavailableError
 from broker.ledger.broker import Broker, Options
 from broker.telemetry import times
 from broker.transports.blobs import Blobs, open_blobs
-from broker.transports.log import TopicPartition
+from broker.transports.log import Log, TopicPartition
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import DEAD_LETTERS, EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
 from broker.worker.attempts import name_of
@@ -306,7 +306,7 @@ async def running(*roles: Any) -> AsyncIterator[list["asyncio.Task[None]"]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def a_broker(log: MemoryLog, blobs: Blobs | None = None, options: Options = ALONE) -> Broker:
+def a_broker(log: Log, blobs: Blobs | None = None, options: Options = ALONE) -> Broker:
     """A broker that knows `hello-world`."""
     return Broker(log, blobs or open_blobs("memory:///"), [hello_world()], options=options)
 
