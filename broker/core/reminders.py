@@ -1,4 +1,4 @@
-"""When a worker is told again to end an attempt: not with each heartbeat, and ever more seldom."""
+"""When a worker is told again to end an attempt: with its next heartbeat, then ever more seldom."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -11,7 +11,8 @@ SOONEST = 1.0  # tick seconds until somebody who asks once more has it told agai
 
 class _Told(NamedTuple):
     at: float  # tick time
-    pause: float  # tick seconds
+    pause: float  # tick seconds until it is told again
+    before: bool = True  # whether it was told at all
 
 
 class Reminders:
@@ -31,10 +32,11 @@ class Reminders:
 
     def is_due(self, worker: str, name: AttemptName, now: float, wait: float) -> bool:
         """Whether to tell it now, which is then taken for done; *wait* seconds until the first."""
-        told = self._told.setdefault(worker, {}).setdefault(name, _Told(now, wait))
+        told = self._told.setdefault(worker, {}).setdefault(name, _Told(now, wait, before=False))
         if now - told.at < told.pause:
             return False
-        self._told[worker][name] = _Told(now, min(max(2 * told.pause, FIRST), LONGEST))
+        pause = min(max(2 * told.pause, FIRST), LONGEST) if told.before else 0.0
+        self._told[worker][name] = _Told(now, pause)
         return True
 
     def keep(self, worker: str, names: Collection[AttemptName]) -> None:

@@ -124,21 +124,27 @@ class Turn:
 
         Where a job waits is not on the ledger: it follows anew from what there is.
         """
-        queues, site = self.book.queues, self._site()
+        queues = self.book.queues
+        if not queues.is_looking:
+            return False
+        site = self._site()
         for key in queues.to_look_at(limit):
             if backend := route(site.backends.values(), self._needs(key), site.load):
                 queues.place(key, backend)
         return queues.is_looking
 
     def dispatch(self, limit: int = 1_000_000) -> bool:
-        """Give up to *limit* free slots to those whose turn it is; whether more can go."""
+        """Place up to *limit* jobs, and give as many free slots to those whose turn it is; whether
+        there is more to do.
+        """
         if not len(self.book.queues):
             return False
+        is_looking = self.place(limit)
         offers = self.roster.offers(self.book)
         for _ in range(limit):
             choice = next_dispatch(self.book.queues, offers)
             if choice is None:
-                return False
+                return is_looking
             self._dispatch(choice)
             choice.offer.free -= 1
         return True

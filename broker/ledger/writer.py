@@ -176,8 +176,7 @@ class Writer:
 
     def _place(self, turn: Turn) -> None:
         """Give free slots away, and look for backends for those that wait for any."""
-        is_more = _while_time(lambda: turn.place(STEP))
-        if _while_time(lambda: turn.dispatch(STEP)) or is_more:
+        if _while_time(lambda: turn.dispatch(STEP)):
             self._parts.inputs.nudge()
 
     def _take(self, taken: _Taken, item: Input | Unreadable, record: Stored | None) -> None:

@@ -859,7 +859,8 @@ async def test_an_id_that_is_taken_is_told_unless_the_same_is_asked_for() -> Non
     body = HELLO | {"job_id": "j1", "params": {"iterations": 1, "x": 2}}
     async with running(brokered=True) as served:
         first = await served.post("/jobs", body)
-        again = await served.post("/jobs", body | {"params": {"x": 2.0, "iterations": 10e-1}})
+        again = await served.post("/jobs", body | {"params": {"x": 2, "iterations": 1}})
+        alike = await served.post("/jobs", body | {"params": {"x": 2.0, "iterations": 10e-1}})
         error = await served.post("/jobs", body | {"params": {"iterations": 2}}, 409)
         statuses = []
         asked = [json.dumps(HELLO | {"job_id": "j2", "priority": n}) for n in range(4)]
@@ -869,5 +870,6 @@ async def test_an_id_that_is_taken_is_told_unless_the_same_is_asked_for() -> Non
             answer.release()
 
     assert again == first
+    assert alike == first
     assert error["error"]["code"] == "job_exists"
     assert sorted(statuses) == [200, 409, 409, 409]

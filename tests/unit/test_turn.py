@@ -5,10 +5,11 @@ import msgspec
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
-from broker.core.turn import FAILED_AT_ONCE, CancelAsked, Submitted, Turn
+from broker.core.turn import FAILED_AT_ONCE, CancelAsked, Reported, Submitted, Turn
 from executors.scripted import scripted_backend
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.ledger import InputPosition
+from schemas.reports import Died, Report
 from schemas.requests import SubmitJob
 from schemas.values import JobKey, State
 from schemas.workers import AttemptName, Heartbeat
@@ -52,7 +53,6 @@ def test_a_job_without_a_place_gets_one_when_a_backend_comes() -> None:
     desk.beat()
     turn = desk.turn()
     turn.take(scripted_backend())
-    turn.place(10)
     turn.dispatch()
 
     [told] = turn.instructions
@@ -73,7 +73,7 @@ def test_jobs_that_wait_for_any_backend_find_it_in_steps_and_in_their_order() ->
 
     assert turn.place(10)
     assert desk.book.queues.waiting("scripted", 50) == keys[:10]
-    assert not turn.dispatch(10)
+    assert turn.dispatch(10)
     assert [told.body.job_id for told in turn.instructions] == ["j0", "j1", "j2"]
     while turn.place(10):
         pass
@@ -156,12 +156,9 @@ def test_what_a_lost_broker_has_dispatched_is_void() -> None:
     assert isinstance(told.body, CancelAttempt)
     assert (told.worker, told.body.reason) == ("stranger", "worker_lost")
 
-    turn = desk.turn()
-    turn.take(scripted_backend())
-    turn.place(10)
+    desk.turn().take(scripted_backend())
     desk.beat("holder")
     assert desk.book.jobs[KEY].worker == "holder"
-    desk.roster.tick(2.0)
     gone = AttemptName("default", "gone", 1, 0)
     for worker in ("stranger", "holder"):  # whoever has it: what counts is who gave it
         named = (AttemptName("default", "j1", 1, 0), gone)
@@ -273,9 +270,33 @@ def test_that_a_worker_has_left_is_known_to_the_next_broker_too() -> None:
     assert desk.book.jobs[KEY].losses == 0
 
 
+def test_an_attempt_that_nobody_reported_the_end_of_is_void() -> None:
+    desk = a_desk_with_a_running_job()
+    desk.roster.tick(70.0)
+    desk.turn().take(Suspect(KEY, 1, "w is not heard any more", silent=True))
+    assert desk.book.jobs[KEY].state is State.QUEUED
+    assert told_over(desk, 4, slots=0, attempts=(named(),), running=1) == [71, 72]
+
+    desk = a_desk_with_a_running_job()
+    died = Report(
+        tenant="default",
+        job_id="j1",
+        attempt=1,
+        epoch=1,
+        number=1,
+        worker="w",
+        instance="i",
+        time="t",
+        body=Died(reason="child_died", message="m"),
+    )
+    desk.turn().take(Reported(desk.position(), died))
+    assert desk.book.jobs[KEY].state is State.QUEUED
+    assert told_over(desk, 4, slots=0, attempts=(named(),), running=0) == []
+
+
 def test_what_runs_although_its_job_has_ended_is_void_unless_it_is_about_to_say_so() -> None:
     desk = Desk()
-    assert told_over(desk, 4, slots=0, attempts=(named(),), running=1) == [1, 3]
+    assert told_over(desk, 10, slots=0, attempts=(named(),), running=1) == [1, 2, 4, 8]
     desk = Desk()
     for _ in range(4):  # it ended right after a heartbeat
         desk.beat(slots=0, attempts=(named(),), running=1)
