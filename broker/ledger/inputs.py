@@ -5,13 +5,14 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 import structlog
 
 from broker.budget import MIB, Room, weight
 from broker.errors import LogUnavailableError
+from broker.ledger.dead_letters import DeadLetters
 from broker.ledger.preparing import Preparation, Request
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import REPORTS, REQUESTS
@@ -97,6 +98,7 @@ class Inputs:
         self, target: Log, preparation: Preparation, starts: Mapping[TopicPartition, int]
     ) -> None:
         self._log = target
+        self.letters = DeadLetters(target)
         self._done: Offsets = dict(starts)
         self._kinds = {topic: _Gathered() for topic in (REQUESTS, REPORTS)}
         self._followers: dict[str, Follower] = {}
@@ -167,7 +169,7 @@ class Inputs:
         await self._wake.wait()
         self._wake.clear()
         self._pass_over()
-        no_more = full() or self.preparation.is_full
+        no_more = full() or self.preparation.is_full or self.letters.is_full
         if no_more:
             self._held_at = asyncio.get_running_loop().time()
             self._held.set()
@@ -210,12 +212,16 @@ class Inputs:
         for item in batch.prepared:
             self.preparation.done(item)
 
+    def decided(self) -> Offsets:
+        """For each partition: everything before this was decided on, or taken aside for that."""
+        return dict(self._done)
+
     def positions(self) -> Offsets:
         """For each partition: everything before this has led to whatever it leads to."""
         positions = dict(self._done)
-        for waiting in self.preparation.pending:
+        for waiting in chain(self.preparation.pending, self.letters.pending()):
             where = TopicPartition(waiting.topic, waiting.partition)
-            positions[where] = min(positions[where], waiting.offset)
+            positions[where] = min(positions.get(where, waiting.offset), waiting.offset)
         return positions
 
     def give_back(self, items: list[Request]) -> None:

@@ -119,6 +119,7 @@ class Service:
                     group.create_task(self.inputs.follow(REQUESTS), name="broker requests"),
                     group.create_task(self.inputs.follow(REPORTS), name="broker reports"),
                     group.create_task(self.inputs.look_ahead(), name="broker requests ahead"),
+                    group.create_task(self.inputs.letters.run(), name="broker dead letters"),
                     group.create_task(self._snapshots.run(), name="broker snapshots"),
                     group.create_task(self._stall.run(), name="broker stall"),
                     group.create_task(self._watch_state(), name="broker state"),
@@ -150,6 +151,7 @@ class Service:
         """Write what is due, so that a successor has little to read."""
         self._care.put_down()
         self._writer.is_over = True
+        await self.inputs.letters.finish()
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._snapshots.flush()

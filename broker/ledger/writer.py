@@ -17,7 +17,7 @@ from broker.core.turn import CancelAsked, DeleteAsked, Input, Reported, Submitte
 from broker.errors import AppendFailedError, LogUnavailableError
 from broker.ledger.care import Care, Item, place
 from broker.ledger.claim import Mandate, SteppedDownError
-from broker.ledger.dead_letters import Letter, put_aside
+from broker.ledger.dead_letters import Letter
 from broker.ledger.dispatch import instruct
 from broker.ledger.inputs import Batch, Inputs
 from broker.ledger.reading import Unreadable, given_up, read_input, read_report
@@ -132,14 +132,17 @@ class Writer:
         batch = self._decide(taken, whole)
         parts.inputs.put_back(whole.without(batch))
         letters = [*taken.letters, *((letter, None) for letter in turn.letters)]
-        positions = await self._commit(turn, letters)
+        positions = await self._commit(turn)
         # From here to the end nothing waits, so that a checkpoint never sees the half of it.
         for partition, offset in positions:
             self._ledger[partition] = max(offset + 1, self._ledger.get(partition, 0))
+        parts.inputs.letters.take(letters)
         parts.inputs.done(batch)
         parts.snapshots.mark(turn.changed.values())
         parts.snapshots.mend(parts.book)
         _tell(turn, len(batch))
+        if letters and parts.care.is_due:  # so that a letter which ends brokers is found out, too
+            await parts.inputs.letters.all_stored()
         if turn.suspects:
             await self._doubt(turn.suspects)
 
@@ -217,26 +220,22 @@ class Writer:
 
     # Append
 
-    async def _commit(self, turn: Turn, letters: Sequence[Letter]) -> Sequence[Position]:
+    async def _commit(self, turn: Turn) -> Sequence[Position]:
         """Put everything on the log: events in one append, what may travel beside them beside."""
-        if not (turn.entries or turn.deletions or turn.instructions or letters):
+        if not (turn.entries or turn.deletions or turn.instructions):
             return ()
         await self._make_sure()
         target, book = self._parts.log, self._parts.book
         beside = [told for told in turn.instructions if not told.waits]
-        tasks = []
-        if beside:
-            tasks.append(asyncio.create_task(instruct(target, book, beside, turn.time)))
-        if letters:
-            tasks.append(asyncio.create_task(put_aside(target, letters)))
+        telling = asyncio.create_task(instruct(target, book, beside, turn.time)) if beside else None
         try:
             positions = await self._append(turn)
             await self._check_gaps(positions)
-            for task in tasks:
-                await task
+            if telling is not None:
+                await telling
         finally:
-            for task in tasks:
-                task.cancel()
+            if telling is not None:
+                telling.cancel()
         await instruct(target, book, [t for t in turn.instructions if t.waits], turn.time)
         return positions
 
@@ -329,7 +328,7 @@ class Writer:
     def _settle_doubts(self, taken: _Taken) -> None:
         if not self._doubts:
             return
-        read = self._parts.inputs.positions()
+        read = self._parts.inputs.decided()
         for name, doubt in list(self._doubts.items()):
             if all(read.get(where, 0) >= end for where, end in doubt.reports.items()):
                 del self._doubts[name]

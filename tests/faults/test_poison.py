@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.common import line, percentile
-from tests.support.poisons import ON_KAFKA, POISONS, Poison, good_jobs, place_of, terms
+from tests.support.poisons import ON_KAFKA, POISONS, good_jobs, place_of, terms
 from tests.support.systems import System, embedded_system, kafka_system
 
 FLOOR = 3.0  # s above twice the time without: machines are busy; benchmarks/poison.py tells
@@ -51,10 +51,10 @@ def alone_on_kafka(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Iter
     yield from _drill(kafka_system(folder, kafka, prefix, of_each=1, slots="2"))
 
 
-async def survive(drill: Drill, name: str, poison: Poison) -> None:
+async def survive(drill: Drill, name: str) -> None:
     system, before = drill.system, terms(drill.system)
     async with place_of(system) as place:
-        found = await good_jobs(place, poison)
+        found = await good_jobs(place, name)
         print(line(name, found.seconds), f"p99 without {drill.alone * 1e3:.0f} ms")
         await asyncio.sleep(SETTLE)
 
@@ -71,10 +71,10 @@ async def survive(drill: Drill, name: str, poison: Poison) -> None:
 async def test_good_jobs_do_not_notice_it_on_the_embedded_log(
     alone_on_disk: Drill, name: str
 ) -> None:
-    await survive(alone_on_disk, name, POISONS[name])
+    await survive(alone_on_disk, name)
 
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("name", POISONS | ON_KAFKA)
 async def test_good_jobs_do_not_notice_it_on_kafka(alone_on_kafka: Drill, name: str) -> None:
-    await survive(alone_on_kafka, name, (POISONS | ON_KAFKA)[name])
+    await survive(alone_on_kafka, name)

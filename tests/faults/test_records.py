@@ -12,7 +12,7 @@ import pytest
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
 from broker.transports.urls import open_log
 from schemas.records import Stored
-from tests.support.poisons import Place, good_jobs, place_of, terms
+from tests.support.poisons import Place, good_jobs, place_of, singly, terms
 from tests.support.records import RECORDS, Raw, any_record
 from tests.support.systems import System, kafka_system
 
@@ -102,9 +102,9 @@ async def test_no_record_on_any_topic_ends_a_role_or_keeps_it_from_starting(syst
     chance = random.Random(12)
     async with place_of(system) as place:
         for topic in TOPICS:
-            await place.write(topic, list(RECORDS.values()))
+            await place.write(topic, singly(topic, list(RECORDS.values())))
             for _ in range(SOME // 4):
-                await place.write(topic, [any_record(chance)])
+                await place.write(topic, singly(topic, [any_record(chance)]))
         await run_well(place)
     assert terms(system) == 1
     living(system)

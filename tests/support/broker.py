@@ -243,6 +243,10 @@ class Hand:
         await until(lambda: (d := self.dispatches.get(job_id)) is not None and d.attempt >= attempt)
         return self.dispatches[job_id]
 
+    def junk(self, value: bytes) -> Record:
+        """A report that says nothing."""
+        return Record(value, b"default/junk")
+
     def cancels(self, job_id: str) -> list[CancelAttempt]:
         return [t for t in self.told if isinstance(t, CancelAttempt) and t.job_id == job_id]
 

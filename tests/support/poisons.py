@@ -1,8 +1,14 @@
-"""What could stop everybody, thrown in among good jobs: a table by name, and how the good ones fare."""
+"""What could stop everybody, thrown in among good jobs: a table by name, and how the good ones fare.
+
+Who throws is a process of its own (`python -m tests.support.poisons NAME URL [BOOTSTRAP PREFIX]`),
+so that what it takes to throw does not count as a delay of the good ones.
+"""
 
 import asyncio
 import contextlib
 import json
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -21,7 +27,8 @@ from broker.transports.topics import (
     Cleanup,
 )
 from tests.support.attacks import last_event
-from tests.support.records import RECORDS, Hand, Raw
+from tests.support.processes import ROOT
+from tests.support.records import RECORDS, Hand, Raw, batch
 from tests.support.systems import System
 
 BELL = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; h q; c = measure q;'
@@ -37,48 +44,64 @@ class Place:
     url: str
     http: aiohttp.ClientSession
     hand: Hand | None
-    prefix: str
+    bootstrap: str = ""
+    prefix: str = ""
 
     async def ask(self, body: bytes) -> None:
-        """Make a request of *body*: past the gateway where that can be, else by HTTP."""
-        if self.hand is not None:
-            topic = self.prefix + REQUESTS
-            for partition in await self.hand.partitions(topic):
-                await self.hand.write(topic, partition, [Raw(body)])
-            return
+        """Make a request of *body* by HTTP."""
         with contextlib.suppress(aiohttp.ClientError):
             async with self.http.post(f"{self.url}/jobs", data=BytesIO(body)) as answer:
                 await answer.read()
 
-    async def write(self, topic: str, records: Sequence[Raw]) -> None:
-        """Put each of *records* on every partition, in a batch of its own."""
+    async def partitions(self, topic: str) -> Sequence[int]:
+        """Of *topic*, on Kafka."""
         assert self.hand is not None
-        if Cleanup.COMPACT in TOPICS[topic].cleanup:  # without a key Kafka takes nothing there
-            records = [record if record.key else replace(record, key=b"a/b") for record in records]
-        for partition in await self.hand.partitions(self.prefix + topic):
-            for record in records:
-                await self.hand.write(self.prefix + topic, partition, [record])
+        return await self.hand.partitions(self.prefix + topic)
+
+    async def put(self, topic: str, partition: int, data: bytes) -> None:
+        """Put the batch *data* there."""
+        assert self.hand is not None
+        await self.hand.write_batch(self.prefix + topic, partition, data)
+
+    async def write(self, topic: str, batches: Sequence[bytes]) -> None:
+        """Put *batches* on every partition."""
+        for partition in await self.partitions(topic):
+            for data in batches:
+                await self.put(topic, partition, data)
 
 
-Poison = Callable[[Place], Awaitable[None]]
+def singly(topic: str, records: Sequence[Raw]) -> list[bytes]:
+    """*records* for *topic*, each in a batch of its own."""
+    if Cleanup.COMPACT in TOPICS[topic].cleanup:  # without a key Kafka takes nothing there
+        records = [record if record.key else replace(record, key=b"a/b") for record in records]
+    return [batch([record]) for record in records]
+
+
+Throw = Callable[[], Awaitable[object]]
+Poison = Callable[[Place], Awaitable[Throw]]  # makes ready; then what is left is to throw it
 
 
 def requests(*bodies: bytes) -> Poison:
-    """All of *bodies* at once."""
+    """All of *bodies* at once: past the gateway where that can be, else by HTTP."""
 
-    async def throw(place: Place) -> None:
-        await asyncio.gather(*(place.ask(body) for body in bodies))
+    async def ready(place: Place) -> Throw:
+        if place.hand is None:
+            return lambda: asyncio.gather(*(place.ask(body) for body in bodies))
+        parts = await place.partitions(REQUESTS)
+        written = [(parts[n % len(parts)], batch([Raw(body)])) for n, body in enumerate(bodies)]
+        return lambda: asyncio.gather(*(place.put(REQUESTS, *each) for each in written))
 
-    return throw
+    return ready
 
 
 def records(topic: str) -> Poison:
     """Every record that nobody should write, on *topic*."""
 
-    async def throw(place: Place) -> None:
-        await place.write(topic, list(RECORDS.values()))
+    async def ready(place: Place) -> Throw:
+        batches = singly(topic, list(RECORDS.values()))
+        return lambda: place.write(topic, batches)
 
-    return throw
+    return ready
 
 
 def sampler(params: dict[str, Any]) -> bytes:
@@ -99,17 +122,17 @@ def wrong_values(count: int) -> bytes:
     return sampler({"circuits": BELL, "parameter_values": [[0]] * count, "run_config": 5})
 
 
-async def cancel_storm(place: Place) -> None:
+async def cancel_storm(place: Place) -> Throw:
     """Jobs that are asked for and cancelled, five times each and all at once."""
 
-    async def one(number: int) -> None:
+    async def one() -> None:
         async with place.http.post(f"{place.url}/jobs", json=HELLO) as answer:
             job = (await answer.json())["id"]
         for _ in range(5):
             async with place.http.post(f"{place.url}/jobs/{job}/cancel") as answer:
                 await answer.read()
 
-    await asyncio.gather(*(one(number) for number in range(50)))
+    return lambda: asyncio.gather(*(one() for _ in range(50)))
 
 
 # Lines may be added: each is thrown on the embedded log by HTTP, and on Kafka past the gateway.
@@ -137,20 +160,47 @@ class Good:
     states: Sequence[str]
 
 
-async def good_jobs(place: Place, poison: Poison | None = None, count: int = GOOD) -> Good:
+async def good_jobs(place: Place, poison: str = "", count: int = GOOD) -> Good:
     """Ask for *count* jobs, at a rate that waits for nothing, and throw *poison* in the middle."""
-    async with asyncio.TaskGroup() as tasks:
-        began = asyncio.get_running_loop().time()
-        jobs = [tasks.create_task(_one(place, began + n / RATE)) for n in range(count)]
-        if poison is not None:
-            await asyncio.sleep(count / 2 / RATE)
-            await poison(place)
+    async with contextlib.AsyncExitStack() as stack:
+        throw = await stack.enter_async_context(_thrower(place, poison)) if poison else None
+        async with asyncio.TaskGroup() as tasks:
+            began = asyncio.get_running_loop().time()
+            jobs = [tasks.create_task(_one(place, began + n / RATE)) for n in range(count)]
+            if throw is not None:
+                await asyncio.sleep(count / 2 / RATE)
+                await throw()
     found = [job.result() for job in jobs]
     return Good(
         [seconds for seconds, _ in found],
         [last.get("attempt", 0) for _, last in found],
         [last["state"] for _, last in found],
     )
+
+
+@contextlib.asynccontextmanager
+async def _thrower(place: Place, poison: str) -> AsyncIterator[Throw]:
+    """A process that is ready to throw *poison* at *place*, and what makes it do so."""
+    bootstrap = [place.bootstrap, place.prefix] if place.bootstrap else []
+    arguments = ["-m", "tests.support.poisons", poison, place.url, *bootstrap]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdin=PIPE, stdout=PIPE, cwd=ROOT
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert await process.stdout.readline()
+
+    async def throw() -> None:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert await process.wait() == 0
+
+    try:
+        yield throw
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def _one(place: Place, due: float) -> tuple[float, dict[str, Any]]:
@@ -166,17 +216,43 @@ async def _one(place: Place, due: float) -> tuple[float, dict[str, Any]]:
 @contextlib.asynccontextmanager
 async def place_of(system: System) -> AsyncIterator[Place]:
     """Where to throw things at *system*."""
+    async with _place(system.urls[0], system.bootstrap, system.prefix) as place:
+        yield place
+
+
+@contextlib.asynccontextmanager
+async def _place(url: str, bootstrap: str = "", prefix: str = "") -> AsyncIterator[Place]:
     connector = aiohttp.TCPConnector(limit=0)
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=PATIENCE, connector=connector)
         )
-        hand = None
-        if system.bootstrap:
-            hand = await stack.enter_async_context(Hand(system.bootstrap))
-        yield Place(system.urls[0], http, hand, system.prefix)
+        hand = await stack.enter_async_context(Hand(bootstrap)) if bootstrap else None
+        yield Place(url, http, hand, bootstrap, prefix)
+
+
+async def quiet(place: Place) -> None:
+    """Until every job has ended, and a moment longer."""
+    while True:
+        async with place.http.get(f"{place.url}/jobs?limit=1&pending=true") as answer:
+            if not (await answer.json())["jobs"]:
+                break
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(1.0)
 
 
 def terms(system: System) -> int:
     """How often a broker of *system* has become the active one."""
     return sum(process.output().count("broker.active") for process in system.processes.values())
+
+
+async def _main(name: str, *where: str) -> None:
+    async with _place(*where) as place:
+        throw = await (POISONS | ON_KAFKA)[name](place)
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        await throw()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))

@@ -90,6 +90,10 @@ class Hand:
 
     async def write(self, topic: str, partition: int, records: Sequence[Raw]) -> int:
         """Put *records* there as one batch; the offset of the first."""
+        return await self.write_batch(topic, partition, batch(records))
+
+    async def write_batch(self, topic: str, partition: int, data: bytes) -> int:
+        """Put *data*, which is a batch, there."""
         if partition not in (self._client.cluster.partitions_for_topic(topic) or ()):
             await self.partitions(topic)
         node = self._client.cluster.leader_for_partition(TopicPartition(topic, partition))
@@ -97,14 +101,14 @@ class Hand:
             transactional_id=None,
             required_acks=1,
             timeout=10_000,
-            topics=[(topic, [(partition, batch(records))])],
+            topics=[(topic, [(partition, data)])],
         )
         answer = await self._client.send(node, request)
         _, code, offset, *_ = answer.topics[0][1][0]
         if for_code(code) is NotLeaderForPartitionError:  # it was made a moment ago
             await asyncio.sleep(0.1)
             await self._client.force_metadata_update()
-            return await self.write(topic, partition, records)
+            return await self.write_batch(topic, partition, data)
         if code:
             raise for_code(code)
         return int(offset)
