@@ -7,12 +7,22 @@ from typing import Any
 
 MOST_WARNINGS = 10
 LONGEST_NAME = 60  # characters that are quoted
+LISTED = 10  # names of those that there are
 
 # What clients of the Qiskit Runtime REST API send along, and what tells a submit from a cancel.
 PASSED_OVER = frozenset(
     {"calibration_id", "group", "hub", "instance", "kind", "log_level", "private", "project"}
     | {"runtime", "session_time", "start_session"}
 )
+
+
+def no(kind: str, name: str, known: Collection[str]) -> str:
+    """That nothing of that *kind* has that *name*, and some of those that there are."""
+    names = sorted(known)
+    listed = ", ".join(names[:LISTED])
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    meant = near(name, names) or "."
+    return f"there is no {kind} {name[:LONGEST_NAME]!r}{meant} There are: {listed or 'none'}{more}"
 
 
 def fields(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:

@@ -1,19 +1,17 @@
 """The client commands: they speak to a gateway."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
 from broker.cli import inputs, schema, show
-from broker.cli.client import AnswerError, Client
+from broker.cli.client import Client
 from broker.cli.exits import OF_EVENTS, Exit
 from broker.cli.options import integer, of_a_client, run
 from broker.cli.output import say, say_json, say_json_text
 from broker.shown import on_one_line
-from schemas.unknown import near
 
 
 @click.command()
@@ -75,13 +73,11 @@ def submit(
 
     async def work() -> Exit:
         async with Client(url) as client:
-            found = await _program(client, program)
+            found = await client.program(program)
             chosen = params if shots is None else inputs.with_shots(params, shots, found)
             request = {"program_id": program, "params": chosen}
             request |= {name: value for name, value in options.items() if value not in (None, ())}
-            backend = options["backend"] or ""
-            async with _suggesting("UNKNOWN_BACKEND", backend, client.backends, "name"):
-                answer = await client.submit(request)
+            answer = await client.submit(request)
             job_id = str(answer["id"])
             if as_json or not watch:  # else the first event has them
                 for text in answer.get("warnings", ()):
@@ -119,26 +115,6 @@ def _must_be_a_program(program: str, more: tuple[str, ...]) -> None:
         meant = f"circuits=@{more[0]}" if inputs.is_file(more[0]) else f"NAME={more[0]}"
         meant = more[0] if "=" in more[0] else meant
         raise inputs.InputError(f"{more[0]}: an input is given by -i, such as -i {meant}")
-
-
-async def _program(client: Client, name: str) -> dict[str, Any]:
-    async with _suggesting("UNKNOWN_PROGRAM", name, client.programs, "id"):
-        return await client.program(name)
-
-
-@asynccontextmanager
-async def _suggesting(
-    code: str, name: str, list_all: Callable[[], Awaitable[list[dict[str, Any]]]], key: str
-) -> AsyncIterator[None]:
-    """An error that has *code* also says which name may be meant by *name*."""
-    try:
-        yield
-    except AnswerError as error:
-        if error.code != code:
-            raise
-        names = [str(item.get(key)) for item in await list_all()]
-        message = error.message + near(name, names)
-        raise AnswerError(error.status, error.code, message, error.violations) from error
 
 
 @click.command()
@@ -293,7 +269,7 @@ def programs(url: str, as_json: bool, program: str | None) -> None:
     async def work() -> Exit:
         async with Client(url) as client:
             if program is not None:
-                _show_program(await _program(client, program), as_json)
+                _show_program(await client.program(program), as_json)
                 return Exit.DONE
             found = await client.programs()
         if as_json:
@@ -329,8 +305,7 @@ def backends(url: str, as_json: bool, backend: str | None) -> None:
     async def work() -> Exit:
         async with Client(url) as client:
             if backend is not None:
-                async with _suggesting("UNKNOWN_BACKEND", backend, client.backends, "name"):
-                    found = await client.configuration(backend)
+                found = await client.configuration(backend)
                 say_json(found) if as_json else show.result(found)
                 return Exit.DONE
             listed = await client.backends()

@@ -12,7 +12,7 @@ from schemas.jobs import JobDetails
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Findings, Program
 from schemas.submits import digest, warnings
-from schemas.unknown import MOST_WARNINGS
+from schemas.unknown import MOST_WARNINGS, no
 from schemas.values import NOTHING, Reason, Violation
 from schemas.widths import Widest
 
@@ -119,9 +119,10 @@ def _refused(
 
 
 def _unknown_program(request: SubmitJob, catalogue: Catalogue) -> Refused:
-    known = ", ".join(sorted(program.id for program in catalogue))
-    message = f"there is no program {request.program_id!r}"
-    violation = Violation("/program_id", f"known: {known}"[:500], request.program_id, message)
+    known = [program.id for program in catalogue]
+    message = no("program", request.program_id, known)
+    listed = f"known: {', '.join(sorted(known))}"[:500]
+    violation = Violation("/program_id", listed, request.program_id, message)
     return Refused(Reason.UNKNOWN_PROGRAM, message, request.program_id, (violation,))
 
 
@@ -176,11 +177,11 @@ def _place(
     if backend is None:
         if not site.complete and len(name) <= LONGEST_TAG:
             return name, None
-        known = ", ".join(sorted(site.backends))
-        message = f"there is no backend {name[:100]!r}"
+        message = no("backend", name, site.backends)
+        listed = f"known: {', '.join(sorted(site.backends))}"[:500]
         return name, (
             Reason.UNKNOWN_BACKEND,
-            Violation("/backend", f"known: {known}"[:500], name[:100], message),
+            Violation("/backend", listed, name[:100], message),
         )
     if not needs.holds(backend):
         message = f"{widest.where} has {widest.qubits} qubits, {name} has {backend.num_qubits}"

@@ -13,7 +13,6 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import structlog
 from msgspec.structs import replace
 
 from broker.budget import RECORD, Room
@@ -26,14 +25,13 @@ from broker.errors import (
     JobEndedError,
     JobExistsError,
     JobNotEndedError,
-    LogUnavailableError,
     QjbError,
-    RecordTooLargeError,
     UnavailableError,
     UnknownBackendError,
     UnknownJobError,
     UnknownProgramError,
 )
+from broker.gateway.appending import Appender
 from broker.gateway.fleet import Fleet
 from broker.gateway.read_model import ReadModel
 from broker.gateway.waiters import Waiters
@@ -43,22 +41,19 @@ from broker.telemetry.times import new_traceparent, now
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.space import Space
-from broker.transports.topics import REQUESTS
 from schemas.cloudevents import request_record
 from schemas.decoding import UnreadableError
 from schemas.jobs import Job
-from schemas.records import Record
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
 from schemas.specification import Findings, Program
 from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
-from schemas.unknown import MOST_WARNINGS
+from schemas.unknown import MOST_WARNINGS, no
 from schemas.values import JobKey, Reason, State, Violation
-
-log = structlog.get_logger()
 
 FORGET = 60.0  # s after which a submitted job that nobody took up is not waited for any more
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 T = TypeVar("T")
 
@@ -66,7 +61,7 @@ T = TypeVar("T")
 def new_job_id() -> str:
     """An id that nobody else has, and that sorts by time: 48 bits of milliseconds, 70 random."""
     number = (time.time_ns() // 1_000_000 << 70) | secrets.randbits(70)
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(115, -5, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(110, -10, -10)])
 
 
 def trace_of(header: str | None) -> str:
@@ -93,85 +88,6 @@ class Holding:
     persist: float = 10.0  # while the log can not be reached
 
 
-class Appender:
-    """Appends requests; those that come while an append is under way share the next one."""
-
-    def __init__(self, target: Log, persist: float) -> None:
-        self._log, self._persist = target, persist
-        self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def append(self, record: Record) -> None:
-        """Until *record* is durable. Raises `UnavailableError` or `RecordTooLargeError`."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="gateway-append")
-        await future
-
-    async def _run(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                await self._store([record for record, _ in batch])
-            except RecordTooLargeError as error:
-                await self._one_by_one(batch, error)
-            except UnavailableError as error:  # those who came meanwhile need not find out as well
-                _settle(batch + self._waiting, error)
-                self._waiting = []
-            except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it was
-                _settle(batch, error)
-            else:
-                _settle(batch, None)
-        self._task = None
-
-    async def _one_by_one(
-        self, batch: list[tuple[Record, "asyncio.Future[None]"]], error: RecordTooLargeError
-    ) -> None:
-        """One of them was too large for the log, and none was stored."""
-        if len(batch) == 1:
-            _settle(batch, error)
-            return
-        for item in batch:
-            try:
-                await self._store([item[0]])
-            except QjbError as own:
-                _settle([item], own)
-            else:
-                _settle([item], None)
-
-    async def _store(self, records: list[Record]) -> None:
-        """Append, again if need be: a request that is on the log twice is one request."""
-        pause = 0.05
-        try:
-            async with asyncio.timeout(self._persist):
-                while not await self._try(records):
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, 1.0)
-        except TimeoutError as error:
-            raise UnavailableError("the log can not be reached; try again") from error
-
-    async def _try(self, records: list[Record]) -> bool:
-        try:
-            await self._log.append(REQUESTS, records)
-        except LogUnavailableError as error:
-            log.warning("intake.append_failed", error=str(error), records=len(records))
-            return False
-        return True
-
-
-def _settle(
-    batch: list[tuple[Record, "asyncio.Future[None]"]], error: BaseException | None
-) -> None:
-    for _, future in batch:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
-
-
 class Intake:
     """Takes requests in. A request that has been begun is finished, whether its client stays or not."""
 
@@ -192,7 +108,7 @@ class Intake:
         self._judge, self._space = judge, space
         self._blobs, self._programs, self._fleet = blobs, programs, fleet
         self._model, self._waiters = model, waiters
-        self._appender = Appender(target, holding.persist)
+        self._appender = Appender(target, holding.persist, room)
         self._acknowledge = holding.acknowledge
         self._running: set[asyncio.Task[Any]] = set()
         self._awaited: set[JobKey] = set()  # submitted here, and not yet seen on the ledger
@@ -222,7 +138,7 @@ class Intake:
                 self._model.check_whole_for(f"job {key.job_id}")
             self._check_space()
             self._check(request, findings)
-            known = await self._shielded(self._place(key, request, trace))
+            known = await self._place(key, request, trace)
         if named and known and known.digest not in ("", asked_for):
             raise _exists(known, asked_for)
         if known and known.state is State.REJECTED:
@@ -233,18 +149,26 @@ class Intake:
         return Accepted(key, backend, session_id, known, known.warnings if known else told)
 
     async def _place(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
-        with self._room.share() as share:
-            share.take(_cost(request))
-            return await self._begin(key, request, trace)
+        """Put *request* onto the log; what has become of it, if that is soon known."""
+        if len(request.params) <= INLINE_LIMIT:
+            return await self._begin(key, request, trace, RECORD + 2 * len(request.params))
+        return await self._shielded(self._place_large(key, request, trace))
 
-    async def _begin(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
-        if len(request.params) > INLINE_LIMIT:
+    async def _place_large(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
+        with self._room.share() as share:
+            share.take(RECORD + len(request.params))
             ref = await self._blobs.put(memoryview(request.params))
-            request = replace(request, params=EMPTY, params_ref=ref)
+            return await self._begin(key, replace(request, params=EMPTY, params_ref=ref), trace)
+
+    async def _begin(
+        self, key: JobKey, request: SubmitJob, trace: str, cost: int = 0
+    ) -> Job | None:
+        """It holds *cost* bytes until it is on the log: as it came, and as a record."""
+        appended = self._appender.put(request_record(request, now(), trace), cost)
         self._awaited.add(key)
         self._model.await_news(key)
         try:
-            await self._append(request, trace)
+            await appended
             return await self._waiters.until(key, lambda: self._come(key), self._acknowledge)
         finally:
             if self._come(key):
@@ -261,11 +185,8 @@ class Intake:
         if job is not None and job.terminal:
             raise JobEndedError(f"job {key.job_id} has ended: it is {job.state}")
         if job is None or job.state is not State.CANCELLING:
-            await self._shielded(self._ask_to_end(key, trace))
-
-    async def _ask_to_end(self, key: JobKey, trace: str) -> None:
-        await self._append(CancelJob(key.job_id), trace)
-        await self._waiters.until(key, lambda: self._is_ending(key) or None, self._acknowledge)
+            await self._append(CancelJob(key.job_id), trace)
+            await self._waiters.until(key, lambda: self._is_ending(key) or None, self._acknowledge)
 
     async def delete(self, key: JobKey, trace: str) -> None:
         """Forget the job. Raises `UnknownJobError`, `JobNotEndedError` or `UnavailableError`."""
@@ -275,9 +196,6 @@ class Intake:
             raise UnknownJobError(f"there is no job {key.job_id}")
         if not job.terminal:
             raise JobNotEndedError(f"job {key.job_id} has not ended: it is {job.state}; cancel it")
-        await self._shielded(self._ask_to_forget(key, trace))
-
-    async def _ask_to_forget(self, key: JobKey, trace: str) -> None:
         await self._append(DeleteJob(key.job_id), trace)
         await self._waiters.until(key, lambda: not self._come(key) or None, self._acknowledge)
 
@@ -316,7 +234,7 @@ class Intake:
     def _program(self, program_id: str) -> Program:
         program = self._programs.get(program_id)
         if program is None:
-            raise UnknownProgramError(f"there is no program {program_id}")
+            raise UnknownProgramError(no("program", program_id, self._programs))
         return program
 
     async def _look(self, program: Program, request: SubmitJob, named: bool) -> Findings:
@@ -327,7 +245,8 @@ class Intake:
 
     def _check(self, request: SubmitJob, findings: Findings) -> None:
         if request.backend and self._fleet.backends and not self._fleet.backend(request.backend):
-            raise _no_backend(f"there is no backend {request.backend[:80]!r}")
+            known = [backend.name for backend in self._fleet.backends]
+            raise _no_backend(no("backend", request.backend, known))
         if violations := findings.violations:
             first = violations[0]
             said = f"{first.path}: {first.message or first.rule}"
@@ -348,12 +267,7 @@ class Intake:
         """Until everything that has been begun is on the log, or given up."""
         if self._running:
             await asyncio.wait(self._running)
-
-
-def _cost(request: SubmitJob) -> int:
-    """Bytes that it holds until it is on the log: as it came, and if it is not large as a record."""
-    size = len(request.params)
-    return RECORD + (size if size > INLINE_LIMIT else 2 * size)
+        await self._appender.finish()
 
 
 async def _digest(request: SubmitJob, findings: Findings) -> str:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from broker.gateway.api.connections import HEAD, Doors
-from broker.gateway.api.errors import add_trace, answer_errors
+from broker.gateway.api.errors import add_trace, answering
 from broker.gateway.api.health import live, metrics
 from broker.gateway.api.hosts import Hosts
 
@@ -18,7 +18,7 @@ CONNECTIONS = 32
 async def serving_metrics(host: str, port: int, names: Sequence[str]) -> AsyncIterator[int]:
     """Answer while the block runs; gives the port. Raises `OSError` if it can not listen."""
     hosts = Hosts(names, host)
-    app = web.Application(middlewares=[answer_errors, hosts.middleware()])
+    app = web.Application(middlewares=[answering(hosts.check)])
     app.on_response_prepare.append(add_trace)
     app.add_routes([web.get("/", metrics), web.get("/metrics", metrics), web.get("/live", live)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

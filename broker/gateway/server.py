@@ -15,7 +15,7 @@ from broker.budget import Room
 from broker.errors import SettingsError
 from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.connections import HEAD, Doors, most_connections
-from broker.gateway.api.errors import add_trace, answer_errors, expect
+from broker.gateway.api.errors import add_trace, answering, expect
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import PARTS, Parts
@@ -145,7 +145,7 @@ class Gateway:
     def _runner(self) -> web.AppRunner:
         origins = Origins(self._options.cors_origins)
         app = web.Application(
-            middlewares=[answer_errors, self._hosts.middleware(), origins.middleware(), finish],
+            middlewares=[answering(self._hosts.check, origins.check, finish=finish)]
         )
         app[PARTS] = self._parts
         app.on_response_prepare.append(add_trace)

@@ -1,7 +1,6 @@
 """Waiting for news of one thing: the tail wakes whoever waits under its key."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
@@ -18,8 +17,7 @@ class Waiters:
     def wake(self, key: Hashable) -> None:
         """There is news of *key*."""
         for future in self._waiting.pop(key, ()):
-            if not future.done():
-                future.set_result(None)
+            _wake(future)
 
     def close(self) -> None:
         """Wake everybody; from now on nobody waits."""
@@ -36,13 +34,14 @@ class Waiters:
         return found
 
     async def _news(self, key: Hashable, deadline: float) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         self._waiting.setdefault(key, set()).add(future)
+        late = loop.call_at(deadline, _wake, future)
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(deadline):
-                    await future
+            await future
         finally:
+            late.cancel()
             self._forget(key, future)
 
     def _forget(self, key: Hashable, future: "asyncio.Future[None]") -> None:
@@ -51,3 +50,8 @@ class Waiters:
             waiting.discard(future)
             if not waiting:
                 del self._waiting[key]
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

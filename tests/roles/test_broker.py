@@ -178,6 +178,7 @@ async def test_an_unknown_program_is_named_with_the_known_ones() -> None:
     assert isinstance(event, Rejected)
     assert event.reason == "unknown_program"
     assert "hello-world" in event.violations[0].rule
+    assert "hello-world" in event.message
 
 
 async def test_a_request_that_names_a_program_and_is_misshapen_is_rejected() -> None:

@@ -13,11 +13,12 @@ import aiohttp
 import pytest
 from openapi_spec_validator import validate
 
+from broker.budget import Room
 from broker.errors import RecordTooLargeError
 from broker.gateway.api import connections, results
 from broker.gateway.api.pages import Past, all_events
 from broker.gateway.api.routes import API, AROUND
-from broker.gateway.intake import Appender
+from broker.gateway.appending import Appender
 from broker.transports.blobs import open_blobs
 from broker.transports.log import Position
 from broker.transports.memory import Fault, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
@@ -145,9 +146,26 @@ async def test_of_a_request_every_field_that_is_wrong_is_named_with_its_value_an
 
 async def test_an_unknown_program_is_not_found() -> None:
     async with running() as served:
-        error = await served.post("/jobs", {"program_id": "nope"}, 404)
+        error = await served.post("/jobs", {"program_id": "samplar"}, 404)
+        same = await served.get("/programs/samplar", 404)
 
     assert error["error"]["code"] == "unknown_program"
+    assert error["error"]["message"] == same["error"]["message"]
+    assert error["error"]["message"] == (
+        "there is no program 'samplar'; did you mean sampler? "
+        "There are: circuit-runner, hello-world, sample-program, sampler"
+    )
+
+
+async def test_an_unknown_backend_is_told_with_those_that_there_are() -> None:
+    async with running(brokered=True) as served:
+        await served.ledger.fleet()
+        await eventually(lambda: served.gateway._parts.fleet.backends)
+        error = await served.post("/jobs", HELLO | {"backend": "nosuch"}, 400)
+        same = await served.get("/backends/nosuch/status", 404)
+
+    assert error["error"]["message"] == same["error"]["message"]
+    assert error["error"]["message"] == ("there is no backend 'nosuch'. There are: aer_simulator")
 
 
 async def test_the_content_type_and_unknown_fields_are_ignored() -> None:
@@ -828,7 +846,7 @@ async def test_pages_from_origins_that_are_allowed_may_use_everything() -> None:
 async def test_a_request_in_a_batch_that_the_log_finds_too_large_fails_alone() -> None:
 
     log = MemoryLog()
-    appender = Appender(log, persist=1.0)
+    appender = Appender(log, 1.0, Room("requests", 0))
     good = request_record(SubmitJob("hello-world", job_id="a"), "t")
     bad = request_record(SubmitJob("hello-world", job_id="b", backend="x" * 3_000_000), "t")
     results = await asyncio.gather(

@@ -5,6 +5,7 @@ from aiohttp import web
 from broker.errors import UnknownBackendError
 from broker.gateway.api.dialects import backend_list, backend_status
 from broker.gateway.api.parts import answer, parts_of, raw_answer
+from schemas.unknown import no
 from schemas.workers import BackendAnnounced
 
 
@@ -44,5 +45,6 @@ async def _backend(request: web.Request) -> BackendAnnounced:
     name = request.match_info["backend"]
     found = parts.fleet.backend(name)
     if found is None:
-        raise UnknownBackendError(f"there is no backend {name[:80]!r}")
+        known = [backend.name for backend in parts.fleet.backends]
+        raise UnknownBackendError(no("backend", name, known))
     return found

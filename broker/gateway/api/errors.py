@@ -1,7 +1,7 @@
 """Errors as answers, in the shape that clients of all generations read; and one log line each."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 from aiohttp.hdrs import METH_ALL
 from aiohttp.http import HttpVersion11
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from broker.errors import QjbError
 from broker.gateway.api.bodies import ENCODINGS
@@ -21,6 +21,9 @@ from broker.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from schemas.values import Violation
 
 log = structlog.get_logger()
+
+Check = Callable[[web.Request], web.StreamResponse | None]
+Finish = Callable[[web.Request, web.StreamResponse], Awaitable[web.StreamResponse]]
 
 SERVER = "qjb"  # without a version
 TRACE_HEADER = "uber-trace-id"  # without it old clients quote the whole body in their message
@@ -63,26 +66,45 @@ def error_answer(
     return response
 
 
-@web.middleware
-async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error becomes an answer, and the gateway lives on."""
-    request[TRACEPARENT] = traceparent = trace_of(request.headers.get("traceparent"))
-    trace = _id(traceparent)
-    started = time.perf_counter()
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        response = _of_http(request, error, trace)
-    except QjbError as error:
-        response = error_answer(error.status, error.code, error.message, trace, error.violations)
-    except Exception as error:  # the top: a bug in one handler is one answer
-        if isinstance(error, ConnectionError) and _has_gone(request):
-            raise
-        log.exception("http.failed", method=request.method, path=request.path, trace=trace)
-        message = "something went wrong here; the log has it under this trace"
-        response = error_answer(500, "internal_error", message, trace)
-    _note(request, response, time.perf_counter() - started, trace)
-    return response
+def answering(*checks: Check, finish: Finish | None = None) -> Middleware:
+    """What is done for every request, in one step as each of them costs something.
+
+    *checks* refuse it, or answer it before its handler would; *finish* has the last word on what
+    is answered. Every error becomes an answer, and the gateway lives on.
+    """
+
+    @web.middleware
+    async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[TRACEPARENT] = traceparent = trace_of(request.headers.get("traceparent"))
+        trace = _id(traceparent)
+        started = time.perf_counter()
+        try:
+            for check in checks:
+                if (response := check(request)) is not None:
+                    break
+            else:
+                response = await handler(request)
+                if finish is not None:
+                    response = await finish(request, response)
+        except Exception as error:  # noqa: BLE001 - the top: a bug in one handler is one answer
+            response = _of_error(request, error, trace)
+        _note(request, response, time.perf_counter() - started, trace)
+        return response
+
+    return answers
+
+
+def _of_error(request: web.Request, error: Exception, trace: str) -> web.Response:
+    """What is answered instead. Raises *error* if nobody is there to be answered."""
+    if isinstance(error, web.HTTPException):
+        return _of_http(request, error, trace)
+    if isinstance(error, QjbError):
+        return error_answer(error.status, error.code, error.message, trace, error.violations)
+    if isinstance(error, ConnectionError) and _has_gone(request):
+        raise error
+    log.error("http.failed", method=request.method, path=request.path, trace=trace, exc_info=error)
+    message = "something went wrong here; the log has it under this trace"
+    return error_answer(500, "internal_error", message, trace)
 
 
 def _has_gone(request: web.Request) -> bool:

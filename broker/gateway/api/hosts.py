@@ -13,7 +13,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from aiohttp import web
 from aiohttp.http import HttpVersion10, HttpVersion11
-from aiohttp.typedefs import Handler, Middleware
 
 from broker.errors import InvalidRequestError
 
@@ -44,18 +43,12 @@ class Hosts:
             return address.is_loopback or not self.on_loopback or name in self._allowed
         return any(fnmatchcase(name, pattern) for pattern in self._allowed)
 
-    def middleware(self) -> Middleware:
-        """Refuses requests for other names: they were meant for somebody else."""
-
-        @web.middleware
-        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            for host in _named(request):
-                if not self.answers(host):
-                    text = f"{host[:80]} is not a name of this server; QJB_HOSTS can make it one"
-                    raise web.HTTPMisdirectedRequest(text=text)
-            return await handler(request)
-
-        return check
+    def check(self, request: web.Request) -> None:
+        """Refuse *request* if it is for another name: it was meant for somebody else."""
+        for host in _named(request):
+            if not self.answers(host):
+                text = f"{host[:80]} is not a name of this server; QJB_HOSTS can make it one"
+                raise web.HTTPMisdirectedRequest(text=text)
 
 
 def _named(request: web.Request) -> list[str]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 ALLOWED_HEADERS = (
     "Authorization, Content-Type, IBM-API-Version, If-None-Match, If-Range, Last-Event-ID, Range,"
@@ -35,25 +34,20 @@ class Origins:
                 "uber-trace-id, Retry-After, ETag, Content-Range"
             )
 
-    def middleware(self) -> Middleware:
-        """Answers preflights, and refuses changes that a foreign page asks for.
+    def check(self, request: web.Request) -> web.Response | None:
+        """The answer to a preflight; refuses changes that a foreign page asks for.
 
         Bodies are read whatever their content type, so that a browser would let any page submit
         without asking first.
         """
-
-        @web.middleware
-        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            origin = request.headers.get("Origin")
-            if origin is None:
-                return await handler(request)
-            if request.method == "OPTIONS":
-                return self._preflight(origin)
-            if request.method not in _SAFE and not self._may_change(request, origin):
-                raise web.HTTPForbidden(text="pages from other origins may not do this")
-            return await handler(request)
-
-        return check
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return None
+        if request.method == "OPTIONS":
+            return self._preflight(origin)
+        if request.method not in _SAFE and not self._may_change(request, origin):
+            raise web.HTTPForbidden(text="pages from other origins may not do this")
+        return None
 
     def _preflight(self, origin: str) -> web.Response:
         if not self.allows(origin):

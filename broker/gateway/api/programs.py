@@ -5,6 +5,7 @@ from aiohttp import web
 from broker.errors import UnknownProgramError
 from broker.gateway.api.dialects import program_object
 from broker.gateway.api.parts import answer, parts_of, whole_number
+from schemas.unknown import no
 
 PAGE = 20  # programs, where the client does not say
 
@@ -22,7 +23,8 @@ async def listing(request: web.Request) -> web.Response:
 async def details(request: web.Request) -> web.Response:
     """GET /programs/{program_id}."""
     name = request.match_info["program_id"]
-    program = parts_of(request).programs.get(name)
+    programs = parts_of(request).programs
+    program = programs.get(name)
     if program is None:
-        raise UnknownProgramError(f"there is no program {name[:80]!r}")
+        raise UnknownProgramError(no("program", name, programs))
     return answer(program_object(program))

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from broker.gateway.api.parts import Parts, parts_of
 from broker.transports.blobs import Blobs
@@ -234,10 +233,8 @@ async def _write(
 # Answers that are made as a whole
 
 
-@web.middleware
-async def finish(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def finish(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Whole answers are named by their hash, packed if the client likes, and sent piece by piece."""
-    response = await handler(request)
     if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
         return response
     if len(response.body) <= PACKET and request.method == "POST":
