@@ -15,6 +15,7 @@ from schemas.records import Record, Stored
 MIB = 1024 * 1024
 RECORD = 1280  # bytes that a record costs beside its key and value, with our own headers
 OWN_HEADERS = 16  # which are fewer
+SAID = 600  # bytes that the message in it costs beside its text
 HEADER = 160  # bytes that any other costs beside its name and value
 JOB = 2048  # bytes that a job's state costs beside its inputs and its result
 
@@ -27,6 +28,8 @@ def weight(record: Record | Stored) -> int:
     size = RECORD + len(record.key or b"") + len(record.value)
     if len(record.headers) > OWN_HEADERS:
         size += sum(HEADER + len(name) + len(value) for name, value in record.headers)
+    if record.said is not None:
+        size += SAID + len(record.value)
     return size
 
 

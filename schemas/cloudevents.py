@@ -63,6 +63,10 @@ def _headers(kind: bytes, ident: bytes, subject: bytes, time: str, more: Headers
     )
 
 
+def _new_id() -> bytes:
+    return uuid.uuid4().bytes.hex().encode()
+
+
 def _trace(traceparent: str | None) -> Headers:
     return (("traceparent", traceparent.encode()),) if traceparent else ()
 
@@ -74,8 +78,9 @@ def request_record(body: requests.Request, time: str, traceparent: str | None = 
     """*body* as a record for a requests topic, keyed by job id."""
     kind = _REQUEST_NAMES[type(body)]
     job_id = (body.job_id or "").encode()
-    headers = _headers(kind, uuid.uuid4().bytes.hex().encode(), job_id, time, _trace(traceparent))
-    return Record(encode(body), job_id or None, headers)
+    headers = _headers(kind, _new_id(), job_id, time, _trace(traceparent))
+    said = ReadRequest(body, traceparent)
+    return Record(encode(body), job_id or None, headers, said=said)
 
 
 class _Bare(msgspec.Struct):
@@ -104,6 +109,8 @@ def read_request(record: Stored) -> ReadRequest:
 
     Bare JSON is a submit, or with a `kind` a cancel or a delete. Raises `UnreadableError`.
     """
+    if isinstance(record.said, ReadRequest):
+        return record.said
     found = record.named_headers()
     trace = _text(found.get("traceparent"))
     media = (_text(found.get("content-type")) or "").partition(";")[0].strip().lower()
@@ -159,7 +166,7 @@ def entry_record(entry: Entry) -> Record:
     headers = _headers(
         _EVENT_TYPES[type(event)], ident, event.job_id.encode(), event.time, tuple(more)
     )
-    return Record(encode(event), key, headers)
+    return Record(encode(event), key, headers, said=entry)
 
 
 def claim_record(claim: Claim, partition: int, time: str) -> Record:
@@ -190,6 +197,8 @@ def _deletion_record(deletion: Deletion, kind: bytes, more: Headers) -> Record:
 
 def read_ledger(record: Stored) -> Entry | Claim | Deletion:
     """What *record* of the ledger says; raises `UnreadableError`."""
+    if isinstance(record.said, Entry):
+        return record.said
     found = record.named_headers()
     if found.get("ce_type") == DELETION:
         deletion: Deletion = decode(record.value, Deletion)
@@ -251,7 +260,7 @@ CHECKPOINT_KEY = b"~checkpoint"
 def checkpoint_record(checkpoint: ledger.Checkpoint, time: str) -> Record:
     """*checkpoint* for partition 0 of the state topic."""
     more: Headers = (("qjb-epoch", b"%d" % checkpoint.epoch),)
-    headers = _headers(b"qjb.ledger.checkpoint", uuid.uuid4().bytes.hex().encode(), b"", time, more)
+    headers = _headers(b"qjb.ledger.checkpoint", _new_id(), b"", time, more)
     return Record(encode(checkpoint), CHECKPOINT_KEY, headers, 0)
 
 
@@ -275,7 +284,15 @@ def instruction_record(
     ident = f"{worker}/{body.tenant}/{body.job_id}/{body.attempt}/{body.epoch}/{tag}".encode()
     kind = f"qjb.inbox.{tag}".encode()
     headers = _headers(kind, ident, body.job_id.encode(), time, _trace(traceparent))
-    return Record(encode(body), worker.encode(), headers)
+    return Record(encode(body), worker.encode(), headers, said=body)
+
+
+def read_instruction(record: Stored) -> inbox.Instruction:
+    """What *record* of an inbox says; raises `UnreadableError`."""
+    if isinstance(record.said, (inbox.Dispatch, inbox.CancelAttempt)):
+        return record.said
+    instruction: inbox.Instruction = decode(record.value, inbox.Instruction)
+    return instruction
 
 
 def status_key(body: workers.Status) -> str:
@@ -295,7 +312,7 @@ def status_record(body: workers.Status, time: str) -> Record:
     """*body* for the status topic, in its only partition, so that ticks are a clock for all."""
     key = status_key(body)
     kind = f"qjb.status.{body.__struct_config__.tag}".encode()
-    headers = _headers(kind, uuid.uuid4().bytes.hex().encode(), key.encode(), time, ())
+    headers = _headers(kind, _new_id(), key.encode(), time, ())
     return Record(encode(body), key.encode(), headers, 0)
 
 
@@ -320,7 +337,7 @@ def dead_letter_record(letter: DeadLetter, time: str, original: Stored | None = 
         more += [(f"original-{name}", value) for name, value in original.headers]
     headers = _headers(
         b"qjb.dead-letter",
-        uuid.uuid4().bytes.hex().encode(),
+        _new_id(),
         (letter.job_id or "").encode(),
         time,
         tuple(more),

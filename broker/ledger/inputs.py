@@ -216,6 +216,10 @@ class Inputs:
         """For each partition: everything before this was decided on, or taken aside for that."""
         return dict(self._done)
 
+    def has_done(self, ends: Offsets) -> bool:
+        """Whether all that stands before *ends* has led to whatever it leads to."""
+        return all(self._done.get(where, 0) >= end for where, end in ends.items())
+
     def positions(self) -> Offsets:
         """For each partition: everything before this has led to whatever it leads to."""
         positions = dict(self._done)

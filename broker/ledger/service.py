@@ -15,13 +15,13 @@ from broker.judging.judge import Judge
 from broker.ledger.care import BEYOND, Care, tried_before
 from broker.ledger.claim import AsleepError, Mandate, SteppedDownError
 from broker.ledger.expiry import expire_for_ever
-from broker.ledger.inputs import Inputs, next_of
+from broker.ledger.inputs import Inputs, Offsets, next_of
 from broker.ledger.preparing import Preparation
 from broker.ledger.recovery import Replica
 from broker.ledger.snapshots import Snapshots
 from broker.ledger.stall import Stall
 from broker.ledger.sweeping import sweep_for_ever
-from broker.ledger.writer import Parts, Writer
+from broker.ledger.writer import Parts, Writer, reported
 from broker.telemetry import metrics, times
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log, TopicPartition
@@ -133,7 +133,7 @@ class Service:
                     ),
                 ]
                 await stop.wait()
-                self._writer.finish()
+                self._writer.finish(await self._last_words())
                 await asyncio.wait({writing}, timeout=PATIENCE)
                 for task in (writing, *others):
                     task.cancel()
@@ -141,6 +141,14 @@ class Service:
             raise _foremost(group_error.exceptions) from group_error
         finally:
             self.inputs.preparation.close()
+
+    async def _last_words(self) -> Offsets:
+        """How far to read the reports before the end: not every log keeps them for the next one."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await reported(self._log)
+        except (LogUnavailableError, TimeoutError):
+            return {}
 
     @property
     def under_way(self) -> frozenset[InputPosition]:

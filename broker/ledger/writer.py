@@ -19,7 +19,7 @@ from broker.ledger.care import Care, Item, place
 from broker.ledger.claim import Mandate, SteppedDownError
 from broker.ledger.dead_letters import Letter
 from broker.ledger.dispatch import instruct
-from broker.ledger.inputs import Batch, Inputs
+from broker.ledger.inputs import Batch, Inputs, Offsets
 from broker.ledger.reading import Unreadable, given_up, read_input, read_report
 from broker.ledger.snapshots import Cut, Snapshots
 from broker.ledger.stall import Stall
@@ -65,7 +65,7 @@ class _Doubt:
     """An attempt that seems lost, unless one of the reports before these offsets says otherwise."""
 
     suspect: Suspect
-    reports: dict[TopicPartition, int]
+    reports: Offsets
 
 
 @dataclass(slots=True)
@@ -86,13 +86,13 @@ class Writer:
         self._identity = identity
         self._tick = tick
         self._doubts: dict[tuple[str, int], _Doubt] = {}
-        self._finishing = False
+        self._until: Offsets | None = None  # what is read before the last turn; None: no end yet
         self.is_over = False  # what a checkpoint says now is said on leaving in good order
 
     async def run(self) -> None:
         """Take turns until `finish`. Raises `SteppedDownError`."""
         self._turn_now().resume()
-        while not self._finishing:
+        while self._until is None or not self._parts.inputs.has_done(self._until):
             batch = await self._parts.inputs.take(self._is_full)
             if self._parts.care.is_due:
                 batch = await self._note(batch)
@@ -108,9 +108,9 @@ class Writer:
             await self._parts.snapshots.flush()
         return batch
 
-    def finish(self) -> None:
-        """Let `run` return after the turn that it is in."""
-        self._finishing = True
+    def finish(self, until: Offsets) -> None:
+        """Let `run` return after the turn that it is in, and once inputs are done up to *until*."""
+        self._until = until
         self._parts.inputs.nudge()
 
     def cut(self) -> Cut:
@@ -312,12 +312,8 @@ class Writer:
         new = [s for s in suspects if (str(s.key), s.number) not in self._doubts]
         if not new:
             return
-        target = self._parts.log
         try:
-            ends = {
-                TopicPartition(REPORTS, partition): (await target.bounds(REPORTS, partition)).next
-                for partition in range(target.partitions(REPORTS))
-            }
+            ends = await reported(self._parts.log)
         except LogUnavailableError as error:  # the next heartbeat or tick brings it up again
             log.warning("reports.unreachable", code=error.code, error=error.message)
             return
@@ -333,6 +329,14 @@ class Writer:
             if all(read.get(where, 0) >= end for where, end in doubt.reports.items()):
                 del self._doubts[name]
                 self._take(taken, doubt.suspect, None)
+
+
+async def reported(target: Log) -> Offsets:
+    """Where the reports end. Raises `LogUnavailableError`."""
+    return {
+        TopicPartition(REPORTS, partition): (await target.bounds(REPORTS, partition)).next
+        for partition in range(target.partitions(REPORTS))
+    }
 
 
 # Within the time of a turn

@@ -10,7 +10,7 @@ hundred together, compressed to an eighth. Those are a second table, in front of
 
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -144,6 +144,28 @@ def placed(db: apsw.Connection, counts: Mapping[str, int]) -> dict[str, int]:
             query = "SELECT value FROM meta WHERE name = ?"
             found[topic] = int(db.execute(query, (f"placed:{topic}",)).get)
     return found
+
+
+def begin(db: apsw.Connection, passing: Collection[str]) -> int:
+    """How often the file was opened before, for topics that it does not hold.
+
+    Former versions stored those too: that is dropped, and counts as once.
+    """
+    count, stored = 0, _stored(db, passing)
+    with db:
+        for ident in stored:
+            db.execute(f"DROP TABLE IF EXISTS log_{ident}")
+            db.execute(f"DROP TABLE IF EXISTS log_{ident}_blocks")
+            db.execute("DELETE FROM partitions WHERE id = ?", (ident,))
+        known: str | None = db.execute("SELECT value FROM meta WHERE name = 'starts'").get
+        count = max(int(known or 0), bool(stored))
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('starts', ?)", (str(count + 1),))
+    return count
+
+
+def _stored(db: apsw.Connection, topics: Collection[str]) -> list[int]:
+    found = db.execute("SELECT id, topic FROM partitions").fetchall()
+    return [int(str(ident)) for ident, topic in found if topic in topics]
 
 
 def known_time(db: apsw.Connection) -> float | None:

@@ -32,7 +32,8 @@ from broker.transports.brief import brief
 from broker.transports.database import Shelf
 from broker.transports.files import make_database
 from broker.transports.lock import FileLock
-from broker.transports.log import Bounds, Position, TopicPartition, check_size
+from broker.transports.log import Bounds, Position, TopicPartition, check_size, stored_as
+from broker.transports.passing import PassingTopics
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
@@ -44,6 +45,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
+BEHIND = 10**9  # offsets by which a start's records in memory stand behind those of the last one
 TAIL = 10_000  # records of a partition that followers get from memory
 TAIL_BYTES = 16 * MIB
 TAILS_BYTES = 64 * MIB  # of all partitions together
@@ -101,6 +103,7 @@ class EmbeddedLog:
         self.path = path
         self._memory = memory
         self._topics = topics
+        self._lasting = {name: topic for name, topic in topics.items() if not topic.passing}
         self._packed = {name for name, topic in topics.items() if database.packs(topic)}
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
         self._placement = Placement(topics, counts)
@@ -148,6 +151,8 @@ class EmbeddedLog:
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         if not self._open:
             raise AppendFailedError("the log is closed")
+        if topic in self._passing:
+            return await self._passing.append(topic, records)
         shelves = self._shelves[topic]
         places = [shelves[self._placement.place(topic, record)] for record in records]
         if topic in self._packed:  # briefly once they are in a block
@@ -167,7 +172,7 @@ class EmbeddedLog:
     ) -> list[Stored]:
         where = TopicPartition(topic, partition)
         tail = self._tails[where]
-        if start >= tail.start:
+        if start >= tail.start or topic in self._passing:
             return tail.since(start, limit)
         if not self._open:
             raise LogUnavailableError("the log is closed")
@@ -190,6 +195,8 @@ class EmbeddedLog:
 
     async def bounds(self, topic: str, partition: int) -> Bounds:
         tail = self._tails[TopicPartition(topic, partition)]
+        if topic in self._passing:
+            return Bounds(tail.start, tail.next)
         return Bounds(min(self._shelves[topic][partition].first, tail.next), tail.next)
 
     def partitions(self, topic: str) -> int:
@@ -232,7 +239,7 @@ class EmbeddedLog:
             tail.extend(records)
             tail.trim(TAIL, TAIL_BYTES)
             while self._room.is_over:
-                max(self._tails.values(), key=_size).halve()
+                max(self._lasting_tails, key=_size).halve()
             for follower in self._followers[where]:
                 follower.notify()
         for append, positions in zip(group.appends, group.positions, strict=True):
@@ -255,16 +262,27 @@ class EmbeddedLog:
         make_database(self.path, database.MARK, "QJB_LOG")
         self._db = database.connect(self.path)
         self.identity = database.prepare(self._db)
-        self._shelves = {}
-        placed = database.placed(self._db, self._placement.counts)
-        self._room = Room("log", self._memory)
-        for shelf in database.shelves(self._db, self._topics, self._placement.counts):
+        self._shelves, counts = {}, self._placement.counts
+        lasting = {name: counts[name] for name in self._lasting}
+        passing = {name: topic for name, topic in self._topics.items() if topic.passing}
+        start = database.begin(self._db, passing) * BEHIND
+        placed = database.placed(self._db, lasting)
+        for shelf in database.shelves(self._db, self._lasting, lasting):
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)
-            self._tails[shelf.where] = Tail(self._room, shelf.next)
-            self._followers[shelf.where] = set()
         self._time = LogTime(self._clock, known=self._known_time())
-        counts = {name: len(each) for name, each in self._shelves.items()}
+        counts |= {name: len(each) for name, each in self._shelves.items()}
         self._placement = Placement(self._topics, counts, placed)
+        self._room = Room("log", self._memory)
+        self._tails = {
+            shelf.where: Tail(self._room, shelf.next)
+            for each in self._shelves.values()
+            for shelf in each
+        }
+        self._lasting_tails = list(self._tails.values())
+        self._passing = PassingTopics(passing, self._placement, self._followers, self._time, start)
+        self._tails |= self._passing.tails
+        self._followers.clear()
+        self._followers.update((where, set()) for where in self._tails)
         self._files.note()
         self._history = database.connect(self.path)
         self._second = database.connect(self.path)
@@ -357,16 +375,17 @@ class EmbeddedLog:
             for record, shelf, headers in zip(
                 append.records, append.places, append.headers, strict=True
             ):
-                (topic, partition), key, value = shelf.where, record.key, record.value
                 offset = shelf.next
                 shelf.next = offset + 1
                 if now > shelf.timestamp:
                     shelf.timestamp = now
                 time_ = shelf.timestamp
-                stored = Stored(topic, partition, offset, time_, key, value, record.headers)
+                stored = stored_as(record, shelf.where, offset, time_)
                 group.stored.setdefault(shelf.where, []).append(stored)
-                rows.setdefault(shelf.table, []).append((offset, time_, key, value, headers))
-                positions.append(Position(partition, offset))
+                rows.setdefault(shelf.table, []).append(
+                    (offset, time_, record.key, record.value, headers)
+                )
+                positions.append(Position(shelf.where.partition, offset))
             group.positions.append(positions)
         return rows
 

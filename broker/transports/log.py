@@ -9,6 +9,7 @@ from schemas.records import Record, Stored
 
 # What one record may take in all logs: under Kafka's default of 1 MiB for a batch with its overhead.
 LARGEST_RECORD = 1_000_000  # bytes of key, value and headers
+LARGEST_SAID = 16 * 1024  # bytes of a record whose message is kept
 BESIDE = 8  # bytes that a log may need to say how long a header's name and value are
 
 
@@ -118,6 +119,14 @@ class Log(Protocol):
 
     async def close(self) -> None:
         """Finish what is being appended, then let go."""
+
+
+def stored_as(record: Record, where: TopicPartition, offset: int, timestamp: int) -> Stored:
+    """*record* as those in this process read it; the message of a large one is not kept beside it."""
+    topic, partition = where
+    value = record.value
+    said = record.said if len(value) <= LARGEST_SAID else None
+    return Stored(topic, partition, offset, timestamp, record.key, value, record.headers, said)
 
 
 def check_size(size: int) -> None:

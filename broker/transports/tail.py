@@ -1,6 +1,7 @@
 """The newest records of each partition in memory, and the follower that reads them live."""
 
 import asyncio
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
@@ -44,19 +45,28 @@ class Tail:
         index = bisect_left(self._records, offset, key=_offset)
         return self._records[index : index + limit]
 
-    def trim(self, count: int, size: int) -> None:
-        """Forget the oldest, down to *count* records or *size* bytes, once it holds twice that."""
-        if len(self._records) > 2 * count or self.size > 2 * size:
-            self._keep(count, size)
+    def is_over(self, count: int, size: int) -> bool:
+        """Whether it holds more than twice *count* records or *size* bytes."""
+        return len(self._records) > 2 * count or self.size > 2 * size
+
+    def trim(self, count: int, size: int, before: float = math.inf) -> None:
+        """Forget the oldest, down to *count* records or *size* bytes, once it holds twice that.
+
+        Only of those that stand *before* an offset.
+        """
+        if self.is_over(count, size):
+            self._keep(count, size, before)
 
     def halve(self) -> None:
         """Forget the older half, or all if it is one."""
         self._keep(len(self._records), self.size // 2)
 
-    def _keep(self, count: int, size: int) -> None:
+    def _keep(self, count: int, size: int, before: float = math.inf) -> None:
         keep, left = len(self._records), self.size
         while keep and (keep > count or left > size):
-            left -= weight(self._records[-keep])
+            if (oldest := self._records[-keep]).offset >= before:
+                break
+            left -= weight(oldest)
             keep -= 1
         del self._records[: len(self._records) - keep]
         self._grow(left - self.size)
@@ -97,6 +107,7 @@ class TailFollower:
         self._source = source
         self._positions = dict(starts)
         self._waiter: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None  # kept while records come before it rings
         self._closed = False
 
     @property
@@ -122,10 +133,9 @@ class TailFollower:
         while not self._closed:
             if batch := await self._collect():
                 return batch
-            left = deadline - loop.time()
-            if left <= 0:
+            if loop.time() >= deadline:
                 break
-            await self._pause(left)
+            await self._pause(deadline)
         return []
 
     async def _collect(self) -> list[Stored]:
@@ -151,17 +161,28 @@ class TailFollower:
         self._positions[where] = records[-1].offset + 1 if records else end
         return records
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        timer = loop.call_later(seconds, self.notify)
+        if self._alarm is None or self._alarm.when() > deadline:  # one that is early does no harm
+            self._cancel_alarm()
+            self._alarm = loop.call_at(deadline, self._ring)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.notify()
+
+    def _cancel_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     async def close(self) -> None:
         self._closed = True
+        self._cancel_alarm()
         self._source.forget(self)
         self.notify()

@@ -17,12 +17,16 @@ class Cleanup(enum.Flag):
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """How a topic is to be set up. `retention` in seconds, None: for ever."""
+    """How a topic is to be set up. `retention` in seconds, None: for ever.
+
+    *passing*: what is said there is of no use once all who spoke and listened are gone.
+    """
 
     name: str
     partitions: int
     cleanup: Cleanup
     retention: float | None
+    passing: bool = False
 
 
 REQUESTS = "qjb.requests.v1"
@@ -41,9 +45,9 @@ TOPICS: dict[str, Topic] = {
         Topic(REQUESTS, 4, Cleanup.DELETE, 3 * DAY),
         Topic(EVENTS, 4, Cleanup.DELETE, 7 * DAY),
         Topic(STATE, 4, Cleanup.COMPACT, None),
-        Topic(REPORTS, 4, Cleanup.DELETE, 3 * DAY),
-        Topic(INBOX, 8, Cleanup.DELETE, 3600.0),
-        Topic(STATUS, 1, Cleanup.COMPACT | Cleanup.DELETE, 3600.0),
+        Topic(REPORTS, 4, Cleanup.DELETE, 3 * DAY, passing=True),
+        Topic(INBOX, 8, Cleanup.DELETE, 3600.0, passing=True),
+        Topic(STATUS, 1, Cleanup.COMPACT | Cleanup.DELETE, 3600.0, passing=True),
         Topic(PROGRAMS, 1, Cleanup.COMPACT, None),
         Topic(TENANTS, 1, Cleanup.COMPACT, None),
         Topic(DEAD_LETTERS, 1, Cleanup.DELETE, 30 * DAY),

@@ -20,8 +20,8 @@ from broker.worker.heartbeat import Heart
 from broker.worker.reports import Reports
 from broker.worker.slots import Slots
 from executors.base import Executor, Task
-from schemas.cloudevents import decode
-from schemas.inbox import CancelAttempt, Dispatch, Instruction
+from schemas.cloudevents import read_instruction
+from schemas.inbox import CancelAttempt, Dispatch
 from schemas.records import Stored
 from schemas.reports import LAST, Began, Body, Died, Published, Raised, Returned, Stopped
 from schemas.specification import Program
@@ -164,8 +164,7 @@ class Worker:
     def _heed(self, record: Stored, tasks: asyncio.TaskGroup) -> None:
         if record.key != self.worker_id.encode():
             return
-        instruction: Instruction = decode(record.value, Instruction)
-        match instruction:
+        match instruction := read_instruction(record):
             case Dispatch() if instruction.instance == self.instance:
                 self._begin(instruction, tasks)
             case Dispatch():

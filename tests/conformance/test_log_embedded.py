@@ -27,12 +27,13 @@ from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import DAY, EVENTS, INBOX, STATE, STATUS, TOPICS
 from schemas.records import Record, Stored
+from tests.support.stored import STORED
 
 KEY = b"default/job-1"
 
 
 async def opened(path: Path, **more: object) -> EmbeddedLog:
-    log = EmbeddedLog(path, **more)  # type: ignore[arg-type]
+    log = EmbeddedLog(path, **{"topics": STORED} | more)  # type: ignore[arg-type]
     await log.open()
     return log
 

@@ -15,6 +15,7 @@ from schemas.cloudevents import request_record
 from schemas.requests import SubmitJob
 from tests.support.deadly import history
 from tests.support.processes import ROOT
+from tests.support.stored import STORED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 async def test_an_input_that_kills_its_broker_is_put_aside_after_two_terms(tmp_path: Path) -> None:
     path = tmp_path / "qjb.db"
     programs = {job: "deadly" if job == "j100" else "hello-world" for job in _names(200)}
-    log = EmbeddedLog(path)
+    log = EmbeddedLog(path, topics=STORED)
     await log.open()
     bodies = [SubmitJob(program, job_id=job) for job, program in programs.items()]
     await log.append(REQUESTS, [request_record(body, times.now()) for body in bodies])

@@ -15,6 +15,7 @@ from schemas.cloudevents import read_ledger
 from schemas.ledger import Entry
 from schemas.specification import Findings, Program, Specification, Text
 from tests.support.broker import Hand, hello_world, running
+from tests.support.stored import STORED
 
 
 class Deadly(Program):
@@ -40,7 +41,7 @@ async def history(log: Any) -> dict[str, list[str]]:
 
 async def work(path: Path, jobs: int) -> None:
     """Serve until so many jobs have ended."""
-    log: Any = EmbeddedLog(path)
+    log: Any = EmbeddedLog(path, topics=STORED)  # what the hand has reported is not lost
     await log.open()
     deadly = Deadly(Specification("deadly", "deadly", 1.0))
     options = Options(tick=0.02, lease=0.2, snapshot=0.01, alone=True)
