@@ -153,16 +153,17 @@ class EmbeddedLog:
             raise AppendFailedError("the log is closed")
         if topic in self._passing:
             return await self._passing.append(topic, records)
-        shelves = self._shelves[topic]
-        places = [shelves[self._placement.place(topic, record)] for record in records]
-        if topic in self._packed:  # briefly once they are in a block
-            headers = [database.pack(record.headers) for record in records]
-        else:
-            headers = [brief(record.headers, record.key or b"") for record in records]
-        for record, packed in zip(records, headers, strict=True):
-            check_size(len(record.value) + len(packed) + len(record.key or b""))
         if not records:
             return []
+        shelves, is_packed = self._shelves[topic], topic in self._packed
+        places, headers = [], []
+        for record in records:
+            key = record.key or b""
+            places.append(shelves[self._placement.place(topic, record)])
+            # Those that go into a block are brief once they are in it.
+            short = database.pack(record.headers) if is_packed else brief(record.headers, key)
+            headers.append(short)
+            check_size(len(record.value) + len(short) + len(key))
         done: asyncio.Future[list[Position]] = self._loop.create_future()
         self._queue.put(_Append(records, places, headers, done))
         return await done
