@@ -116,7 +116,7 @@ class Attempt:
         self._size = 0  # bytes of those
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
-        self._limit: asyncio.TimerHandle | None = None
+        self._deadlines = pool.deadlines
         self._log_timer: asyncio.TimerHandle | None = None
         self._ending: Stopped | Raised | Died | None = (
             None  # as what the child is being ended, if it is
@@ -126,9 +126,9 @@ class Attempt:
         self._is_given_back = False
         self.is_over = False
         child.give(TaskHeader(task.program_id, task.backend), task.inputs, self)
-        self._set_limit(decoding, self._on_slow_decoding)
+        self._within(decoding, self._on_slow_decoding)
         self._memory = 0  # bytes that it had taken when somebody looked
-        self._look_timer = self._loop.call_later(FIRST_LOOK, self._look)
+        self._within(FIRST_LOOK, self._look)
         self._forget_stop = stop.when_asked(self._on_stop)
 
     async def next(self) -> Body:
@@ -153,7 +153,7 @@ class Attempt:
         self._is_given_back = True
         if not self._has_ended:
             self._child.kill()
-            self._cancel_timers()
+            self._forget_all()
         self._pool.give_back(self._child)
 
     # What the child tells
@@ -165,7 +165,8 @@ class Attempt:
         match kind:
             case Kind.BEGAN if not self._has_begun:
                 self._has_begun = True
-                self._set_limit(self._task.time_limit, self._on_limit)
+                self._deadlines.forget(self._on_slow_decoding)
+                self._within(self._task.time_limit, self._on_limit)
                 self._add(Began())
             case Kind.PUBLISHED if self._has_begun and _is_json(payload):
                 self._add(Published(msgspec.Raw(payload)))
@@ -227,7 +228,7 @@ class Attempt:
             return
         soonest, latest = LOOK_AGAIN
         pause = min(max(left / FILLS, soonest), latest)
-        self._look_timer = self._loop.call_later(pause, self._look)
+        self._within(pause, self._look)
 
     def _on_limit(self) -> None:
         self._end_child(Stopped(Reason.RAN_TOO_LONG))
@@ -242,28 +243,28 @@ class Attempt:
         self._ending = last
         self._child.kill()
 
-    def _set_limit(self, seconds: float, then: Callable[[], None]) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
+    def _within(self, seconds: float, then: Callable[[], None]) -> None:
         if not math.isinf(seconds):
-            self._limit = self._loop.call_later(seconds, then)
+            self._deadlines.at(self._loop.time() + seconds, then)
 
     def _end(self, last: Body) -> None:
         if self._has_ended:
             return
         self._child.read_output()
         self._has_ended = True
-        self._cancel_timers()
+        self._forget_all()
         for text in self._output.rest():
             self._add(Logged(text))
         self._add(last)
 
-    def _cancel_timers(self) -> None:
+    def _forget_all(self) -> None:
+        """Nothing leads back here any more, so that nothing is left to the collector."""
         self._forget_stop()
-        self._forget_stop = _forgotten  # it leads back here: nothing is left to the collector
-        for timer in (self._limit, self._look_timer, self._log_timer):
-            if timer is not None:
-                timer.cancel()
+        self._forget_stop = _forgotten
+        for then in (self._on_slow_decoding, self._on_limit, self._look):
+            self._deadlines.forget(then)
+        if self._log_timer is not None:
+            self._log_timer.cancel()
 
     # What waits to be asked for
 

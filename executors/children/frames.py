@@ -94,29 +94,40 @@ class Splitter:
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that are complete now that *data* came; raises `BrokenFrameError`."""
         buffer = self._buffer
+        if not buffer:  # nearly always: whole frames came, and nothing has to be put together
+            frames, end = _whole(data)
+            buffer += data[end:]
+            return frames
         buffer += data
-        frames = []
-        start = 0
-        while len(buffer) - start >= HEADER.size:
-            size, attempt, number = HEADER.unpack_from(buffer, start)
-            if size > MAX_PAYLOAD:
-                raise BrokenFrameError(f"a frame of {size} bytes")
-            end = start + HEADER.size + size
-            if len(buffer) < end:
-                break
-            payload = bytes(buffer[start + HEADER.size : end])
-            frames.append(Frame(_kind(number), payload, attempt))
-            start = end
-        if start:
-            del buffer[:start]
+        frames, end = _whole(buffer)
+        if end:
+            del buffer[:end]
         return frames
+
+
+def _whole(data: bytes | bytearray) -> tuple[list[Frame], int]:
+    """The frames that *data* begins with, and where the last of them ends."""
+    frames, start = [], 0
+    while len(data) - start >= HEADER.size:
+        size, attempt, number = HEADER.unpack_from(data, start)
+        if size > MAX_PAYLOAD:
+            raise BrokenFrameError(f"a frame of {size} bytes")
+        end = start + HEADER.size + size
+        if len(data) < end:
+            break
+        frames.append(Frame(_kind(number), bytes(data[start + HEADER.size : end]), attempt))
+        start = end
+    return frames, start
+
+
+_KINDS = {int(kind): kind for kind in Kind}
 
 
 def _kind(number: int) -> Kind:
     try:
-        return Kind(number)
-    except ValueError as error:
-        raise BrokenFrameError(f"a frame of kind {number}") from error
+        return _KINDS[number]
+    except KeyError:
+        raise BrokenFrameError(f"a frame of kind {number}") from None
 
 
 def receive(sock: socket.socket) -> Frame | None:

@@ -9,6 +9,8 @@ PIECE = 64 * 1024  # bytes
 TAIL = 1024  # bytes
 TOTAL = 1024 * 1024  # bytes per attempt
 
+_new_decoder = codecs.getincrementaldecoder("utf-8")
+
 CUT = "[output cut here: more than 1 MiB]\n"
 
 
@@ -16,7 +18,7 @@ class Output:
     """Bytes in as they come, text out a few times a second."""
 
     def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder: codecs.IncrementalDecoder | None = None  # most programs write nothing
         self._waiting = bytearray()
         self._taken = 0
         self.tail = b""  # the end of all that came
@@ -48,6 +50,10 @@ class Output:
         return [*texts, CUT] if self._cut else texts
 
     def _texts(self, final: bool) -> list[str]:
+        if not self._taken:
+            return []
+        if self._decoder is None:
+            self._decoder = _new_decoder("replace")
         data, self._waiting = bytes(self._waiting), bytearray()
         starts = range(0, len(data), PIECE)
         texts = [self._decoder.decode(data[start : start + PIECE]) for start in starts]

@@ -11,6 +11,7 @@ from executors.base import Stop
 from executors.children import capacity
 from executors.children.handle import Child
 from executors.children.launcher import ForkServer
+from executors.deadlines import Deadlines
 from executors.memory import told
 from schemas.workers import BackendAnnounced
 
@@ -42,6 +43,7 @@ class Pool:
     ) -> None:
         self.slots = slots
         self.memory = memory
+        self.deadlines = Deadlines()  # of the attempts in its children
         self._programs = programs
         self._server = ForkServer(programs, memory, self._on_lost)
         self._on_child = on_child

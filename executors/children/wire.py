@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from executors.children.frames import BrokenFrameError, Frame, Splitter
 
-CHUNK = 256 * 1024  # bytes
+CHUNK = 64 * 1024  # bytes; for more than twice as many, the allocator asks the system each time
 
 
 class Wire:
@@ -31,6 +31,7 @@ class Wire:
         self._on_end = on_end
         self._splitter = Splitter()
         self._unsent: deque[memoryview] = deque()
+        self._writing = False  # when the peer has room again
         self._reading = False
         self._open = True
         self.resume()
@@ -70,9 +71,8 @@ class Wire:
             return
         self.pause()
         self._open = False
-        if self._unsent:
-            self._loop.remove_writer(self._socket)
-            self._unsent.clear()
+        self._write_no_more()
+        self._unsent.clear()
         self._socket.close()
 
     def _read(self) -> bool:
@@ -105,7 +105,7 @@ class Wire:
             try:
                 sent = self._socket.send(part)
             except (BlockingIOError, InterruptedError):
-                self._loop.add_writer(self._socket, self._write)
+                self._write_later()
                 return
             except OSError:  # the peer is gone, which reading tells
                 self._unsent.clear()
@@ -114,4 +114,14 @@ class Wire:
                 self._unsent.popleft()
             else:
                 self._unsent[0] = part[sent:]
-        self._loop.remove_writer(self._socket)
+        self._write_no_more()
+
+    def _write_later(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._socket, self._write)
+
+    def _write_no_more(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._socket)
