@@ -1,6 +1,7 @@
 """What a worker says about an attempt: worker → broker, on `qjb.reports.v1`."""
 
 import msgspec
+from msgspec.structs import replace
 
 from schemas.values import NOTHING, BlobRef, Count, Violation
 
@@ -58,6 +59,8 @@ class Died(_Body, frozen=True, tag="died"):
     message: str
 
 
+BEGAN = Began()
+
 Body = Began | Published | Logged | Returned | Raised | Stopped | Died
 LAST = (Returned, Raised, Stopped, Died)  # one of these ends an attempt, and nothing follows it
 
@@ -74,3 +77,12 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     instance: str
     time: str
     body: Body
+    began: bool = False  # the report before, that the program began, is told with this one
+
+
+def each(report: Report) -> tuple[Report, ...]:
+    """What *report* tells, one thing at a time: of a short attempt its beginning and its end."""
+    if not report.began:
+        return (report,)
+    beginning = replace(report, number=report.number - 1, body=BEGAN, began=False)
+    return (beginning, replace(report, began=False))

@@ -19,7 +19,7 @@ from schemas.events import AnyEvent
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.jobs import Job
 from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition
-from schemas.reports import Report
+from schemas.reports import Report, each
 from schemas.requests import SubmitJob
 from schemas.specification import Findings
 from schemas.values import JobKey, Reason, State
@@ -215,13 +215,16 @@ class Turn:
         return None
 
     def _report(self, item: Reported) -> str | None:
-        report = item.report
+        notes = [self._one_report(report, item.position) for report in each(item.report)]
+        return notes[-1]
+
+    def _one_report(self, report: Report, position: InputPosition) -> str | None:
         key = JobKey(report.tenant, report.job_id)
         job = self.book.jobs.get(key)
         event = decide.on_report(job, report, self.time) if job else None
         if event is None:
             return "report.void"
-        after = self._record(key, event, position=item.position, report=report.number)
+        after = self._record(key, event, position=position, report=report.number)
         self._bury(job, after)
         return None
 

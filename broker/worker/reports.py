@@ -8,7 +8,7 @@ import structlog
 from msgspec.structs import replace
 
 from broker import payloads
-from broker.budget import weight
+from broker.budget import RECORD
 from broker.errors import QjbError, RecordTooLargeError, UnavailableError
 from broker.telemetry import metrics, times
 from broker.transports.blobs import Blobs
@@ -17,13 +17,13 @@ from broker.transports.topics import REPORTS
 from broker.worker.attempts import Attempt
 from schemas.cloudevents import report_record
 from schemas.records import Record
-from schemas.reports import Began, Body, Died, Logged, Published, Raised, Report, Returned
+from schemas.reports import LAST, Began, Body, Died, Logged, Published, Raised, Report, Returned
 
 # What is merely told: to have it on record before the program runs on would protect nobody, and
 # at a few milliseconds a record would hold up a program that publishes much.
 NEWS = (Began, Published, Logged)
 AHEAD = 32  # reports of one attempt that may be on their way while its program runs on
-COMPANY = 0.002  # s that a beginning waits, so that of a short job all goes with one append
+COMPANY = 0.002  # s that a beginning waits at most: that of a short attempt goes with its end
 BATCH = 500  # reports in one append
 MESSAGE_LIMIT = 64 * 1024  # characters of a message; of a longer one the end is kept
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # s between tries while the log can not be reached
@@ -32,10 +32,35 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
+class Waiting:
+    """A report that is not on record yet, and who waits until it is."""
+
+    def __init__(self, report: Report, traceparent: str | None, done: asyncio.Future[None]) -> None:
+        self.report = report
+        self.traceparent = traceparent
+        self.done = done
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        match self.report.body:
+            case Published(value) | Returned(value):
+                return RECORD + len(value)
+            case Raised(_, text) | Died(_, text) | Logged(text):
+                return RECORD + len(text)
+            case _:
+                return RECORD
+
+    def record(self) -> Record:
+        """What goes to the log."""
+        return report_record(self.report, self.traceparent)
+
+
 class Reports:
     """Appends reports; those that come while an append is under way share the next one.
 
-    While the log can not be reached they wait, bounded: an attempt waits for its own.
+    While the log can not be reached they wait, bounded: an attempt waits for its own. A beginning
+    waits a little for what follows, and goes in one report with the end of a short attempt.
     """
 
     def __init__(self, target: Log, blobs: Blobs, worker: str, instance: str) -> None:
@@ -43,14 +68,17 @@ class Reports:
         self._blobs = blobs
         self._worker = worker
         self._instance = instance
-        self._pending: list[tuple[Record, asyncio.Future[None]]] = []
-        self._going: list[tuple[Record, asyncio.Future[None]]] = []  # being appended
+        self._beginnings: dict[Attempt, Waiting] = {}  # those that wait for company
+        self._company: asyncio.TimerHandle | None = None  # when they have waited enough
+        self._pending: list[Waiting] = []
+        self._going: list[Waiting] = []  # being appended
         metrics.holds("reports", self, Reports.held)
         self._wake = asyncio.Event()
 
     def held(self) -> int:
         """Bytes of those that are not on record yet."""
-        return sum(weight(record) for record, _ in (*self._pending, *self._going))
+        waiting = (*self._beginnings.values(), *self._pending, *self._going)
+        return sum(report.size for report in waiting)
 
     async def append(self, attempt: Attempt, body: Body) -> None:
         """Put *body* on record as *attempt*'s next report.
@@ -59,28 +87,57 @@ class Reports:
         Raises `RecordTooLargeError` where no log would take one of them.
         """
         body = await self.stowed(body)
+        self._add(attempt, body)
+        allowed = AHEAD if isinstance(body, NEWS) else 0
+        while len(attempt.on_their_way) > allowed:
+            await attempt.on_their_way.popleft()
+
+    def _add(self, attempt: Attempt, body: Body) -> None:
         attempt.number += 1
-        report = Report(
-            tenant=attempt.dispatch.tenant,
-            job_id=attempt.dispatch.job_id,
-            attempt=attempt.dispatch.attempt,
-            epoch=attempt.dispatch.epoch,
+        beginning = self._beginnings.pop(attempt, None)
+        if beginning is not None and isinstance(body, LAST):
+            beginning.report = self._report(attempt, body, began=True)
+            self._send(beginning)
+            return
+        if beginning is not None:
+            self._pending.append(beginning)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(self._report(attempt, body), attempt.dispatch.traceparent, done)
+        attempt.on_their_way.append(done)
+        if isinstance(body, Began):
+            self._beginnings[attempt] = waiting
+            self._await_company()
+        else:
+            self._send(waiting)
+
+    def _report(self, attempt: Attempt, body: Body, began: bool = False) -> Report:
+        dispatch = attempt.dispatch
+        return Report(
+            tenant=dispatch.tenant,
+            job_id=dispatch.job_id,
+            attempt=dispatch.attempt,
+            epoch=dispatch.epoch,
             number=attempt.number,
             worker=self._worker,
             instance=self._instance,
             time=times.now(),
             body=body,
+            began=began,
         )
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending.append((report_record(report, attempt.dispatch.traceparent), done))
-        if isinstance(body, Began):
-            asyncio.get_running_loop().call_later(COMPANY, self._wake.set)
-        else:
-            self._wake.set()
-        attempt.on_their_way.append(done)
-        allowed = AHEAD if isinstance(body, NEWS) else 0
-        while len(attempt.on_their_way) > allowed:
-            await attempt.on_their_way.popleft()
+
+    def _send(self, *reports: Waiting) -> None:
+        self._pending.extend(reports)
+        self._wake.set()
+
+    def _await_company(self) -> None:
+        if self._company is None:
+            self._company = asyncio.get_running_loop().call_later(COMPANY, self._await_no_longer)
+
+    def _await_no_longer(self) -> None:
+        self._company = None
+        if self._beginnings:
+            self._send(*self._beginnings.values())
+            self._beginnings.clear()
 
     async def run(self) -> None:
         """Append what is waiting, until cancelled."""
@@ -94,26 +151,24 @@ class Reports:
                 await self._append(batch)
                 self._going = []
 
-    async def _append(self, batch: list[tuple[Record, asyncio.Future[None]]]) -> None:
-        records = [record for record, _ in batch]
+    async def _append(self, batch: list[Waiting]) -> None:
+        records = [waiting.record() for waiting in batch]
         try:
             # The broker knows a report by its number, so one that is stored twice does no harm.
             await _persistently(lambda: self._log.append(REPORTS, records), "reports.waiting")
         except RecordTooLargeError as error:
             await self._append_singly(batch, error)
             return
-        for _, done in batch:
-            if not done.done():
-                done.set_result(None)
+        for waiting in batch:
+            if not waiting.done.done():
+                waiting.done.set_result(None)
 
-    async def _append_singly(
-        self, batch: list[tuple[Record, asyncio.Future[None]]], error: RecordTooLargeError
-    ) -> None:
+    async def _append_singly(self, batch: list[Waiting], error: RecordTooLargeError) -> None:
         if len(batch) > 1:
-            for entry in batch:
-                await self._append([entry])
-        elif not batch[0][1].done():
-            batch[0][1].set_exception(error)
+            for waiting in batch:
+                await self._append([waiting])
+        elif not batch[0].done.done():
+            batch[0].done.set_exception(error)
 
     async def stowed(self, body: Body) -> Body:
         """*body* as it may travel: a large value by reference, no endless message."""

@@ -353,6 +353,15 @@ async def test_all_reports_of_a_short_attempt_go_with_one_append() -> None:
     assert qjb.kinds() == ["began", "returned"]
 
 
+async def test_the_beginning_of_a_short_attempt_and_its_end_are_one_report() -> None:
+    async with working() as qjb:
+        await qjb.tell(qjb.dispatch())
+        reports = await qjb.ended()
+
+    assert [report.number for report in reports] == [1, 2]
+    assert len(qjb.stored(REPORTS)) == 1
+
+
 async def test_the_beginning_of_a_long_attempt_is_reported_by_itself() -> None:
     async with working(ScriptedExecutor(HANGS)) as qjb:
         await qjb.tell(qjb.dispatch())

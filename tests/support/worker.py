@@ -18,7 +18,7 @@ from executors.scripted import ScriptedExecutor
 from schemas.cloudevents import decode, instruction_record
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.records import Stored
-from schemas.reports import LAST, Report
+from schemas.reports import LAST, Report, each
 from schemas.workers import BackendAnnounced, Heartbeat, Status
 
 T = TypeVar("T")
@@ -68,8 +68,10 @@ class Bench:
 
     def reports(self, job_id: str = "j1") -> list[Report]:
         """What it has reported about a job so far."""
-        found = [decode(record.value, Report) for record in self._stored(REPORTS)]
-        return [report for report in found if report.job_id == job_id]
+        found = [decode(record.value, Report) for record in self.stored(REPORTS)]
+        return [
+            each_one for report in found if report.job_id == job_id for each_one in each(report)
+        ]
 
     def kinds(self, job_id: str = "j1") -> list[str]:
         """The kinds of those reports."""
@@ -87,9 +89,10 @@ class Bench:
         return [body for body in self._status() if isinstance(body, BackendAnnounced)]
 
     def _status(self) -> list[Status]:
-        return [decode(record.value, Status) for record in self._stored(STATUS)]
+        return [decode(record.value, Status) for record in self.stored(STATUS)]
 
-    def _stored(self, topic: str) -> Sequence[Stored]:
+    def stored(self, topic: str) -> Sequence[Stored]:
+        """The records of a topic that are kept."""
         tails = [
             self.log.tail(TopicPartition(topic, partition))
             for partition in range(self.log.partitions(topic))

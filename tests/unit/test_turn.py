@@ -7,9 +7,10 @@ from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
 from broker.core.turn import FAILED_AT_ONCE, CancelAsked, Reported, Submitted, Turn
 from executors.scripted import scripted_backend
+from schemas.events import Completed, Started
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.ledger import InputPosition
-from schemas.reports import Died, Report
+from schemas.reports import BEGAN, Body, Died, Report, Returned
 from schemas.requests import SubmitJob
 from schemas.values import JobKey, State
 from schemas.workers import AttemptName, Heartbeat
@@ -312,3 +313,48 @@ def test_a_cancel_that_stood_before_the_request_of_its_job_is_not_about_it() -> 
     assert desk.turn().take(cancel) == "cancel.before_its_job"
     assert desk.turn().take(CancelAsked(desk.position(), KEY)) is None
     assert desk.book.jobs[KEY].state is State.CANCELLED
+
+
+def running() -> Desk:
+    """A desk whose only job is being run, in its first attempt."""
+    desk = Desk()
+    desk.turn().take(scripted_backend())
+    desk.submit()
+    desk.beat()
+    return desk
+
+
+def report(number: int, body: Body, *, began: bool = False) -> Report:
+    return Report(
+        tenant="default",
+        job_id="j1",
+        attempt=1,
+        epoch=1,
+        number=number,
+        worker="w",
+        instance="i",
+        time="t",
+        body=body,
+        began=began,
+    )
+
+
+def test_a_beginning_that_is_told_with_the_end_becomes_an_event_of_its_own() -> None:
+    desk = running()
+    turn, position = desk.turn(), desk.position()
+    assert turn.take(Reported(position, report(2, Returned(), began=True))) is None
+
+    assert [type(entry.event) for entry in turn.entries] == [Started, Completed]
+    assert [entry.report for entry in turn.entries] == [1, 2]
+    assert [entry.input for entry in turn.entries] == [position, position]
+    assert turn.take(Reported(position, report(2, Returned(), began=True))) == "report.void"
+    assert len(turn.entries) == 2
+
+
+def test_a_beginning_that_is_told_again_with_the_end_changes_nothing() -> None:
+    desk = running()
+    turn = desk.turn()
+    turn.take(Reported(desk.position(), report(1, BEGAN)))
+    turn.take(Reported(desk.position(), report(2, Returned(), began=True)))
+
+    assert [type(entry.event) for entry in turn.entries] == [Started, Completed]
