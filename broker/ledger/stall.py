@@ -39,11 +39,12 @@ class Stall:
     def check(self) -> None:
         """Raise `AsleepError` if the process has only just woken up. Call before an append."""
         stood = self._clock() - self._seen
+        if stood <= self._limit:
+            return
         asleep = stood - (self._work() - self._worked)
         if asleep > self._limit:
             raise AsleepError(f"the process was asleep for {asleep:.1f} s")
-        if stood > self._limit:
-            self._in_doubt = True
+        self._in_doubt = True
 
     def take_doubt(self) -> bool:
         """Whether the loop stood still for so long that another broker may be active; asks once."""
