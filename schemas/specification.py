@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -21,6 +21,7 @@ MAX_SCHEMA_DEPTH = 64
 MAX_SUBSCHEMAS = 2_000
 MAX_VALUE_DEPTH = 100
 MAX_VIOLATIONS = 50
+REMEMBERED, REMEMBERED_BYTES = 1024, 2048  # inputs whose findings are kept, and the largest
 ORDERED = 256 * 1024  # bytes; larger inputs travel by reference and are known by their hash
 _FRACTION = re.compile(rb"[0-9](?:\.[0-9]|[eE][-+0-9])")  # a number that is not written as a whole
 
@@ -121,6 +122,7 @@ class Program:
         self._parameters = _compile("parameters", specification.spec.parameters)
         self._interim = _compile("interim_results", specification.spec.interim_results)
         self._returned = _compile("return_values", specification.spec.return_values)
+        self._lately = lru_cache(REMEMBERED)(self._examine)
 
     @cached_property
     def text(self) -> bytes:
@@ -134,8 +136,14 @@ class Program:
     def examine(self, data: Text, *, circuits: bool = True, hashed: bool = True) -> Findings:
         """What is to be said about inputs, given as JSON text.
 
-        *circuits*: also how wide they are; *hashed*: also what tells them from others.
+        *circuits*: also how wide they are; *hashed*: also what tells them from others. What was
+        found lately is remembered: the roles in one process look at the same inputs.
         """
+        if len(data) <= REMEMBERED_BYTES:
+            return self._lately(bytes(data), circuits, True)
+        return self._examine(data, circuits, hashed)
+
+    def _examine(self, data: Text, circuits: bool, hashed: bool) -> Findings:
         if heavy := too_heavy(data):
             return Findings((heavy,))
         inputs = _parsed(data, "/params")
