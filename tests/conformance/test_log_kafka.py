@@ -26,7 +26,7 @@ from broker.transports.cluster import cluster_of
 from broker.transports.kafka import KafkaLog
 from broker.transports.kafka.batches import UNREADABLE
 from broker.transports.log import Log, TopicPartition
-from broker.transports.topics import EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
+from broker.transports.topics import DAY, EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
 from tests.conformance.conftest import delete_topics
 from tests.support.kafka import KafkaCluster
@@ -97,6 +97,30 @@ async def test_topics_that_are_set_up_wrongly_are_all_named(
     assert f"{prefix}{EVENTS}: partitions is 1, wanted at least 4" in said
     assert f"{prefix}{STATE}: cleanup.policy is delete, wanted compact" in said
     assert STATUS not in said
+
+
+async def test_topics_whose_times_producers_say_are_named(
+    kafka: str, prefix: str, admin: AIOKafkaAdminClient
+) -> None:
+    right = {"retention.ms": str(int(3 * DAY * 1000)), "compression.type": "uncompressed"}
+    await admin.create_topics([NewTopic(prefix + REQUESTS, 4, 1, topic_configs=right)])
+    with pytest.raises(TopicMisconfiguredError) as caught:
+        await kafka_log(kafka, prefix).open()
+    assert caught.value.message == (
+        f"{prefix}{REQUESTS}: message.timestamp.type is CreateTime, wanted LogAppendTime:"
+        " writers would say what is old"
+    )
+
+    mended = ConfigResource(
+        ConfigResourceType.TOPIC,
+        prefix + REQUESTS,
+        right | {"message.timestamp.type": "LogAppendTime"},
+    )
+    await admin.alter_configs([mended])
+    await until_set(admin, prefix + REQUESTS, "message.timestamp.type", "LogAppendTime")
+    log = kafka_log(kafka, prefix)
+    await log.open()
+    await log.close()
 
 
 async def test_more_partitions_than_wanted_are_used(
@@ -230,7 +254,7 @@ async def test_a_batch_that_nobody_can_unpack_costs_other_partitions_nothing(
 ) -> None:
     config = {"compression.type": "producer", "retention.ms": "-1"}
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, prefix + EVENTS, config)])
-    await until_packed(admin, prefix + EVENTS)
+    await until_set(admin, prefix + EVENTS, "compression.type", "producer")
     kcat(kafka, prefix + EVENTS, "-p", "1", "-z", "zstd")
     for partition in ("0", "2", "3"):
         kcat(kafka, prefix + EVENTS, "-p", partition)
@@ -245,12 +269,12 @@ async def test_a_batch_that_nobody_can_unpack_costs_other_partitions_nothing(
     assert len(found) == 10
 
 
-async def until_packed(admin: AIOKafkaAdminClient, topic: str) -> None:
+async def until_set(admin: AIOKafkaAdminClient, topic: str, name: str, value: str) -> None:
     """A new setting takes a moment to reach the node."""
     asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
     for _ in range(100):
         (answer,) = await admin.describe_configs(asked)
-        if any(entry[:2] == ("compression.type", "producer") for entry in answer.resources[0][4]):
+        if any(entry[:2] == (name, value) for entry in answer.resources[0][4]):
             return
         await asyncio.sleep(0.05)
 

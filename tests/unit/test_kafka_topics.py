@@ -94,6 +94,18 @@ def test_a_topic_that_holds_what_we_can_not_unpack_is_named(codec: str) -> None:
     assert finding == f"{EVENTS}: compression.type is {codec}, wanted uncompressed"
 
 
+def test_times_that_producers_say_are_named_unless_nothing_becomes_old() -> None:
+    (finding,) = wrong(message_timestamp_type="CreateTime")
+    assert finding == (
+        f"{EVENTS}: message.timestamp.type is CreateTime, wanted LogAppendTime:"
+        " writers would say what is old"
+    )
+    assert wrong(message_timestamp_type="LogAppendTime") == []
+    assert wrong(message_timestamp_type="CreateTime", retention_ms="-1") == []
+    state = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+    assert len(list(findings(TOPICS[STATE], STATE, 4, 4, state))) == 1
+
+
 def test_everything_that_is_wrong_is_named() -> None:
     assert len(wrong(partitions=1, cleanup_policy="compact", max_message_bytes="1")) == 3
 

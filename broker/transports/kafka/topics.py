@@ -7,6 +7,8 @@ from broker.transports.topics import DAY, Cleanup, Topic
 FOR_EVER = "-1"
 POLICY, RETENTION = "cleanup.policy", "retention.ms"
 LARGEST = "max.message.bytes"
+TIMES = "message.timestamp.type"
+STORED = "LogAppendTime"  # ages are then what the cluster's clock says, whoever wrote the record
 PACKED = "compression.type"
 # Kafka then unpacks what a producer has packed, with whichever codec, and its limit on size holds
 # for what comes out: we could read no codec but gzip, and would unpack a gigabyte of zeros.
@@ -22,8 +24,7 @@ def configs(topic: Topic) -> dict[str, str]:
         POLICY: _policy(topic.cleanup),
         RETENTION: _retention(topic),
         "segment.ms": _milliseconds(_segment(topic)),
-        # Ages are then what the cluster's clock says, whoever wrote the record.
-        "message.timestamp.type": "LogAppendTime",
+        TIMES: STORED,
         PACKED: UNPACKED,
     }
 
@@ -40,6 +41,8 @@ def findings(
         yield f"{name}: {RETENTION} is {kept}, wanted at least {_retention(topic)}"
     if (largest := found.get(LARGEST)) is not None and int(largest) < BATCH_LIMIT:
         yield f"{name}: {LARGEST} is {largest}, wanted at least {BATCH_LIMIT}"
+    if (times := found.get(TIMES)) is not None and times != STORED and _ages(topic, found):
+        yield f"{name}: {TIMES} is {times}, wanted {STORED}: writers would say what is old"
     if (packed := found.get(PACKED)) is not None and packed != UNPACKED:
         yield f"{name}: {PACKED} is {packed}, wanted {UNPACKED}"
 
@@ -72,6 +75,11 @@ def _too_short(topic: Topic, found: str) -> bool:
     if Cleanup.DELETE not in topic.cleanup or found == FOR_EVER:
         return False
     return topic.retention is None or int(found) < topic.retention * 1000
+
+
+def _ages(topic: Topic, found: Mapping[str, str | None]) -> bool:
+    """Whether the time of a record decides on anything: nothing does, where all is kept."""
+    return Cleanup.COMPACT in topic.cleanup or found.get(RETENTION) != FOR_EVER
 
 
 def _segment(topic: Topic) -> float:
