@@ -55,6 +55,9 @@ TOPICS: dict[str, Topic] = {
 }
 # Whoever follows these also reads what partitions hold that they get meanwhile: others write there.
 GROWING = frozenset((REQUESTS, REPORTS))
+# Others may write here in transactions: what they abort is not read. Nobody else does, and elsewhere
+# a transaction that somebody left open would hold back what our own roles say to each other.
+COMMITTED = frozenset((REQUESTS,))
 
 
 def keeping_events(retention: float | None) -> Mapping[str, Topic]:

@@ -6,7 +6,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -480,6 +480,94 @@ async def until_refused(log: Log, record: Record) -> None:
     for _ in range(100):
         await log.append(EVENTS, [record])
         await asyncio.sleep(0.05)
+
+
+# Transactions
+
+
+@asynccontextmanager
+async def transactional(kafka: str, name: str) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer of others, which writes in transactions."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=name)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def written(producer: AIOKafkaProducer, topic: str, *lines: bytes, ends: bool) -> None:
+    """Write *lines* on partition 0 in one transaction; it *ends* well, or is aborted."""
+    await producer.begin_transaction()
+    for line in lines:
+        await producer.send_and_wait(topic, line, partition=0)
+    await (producer.commit_transaction() if ends else producer.abort_transaction())
+
+
+async def until_ended(log: Log, end: int) -> None:
+    """The end of a transaction takes a moment to be on the topic."""
+    async with asyncio.timeout(20):
+        while (await log.bounds(REQUESTS, 0)).next != end:
+            await asyncio.sleep(0.05)
+
+
+async def test_what_a_transaction_wrote_is_read_unless_it_was_aborted(
+    kafka: str, prefix: str, log: Log
+) -> None:
+    where = TopicPartition(REQUESTS, 0)
+    follower = log.follow({where: 0})
+    async with transactional(kafka, prefix) as producer:
+        for number in range(5):
+            await written(producer, prefix + REQUESTS, b"kept %d" % number, b"too", ends=True)
+            await written(producer, prefix + REQUESTS, *LINES, ends=False)
+    end = 5 * 7  # their ends take offsets, and the last record is such an end
+    await until_ended(log, end)
+
+    found: list[Stored] = []
+    async with asyncio.timeout(20):
+        while follower.positions()[where] < end:
+            found += await follower.next(0.5)
+    expected = [line for number in range(5) for line in (b"kept %d" % number, b"too")]
+    assert values(found) == expected
+    assert values(await log.read(REQUESTS, 0, 0)) == expected
+    assert await log.read(REQUESTS, 0, end - 1) == []
+    await follower.close()
+
+
+async def test_a_name_that_nobody_can_read_brings_no_aborted_request_back(
+    kafka: str, prefix: str, log: Log
+) -> None:
+    odd = Raw(b"odd", headers=[(b"\xff", b"x")])  # the client raises for it
+    async with Hand(kafka) as hand, transactional(kafka, prefix) as producer:
+        await hand.partitions(prefix + REQUESTS)
+        await producer.begin_transaction()
+        await producer.send_and_wait(prefix + REQUESTS, b"aborted", partition=0)
+        await hand.write(prefix + REQUESTS, 0, [odd])
+        await producer.send_and_wait(prefix + REQUESTS, b"aborted", partition=0)
+        await producer.abort_transaction()
+        await hand.write(prefix + REQUESTS, 0, [odd])
+        await written(producer, prefix + REQUESTS, b"kept", ends=True)
+
+    await until_ended(log, 7)
+    assert values(await log.read(REQUESTS, 0, 0)) == [b"odd", b"odd", b"kept"]
+    assert values(await log.read(REQUESTS, 0, 2)) == [b"odd", b"kept"]  # within the aborted one
+
+
+async def test_a_transaction_that_is_open_holds_back_what_is_behind_it_on_that_topic_alone(
+    kafka: str, prefix: str, log: Log
+) -> None:
+    async with transactional(kafka, prefix) as producer:
+        await producer.begin_transaction()
+        for topic in (REQUESTS, EVENTS):
+            await producer.send_and_wait(prefix + topic, b"first", partition=0)
+            await log.append(topic, [Record(b"second", partition=0)])
+        assert values(await log.read(EVENTS, 0, 0)) == [b"first", b"second"]
+        assert (await log.bounds(REQUESTS, 0)).next == 0
+        assert await log.read(REQUESTS, 0, 0) == []
+        await producer.commit_transaction()
+
+    await until_ended(log, 3)
+    assert values(await log.read(REQUESTS, 0, 0)) == [b"first", b"second"]
 
 
 # Bad days

@@ -5,13 +5,19 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.transports.kafka.batches import UNREADABLE, read
+from broker.transports.kafka import batches
+from broker.transports.kafka.batches import UNREADABLE, Fetched
 from broker.transports.log import TopicPartition
 from broker.transports.topics import REQUESTS
+from schemas.records import Stored
 from tests.support.records import BAD_UTF8, HELLO, RECORDS, Raw, batch
 
 WHERE = TopicPartition(REQUESTS, 3)
 GOOD = batch([Raw(b"1"), Raw(b"2", b"key", [(b"a", b"b")])])
+
+
+def read(data: bytes, where: TopicPartition, start: int) -> tuple[list[Stored], int]:
+    return batches.read(Fetched(data), where, start)
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDS if "name" not in name])

@@ -7,7 +7,7 @@ Source: `DefaultRecordBatch` and `DefaultRecord` of Apache Kafka (format 2).
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -28,33 +28,46 @@ UNREADABLE = "unreadable"  # header of what stands for a batch that nobody can r
 _HEAD = struct.Struct(">qiibIhiqqqhii")
 _LENGTH = struct.Struct(">qi")  # the first of these: first offset, bytes behind this
 _CHECKED_AT = 21
-_PACKED, _APPEND_TIME, _CONTROL = 0x07, 0x08, 0x20  # in the attributes
+_PACKED, _APPEND_TIME, _TRANSACTION, _CONTROL = 0x07, 0x08, 0x10, 0x20  # in the attributes
 
 log = structlog.get_logger()
 
 
-async def fetch(client: Any, name: KafkaPartition, start: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Batches, and what of them was aborted: producers, each from an offset on."""
+
+    data: bytes
+    aborted: Sequence[tuple[int, int]] = ()
+
+
+async def fetch(client: Any, name: KafkaPartition, start: int, isolation: int) -> Fetched:
     """Whole batches of the partition, from the one with offset *start* on. Raises `KafkaError`."""
     node = client.cluster.leader_for_partition(name)
     asked = [(name.topic, [(name.partition, start, FETCHED)])]
-    answer = await client.send(node, FetchRequest(0, 0, FETCHED, 0, asked))
-    _, code, *_, data = answer.topics[0][1][0]
+    answer = await client.send(node, FetchRequest(0, 0, FETCHED, isolation, asked))
+    _, code, *more, data = answer.topics[0][1][0]
     if code:
         raise for_code(code)(name)
-    return bytes(data or b"")
+    # Where it stands differs from version to version; nothing else there is a list.
+    aborted = next((field for field in more if isinstance(field, list)), ())
+    return Fetched(bytes(data or b""), aborted)
 
 
-def read(data: bytes, where: TopicPartition, start: int) -> tuple[list[Stored], int]:
-    """The records in *data* from offset *start* on, and the offset behind them.
+def read(fetched: Fetched, where: TopicPartition, start: int) -> tuple[list[Stored], int]:
+    """The records in *fetched* from offset *start* on, and the offset behind them.
 
     A batch that nobody can read is one record, at its last offset: the bytes of the batch, without
-    a key, and a header that says why. What marks the end of a transaction is left out.
+    a key, and a header that says why. What was aborted, and what marks the end of a transaction, is
+    left out.
     """
     found: list[Stored] = []
     end = start
-    for batch in _batches(data):
+    aborted = _Aborted(sorted(fetched.aborted, key=lambda each: -each[1]))
+    for batch in _batches(fetched.data):
         end = max(end, batch.last + 1)
-        found += (record for record in _records(batch, where) if record.offset >= start)
+        if not aborted.has(batch):
+            found += (record for record in _records(batch, where) if record.offset >= start)
     return found, end
 
 
@@ -68,7 +81,26 @@ class _Batch:
     attributes: int
     first_time: int
     newest_time: int
+    producer: int
     count: int
+
+
+@dataclass(slots=True)
+class _Aborted:
+    """Whose transactions were aborted, batch after batch. *later*: producer and offset, last first."""
+
+    later: list[tuple[int, int]]
+    now: set[int] = field(default_factory=set)
+
+    def has(self, batch: _Batch) -> bool:
+        """Whether *batch*, the next one, is of an aborted transaction."""
+        while self.later and self.later[-1][1] <= batch.first:
+            self.now.add(self.later.pop()[0])
+        if not batch.attributes & _TRANSACTION or batch.producer not in self.now:
+            return False
+        if batch.attributes & _CONTROL:  # the end of one: the producer goes on with another
+            self.now.discard(batch.producer)
+        return True
 
 
 def _batches(data: bytes) -> Iterator[_Batch]:
@@ -79,10 +111,13 @@ def _batches(data: bytes) -> Iterator[_Batch]:
         at += _LENGTH.size + length
         if at > len(data) or length < _HEAD.size - _LENGTH.size:
             return  # cut off: it comes with the next fetch
-        first, _, _, kind, checksum, attributes, more, oldest, newest, *_, count = (
+        first, _, _, kind, checksum, attributes, more, oldest, newest, producer, *_, count = (
             _HEAD.unpack_from(whole)
         )
-        yield _Batch(whole, first, first + more, kind, checksum, attributes, oldest, newest, count)
+        last = first + more
+        yield _Batch(
+            whole, first, last, kind, checksum, attributes, oldest, newest, producer, count
+        )
 
 
 def _records(batch: _Batch, where: TopicPartition) -> list[Stored]:

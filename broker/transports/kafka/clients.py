@@ -17,6 +17,7 @@ from broker.transports.kafka import batches
 from broker.transports.kafka.metadata import Found, TopicsRequest, found_in
 from broker.transports.kafka.topics import BATCH_LIMIT
 from broker.transports.log import Bounds, TopicPartition
+from broker.transports.topics import COMMITTED
 from schemas.records import Stored
 
 log = structlog.get_logger()
@@ -47,7 +48,7 @@ class Clients:
         self._tasks: set[asyncio.Task[None]] = set()
         self._producer: Any = None
         self._producing = asyncio.Lock()
-        self._asker: Any = None
+        self._askers: dict[bool, Any] = {}  # one for topics of which only what is committed is read
         self._asking = asyncio.Lock()
 
     async def producer(self) -> Any:
@@ -64,8 +65,8 @@ class Clients:
                 self._producer = None
                 self.start(end_producer(broken), "kafka-stop")
 
-    async def consumer(self) -> Any:
-        """A new consumer, connected, of no partitions yet."""
+    async def consumer(self, committed: bool) -> Any:
+        """A new consumer, connected, of no partitions yet; *committed*: of nothing else."""
         consumer = AIOKafkaConsumer(
             **self.cluster.options(),
             **self._common,
@@ -74,6 +75,7 @@ class Clients:
             max_partition_fetch_bytes=4 * 1024 * 1024,
             enable_auto_commit=False,
             auto_offset_reset="none",
+            isolation_level="read_committed" if committed else "read_uncommitted",
         )
         try:
             await consumer.start()
@@ -83,8 +85,11 @@ class Clients:
         return consumer
 
     async def ask_bounds(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        """The bounds of *places*; on a connection that no fetch holds up. Raises `KafkaError`."""
-        asker = await self._ask_with()
+        """The bounds of *places*, all of them committed or none; on a connection that no fetch holds
+        up. What stands behind an open transaction is not there yet, if so. Raises `KafkaError`.
+        """
+        committed = is_committed(places)
+        asker = await self._ask_with(committed)
         names = {where: self.named(where) for where in places}
         try:
             async with asyncio.timeout(REQUEST):
@@ -93,14 +98,15 @@ class Clients:
                     asker.end_offsets(list(names.values())),
                 )
         except (KafkaError, TimeoutError):
-            self._asker = None if self._asker is asker else self._asker
+            if self._askers.get(committed) is asker:
+                del self._askers[committed]
             self.start(quietly(asker.stop()), "kafka-stop")
             raise
         return {where: Bounds(first[name], following[name]) for where, name in names.items()}
 
     async def ask_topics(self, names: Iterable[str]) -> dict[str, Found]:
         """The topics that are there, by their names without the prefix. Raises `KafkaError`."""
-        client = (await self._ask_with())._client
+        client = (await self._ask_with(committed=False))._client
         request = TopicsRequest([self.prefix + name for name in names])
         async with asyncio.timeout(REQUEST):
             answer = await client.send(client.get_random_node(), request)
@@ -133,8 +139,9 @@ class Clients:
         taken: list[Stored] = []
         for where, start in starts.items():
             name = self.named(where)
-            data = await batches.fetch(consumer._client, name, start)
-            found, end = batches.read(data, where, start)
+            isolation = consumer._fetcher._isolation_level
+            fetched = await batches.fetch(consumer._client, name, start, isolation)
+            found, end = batches.read(fetched, where, start)
             if len(found) > limit - len(taken):
                 found = found[: limit - len(taken)]
                 end = found[-1].offset + 1 if found else start
@@ -193,8 +200,8 @@ class Clients:
     async def stop(self) -> None:
         """Disconnect, and wait for the tasks; what is asked for later connects again."""
         producer, self._producer = self._producer, None
-        asker, self._asker = self._asker, None
-        if asker is not None:
+        askers, self._askers = self._askers, {}
+        for asker in askers.values():
             await quietly(asker.stop())
         if producer is not None:
             await end_producer(producer)
@@ -222,11 +229,16 @@ class Clients:
             raise
         return producer
 
-    async def _ask_with(self) -> Any:
+    async def _ask_with(self, committed: bool) -> Any:
         async with self._asking:
-            if self._asker is None:
-                self._asker = await self.consumer()
-            return self._asker
+            if committed not in self._askers:
+                self._askers[committed] = await self.consumer(committed)
+            return self._askers[committed]
+
+
+def is_committed(places: Iterable[TopicPartition]) -> bool:
+    """Whether of *places* only what is committed is read."""
+    return any(where.topic in COMMITTED for where in places)
 
 
 async def end_producer(producer: Any) -> None:

@@ -13,7 +13,7 @@ from aiokafka.errors import (
 )
 
 from broker.errors import LogUnavailableError
-from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients, quietly
+from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients, is_committed, quietly
 from broker.transports.log import TopicPartition
 from broker.transports.tail import BATCH
 from broker.transports.topics import GROWING
@@ -114,7 +114,7 @@ class KafkaFollower:
 
     async def _connect(self) -> Any:
         try:
-            consumer = await self._clients.consumer()
+            consumer = await self._clients.consumer(is_committed(self._positions))
         except TROUBLE as error:
             self._unreachable = repr(error)
             raise

@@ -9,10 +9,14 @@ from schemas.records import Stored
 
 
 class Reader:
-    """Reads history, one call at a time, on a consumer of its own."""
+    """Reads history, one call at a time, on a consumer of its own.
 
-    def __init__(self, clients: Clients) -> None:
+    *committed*: of topics of which nothing else is read.
+    """
+
+    def __init__(self, clients: Clients, committed: bool = False) -> None:
         self._clients = clients
+        self._committed = committed
         self._lock = asyncio.Lock()
         self._consumer: Any = None
         self._next: tuple[TopicPartition, int] | None = None  # what comes without seeking
@@ -32,7 +36,7 @@ class Reader:
 
     async def _read(self, where: TopicPartition, start: int, limit: int, end: int) -> list[Stored]:
         if self._consumer is None:
-            self._consumer = await self._clients.consumer()
+            self._consumer = await self._clients.consumer(self._committed)
         name = self._clients.named(where)
         if self._next != (where, start):
             self._consumer.assign([name])

@@ -27,7 +27,7 @@ from broker.transports.kafka.setup import TopicSetup
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
-from broker.transports.topics import TOPICS, Topic
+from broker.transports.topics import COMMITTED, TOPICS, Topic
 from schemas.records import Record, Stored
 
 log = structlog.get_logger()
@@ -75,6 +75,7 @@ class KafkaLog:
         self._clients = Clients(cluster, prefix)
         self._lanes = Lanes(self._clients)
         self._reader = Reader(self._clients)
+        self._reader_of_committed = Reader(self._clients, committed=True)
         self._followers: set[KafkaFollower] = set()
         self._open = False
         self._time = LogTime()
@@ -104,7 +105,8 @@ class KafkaLog:
         self, topic: str, partition: int, start: int, limit: int = 1000, briefly: bool = False
     ) -> list[Stored]:
         where = TopicPartition(topic, partition)
-        return await self._patiently(lambda: self._reader.read(where, start, limit))
+        reader = self._reader_of_committed if topic in COMMITTED else self._reader
+        return await self._patiently(lambda: reader.read(where, start, limit))
 
     def content_of(self, topic: str) -> str:
         return self.identity + (self._found[topic].ident if topic in self._found else "")
@@ -143,6 +145,7 @@ class KafkaLog:
             await follower.close()
         await self._lanes.finish()
         await self._reader.stop()
+        await self._reader_of_committed.stop()
         await self._clients.stop()
 
     # Its own
