@@ -27,7 +27,6 @@ class Stop:
     """Asks an attempt to end. A message, not a task's cancellation: it can not get lost."""
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
         self._callbacks: list[Callable[[], None]] = []
         self.reason: str | None = None
 
@@ -35,7 +34,6 @@ class Stop:
         """End the attempt, because of *reason*; the first reason stands."""
         if self.reason is None:
             self.reason = reason
-            self._event.set()
             for callback in tuple(self._callbacks):
                 callback()
 
@@ -56,7 +54,12 @@ class Stop:
 
     async def wait(self) -> str:
         """Wait until the attempt is to end; why."""
-        await self._event.wait()
+        asked = asyncio.Event()
+        forget = self.when_asked(asked.set)
+        try:
+            await asked.wait()
+        finally:
+            forget()
         assert self.reason is not None
         return self.reason
 

@@ -1,12 +1,15 @@
 """The attempts that this start of a worker knows: those that run, and those that ended lately."""
 
 import asyncio
+import math
 from collections import OrderedDict, deque
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
 
 from executors.base import Stop
+from executors.deadlines import Deadlines
 from schemas.inbox import CancelAttempt, Dispatch
+from schemas.reports import Body
 from schemas.values import Reason
 from schemas.workers import AttemptName
 
@@ -21,16 +24,18 @@ T = TypeVar("T")
 class Attempt:
     """One attempt that was dispatched to this worker."""
 
-    def __init__(self, dispatch: Dispatch, patience: float) -> None:
+    def __init__(self, dispatch: Dispatch, patience: float, deadlines: Deadlines) -> None:
         self.dispatch = dispatch
         self.name = name_of(dispatch)
         self.stop = Stop()
         self.inputs = len(dispatch.params)  # bytes that are here
         self.number = 0  # of its newest report
         self.on_their_way: deque[asyncio.Future[None]] = deque()  # reports being appended, in order
-        self.overdue: float | None = None  # loop time at which the executor has lost its chance
-        self.limit: asyncio.Timeout | None = None  # runs while the executor is waited for
         self._patience = patience
+        self._deadlines = deadlines
+        self._overdue: float | None = None  # loop time at which the executor has lost its chance
+        self._waits: asyncio.Task[Any] | None = None  # for what the executor says next
+        self._gives_up = False  # to wait for it
 
     @property
     def is_void(self) -> bool:
@@ -40,12 +45,12 @@ class Attempt:
     def is_of(self, dispatch: Dispatch) -> bool:
         """Whether it is an attempt at the job of *dispatch*."""
         mine = self.dispatch
-        return (mine.tenant, mine.job_id) == (dispatch.tenant, dispatch.job_id)
+        return mine.job_id == dispatch.job_id and mine.tenant == dispatch.tenant
 
     @property
     def is_overdue(self) -> bool:
         """Whether the executor has lost its chance to end it."""
-        return self.overdue is not None and asyncio.get_running_loop().time() >= self.overdue
+        return self._overdue is not None and asyncio.get_running_loop().time() >= self._overdue
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
         """What *work* comes to; None, at once, if the attempt is to end before that."""
@@ -61,19 +66,56 @@ class Attempt:
         finally:
             forget()
 
+    async def next_of(self, run: AsyncGenerator[Body, None]) -> Body:
+        """What the executor says next; raises `TimeoutError` if it does not end as asked.
+
+        What `asyncio.timeout` would do around each step, but without a timer for each.
+        """
+        if self.is_overdue:  # while somebody else was waited for: what is there counts
+            async with asyncio.timeout(0):
+                return await _next(run)
+        self._waits = task = asyncio.current_task()
+        try:
+            return await _next(run)
+        except asyncio.CancelledError:
+            if self._gives_up and task is not None and task.uncancel() == 0:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._waits = None
+
     def expect_end(self, within: float) -> None:
         """Wait for the executor for so many seconds at most, if nobody asks for the end before."""
         if not self.stop.asked:
-            self.overdue = asyncio.get_running_loop().time() + within
+            self._give_up_in(within)
 
     def end(self, reason: str) -> None:
         """Ask the executor to end it, and do not wait for ever."""
         if self.stop.asked:
             return
         self.stop.ask(reason)
-        self.overdue = asyncio.get_running_loop().time() + self._patience
-        if self.limit is not None:
-            self.limit.reschedule(self.overdue)
+        self._give_up_in(self._patience)
+
+    def close(self) -> None:
+        """It is over."""
+        self._deadlines.forget(self._give_up)
+
+    def _give_up_in(self, seconds: float) -> None:
+        self._overdue = asyncio.get_running_loop().time() + seconds
+        if not math.isinf(seconds):
+            self._deadlines.at(self._overdue, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._waits is not None:
+            self._gives_up = True
+            self._waits.cancel()
+
+
+async def _next(run: AsyncGenerator[Body, None]) -> Body:
+    try:
+        return await anext(run)
+    except StopAsyncIteration:
+        raise RuntimeError("the executor ended without saying how") from None
 
 
 def name_of(instruction: Dispatch | CancelAttempt) -> AttemptName:
@@ -91,6 +133,7 @@ class Attempts:
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
+        self._deadlines = Deadlines()
         self.running: dict[AttemptName, Attempt] = {}
         self.idle = asyncio.Event()  # set while nothing runs
         self.idle.set()
@@ -116,7 +159,7 @@ class Attempts:
         for other in self.running.values():
             if other.is_of(dispatch):
                 other.end(Reason.WORKER_LOST)
-        attempt = Attempt(dispatch, self._patience)
+        attempt = Attempt(dispatch, self._patience, self._deadlines)
         if name in self._cancelled_early:
             attempt.stop.ask(self._cancelled_early.pop(name))
         self.running[name] = attempt
@@ -135,6 +178,7 @@ class Attempts:
     def end(self, attempt: Attempt, now: float) -> None:
         """Take note that *attempt* is over, at *now* on a clock that never goes back."""
         del self.running[attempt.name]
+        attempt.close()
         self._ended[attempt.name] = now
         _trim(self._ended)
         if not self.running:

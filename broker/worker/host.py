@@ -2,39 +2,36 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 
 import structlog
 
-from broker import payloads
-from broker.errors import LogUnavailableError, PayloadMissingError, QjbError, UnavailableError
+from broker.errors import LogUnavailableError
 from broker.judging.judge import Judge
 from broker.taking import take_each
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import INBOX
-from broker.worker.attempts import PATIENCE, Attempt, Attempts
+from broker.worker.attempts import PATIENCE, Attempts
+from broker.worker.attending import Attendant
 from broker.worker.heartbeat import Heart
 from broker.worker.reports import Reports
 from broker.worker.slots import Slots
-from executors.base import Executor, Task
+from broker.worker.tasks import Tasks
+from executors.base import Executor
 from schemas.cloudevents import read_instruction
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.records import Stored
-from schemas.reports import LAST, Began, Body, Died, Published, Raised, Returned, Stopped
 from schemas.specification import Program
-from schemas.values import Reason, Violation
+from schemas.values import Reason
 
-CHECKED_BY_THE_BROKER = 8 * 1024 * 1024  # bytes of inputs; larger ones are checked here
-FETCH_FOR = 30.0  # s to get inputs from the blob store
 LATE = 60.0  # s beyond its time limit after which an executor is not waited for any more
 HAND_BACK = 10.0  # s to end what the grace did not suffice for, and to report it
 PAUSE = 0.5  # s before an inbox that can not be read is tried again
 
 _OFFERED = metrics.SLOTS.labels("offered")
-_BUSY = metrics.SLOTS.labels("busy")
 
 log = structlog.get_logger()
 
@@ -64,19 +61,26 @@ class Worker:
         self.worker_id = worker_id
         self.instance = secrets.token_hex(8)
         self.ready = asyncio.Event()  # set once the broker has been told
+        self._key = worker_id.encode()
         self._log = target
-        self._blobs = blobs
         self._executor = executor
-        self._slots = slots
-        self._programs = {program.id: program for program in programs}
         self._grace = grace
         self._stopping = asyncio.Event()
         self._attempts = Attempts(patience)
-        self._attending: set[asyncio.Task[None]] = set()
         metrics.holds("inputs", self._attempts, Attempts.held)
+        self._slots = Slots(slots)
         self._reports = Reports(target, blobs, worker_id, self.instance)
-        self._turns = Slots(slots)
-        self._heart = Heart(target, self._attempts, worker_id, self.instance, self._turns)
+        self._heart = Heart(target, self._attempts, worker_id, self.instance, self._slots)
+        self._attendant = Attendant(
+            worker_id,
+            executor,
+            Tasks(blobs, programs, self._judge),
+            self._attempts,
+            self._slots,
+            self._reports,
+            self._heart,
+            late=LATE,
+        )
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -101,21 +105,27 @@ class Worker:
             await self._executor.close()
 
     async def _work(self, inbox: Follower) -> None:
+        try:
+            await self._serve(inbox)
+        finally:
+            await self._attendant.drop()
+
+    async def _serve(self, inbox: Follower) -> None:
         async with asyncio.TaskGroup() as tasks:
             services = [
                 tasks.create_task(self._reports.run(), name="worker reports"),
-                tasks.create_task(self._read(inbox, tasks), name="worker inbox"),
+                tasks.create_task(self._read(inbox), name="worker inbox"),
             ]
             await self._heart.beat()
             services.append(tasks.create_task(self._heart.run(), name="worker heartbeat"))
-            _OFFERED.set(self._slots)
+            _OFFERED.set(self._slots.count)
             self.ready.set()
-            log.info("worker.ready", worker=self.worker_id, slots=self._slots)
+            log.info("worker.ready", worker=self.worker_id, slots=self._slots.count)
             await self._stopping.wait()
             try:
                 await self._drain()
             finally:
-                for task in (*services, *self._attending):
+                for task in services:
                     task.cancel()
 
     async def _drain(self) -> None:
@@ -144,12 +154,12 @@ class Worker:
     # The inbox
 
     async def _open_inbox(self) -> Follower:
-        partition = self._log.partition_of(INBOX, self.worker_id.encode())
+        partition = self._log.partition_of(INBOX, self._key)
         bounds = await self._log.bounds(INBOX, partition)
         self._heart.inbox = bounds.next  # what was said to an earlier start is not for this one
         return self._log.follow({TopicPartition(INBOX, partition): bounds.next})
 
-    async def _read(self, inbox: Follower, tasks: asyncio.TaskGroup) -> None:
+    async def _read(self, inbox: Follower) -> None:
         while True:
             try:
                 records = await inbox.next(60.0)
@@ -157,166 +167,26 @@ class Worker:
                 log.warning("inbox.unavailable", code=error.code, error=error.message)
                 await asyncio.sleep(PAUSE)
                 continue
-            take_each(records, lambda record: self._heed(record, tasks))
+            take_each(records, self._heed)
             if records:  # only now: whatever a heartbeat counts as read has its attempt beside it
                 self._heart.inbox = records[-1].offset + 1
 
-    def _heed(self, record: Stored, tasks: asyncio.TaskGroup) -> None:
-        if record.key != self.worker_id.encode():
+    def _heed(self, record: Stored) -> None:
+        if record.key != self._key:
             return
         match instruction := read_instruction(record):
             case Dispatch() if instruction.instance == self.instance:
-                self._begin(instruction, tasks)
+                self._begin(instruction)
             case Dispatch():
                 log.info("dispatch.ignored", job_id=instruction.job_id, why="earlier start")
             case CancelAttempt():
                 self._attempts.cancel(instruction)
 
-    def _begin(self, dispatch: Dispatch, tasks: asyncio.TaskGroup) -> None:
+    def _begin(self, dispatch: Dispatch) -> None:
         attempt = self._attempts.begin(dispatch)
         if attempt is None:
             log.info("dispatch.ignored", job_id=dispatch.job_id, why="known already, or void")
             return
         if self._stopping.is_set():
             attempt.stop.ask(Reason.WORKER_STOPPED)
-        task = tasks.create_task(self._attend(attempt), name=f"attempt {dispatch.job_id}")
-        self._attending.add(task)
-        task.add_done_callback(self._attending.discard)
-
-    # One attempt
-
-    async def _attend(self, attempt: Attempt) -> None:
-        """See one attempt through."""
-        dispatch, loop = attempt.dispatch, asyncio.get_running_loop()
-        about = {"job_id": dispatch.job_id, "tenant": dispatch.tenant, "attempt": dispatch.attempt}
-        began = loop.time()
-        _BUSY.set(len(self._attempts.running))
-        try:
-            last = await self._outcome(attempt)
-            seconds = round(loop.time() - began, 4)
-            outcome = "void" if attempt.is_void else str(last.__struct_config__.tag)
-            metrics.ATTEMPTS.labels(outcome).inc()
-            metrics.ATTEMPT_SECONDS.observe(seconds)
-            log.info("attempt.ended", **about, outcome=outcome, seconds=seconds)
-        except Exception:
-            log.exception("attempt.unreported", **about)
-        finally:
-            self._attempts.end(attempt, loop.time())
-            _BUSY.set(len(self._attempts.running))
-
-    async def _outcome(self, attempt: Attempt) -> Body:
-        """Run it, put all that happens on record, and say how it ended."""
-        try:
-            return await self._run(attempt)
-        except UnavailableError as error:  # no room to look at the inputs: elsewhere there may be
-            return await self._report(attempt, Died(Reason.WORKER_BUSY, error.message))
-        except QjbError as error:  # inputs that are not there, a report that no log would take
-            return await self._report(attempt, Raised(error.code, error.message))
-        except Exception as error:
-            if isinstance(error, TimeoutError) and attempt.is_overdue:
-                log.warning("executor.overdue", job_id=attempt.dispatch.job_id)
-                reason = attempt.stop.reason or Reason.RAN_TOO_LONG
-                return await self._report(attempt, Stopped(reason))
-            log.exception("executor.failed", job_id=attempt.dispatch.job_id)
-            why = f"the executor failed: {type(error).__name__}: {error}"
-            return await self._report(attempt, Died(Reason.CHILD_DIED, why))
-
-    async def _run(self, attempt: Attempt) -> Body:
-        if attempt.stop.reason is not None:
-            return await self._report(attempt, Stopped(attempt.stop.reason))
-        if not await self._turns.take(attempt):
-            return await self._return_unbegun(attempt)
-        try:
-            last = await self._run_now(attempt)
-        finally:
-            self._turns.give(attempt)  # the next one need not wait until this one is on record
-        return await self._report(attempt, await self._stowed(attempt, last))
-
-    async def _return_unbegun(self, attempt: Attempt) -> Body:
-        if attempt.stop.reason is not None:
-            return await self._report(attempt, Stopped(attempt.stop.reason))
-        self._heart.beat_now()  # that it takes nothing ahead now
-        why = f"the worker {self.worker_id} had no slot for it soon"
-        return await self._report(attempt, Died(Reason.WORKER_BUSY, why))
-
-    async def _run_now(self, attempt: Attempt) -> Body:
-        """Run it, and put on record what it says but for the last; the last."""
-        if attempt.dispatch.params_ref is None:
-            task = await self._task(attempt)
-        elif (fetched := await attempt.unless_stopped(self._task(attempt))) is None:
-            return Stopped(attempt.stop.reason or "")
-        else:
-            task = fetched
-        if isinstance(task, Raised):
-            return task
-        async with aclosing(self._executor.run(task, attempt.stop)) as run:
-            while not isinstance(body := await _next(attempt, run), LAST):
-                if isinstance(body, Began):
-                    attempt.expect_end(task.time_limit + LATE)
-                body = await self._stowed(attempt, body)
-                if isinstance(body, Stopped):
-                    return body
-                await self._report(attempt, body)
-        return body
-
-    async def _report(self, attempt: Attempt, body: Body) -> Body:
-        """Put *body* on record, unless the attempt is void; what was recorded."""
-        if isinstance(body, Stopped) and body.reason == Reason.WORKER_STOPPED:
-            body = Died(Reason.WORKER_STOPPED, f"the worker {self.worker_id} does not run it (on)")
-        if not attempt.is_void:
-            await self._reports.append(attempt, body)
-        return body
-
-    async def _stowed(self, attempt: Attempt, body: Body) -> Body:
-        """*body* as it may travel; an end as asked, if that comes before a large value is stored."""
-        if not isinstance(body, (Published, Returned)) or len(body.value) <= payloads.INLINE_LIMIT:
-            return body
-        stowed = await attempt.unless_stopped(self._reports.stowed(body))
-        return Stopped(attempt.stop.reason or "") if stowed is None else stowed
-
-    async def _task(self, attempt: Attempt) -> Task | Raised:
-        dispatch = attempt.dispatch
-        inputs = await self._inputs(dispatch)
-        attempt.inputs = len(dispatch.params) + len(inputs)
-        program = self._programs.get(dispatch.program_id)
-        if violations := await self._violations(program, inputs):
-            message = "the inputs break the program's schema"
-            return Raised(Reason.INVALID_INPUTS, message, violations)
-        return Task(
-            tenant=dispatch.tenant,
-            job_id=dispatch.job_id,
-            attempt=dispatch.attempt,
-            program_id=dispatch.program_id,
-            program_version=dispatch.program_version,
-            inputs=inputs,
-            backend=dispatch.backend,
-            time_limit=dispatch.time_limit,
-        )
-
-    async def _violations(self, program: Program | None, inputs: bytes) -> tuple[Violation, ...]:
-        if program is None or len(inputs) <= CHECKED_BY_THE_BROKER:
-            return ()
-        return (await self._judge.look(program, inputs, circuits=False)).violations
-
-    async def _inputs(self, dispatch: Dispatch) -> bytes:
-        if dispatch.params_ref is None:
-            return bytes(dispatch.params) or b"{}"
-        deadline = asyncio.get_running_loop().time() + FETCH_FOR
-        while True:
-            try:
-                return await payloads.fetch(dispatch.params, dispatch.params_ref, self._blobs)
-            except UnavailableError as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise PayloadMissingError(f"the inputs can not be read: {error}") from error
-            await asyncio.sleep(PAUSE)
-
-
-async def _next(attempt: Attempt, run: AsyncGenerator[Body, None]) -> Body:
-    """What happens next; raises `TimeoutError` if the executor does not end it as asked."""
-    async with asyncio.timeout_at(attempt.overdue) as attempt.limit:
-        try:
-            return await anext(run)
-        except StopAsyncIteration:
-            raise RuntimeError("the executor ended without saying how") from None
-        finally:
-            attempt.limit = None
+        self._attendant.begin(attempt)

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 
 from broker.worker.attempts import Attempt
+from executors.deadlines import Deadlines
 
 AHEAD = 4  # attempts per slot that may wait here, so that the next short one begins at once
 BRIEF = 0.05  # s: attempts that take less on average are given ahead
@@ -22,6 +23,7 @@ class Slots:
     def __init__(self, count: int) -> None:
         self.count = count
         self._free = count
+        self._deadlines = Deadlines()  # of those that wait
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._since: dict[Attempt, float] = {}  # who runs, and since when
         self._average: float | None = None  # s that an attempt takes; None while nobody knows
@@ -61,15 +63,15 @@ class Slots:
     async def _turn(self, attempt: Attempt, loop: asyncio.AbstractEventLoop) -> bool:
         waiting: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(waiting)
-        timer = loop.call_later(LONGEST_WAIT, _give_up, waiting)
-        forget = attempt.stop.when_asked(lambda: _give_up(waiting))
+
+        def give_up() -> None:
+            if not waiting.done():
+                waiting.set_result(False)
+
+        self._deadlines.at(loop.time() + LONGEST_WAIT, give_up)
+        forget = attempt.stop.when_asked(give_up)
         try:
             return await waiting
         finally:
-            timer.cancel()
+            self._deadlines.forget(give_up)
             forget()
-
-
-def _give_up(waiting: "asyncio.Future[bool]") -> None:
-    if not waiting.done():
-        waiting.set_result(False)

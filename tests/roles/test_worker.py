@@ -313,6 +313,20 @@ async def test_a_program_runs_on_while_its_news_are_appended_but_not_far() -> No
     assert said == [b"%d" % number for number in range(100)]
 
 
+async def test_an_executor_is_not_blamed_for_the_time_that_its_reports_take() -> None:
+    executor = Talkative(100)
+    async with working(executor, patience=0.05) as qjb:
+        with qjb.log.fault(Stall(REPORTS)) as stall:
+            await qjb.tell(qjb.dispatch())
+            await until(lambda: stall.hits and executor.said >= AHEAD)
+            await qjb.cancel()
+            await asyncio.sleep(0.1)
+        reports = await qjb.ended()
+
+    assert isinstance(reports[-1].body, Returned)
+    assert len(reports) == 102
+
+
 class Talkative(ScriptedExecutor):
     """Publishes so many numbers, and counts what was asked of it."""
 

@@ -1,0 +1,148 @@
+"""Sees attempts through: an executor runs each of them once, and all that it says is put on record."""
+
+import asyncio
+from contextlib import aclosing
+from functools import cache
+
+import structlog
+
+from broker import payloads
+from broker.errors import QjbError, UnavailableError
+from broker.telemetry import metrics
+from broker.worker.attempts import Attempt, Attempts
+from broker.worker.heartbeat import Heart
+from broker.worker.reports import Reports
+from broker.worker.slots import Slots
+from broker.worker.tasks import Tasks
+from executors.base import Executor, Task
+from schemas.reports import LAST, Began, Body, Died, Published, Raised, Returned, Stopped
+from schemas.values import Reason
+
+_BUSY = metrics.SLOTS.labels("busy")
+_ended_as = cache(metrics.ATTEMPTS.labels)
+
+log = structlog.get_logger()
+
+
+class Attendant:
+    """Runs attempts by *executor*, each in a slot. *late*: seconds beyond an attempt's time limit
+    after which the executor is not waited for any more.
+    """
+
+    def __init__(
+        self,
+        worker_id: str,
+        executor: Executor,
+        tasks: Tasks,
+        attempts: Attempts,
+        slots: Slots,
+        reports: Reports,
+        heart: Heart,
+        *,
+        late: float,
+    ) -> None:
+        self._worker_id = worker_id
+        self._executor = executor
+        self._tasks = tasks
+        self._attempts = attempts
+        self._slots = slots
+        self._reports = reports
+        self._heart = heart
+        self._late = late
+        self._attending: set[asyncio.Task[None] | None] = set()
+
+    def begin(self, attempt: Attempt) -> None:
+        """See *attempt* through, from now on."""
+        task = asyncio.create_task(self._attend(attempt), name=f"attempt {attempt.name.job_id}")
+        self._attending.add(task)
+
+    async def drop(self) -> None:
+        """Let go of every attempt at once."""
+        tasks = [task for task in self._attending if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _attend(self, attempt: Attempt) -> None:
+        loop, dispatch = asyncio.get_running_loop(), attempt.dispatch
+        about = {"job_id": dispatch.job_id, "tenant": dispatch.tenant, "attempt": dispatch.attempt}
+        began = loop.time()
+        _BUSY.set(len(self._attempts.running))
+        try:
+            last = await self._outcome(attempt)
+            seconds = round(loop.time() - began, 4)
+            outcome = "void" if attempt.is_void else str(last.__struct_config__.tag)
+            _ended_as(outcome).inc()
+            metrics.ATTEMPT_SECONDS.observe(seconds)
+            log.info("attempt.ended", **about, outcome=outcome, seconds=seconds)
+        except Exception:
+            log.exception("attempt.unreported", **about)
+        finally:
+            self._attempts.end(attempt, loop.time())
+            _BUSY.set(len(self._attempts.running))
+            self._attending.discard(asyncio.current_task())
+
+    async def _outcome(self, attempt: Attempt) -> Body:
+        """Run it, put all that happens on record, and say how it ended."""
+        try:
+            return await self._run(attempt)
+        except UnavailableError as error:  # no room to look at the inputs: elsewhere there may be
+            return await self._report(attempt, Died(Reason.WORKER_BUSY, error.message))
+        except QjbError as error:  # inputs that are not there, a report that no log would take
+            return await self._report(attempt, Raised(error.code, error.message))
+        except Exception as error:
+            if isinstance(error, TimeoutError) and attempt.is_overdue:
+                log.warning("executor.overdue", job_id=attempt.dispatch.job_id)
+                reason = attempt.stop.reason or Reason.RAN_TOO_LONG
+                return await self._report(attempt, Stopped(reason))
+            log.exception("executor.failed", job_id=attempt.dispatch.job_id)
+            why = f"the executor failed: {type(error).__name__}: {error}"
+            return await self._report(attempt, Died(Reason.CHILD_DIED, why))
+
+    async def _run(self, attempt: Attempt) -> Body:
+        if attempt.stop.reason is not None:
+            return await self._report(attempt, Stopped(attempt.stop.reason))
+        if not await self._slots.take(attempt):
+            return await self._return_unbegun(attempt)
+        try:
+            last = await self._run_now(attempt)
+        finally:
+            self._slots.give(attempt)  # the next one need not wait until this one is on record
+        return await self._report(attempt, await self._stowed(attempt, last))
+
+    async def _return_unbegun(self, attempt: Attempt) -> Body:
+        if attempt.stop.reason is not None:
+            return await self._report(attempt, Stopped(attempt.stop.reason))
+        self._heart.beat_now()  # that it takes nothing ahead now
+        why = f"the worker {self._worker_id} had no slot for it soon"
+        return await self._report(attempt, Died(Reason.WORKER_BUSY, why))
+
+    async def _run_now(self, attempt: Attempt) -> Body:
+        """Run it, and put on record what it says but for the last; the last."""
+        task = await self._tasks.of(attempt)
+        if not isinstance(task, Task):
+            return task
+        async with aclosing(self._executor.run(task, attempt.stop)) as run:
+            while not isinstance(body := await attempt.next_of(run), LAST):
+                if isinstance(body, Began):
+                    attempt.expect_end(task.time_limit + self._late)
+                body = await self._stowed(attempt, body)
+                if isinstance(body, Stopped):
+                    return body
+                await self._report(attempt, body)
+        return body
+
+    async def _report(self, attempt: Attempt, body: Body) -> Body:
+        """Put *body* on record, unless the attempt is void; what was recorded."""
+        if isinstance(body, Stopped) and body.reason == Reason.WORKER_STOPPED:
+            body = Died(Reason.WORKER_STOPPED, f"the worker {self._worker_id} does not run it (on)")
+        if not attempt.is_void:
+            await self._reports.append(attempt, body)
+        return body
+
+    async def _stowed(self, attempt: Attempt, body: Body) -> Body:
+        """*body* as it may travel; an end as asked, if that comes before a large value is stored."""
+        if not isinstance(body, (Published, Returned)) or len(body.value) <= payloads.INLINE_LIMIT:
+            return body
+        stowed = await attempt.unless_stopped(self._reports.stowed(body))
+        return Stopped(attempt.stop.reason or "") if stowed is None else stowed

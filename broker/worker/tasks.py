@@ -1,0 +1,78 @@
+"""What an executor is given: the task of an attempt, with its inputs fetched and looked at."""
+
+import asyncio
+from collections.abc import Iterable
+
+from broker import payloads
+from broker.errors import PayloadMissingError, UnavailableError
+from broker.judging.judge import Judge
+from broker.transports.blobs import Blobs
+from broker.worker.attempts import Attempt
+from executors.base import Task
+from schemas.inbox import Dispatch
+from schemas.reports import Raised, Stopped
+from schemas.specification import Program
+from schemas.values import Reason, Violation
+
+CHECKED_BY_THE_BROKER = 8 * 1024 * 1024  # bytes of inputs; larger ones are checked here
+FETCH_FOR = 30.0  # s to get inputs from the blob store
+PAUSE = 0.5  # s before it is tried again
+
+
+class Tasks:
+    """Makes tasks of what was dispatched."""
+
+    def __init__(self, blobs: Blobs, programs: Iterable[Program], judge: Judge) -> None:
+        self._blobs = blobs
+        self._programs = {program.id: program for program in programs}
+        self._judge = judge
+
+    async def of(self, attempt: Attempt) -> Task | Raised | Stopped:
+        """The task of *attempt*; why there is none, if the inputs will not do, or it is to end."""
+        dispatch = attempt.dispatch
+        if dispatch.params_ref is None and len(dispatch.params) <= CHECKED_BY_THE_BROKER:
+            inputs = bytes(dispatch.params) or b"{}"
+            attempt.inputs = len(dispatch.params) + len(inputs)
+            return _task(dispatch, inputs)
+        found = await attempt.unless_stopped(self._looked_at(attempt))
+        return Stopped(attempt.stop.reason or "") if found is None else found
+
+    async def _looked_at(self, attempt: Attempt) -> Task | Raised:
+        dispatch = attempt.dispatch
+        inputs = await self._inputs(dispatch)
+        attempt.inputs = len(dispatch.params) + len(inputs)
+        if violations := await self._violations(dispatch.program_id, inputs):
+            message = "the inputs break the program's schema"
+            return Raised(Reason.INVALID_INPUTS, message, violations)
+        return _task(dispatch, inputs)
+
+    async def _violations(self, program_id: str, inputs: bytes) -> tuple[Violation, ...]:
+        program = self._programs.get(program_id)
+        if program is None or len(inputs) <= CHECKED_BY_THE_BROKER:
+            return ()
+        return (await self._judge.look(program, inputs, circuits=False)).violations
+
+    async def _inputs(self, dispatch: Dispatch) -> bytes:
+        if dispatch.params_ref is None:
+            return bytes(dispatch.params) or b"{}"
+        deadline = asyncio.get_running_loop().time() + FETCH_FOR
+        while True:
+            try:
+                return await payloads.fetch(dispatch.params, dispatch.params_ref, self._blobs)
+            except UnavailableError as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise PayloadMissingError(f"the inputs can not be read: {error}") from error
+            await asyncio.sleep(PAUSE)
+
+
+def _task(dispatch: Dispatch, inputs: bytes) -> Task:
+    return Task(
+        tenant=dispatch.tenant,
+        job_id=dispatch.job_id,
+        attempt=dispatch.attempt,
+        program_id=dispatch.program_id,
+        program_version=dispatch.program_version,
+        inputs=inputs,
+        backend=dispatch.backend,
+        time_limit=dispatch.time_limit,
+    )
