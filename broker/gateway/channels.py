@@ -118,7 +118,7 @@ class ManyChannel:
     def push(self, event: KeptEvent) -> None:
         """*event* has happened, to whichever job."""
         if self._wanted.matches(event.hot.job):
-            self.pending.append((vector_id(self._model.positions), event))
+            self.pending.append((self._model.positions.ident, event))
             self.size += len(event.value)
 
     def frames(self) -> list[bytes]:

@@ -63,6 +63,24 @@ def vector_id(vector: Mapping[int, int]) -> str:
     return "-".join(f"{partition}.{vector[partition]}" for partition in sorted(vector))
 
 
+class Positions(dict[int, int]):
+    """A vector that moves on, with its event id at hand."""
+
+    def __init__(self, vector: Mapping[int, int]) -> None:
+        super().__init__(vector)
+        self._named = {p: f"{p}.{vector[p]}" for p in sorted(vector)}
+
+    def __setitem__(self, partition: int, offset: int) -> None:
+        """The partition is read from *offset* on."""
+        super().__setitem__(partition, offset)
+        self._named[partition] = f"{partition}.{offset}"
+
+    @property
+    def ident(self) -> str:
+        """What `vector_id` says of it."""
+        return "-".join(self._named.values())
+
+
 def _edge(text: str) -> Edge | None:
     return next((edge for edge in Edge if edge.value == text), None)
 

@@ -23,6 +23,7 @@ from broker.budget import MIB, Lately, Room
 from broker.core.job import apply
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
+from broker.gateway.cursors import Positions
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.recent import HotJob, KeptEvent, Recent
 from broker.gateway.store import (
@@ -83,7 +84,7 @@ class ReadModel:
 
     def _begin(self, held: Held, partitions: int) -> None:
         rows = held.partitions
-        self.positions = {p: rows[p].next if p in rows else 0 for p in range(partitions)}
+        self.positions = Positions({p: rows[p].next if p in rows else 0 for p in range(partitions)})
         self.first = {p: rows[p].first if p in rows else 0 for p in range(partitions)}
         self._readers = [PartitionReader() for _ in range(partitions)]
         for partition, row in rows.items():
@@ -187,7 +188,7 @@ class ReadModel:
 
     def start_at(self, firsts: Mapping[int, int]) -> None:
         """Begin an empty copy: the log's oldest records are those at *firsts*."""
-        self.positions, self.first = dict(firsts), dict(firsts)
+        self.positions, self.first = Positions(firsts), dict(firsts)
         self._recent = Recent(self._memory, [firsts[p] for p in sorted(firsts)])
 
     async def close(self) -> None:
@@ -291,8 +292,8 @@ class ReadModel:
     def _changed(self, hot: HotJob) -> None:
         hot.unwritten = True
         self._jobs[hot.key] = hot
-        self._recent.keep(hot)
-        self._looked_up.forget(hot.key)
+        if self._recent.keep(hot):
+            self._looked_up.forget(hot.key)
         self._moved.set()
 
     def moved(self, partition: int, offset: int) -> None:
@@ -436,7 +437,8 @@ class ReadModel:
 
     def await_news(self, key: JobKey) -> None:
         """The job that *key* names is new: nobody has to look for it in the file."""
-        self._looked_up[key] = self._recent.jobs.get(key)
+        if key not in self._recent.jobs:
+            self._looked_up[key] = None
 
     def _find(self, key: JobKey) -> JobRow | None:
         return self._look(self._store.find, key)

@@ -134,13 +134,16 @@ class Recent:
         """What the events take, and the jobs that they belong to."""
         return self._room.held
 
-    def keep(self, hot: HotJob) -> None:
-        """*hot* is the newest state of its job."""
-        if self.jobs.get(hot.key) is not hot:
+    def keep(self, hot: HotJob) -> bool:
+        """*hot* is the newest state of its job; whether it was not kept so far."""
+        is_new = self.jobs.get(hot.key) is not hot
+        if is_new:
             self.let_go(hot.key)
-        self.jobs[hot.key] = hot
-        self._room.hold(hot.size - hot.counted)
-        hot.counted = hot.size
+            self.jobs[hot.key] = hot
+        size = hot.size
+        self._room.hold(size - hot.counted)
+        hot.counted = size
+        return is_new
 
     def let_go(self, key: JobKey) -> None:
         """The job that *key* names is found elsewhere from now on, or not at all."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from broker.gateway.cursors import Vector, vector_id
+from broker.gateway.cursors import Positions, Vector
 from broker.gateway.filters import JobFilter
 from broker.gateway.read_model import ReadModel
 
@@ -18,7 +18,7 @@ class Found:
     `missing`: nothing was found because what comes next is not kept any more.
     """
 
-    cursor: Vector
+    cursor: Positions
     events: list[tuple[str, str, bytes]] = field(default_factory=list)  # id, kind, value
     size: int = 0
     missing: bool = False
@@ -26,7 +26,7 @@ class Found:
     def add(self, partition: int, after: int, kind: str, value: bytes) -> None:
         """An event that matched."""
         self.cursor[partition] = after
-        self.events.append((vector_id(self.cursor), kind, value))
+        self.events.append((self.cursor.ident, kind, value))
         self.size += len(value)
 
 
@@ -45,7 +45,7 @@ def from_memory(model: ReadModel, wanted: JobFilter, cursor: Vector, end: Vector
     todo = behind(cursor, end)
     if any(start < model.floor(p) for p, start in todo.items()):
         return None
-    found = Found(dict(cursor))
+    found = Found(Positions(cursor))
     looked = 0
     for partition, start in todo.items():
         for event in model.recent_in(partition, start):
@@ -63,16 +63,16 @@ def from_memory(model: ReadModel, wanted: JobFilter, cursor: Vector, end: Vector
 
 async def from_file(model: ReadModel, wanted: JobFilter, cursor: Vector, end: Vector) -> Found:
     """A page of one partition that memory does not cover."""
-    found = Found(dict(cursor))
+    found = Found(Positions(cursor))
     for partition, start in behind(cursor, end).items():
         if start < model.first[partition]:
-            return Found(dict(cursor), missing=True)
+            return Found(Positions(cursor), missing=True)
         stop = min(model.floor(partition), end[partition])
         if start >= stop:
             continue
         rows, after = await model.scan(wanted, partition, start, stop, PAGE)
         if start < model.first[partition]:  # dropped meanwhile, so some may be missing
-            return Found(dict(cursor), missing=True)
+            return Found(Positions(cursor), missing=True)
         for row in rows:
             found.add(partition, row.offset + 1, row.kind, row.value)
         found.cursor[partition] = after

@@ -225,7 +225,7 @@ async def test_streams_that_nobody_reads_cost_little_in_a_burst(paths: Sequence[
                 await eventually(lambda: len(streams) == len(requests))
                 await _burst(served, events=100, size=100_000)  # 10 MB, for each of them
                 cost = await _highest()
-                assert not streams._ready  # nobody looks at them until they take something
+                assert not streams._behind._ready  # nobody looks at them until they take something
         assert cost < MOST, f"{cost / 2**20:.0f} MiB"
 
 
@@ -281,7 +281,7 @@ async def test_a_stream_that_nobody_read_goes_on_as_soon_as_somebody_does() -> N
             await eventually(lambda: len(streams) == 1)
             for _ in range(100):
                 await _burst(served, events=1, size=20_000)
-            await eventually(lambda: streams._paused)
+            await eventually(lambda: streams._behind._paused)
             await served.ledger.complete("j1")
             whole, loop = b"", asyncio.get_running_loop()
             async with asyncio.timeout(20):

@@ -346,7 +346,6 @@ async def test_a_client_that_leaves_is_forgotten(served: Running) -> None:
     await eventually(lambda: len(streams) == 0)
 
     assert not streams._jobs
-    assert not streams._live
 
 
 async def test_a_silent_stream_is_kept_open_by_comments() -> None:

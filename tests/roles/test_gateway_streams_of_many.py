@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from broker.gateway import channels, scan, streams
+from broker.gateway import behind, channels, scan
 from broker.gateway.filters import JobFilter
 from broker.gateway.scan import from_file, from_memory
 from broker.transports.memory import MemoryLog
@@ -145,7 +145,7 @@ async def test_whoever_looks_through_much_gives_turns_to_others(
             turns.append("others")
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(streams, "TURN", 0.0)
+    monkeypatch.setattr(behind, "TURN", 0.0)
     monkeypatch.setattr(scan, "LOOK", 1)
     monkeypatch.setattr(scan, "from_memory", look)
     monkeypatch.setattr(channels, "from_memory", look)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from broker.errors import InvalidRequestError
 from broker.gateway.cursors import (
     Edge,
+    Positions,
     list_cursor,
     parse_list_cursor,
     parse_seq,
@@ -113,3 +114,10 @@ def test_a_cursor_that_was_changed_is_refused() -> None:
     ):
         with pytest.raises(InvalidRequestError, match="cursor: "):
             parse_list_cursor(wrong, wanted, False)
+
+
+def test_a_vector_that_moves_on_has_the_id_that_its_offsets_make() -> None:
+    positions = Positions({1: 7, 0: 12})
+    assert positions.ident == vector_id(positions) == "0.12-1.7"
+    positions[1] = 8
+    assert positions.ident == vector_id(positions) == "0.12-1.8"

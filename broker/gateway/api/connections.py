@@ -18,7 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from broker.gateway.api.errors import SERVER, error_answer, refused, trace_header
 from broker.gateway.intake import trace_of
-from broker.gateway.streams import Flow
+from broker.gateway.subscribers import Flow
 
 log = structlog.get_logger()
 

@@ -19,7 +19,8 @@ from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector
 from broker.gateway.filters import JobFilter
 from broker.gateway.frames import retry
 from broker.gateway.recent import HotJob
-from broker.gateway.streams import End, Line, Subscriber, pause
+from broker.gateway.streams import pause
+from broker.gateway.subscribers import End, Line, Subscriber
 from broker.gateway.tail import MOVED
 from schemas.cloudevents import encode
 from schemas.values import JobKey

@@ -1,0 +1,191 @@
+"""Those who do not keep up with a stream: each reads on from its cursor, at its own pace.
+
+One that has not taken what it was sent is left alone until its transport says that it has.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import structlog
+
+from broker.budget import Room
+from broker.gateway.channels import Page
+from broker.gateway.subscribers import End, Group, Subscriber
+from broker.telemetry import metrics
+
+log = structlog.get_logger()
+
+POLL = 0.005  # s between rounds of reading on for connections that are behind
+HASTE = 1.0  # s that one may take nothing while others wait for the memory that it holds
+TURN = 0.002  # s of reading on for connections that are behind, until others get a turn
+AT_ONCE = 8  # connections that are read on for as they come, in one round of the event loop
+
+
+class Behind:
+    """Subscribers that are behind, and those that take nothing for now.
+
+    *caught_up* hears of each that has read to where its group was told; *tell* tells a group now.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        caught_up: Callable[[Subscriber], None],
+        tell: Callable[[Group], None],
+    ) -> None:
+        self._room, self._caught_up, self._tell = room, caught_up, tell
+        self._all: set[Subscriber] = set()
+        self._ready: set[Subscriber] = set()  # of those, whom to read on for
+        self._paused: dict[Subscriber, float] = {}  # who has to take something, and since when
+        self._newcomers = 0  # in this round of the event loop
+        self._work = asyncio.Event()  # somebody is ready
+        self._loop = asyncio.get_running_loop()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __contains__(self, subscriber: Subscriber) -> bool:
+        return subscriber in self._all
+
+    def add(self, subscriber: Subscriber) -> None:
+        """*subscriber* reads on from its cursor."""
+        self._all.add(subscriber)
+        if not subscriber.is_paused:
+            self._ready.add(subscriber)
+            self._work.set()
+
+    def begin(self, subscriber: Subscriber) -> None:
+        """*subscriber* has come: at once, if few come at once."""
+        self.add(subscriber)
+        if not self._newcomers:
+            self._loop.call_soon(self._next_round)
+        self._newcomers += 1
+        if self._newcomers <= AT_ONCE:
+            self._read_on(subscriber)
+
+    def _next_round(self) -> None:
+        self._newcomers = 0
+
+    def forget(self, subscriber: Subscriber) -> None:
+        """*subscriber* is no more."""
+        self._forget_pause(subscriber)
+        self._discard(subscriber)
+
+    def _discard(self, subscriber: Subscriber) -> None:
+        self._all.discard(subscriber)
+        self._ready.discard(subscriber)
+
+    # Who takes nothing for now
+
+    def paused(self, subscriber: Subscriber) -> None:
+        """*subscriber* has to take something first."""
+        self._paused[subscriber] = self._loop.time()
+        self._ready.discard(subscriber)
+        self._room.hold(subscriber.held)
+
+    def resumed(self, subscriber: Subscriber) -> None:
+        """*subscriber* has taken everything."""
+        self._forget_pause(subscriber)
+        if subscriber in self._all:
+            self.add(subscriber)
+
+    def _forget_pause(self, subscriber: Subscriber) -> None:
+        if subscriber in self._paused:
+            del self._paused[subscriber]
+            self._room.give_back(subscriber.held)
+
+    def _make_room(self) -> None:
+        """Who has held something the longest makes way for who may take it."""
+        late = self._loop.time() - HASTE
+        while self._room.is_over and self._paused:
+            longest, since = next(iter(self._paused.items()))
+            if since > late:
+                return
+            self.cut(longest)
+
+    def cut(self, subscriber: Subscriber) -> None:
+        """Its client comes back for what it has not taken."""
+        self._forget_pause(subscriber)
+        subscriber.abort(End.STALLED)
+
+    # Reading on
+
+    async def run(self) -> None:
+        """Read on for those that are behind, for as long as the gateway runs."""
+        while True:
+            await self._work.wait()
+            self._make_room()
+            until = self._loop.time() + TURN
+            for subscriber in list(self._ready):
+                if subscriber in self._ready:
+                    self._read_on(subscriber)
+                if self._loop.time() >= until:
+                    await asyncio.sleep(0)
+                    until = self._loop.time() + TURN
+            if self._ready:
+                await asyncio.sleep(POLL)
+            else:
+                self._work.clear()
+
+    def _read_on(self, subscriber: Subscriber) -> None:
+        """Write pages from its cursor on, until it keeps up, has something to take or had its turn."""
+        with _or_cut(subscriber):
+            self._write_pages(subscriber)
+
+    def _write_pages(self, subscriber: Subscriber) -> None:
+        channel = subscriber.group.channel
+        until = self._loop.time() + TURN
+        while not (subscriber.reading or subscriber.is_gone or subscriber.is_paused):
+            if self._room.is_over:
+                return
+            if channel.reached(subscriber.cursor):
+                self._discard(subscriber)
+                self._caught_up(subscriber)
+                return
+            page = channel.from_memory(subscriber.cursor)
+            if page is None:
+                subscriber.reading = self._loop.create_task(channel.from_file(subscriber.cursor))
+                subscriber.reading.add_done_callback(partial(self._have_page, subscriber))
+                break
+            _write_page(subscriber, page, "memory")
+            if self._loop.time() >= until:
+                return
+        self._ready.discard(subscriber)
+
+    def _have_page(self, subscriber: Subscriber, task: "asyncio.Task[Page]") -> None:
+        subscriber.reading = None
+        if task.cancelled():
+            return
+        with _or_cut(subscriber):
+            page = task.result()
+            if subscriber.is_gone:
+                return
+            if page.gap:
+                self._tell(subscriber.group)
+                page = subscriber.group.channel.gap(subscriber.cursor)
+                metrics.GAPS.inc()
+            _write_page(subscriber, page, "file")
+            if subscriber in self._all:
+                self.add(subscriber)
+                self._write_pages(subscriber)
+
+
+def _write_page(subscriber: Subscriber, page: Page, source: str) -> None:
+    subscriber.write(page.data)
+    subscriber.cursor = page.cursor
+    metrics.DELIVERIES.inc(page.events)
+    if subscriber.source is None:
+        subscriber.source = source
+        metrics.RESUMES.labels(source).inc()
+
+
+@contextlib.contextmanager
+def _or_cut(subscriber: Subscriber) -> Iterator[None]:
+    """What can not be read for *subscriber* ends its connection alone; its client comes back."""
+    try:
+        yield
+    except Exception:
+        log.exception("stream.unreadable")
+        subscriber.abort(End.LOST)

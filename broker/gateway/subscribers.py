@@ -1,0 +1,186 @@
+"""Who listens to a stream: connections, and those that follow the same channel.
+
+No connection has a queue or a task of ours. It is a cursor, and a transport that says whether its
+client takes what it was sent.
+"""
+
+import asyncio
+import enum
+import socket
+from collections.abc import Hashable
+from typing import Protocol
+
+from broker.gateway.channels import Cursor, JobChannel, ManyChannel, Page
+from broker.gateway.frames import chunk
+
+SEND_BUFFER = 64 * 1024  # bytes in the kernel, which doubles it
+
+
+class End(enum.Enum):
+    """Why a stream was closed."""
+
+    ENDED = "ended"  # the job has
+    AGE = "age"
+    DRAIN = "drain"
+    STALLED = "stalled"
+    LOST = "lost"  # what it needs can not be read any more
+    LEFT = "left"  # the client closed it
+
+
+class Flow(Protocol):
+    """Who wants to know whether a connection takes what it is sent."""
+
+    def pause(self) -> None:
+        """Something waits in this process until the client takes it."""
+
+    def resume(self) -> None:
+        """Nothing waits any more."""
+
+
+class Line(Protocol):
+    """A connection, as its subscriber sees it. It tells `flow` when writing pauses and resumes."""
+
+    transport: asyncio.Transport | None
+    flow: Flow | None
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether it is paused now."""
+
+
+class Keeper(Protocol):
+    """Who wants to know which subscribers take nothing for now."""
+
+    def paused(self, subscriber: "Subscriber") -> None:
+        """*subscriber* has to take something first."""
+
+    def resumed(self, subscriber: "Subscriber") -> None:
+        """*subscriber* has taken everything."""
+
+
+class Subscriber:
+    """One connection: where it stands, and its transport."""
+
+    __slots__ = (
+        "_chunked",
+        "_keeper",
+        "_line",
+        "_taken",
+        "_taken_at",
+        "_transport",
+        "_written",
+        "closed",
+        "cursor",
+        "deadline",
+        "group",
+        "held",
+        "is_paused",
+        "look",
+        "quiet_since",
+        "reading",
+        "source",
+        "why",
+    )
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        group: "Group",
+        cursor: Cursor,
+        line: Line,
+        chunked: bool,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        if line.transport is None:
+            raise ConnectionResetError("the client has gone")
+        self.group, self.cursor = group, cursor
+        self.closed: asyncio.Future[End] = loop.create_future()
+        self.why: End | None = None
+        self.source: str | None = None  # where what it missed came from
+        self.reading: asyncio.Task[Page] | None = None  # a page that comes from the file
+        self.look: asyncio.TimerHandle | None = None  # when it is looked after the next time
+        self.deadline = 0.0
+        self.is_paused = False  # whether it has yet to take what was written
+        self.held = 0  # bytes that waited in the process when it was paused
+        self._keeper, self._line, self._chunked = keeper, line, chunked
+        self._transport = line.transport
+        self._written = self._taken = 0
+        self.quiet_since = self._taken_at = loop.time()
+        if (sock := self._transport.get_extra_info("socket")) is not None:
+            # What the kernel holds is small, so that one that stalls is seen early.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        line.flow = self
+        self._transport.set_write_buffer_limits(high=0)
+        if line.writing_paused and not self.is_paused:
+            self.pause()
+
+    def pause(self) -> None:
+        self.is_paused = True
+        self.held = self.backlog
+        self._taken, self._taken_at = self._written - self.held, asyncio.get_running_loop().time()
+        self._keeper.paused(self)
+
+    def resume(self) -> None:
+        self.is_paused = False
+        self._keeper.resumed(self)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait in the process."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self.closed.done() or self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Frames, for this one alone."""
+        if data and not self.is_gone:
+            self.write_same(data, chunk(data))
+            self.quiet_since = asyncio.get_running_loop().time()
+
+    def write_same(self, data: bytes, chunked: bytes) -> None:
+        """Frames that others get too, plain and as a chunk."""
+        out = chunked if self._chunked else data
+        self._written += len(out)
+        self._transport.write(out)
+
+    def stalled_at(self, limit: float) -> float:
+        """When it will have taken nothing for *limit* seconds, although something waits."""
+        taken = self._written - self.backlog
+        if taken != self._taken:
+            self._taken, self._taken_at = taken, asyncio.get_running_loop().time()
+        return self._taken_at + limit
+
+    def close(self, why: End) -> None:
+        """Nothing more is written; its request ends. The first reason stands."""
+        if self.why is None:
+            self.why = why
+        if not self.closed.done():  # it is cancelled with the request that waits for it
+            self.closed.set_result(why)
+
+    def abort(self, why: End) -> None:
+        """Cut the connection."""
+        self.close(why)
+        self._transport.abort()
+
+    def let_go(self) -> None:
+        """The connection is for other requests."""
+        self._line.flow = None
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits()
+        if self.look is not None:
+            self.look.cancel()
+
+
+class Group:
+    """Those who follow one channel."""
+
+    __slots__ = ("channel", "count", "key", "live", "told_at")
+
+    def __init__(self, key: Hashable, channel: JobChannel | ManyChannel) -> None:
+        self.key, self.channel = key, channel
+        self.count = 0  # of all of them
+        self.live: set[Subscriber] = set()  # those that keep up
+        self.told_at = 0.0  # when they were last told something
