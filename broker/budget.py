@@ -5,12 +5,13 @@ the interpreter and its libraries take for themselves.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from broker.errors import UnavailableError
 from broker.telemetry import metrics
 from schemas.records import Record, Stored
+from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status
 
 MIB = 1024 * 1024
 RECORD = 1280  # bytes that a record costs beside its key and value, with our own headers
@@ -18,6 +19,8 @@ OWN_HEADERS = 16  # which are fewer
 SAID = 600  # bytes that the message in it costs beside its text
 HEADER = 160  # bytes that any other costs beside its name and value
 JOB = 2048  # bytes that a job's state costs beside its inputs and its result
+NAME = 80  # bytes that a name costs beside its letters
+ATTEMPT = 320  # bytes that the name of an attempt costs
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -31,6 +34,24 @@ def weight(record: Record | Stored) -> int:
     if record.said is not None:
         size += SAID + len(record.value)
     return size
+
+
+def weight_of_status(status: Status) -> int:
+    """Bytes that a message of the status topic takes once it is read."""
+    match status:
+        case Heartbeat():
+            return RECORD + ATTEMPT * len(status.attempts) + _weight_of_names(status.backends)
+        case BackendAnnounced():
+            said = len(status.description) + len(status.configuration) + len(status.properties)
+            return RECORD + said
+        case QueueSnapshot():
+            return RECORD + _weight_of_names(status.waiting)
+        case _:
+            return RECORD
+
+
+def _weight_of_names(names: Sequence[str]) -> int:
+    return sum(map(len, names), NAME * len(names))
 
 
 class Room:

@@ -1,15 +1,22 @@
 """Who is there: announcements, heartbeats and queues, on `qjb.status.v1`."""
 
+from typing import Annotated
+
 import msgspec
 
 from schemas.values import Count
+
+QUEUE_SHOWN = 1_000  # jobs that a queue snapshot names
+
+# Long enough for a tenant and an id; memory is counted by how many names there are.
+Name = Annotated[str, msgspec.Meta(max_length=512)]
 
 
 class AttemptName(msgspec.Struct, frozen=True, array_like=True):
     """One attempt of one job, as the broker with `epoch` gave it."""
 
-    tenant: str
-    job_id: str
+    tenant: Name
+    job_id: Name
     attempt: Count
     epoch: Count
 
@@ -24,10 +31,10 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_
     is lost.
     """
 
-    worker: str
-    instance: str
+    worker: Name
+    instance: Name
     slots: Count
-    backends: tuple[str, ...]
+    backends: tuple[Name, ...]
     attempts: tuple[AttemptName, ...] = ()
     running: Count | None = None
     inbox: Count = 0
@@ -39,7 +46,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_
 class BackendAnnounced(msgspec.Struct, frozen=True, kw_only=True, tag="backend", tag_field="kind"):
     """What circuits can run on. Key `backend/<name>`; when a worker starts and every minute."""
 
-    name: str
+    name: Name
     simulator: bool
     num_qubits: Count
     description: str
@@ -54,7 +61,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick", tag_field="kin
     clock by which it measures the silence of others, so that a stalled log ages nobody.
     """
 
-    broker: str
+    broker: Name
     epoch: Count  # 0 while standing by
     number: Count
     active: bool
@@ -64,11 +71,12 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick", tag_field="kin
 class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag="queue", tag_field="kind"):
     """How long the queue of a backend is. Key `queue/<backend>`; once a second when changed."""
 
-    backend: str
+    backend: Name
     queued: Count
     running: Count
     slots: Count
-    waiting: tuple[str, ...] = ()  # keys (tenant/job id) of the next jobs in order, at most 1,000
+    # Keys (tenant/job id) of the next jobs in order.
+    waiting: Annotated[tuple[Name, ...], msgspec.Meta(max_length=QUEUE_SHOWN)] = ()
 
 
 Status = Heartbeat | BackendAnnounced | Tick | QueueSnapshot

@@ -13,12 +13,16 @@ import msgspec
 from broker.core.book import Attempt, Book
 from broker.core.routing import Backend, Load
 from broker.core.scheduler import Offer
+from broker.core.table import Table
 from schemas.values import JobKey, Reason
 from schemas.workers import BackendAnnounced, Heartbeat
 
 LONGEST_LEASE = 60.0
 SETTLED = 5.0  # after the first backend was announced: one that is not known by then is not there
 BACKEND_KEPT = 3600.0  # after it was announced; workers that live do so every minute
+# Bytes of what is known of those that say they are there; whoever comes then is passed over.
+WORKERS, BACKENDS = 16 * 1024 * 1024, 2 * 1024 * 1024
+WORKER, BACKEND, NAME = 1024, 512, 80  # bytes that one costs beside its names, and a name beside it
 LEFT_KEPT = 1_000  # starts of workers that are remembered to have left in good order
 SUPERSEDED_KEPT = 16  # earlier starts remembered per worker
 
@@ -62,11 +66,16 @@ class Roster:
     def __init__(self, base_lease: float = 4.0) -> None:
         self.clock = 0.0
         self.base_lease = base_lease
-        self.workers: dict[str, Worker] = {}
-        self.backends: dict[str, Backend] = {}
+        self.workers = Table[str, Worker](WORKERS, _weight)
+        self.backends = Table[str, Backend](BACKENDS, lambda it: BACKEND + NAME + len(it.name))
         self._announced: dict[str, float] = {}  # tick time, by backend
         self.backends_since: float | None = None  # when the first one was announced
         self._left: OrderedDict[str, None] = OrderedDict()  # instances
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it holds."""
+        return self.workers.weight + self.backends.weight
 
     # What is heard
 
@@ -77,30 +86,41 @@ class Roster:
     def announce(self, announced: BackendAnnounced) -> bool:
         """Take note of a backend; whether it was not known, or not as it is now."""
         backend = _backend(announced)
-        self._announced[announced.name] = self.clock
-        if self.backends.get(announced.name) == backend:
+        is_new = self.backends.get(announced.name) != backend
+        if is_new and not self.backends.put(announced.name, backend):
             return False
-        self.backends[announced.name] = backend
+        self._announced[announced.name] = self.clock
+        if not is_new:
+            return False
         if self.backends_since is None:
             self.backends_since = self.clock
         return True
 
     def hear(self, beat: Heartbeat) -> bool:
-        """Take note of a heartbeat; False if it is an echo of an earlier start of that worker."""
+        """Take note of a heartbeat; False if it is an echo, or if there is no room for one more."""
         self.see_off(beat)
-        worker = self.workers.get(beat.worker)
-        if worker is not None and beat.instance in worker.superseded:
+        if self.is_echo(beat):
             return False
-        if worker is None or worker.instance != beat.instance:
-            earlier = [*worker.superseded, worker.instance] if worker else []
-            worker = Worker(beat.worker, beat.instance, superseded=earlier[-SUPERSEDED_KEPT:])
-            self.workers[beat.worker] = worker
-        worker.slots = beat.slots
-        worker.ahead = beat.ahead
-        worker.backends = frozenset(beat.backends)
-        worker.stopping = beat.stopping
-        worker.heard = self.clock
-        return True
+        known = self.workers.get(beat.worker)
+        earlier = known.superseded if known else []
+        if known is not None and known.instance != beat.instance:
+            earlier = [*earlier, known.instance][-SUPERSEDED_KEPT:]
+        worker = Worker(
+            beat.worker,
+            beat.instance,
+            beat.slots,
+            beat.ahead,
+            frozenset(beat.backends),
+            beat.stopping,
+            self.clock,
+            earlier,
+        )
+        return self.workers.put(beat.worker, worker)
+
+    def is_echo(self, beat: Heartbeat) -> bool:
+        """Whether another start of that worker was heard since."""
+        known = self.workers.get(beat.worker)
+        return known is not None and beat.instance in known.superseded
 
     def see_off(self, beat: Heartbeat) -> None:
         """Remember it if that start of the worker has left in good order."""
@@ -112,9 +132,8 @@ class Roster:
     def expect(self, attempt: Attempt) -> None:
         """Count the silence of a worker that this broker has not heard yet from now on."""
         if attempt.worker not in self.workers:
-            self.workers[attempt.worker] = Worker(
-                attempt.worker, attempt.instance, heard=self.clock
-            )
+            worker = Worker(attempt.worker, attempt.instance, heard=self.clock)
+            self.workers.hold(attempt.worker, worker)
 
     # What follows from it
 
@@ -213,11 +232,17 @@ class Roster:
         for worker in list(self.workers.values()):
             silent = self.clock - worker.heard > LONGEST_LEASE
             if silent and not book.attempts_of(worker.name):
-                del self.workers[worker.name]
+                self.workers.drop(worker.name)
+                book.reminders.keep(worker.name, ())
         for name, at in list(self._announced.items()):
             if self.clock - at > BACKEND_KEPT and not book.queues.count(name):
                 del self._announced[name]
-                self.backends.pop(name, None)
+                self.backends.drop(name)
+
+
+def _weight(worker: Worker) -> int:
+    names = (worker.name, worker.instance, *worker.superseded, *worker.backends)
+    return WORKER + sum(map(len, names), NAME * len(names))
 
 
 class _Configuration(msgspec.Struct):

@@ -105,6 +105,8 @@ class Turn:
             case BackendAnnounced():
                 if self.roster.announce(item):
                     self.book.queues.look_again()
+                elif item.name not in self.roster.backends:
+                    return "backend.no_room"
             case Suspect():
                 return self._lose(item)
         return None
@@ -230,7 +232,8 @@ class Turn:
 
     def _heartbeat(self, beat: Heartbeat) -> str | None:
         if not self.roster.hear(beat):
-            return "heartbeat.of_an_earlier_start"
+            is_echo = self.roster.is_echo(beat)
+            return "heartbeat.of_an_earlier_start" if is_echo else "heartbeat.no_room"
         self.suspects += self.roster.unnamed(self.book, beat)
         reminders, running = self.book.reminders, beat.attempts[: beat.running]
         reminders.keep(beat.worker, running)

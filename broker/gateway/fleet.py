@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import structlog
 
+from broker.budget import MIB, weight_of_status
+from broker.core.table import Table
+from broker.telemetry import metrics
 from schemas.cloudevents import UnreadableError, decode
 from schemas.jobs import Job
 from schemas.records import Stored
@@ -15,6 +18,8 @@ log = structlog.get_logger()
 SILENCE = 10_000  # ms without a heartbeat after which a worker is not counted
 FORGOTTEN = 3600_000  # ms after which it is not remembered either, nor a backend
 LOOK = 60_000  # ms between looks at who is to be forgotten
+# Bytes of what is known of workers, backends and queues; one more is passed over then.
+WORKERS, BACKENDS, QUEUES = 16 * MIB, 64 * MIB, 32 * MIB
 _WEIGHT = 0.2  # of the newest job in the running mean of how long jobs take
 
 
@@ -28,11 +33,17 @@ class Fleet:
     def __init__(self) -> None:
         self._now = self._newest = 0  # ms; *newest* as it stands in the newest record
         self._look_at = 0
-        self._workers: dict[str, tuple[Heartbeat, int]] = {}
-        self._backends: dict[str, tuple[BackendAnnounced, int]] = {}
-        self._queues: dict[str, QueueSnapshot] = {}
+        self._workers = Table[str, tuple[Heartbeat, int]](WORKERS, _weigh)
+        self._backends = Table[str, tuple[BackendAnnounced, int]](BACKENDS, _weigh)
+        self._queues = Table[str, QueueSnapshot](QUEUES, weight_of_status)
+        metrics.holds("fleet", self, lambda fleet: fleet.weight)
         self._durations: dict[str, float] = {}
         self._broker = 0
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it holds."""
+        return self._workers.weight + self._backends.weight + self._queues.weight
 
     def take(self, record: Stored) -> None:
         """Take a record of the status topic."""
@@ -45,11 +56,11 @@ class Fleet:
             return
         match body:
             case Heartbeat():
-                self._workers[body.worker] = (body, self._now)
+                self._workers.put(body.worker, (body, self._now))
             case BackendAnnounced():
-                self._backends[body.name] = (body, self._now)
+                self._backends.put(body.name, (body, self._now))
             case QueueSnapshot():
-                self._queues[body.backend] = body
+                self._queues.put(body.backend, body)
             case Tick():
                 if body.active:
                     self._broker = self._now
@@ -61,12 +72,10 @@ class Fleet:
         """Those that are long gone; but no backend that jobs wait for."""
         old = self._now - FORGOTTEN
         busy = {name for name, queue in self._queues.items() if queue.queued or queue.running}
-        self._workers = {k: (w, at) for k, (w, at) in self._workers.items() if at > old}
-        self._backends = {
-            k: (b, at) for k, (b, at) in self._backends.items() if at > old or k in busy
-        }
+        self._workers.keep(lambda _, told: told[1] > old)
+        self._backends.keep(lambda name, told: told[1] > old or name in busy)
         known = busy | set(self._backends)
-        self._queues = {k: queue for k, queue in self._queues.items() if k in known}
+        self._queues.keep(lambda name, _: name in known)
         self._durations = {k: mean for k, mean in self._durations.items() if k in known}
 
     def ran(self, job: Job, seconds: float) -> None:
@@ -118,3 +127,7 @@ class Fleet:
         """Seconds until a job with so many ahead may start: a guess from what jobs took so far."""
         mean, slots = self._durations.get(backend), self.queue(backend).slots
         return None if mean is None or not slots else round(mean * (ahead + 1) / slots, 3)
+
+
+def _weigh(told: tuple[Status, int]) -> int:
+    return weight_of_status(told[0])

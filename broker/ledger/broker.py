@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from broker.budget import MIB, weight_of_status
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
+from broker.core.table import Table
 from broker.errors import LogUnavailableError
 from broker.judging.judge import Judge
 from broker.ledger.claim import PAUSE, AsleepError, Mandate, SteppedDownError, Ticker, Watch, claim
@@ -28,6 +30,7 @@ from schemas.specification import Program
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Tick
 
 RETRY = 1.0  # s after a failure that nobody foresaw
+QUEUES = 32 * MIB  # bytes of what was told of queues
 
 log = structlog.get_logger()
 
@@ -78,7 +81,10 @@ class Broker:
         self._judge = judge or Judge()
         self._service: Service | None = None
         self._excused: tuple[int, frozenset[InputPosition]] = 0, frozenset()  # of which term
-        self._queues: dict[str, QueueSnapshot] = {}  # as told last, by whichever broker
+        # As told last, by whichever broker.
+        self._queues = Table[str, QueueSnapshot](QUEUES, weight_of_status)
+        metrics.holds("roster", self._roster, lambda roster: roster.weight)
+        metrics.holds("roster", self, lambda broker: broker._queues.weight)
 
     async def run(self) -> None:
         """Work until `stop`, then hand over; a cancellation hands over as well, if it can."""
@@ -131,7 +137,7 @@ class Broker:
         elif isinstance(status, Heartbeat):
             self._roster.see_off(status)
         elif isinstance(status, QueueSnapshot):
-            self._queues[status.backend] = status
+            self._queues.put(status.backend, status)
         elif isinstance(status, Tick):
             self._watch.tick(status, record.timestamp)
 
@@ -145,7 +151,7 @@ class Broker:
             return
         service = self._service
         if isinstance(status, QueueSnapshot):
-            self._queues[status.backend] = status
+            self._queues.put(status.backend, status)
         if isinstance(status, Tick):
             self._watch.tick(status, record.timestamp)
             if service and status.active and status.epoch > self._ticker.epoch:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from broker.budget import MIB, Room, weight
+from broker.budget import MIB, Room, weight, weight_of_status
 from broker.errors import LogUnavailableError
 from broker.ledger.dead_letters import DeadLetters
 from broker.ledger.preparing import Preparation, Request
@@ -22,6 +22,7 @@ from schemas.workers import Status
 REQUESTS_IN_A_TURN = 500
 REPORTS_IN_A_TURN = 2_000
 HEARD = 10_000  # status messages that wait here; older ones are told again
+HEARD_BYTES = 16 * MIB
 GATHERED = 4_000  # records of one kind that wait here; more wait in the log
 GATHERED_BYTES = 32 * MIB  # of one kind
 LARGEST_AHEAD = 16 * 1024  # bytes of a request that is taken out of turn
@@ -102,7 +103,8 @@ class Inputs:
         self._done: Offsets = dict(starts)
         self._kinds = {topic: _Gathered() for topic in (REQUESTS, REPORTS)}
         self._followers: dict[str, Follower] = {}
-        self._status: deque[Status] = deque(maxlen=HEARD)
+        self._status: deque[Status] = deque()
+        self._heard = Room("heard", HEARD_BYTES)
         self._prepared: deque[Request] = deque()
         self._wake = asyncio.Event()
         self._ahead = _Gathered()
@@ -154,7 +156,13 @@ class Inputs:
     def heard(self, status: Status) -> None:
         """A message of the status topic has come."""
         self._status.append(status)
+        self._heard.hold(weight_of_status(status))
+        self._forget_the_oldest()
         self._wake.set()
+
+    def _forget_the_oldest(self) -> None:
+        while len(self._status) > HEARD or (self._heard.is_over and len(self._status) > 1):
+            self._heard.give_back(weight_of_status(self._status.popleft()))
 
     def nudge(self) -> None:
         """Let the writer take a turn, even if nothing has come."""
@@ -175,7 +183,7 @@ class Inputs:
             self._held.set()
         batch = Batch(
             self._kinds[REPORTS].take(REPORTS_IN_A_TURN),
-            _drain(self._status),
+            self._take_status(),
             _drain(self._prepared),
             [] if no_more else _by_arrival(self._kinds[REQUESTS].take(REQUESTS_IN_A_TURN)),
             self._ahead.take(REQUESTS_IN_A_TURN),
@@ -188,6 +196,11 @@ class Inputs:
             self._wake.set()
         return batch
 
+    def _take_status(self) -> list[Status]:
+        taken = _drain(self._status)
+        self._heard.give_back(self._heard.held)
+        return taken
+
     def put_back(self, rest: Batch) -> None:
         """There was no time for *rest*, of what was taken last: it comes first in the next turn."""
         if not len(rest):
@@ -196,6 +209,8 @@ class Inputs:
         self._kinds[REQUESTS].put_back(rest.requests)
         self._ahead.put_back(rest.ahead)
         self._status.extendleft(reversed(rest.status))
+        self._heard.hold(sum(map(weight_of_status, rest.status)))
+        self._forget_the_oldest()
         self._prepared.extendleft(reversed(rest.prepared))
         self._wake.set()
 

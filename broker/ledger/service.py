@@ -10,6 +10,7 @@ import structlog
 
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
+from broker.core.table import Table
 from broker.errors import LogUnavailableError
 from broker.judging.judge import Judge
 from broker.ledger.care import BEYOND, Care, tried_before
@@ -30,9 +31,8 @@ from schemas.cloudevents import CHECKPOINT_KEY, status_record
 from schemas.ledger import InputPosition
 from schemas.records import Stored
 from schemas.values import JobKey, count_in
-from schemas.workers import QueueSnapshot, Status
+from schemas.workers import QUEUE_SHOWN, QueueSnapshot, Status
 
-SHOWN = 1_000  # jobs that a queue snapshot names
 MISSING_SHOWN = 1_000  # backends that jobs wait for and nobody offers
 # s after which queues are told again: the topic keeps what is told for an hour
 QUEUES_AGAIN = 600.0
@@ -53,7 +53,7 @@ class Service:
         replica: Replica,
         mandate: Mandate,
         judge: Judge,
-        queues: dict[str, QueueSnapshot],
+        queues: Table[str, QueueSnapshot],
         excused: frozenset[InputPosition] = frozenset(),
     ) -> None:
         self._judge = judge
@@ -261,7 +261,8 @@ class Service:
             time = times.now()
             with suppress(LogUnavailableError):
                 await self._log.append(STATUS, [status_record(new, time) for new in changed])
-                self._queues.update({new.backend: new for new in changed})
+                for new in changed:
+                    self._queues.put(new.backend, new)
                 if is_due:
                     again_at = loop.time() + QUEUES_AGAIN
 
@@ -280,7 +281,7 @@ class Service:
                 queued=queues.count(name),
                 running=running.get(name, 0),
                 slots=self._roster.slots(name),
-                waiting=tuple(str(key) for key in queues.waiting(name, SHOWN)),
+                waiting=tuple(str(key) for key in queues.waiting(name, QUEUE_SHOWN)),
             )
             for name in sorted(names)
         ]

@@ -26,7 +26,8 @@ from broker.transports.memory import (
 )
 from broker.transports.tail import TailFollower
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
-from schemas.cloudevents import claim_record, decode, read_ledger, snapshot_record
+from executors.scripted import scripted_backend
+from schemas.cloudevents import claim_record, decode, read_ledger, snapshot_record, status_record
 from schemas.ledger import Checkpoint, Claim
 from schemas.records import Record, Stored
 from schemas.reports import Began, Published
@@ -561,6 +562,36 @@ async def test_a_broker_that_can_not_append_keeps_only_the_newest_of_what_it_hea
         await hand.report("j1", HELLO)
 
         assert [e.kind for e in await qjb.ends("j1")] == RAN
+
+
+async def test_a_broker_that_can_not_append_keeps_few_bytes_of_what_it_hears() -> None:
+    log = MemoryLog()
+    broker, hand = a_broker(log), Hand(log)
+    large = msgspec.structs.replace(
+        scripted_backend("large"), properties=msgspec.Raw(b'"%s"' % (b"x" * 900_000))
+    )
+    async with running(broker, hand):
+        await broker.active.wait()
+        qjb = side(log, broker)
+        await qjb.submit("j1")
+        await hand.is_told("j1")
+        assert broker._service is not None
+        gathered = broker._service.inputs
+        with log.fault(LoseAppend(EVENTS)) as fault:
+            await hand.report("j1", Began())
+            await until(lambda: fault.hits)
+            for _ in range(40):
+                await log.append(STATUS, [status_record(large, "t")])
+            newest = msgspec.structs.replace(large, name="newest")
+            await log.append(STATUS, [status_record(newest, "t")])
+            await until(lambda: newest in gathered._status)
+            assert 10 < len(gathered._status) < 40
+            assert 0 < gathered._heard.held <= inputs.HEARD_BYTES
+        await hand.report("j1", HELLO)
+
+        assert [e.kind for e in await qjb.ends("j1")] == RAN
+        assert gathered._heard.held <= 2_000_000
+        assert "newest" in broker._roster.backends
 
 
 async def test_a_log_that_is_slow_is_only_slow() -> None:

@@ -1,8 +1,9 @@
 """Who is there to run jobs, as a gateway knows it."""
 
 import msgspec
+from msgspec.structs import replace
 
-from broker.gateway.fleet import LOOK, Fleet
+from broker.gateway.fleet import BACKENDS, LOOK, QUEUES, WORKERS, Fleet
 from broker.transports.topics import STATUS
 from executors.scripted import scripted_backend
 from schemas.records import Stored
@@ -50,3 +51,24 @@ def test_a_clock_of_the_log_that_is_put_right_silences_nobody() -> None:
     assert [worker.worker for worker in fleet.workers] == ["w"]
     said(fleet, tick(), 60_000)
     assert not fleet.workers
+
+
+def test_however_many_and_however_large_those_are_that_say_they_are_there_memory_is_bounded() -> (
+    None
+):
+    fleet = Fleet()
+    large = replace(scripted_backend("b"), properties=msgspec.Raw(b'"%s"' % (b"x" * 900_000)))
+    said(fleet, beat("w", "b"), 1000)
+    said(fleet, scripted_backend("b"), 1000)
+    for number in range(200):
+        fleet._backends.put(f"made-up-{number}", (large, 0))
+        said(fleet, beat(f"w{number}", *(f"b{n}" for n in range(5_000))), 1000)
+        names = tuple(f"default/{n}" for n in range(1_000))
+        told = QueueSnapshot(backend=f"b{number}", queued=1, running=0, slots=1, waiting=names)
+        said(fleet, told, 1000)
+
+    assert fleet.weight <= WORKERS + BACKENDS + QUEUES
+    assert {"w", "w0"} <= set(fleet._workers)
+    assert "w199" not in fleet._workers
+    assert fleet.backend("b") is not None
+    assert fleet.backend("made-up-199") is None

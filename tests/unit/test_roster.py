@@ -7,7 +7,7 @@ import pytest
 
 from broker.core.book import Attempt, Book
 from broker.core.job import following
-from broker.core.roster import Roster, lease
+from broker.core.roster import BACKENDS, LEFT_KEPT, WORKERS, Roster, lease
 from executors.scripted import scripted_backend
 from schemas.events import Dispatched, Queued
 from schemas.jobs import JobDetails
@@ -184,3 +184,36 @@ def test_backends_that_nobody_announces_any_more_are_forgotten_unless_jobs_wait_
         roster.forget_the_gone(book)
 
     assert set(roster.backends) == {"waited-for", "there"}
+
+
+def test_however_many_say_that_they_are_there_those_that_are_known_stay() -> None:
+    roster, book = Roster(), Book(10)
+    assert roster.hear(beat())
+    roster.announce(scripted_backend("aer"))
+    many = tuple(f"b{number}" for number in range(20_000))
+    for number in range(20_000):
+        roster.announce(scripted_backend(f"{number}-{'x' * 400}"))
+        backends = many if number < 100 else many[:1]
+        roster.hear(beat(f"made-up-{number}", backends=backends))
+
+    assert roster.workers.weight <= WORKERS
+    assert roster.backends.weight <= BACKENDS
+    assert "aer" in roster.backends
+    assert roster.hear(beat(slots=3))
+    assert roster.workers["w"].slots == 3
+    expected = Attempt(JobKey("default", "j9"), 1, 1, "of-before", "i")
+    roster.expect(expected)
+    assert not roster.is_overdue(expected)
+    book.reminders.is_due("made-up-1", AttemptName("t", "j", 1, 1), 0.0, 0.0)
+    roster.tick(61)
+    assert roster.hear(beat())
+    roster.forget_the_gone(book)
+    assert set(roster.workers) == {"w"}
+    assert not book.reminders._told
+
+
+def test_workers_that_leave_in_good_order_are_remembered_up_to_a_number() -> None:
+    roster = Roster()
+    for number in range(LEFT_KEPT + 10):
+        roster.see_off(beat(instance=f"i{number}", left=True))
+    assert len(roster._left) == LEFT_KEPT
