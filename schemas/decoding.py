@@ -1,5 +1,6 @@
 """JSON text to strict values, and what is said of text that is none."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -24,8 +25,14 @@ def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
 
 def decode(value: Buffer, kind: Any) -> Any:
     """*value* as a message of that *kind*; raises `UnreadableError`."""
+    return decode_each((value,), kind)[0]
+
+
+def decode_each(values: Iterable[Buffer], kind: Any) -> list[Any]:
+    """*values* as messages of that *kind*; raises `UnreadableError` if one of them is none."""
+    decode = _decoder(kind).decode
     try:
-        return _decoder(kind).decode(value)
+        return [decode(value) for value in values]
     except msgspec.ValidationError as error:
         raise UnreadableError("invalid_message", str(error)) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

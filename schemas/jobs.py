@@ -64,3 +64,21 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     def is_terminal(self) -> bool:
         """Whether the job has had its last event."""
         return self.terminal
+
+
+class Wish(msgspec.Struct, frozen=True, gc=False):
+    """Of what was accepted, what decides on when the job goes."""
+
+    priority: int = 0
+
+
+class Outline(msgspec.Struct, frozen=True, gc=False):
+    """Of a snapshot whose it is and where the job waits; the rest is only looked at as JSON."""
+
+    tenant: str
+    job_id: str
+    state: State
+    created: str
+    details: Wish = Wish()
+    attempt: int = 0
+    backend: str | None = None

@@ -3,14 +3,16 @@
 `record` is the only way in. Recovery and the active broker share it, so that they can not disagree.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import merge
 from itertools import chain, islice
 from operator import attrgetter
+from typing import Any, TypeVar
 
 from broker.core.ended import Ended
 from broker.core.job import apply
+from broker.core.jobs import Jobs
 from broker.core.reminders import Reminders
 from broker.core.scheduler import UNPLACED, Queues
 from schemas.events import Dispatched
@@ -20,9 +22,11 @@ from schemas.values import JobKey, State
 from schemas.workers import AttemptName
 
 RUN = 2_000  # jobs that are sorted at once
-JOB = 1_700  # bytes that a job costs beside its inputs and its result, as was measured
 _RUNS = (State.RUNNING, State.CANCELLING)
-_created = attrgetter("created")
+_created: Callable[[Any], str] = attrgetter("created")
+
+T = TypeVar("T")
+Lost = Callable[[JobKey, str], object]  # a job, and why it can not be read
 
 
 @dataclass(slots=True)
@@ -47,15 +51,20 @@ class Attempt:
 class Book:
     """The newest state of every job that matters: those that live, and ended ones until `forget`."""
 
-    def __init__(self, remembered: int = 1_000_000) -> None:
-        self.jobs: dict[JobKey, Job] = {}
+    def __init__(self, remembered: int = 1_000_000, lost: Lost | None = None) -> None:
         self.queues = Queues()
+        self.jobs = Jobs(self._lose)
+        self._lost = lost  # hears of snapshots that turned out to be damaged
         self.attempts: dict[JobKey, Attempt] = {}
-        self.weight = 0  # bytes of the jobs that it holds, with their inputs and results
         self._ended = Ended(remembered)
         self._origins: dict[JobKey, InputPosition] = {}  # of the requests that made live jobs
         self._by_worker: dict[str, dict[JobKey, Attempt]] = {}
         self.reminders = Reminders()
+
+    @property
+    def weight(self) -> int:
+        """Bytes of the jobs that it holds, with their inputs and results."""
+        return self.jobs.weight
 
     def knows(self, key: JobKey) -> bool:
         """Whether there is, or lately was, a job of that name."""
@@ -86,7 +95,6 @@ class Book:
         before = self.jobs.get(key)
         after = apply(before, entry)
         self.jobs[key] = after
-        self.weight += _weight(after) - _weight(before)
         if before is not None and before.state is after.state is State.RUNNING:
             return after  # most events change no index
         self._leave(before, after, entry)
@@ -97,18 +105,16 @@ class Book:
         """Take in a job that is not known yet, as a snapshot has it."""
         key = job.key
         self.jobs[key] = job
-        self.weight += _weight(job)
         self._enter(None, job, key)
 
-    def remember(self, key: bytes) -> None:
-        """The job whose records have that *key* has ended."""
-        self._ended.add(key)
+    def remember(self, keys: Iterable[bytes]) -> None:
+        """The jobs whose records have those *keys* have ended."""
+        self._ended.add_all(keys)
 
     def forget(self, key: JobKey) -> None:
         """Let go of an ended job; only that it has been stays known."""
-        job = self.jobs.pop(key, None)
+        job = self.jobs.pop(key)
         if job is not None:
-            self.weight -= _weight(job)
             self._take_out(job)
         self._ended.add(key.encode())
 
@@ -131,9 +137,13 @@ class Book:
         if before.state is not after.state or isinstance(entry.event, Dispatched):
             self._take_out(before, keep_attempt=after.state in _RUNS)
 
+    def _lose(self, key: JobKey, why: str) -> None:
+        self.queues.discard(key)
+        if self._lost is not None:
+            self._lost(key, why)
+
     def _take_out(self, job: Job, keep_attempt: bool = False) -> None:
-        if job.key in self.queues:
-            self.queues.remove(job.key)
+        self.queues.discard(job.key)
         if not keep_attempt and (attempt := self.attempts.pop(job.key, None)):
             held = self._by_worker[attempt.worker]
             del held[job.key]
@@ -158,26 +168,20 @@ class Book:
             self._by_worker.setdefault(after.worker, {})[key] = attempt
 
 
-def by_age(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+def by_age(jobs: Iterable[T], created: Callable[[T], str] = _created) -> Iterator[list[T]]:
     """*jobs* in the order of their arrival, some at a time, perhaps none.
 
     To make the next list takes milliseconds however many there are: whoever goes through them on
     an event loop gives the others a turn in between.
     """
-    runs: list[list[Job]] = []
+    runs: list[list[T]] = []
     jobs = iter(jobs)
-    while run := sorted(islice(jobs, RUN), key=_created):
-        if runs and runs[-1][-1].created <= run[0].created:
+    while run := sorted(islice(jobs, RUN), key=created):
+        if runs and created(runs[-1][-1]) <= created(run[0]):
             runs[-1] += run
         else:
             runs.append(run)
         yield []
-    merged = merge(*runs, key=_created) if len(runs) > 1 else chain.from_iterable(runs)
+    merged = merge(*runs, key=created) if len(runs) > 1 else chain.from_iterable(runs)
     while some := list(islice(merged, RUN)):
         yield some
-
-
-def _weight(job: Job | None) -> int:
-    if job is None:
-        return 0
-    return JOB + len(job.value) + (len(job.details.params) if job.details else 0)

@@ -1,9 +1,6 @@
 """Which jobs have ended: their digests in bounded memory, so that a repeated request is known."""
 
-from array import array
-
-_BITS = 64
-_MASK = (1 << _BITS) - 1
+from collections.abc import Iterable
 
 
 class Ended:
@@ -15,43 +12,19 @@ class Ended:
 
     def __init__(self, size: int = 1_000_000) -> None:
         self._size = max(1, size // 2)  # of one generation
-        self._slots = 1 << (2 * self._size - 1).bit_length()  # at most half full
-        self._young = self._table()
-        self._old: array[int] | None = None
-        self._count = 0
+        self._young: set[int] = set()
+        self._old: set[int] = set()
 
     def add(self, key: bytes) -> None:
         """Remember *key*, of a job's records."""
-        digest = _digest(key)
-        place = self._place(self._young, digest)
-        if self._young[place] == digest:
-            return
-        if self._count == self._size:
-            self._old, self._young, self._count = self._young, self._table(), 0
-            place = self._place(self._young, digest)
-        self._young[place] = digest
-        self._count += 1
+        self.add_all((key,))
+
+    def add_all(self, keys: Iterable[bytes]) -> None:
+        """Remember *keys*, which may be too many by as many as come at once."""
+        self._young.update(map(hash, keys))
+        if len(self._young) >= self._size:
+            self._old, self._young = self._young, set()
 
     def __contains__(self, key: bytes) -> bool:
-        digest = _digest(key)
-        return self._holds(self._young, digest) or (
-            self._old is not None and self._holds(self._old, digest)
-        )
-
-    def _table(self) -> "array[int]":
-        return array("Q", bytes(8 * self._slots))
-
-    def _holds(self, table: "array[int]", digest: int) -> bool:
-        return table[self._place(table, digest)] == digest
-
-    def _place(self, table: "array[int]", digest: int) -> int:
-        """Where *digest* stands, or the free slot where it would (open addressing)."""
-        mask = self._slots - 1
-        index = digest & mask
-        while table[index] not in (0, digest):
-            index = (index + 1) & mask
-        return index
-
-
-def _digest(key: bytes) -> int:
-    return hash(key) & _MASK or 1
+        digest = hash(key)
+        return digest in self._young or digest in self._old

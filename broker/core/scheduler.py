@@ -5,7 +5,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
-from itertools import groupby, islice
+from itertools import chain, count, groupby, islice
 from typing import NamedTuple
 
 from schemas.values import JobKey
@@ -15,6 +15,13 @@ UNPLACED = ""  # stands for the backend of a job that no known backend suits yet
 LOST, PLACED, ARRIVED = range(3)  # attempts; jobs that found their backend late; all others
 Lane = tuple[int, int]  # (-priority, one of these): smaller goes first, but for the last two
 Place = tuple[str, Lane]  # backend and lane
+Entry = tuple[int, bytes, Place]  # number of the arrival, key of the job's records, where it waits
+SPARE = 1_000  # entries of jobs that wait no more, which a lane may have besides as many as wait
+
+
+def place_of(backend: str | None, priority: int, again: bool) -> Place:
+    """Where a job waits; with *again*, behind the lost ones at the front of its priority."""
+    return backend or UNPLACED, (-priority, LOST if again else ARRIVED)
 
 
 class Rank(NamedTuple):
@@ -24,11 +31,60 @@ class Rank(NamedTuple):
     arrival: int
 
 
+class _Lane:
+    """Jobs of one rank that wait for one backend: those that were restored, then the others.
+
+    *known*: the entries of all that wait, wherever. One that was restored leaves its entry behind.
+    """
+
+    def __init__(self, known: dict[bytes, Entry]) -> None:
+        self._known = known
+        self._restored: deque[Entry] = deque()
+        self._added: OrderedDict[bytes, Entry] = OrderedDict()
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Entry]:
+        return filter(self._waits, self.entries())
+
+    def entries(self) -> Iterator[Entry]:
+        """Of all that wait, in order, and of some that wait no more."""
+        return chain(self._restored, self._added.values())
+
+    def add(self, entry: Entry) -> None:
+        self._added[entry[1]] = entry
+        self._length += 1
+
+    def restore(self, entries: Sequence[Entry]) -> None:
+        """Add very many at once, before any other is added."""
+        self._restored.extend(entries)
+        self._length += len(entries)
+
+    def remove(self, entry: Entry) -> None:
+        self._length -= 1
+        if self._added.pop(entry[1], None) is None:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Let go of entries that were left behind: at the front, and where they are too many."""
+        restored = self._restored
+        while restored and not self._waits(restored[0]):
+            restored.popleft()
+        if len(restored) > 2 * (self._length - len(self._added)) + SPARE:
+            self._restored = deque(filter(self._waits, restored))
+
+    def _waits(self, entry: Entry) -> bool:
+        return self._known.get(entry[1]) is entry
+
+
 class _Queue:
     """The jobs that wait for one backend. Every step costs the same however many wait."""
 
-    def __init__(self) -> None:
-        self._lanes: dict[Lane, OrderedDict[JobKey, int]] = {}
+    def __init__(self, known: dict[bytes, Entry]) -> None:
+        self._known = known
+        self._lanes: dict[Lane, _Lane] = {}
         self._order: list[Lane] = []
         self.places: dict[Lane, Place] = {}  # one for all of a lane: there may be very many
         self._length = 0
@@ -36,33 +92,42 @@ class _Queue:
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[JobKey]:
+    def __iter__(self) -> Iterator[Entry]:
         for _, lanes in groupby(self._order, key=_step):
-            yield from (key for _, key in merge(*map(self._arrivals, lanes)))
+            yield from merge(*(self._lanes[lane] for lane in lanes))
 
-    def add(self, key: JobKey, lane: Lane, arrival: int) -> None:
-        if (waiting := self._lanes.get(lane)) is None:
-            waiting = self._lanes[lane] = OrderedDict()
-            insort(self._order, lane)
-        waiting[key] = arrival
+    def entries(self) -> Iterator[Entry]:
+        """Of all that wait, lane by lane, and of some that wait no more."""
+        return chain.from_iterable(self._lanes[lane].entries() for lane in self._order)
+
+    def add(self, entry: Entry) -> None:
+        self._lane(entry[2][1]).add(entry)
         self._length += 1
 
-    def remove(self, key: JobKey, lane: Lane) -> int:
-        arrival = self._lanes[lane].pop(key)
+    def restore(self, entries: Sequence[Entry]) -> None:
+        """Add very many of one lane at once, before any other is added."""
+        self._lane(entries[0][2][1]).restore(entries)
+        self._length += len(entries)
+
+    def remove(self, entry: Entry) -> None:
+        lane = entry[2][1]
+        self._lanes[lane].remove(entry)
         self._length -= 1
         if not self._lanes[lane]:
             del self._lanes[lane]
             self._order.remove(lane)
-        return arrival
 
-    def head(self) -> tuple[Rank, JobKey]:
+    def head(self) -> tuple[Rank, bytes]:
         step = _step(self._order[0])
         lanes = (lane for lane in self._order[:2] if _step(lane) == step)
-        arrival, key = min(next(self._arrivals(lane)) for lane in lanes)
+        arrival, key, _ = min(next(iter(self._lanes[lane])) for lane in lanes)
         return Rank(step, arrival), key
 
-    def _arrivals(self, lane: Lane) -> Iterator[tuple[int, JobKey]]:
-        return ((arrival, key) for key, arrival in self._lanes[lane].items())
+    def _lane(self, lane: Lane) -> _Lane:
+        if (found := self._lanes.get(lane)) is None:
+            found = self._lanes[lane] = _Lane(self._known)
+            insort(self._order, lane)
+        return found
 
 
 def _step(lane: Lane) -> tuple[int, bool]:
@@ -71,50 +136,79 @@ def _step(lane: Lane) -> tuple[int, bool]:
 
 
 class Queues:
-    """Who waits for which backend, in the order in which they go."""
+    """Who waits for which backend, in the order in which they go.
+
+    Jobs are in it by the keys of their records: so very many are restored without a look at each.
+    """
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
-        self._places: dict[JobKey, Place] = {}
-        self._arrivals = 0
-        self._unlooked: deque[JobKey] = deque()  # wait for any backend, and one may suit now
+        self._entries: dict[bytes, Entry] = {}
+        self._arrivals = count(1)
+        self._unlooked: deque[Entry] = deque()  # wait for any backend, and one may suit now
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._entries)
 
     def __contains__(self, key: JobKey) -> bool:
-        return key in self._places
+        return key.encode() in self._entries
 
     def add(self, key: JobKey, backend: str, priority: int, again: bool = False) -> None:
         """Put a job at the end of its priority; with *again*, behind the lost ones at its front."""
-        self._arrivals += 1
-        self._put(key, backend, (-priority, LOST if again else ARRIVED), self._arrivals)
+        place = place_of(backend, priority, again)
+        self._put(next(self._arrivals), key.encode(), *place)
+
+    def restore(self, keys: Sequence[bytes], places: Sequence[Place]) -> None:
+        """Put very many jobs at the ends of *places*, which must be the same where they are equal.
+
+        Only before any other is added.
+        """
+        entries = list(zip(self._arrivals, keys, places, strict=False))
+        self._entries.update(zip(keys, entries, strict=True))
+        for place in set(places):
+            theirs = [entry for entry in entries if entry[2] == place]
+            self._queue(place[0]).restore(theirs)
 
     def place(self, key: JobKey, backend: str) -> None:
         """*backend* was found for a job that waited for any; it goes when it would have gone."""
-        _, (priority, _) = self._places[key]
-        arrival = self.remove(key)
-        self._put(key, backend, (priority, PLACED), arrival)
+        arrival, known, (_, (priority, _)) = self._take(key)
+        self._put(arrival, known, backend, (priority, PLACED))
 
-    def _put(self, key: JobKey, backend: str, lane: Lane, arrival: int) -> None:
+    def _put(self, arrival: int, key: bytes, backend: str, lane: Lane) -> None:
+        queue = self._queue(backend)
+        entry = arrival, key, queue.places.setdefault(lane, (backend, lane))
+        self._entries[key] = entry
+        queue.add(entry)
+
+    def _queue(self, backend: str) -> _Queue:
         if (queue := self._queues.get(backend)) is None:
-            queue = self._queues[backend] = _Queue()
-        queue.add(key, lane, arrival)
-        self._places[key] = queue.places.setdefault(lane, (backend, lane))
+            queue = self._queues[backend] = _Queue(self._entries)
+        return queue
 
-    def remove(self, key: JobKey) -> int:
-        """The job waits no more; the number of its arrival."""
-        backend, lane = self._places.pop(key)
+    def remove(self, key: JobKey) -> None:
+        """The job waits no more."""
+        self._take(key)
+
+    def discard(self, key: JobKey) -> None:
+        """The job waits no more, if it did."""
+        if key in self:
+            self._take(key)
+
+    def _take(self, key: JobKey) -> Entry:
+        entry = self._entries.pop(key.encode())
+        backend = entry[2][0]
         queue = self._queues[backend]
-        arrival = queue.remove(key, lane)
+        queue.remove(entry)
         if not queue:
             del self._queues[backend]
-        return arrival
+        return entry
 
     def head(self, backend: str) -> tuple[Rank, JobKey] | None:
         """Who goes next on *backend*."""
-        queue = self._queues.get(backend)
-        return queue.head() if queue else None
+        if not (queue := self._queues.get(backend)):
+            return None
+        rank, key = queue.head()
+        return rank, JobKey.decode(key)
 
     def count(self, backend: str) -> int:
         """How many wait for *backend*."""
@@ -128,18 +222,20 @@ class Queues:
     def waiting(self, backend: str, limit: int) -> list[JobKey]:
         """The next *limit* jobs for *backend*, in order."""
         queue = self._queues.get(backend)
-        return list(islice(queue, limit)) if queue else []
+        return [JobKey.decode(key) for _, key, _ in islice(queue, limit)] if queue else []
 
     def ahead_of(self, key: JobKey) -> int:
         """How many jobs go before *key* on its backend. As costly as there are."""
-        queue = self._queues[self._places[key][0]]
-        return next(ahead for ahead, other in enumerate(queue) if other == key)
+        entry = self._entries[key.encode()]
+        queue = self._queues[entry[2][0]]
+        return next(ahead for ahead, other in enumerate(queue) if other is entry)
 
     # Those that wait for any backend
 
     def look_again(self) -> None:
         """What there is has changed: it may suit those that nothing has suited so far."""
-        self._unlooked = deque(self.waiting(UNPLACED, self.count(UNPLACED)))
+        queue = self._queues.get(UNPLACED)
+        self._unlooked = deque(queue.entries() if queue else ())
 
     @property
     def is_looking(self) -> bool:
@@ -149,11 +245,10 @@ class Queues:
     def to_look_at(self, limit: int) -> list[JobKey]:
         """The next up to *limit* of those, each once."""
         taken = [self._unlooked.popleft() for _ in range(min(limit, len(self._unlooked)))]
-        return [key for key in taken if self._waits_for(key, UNPLACED)]
+        return [JobKey.decode(key) for _, key, _ in filter(self._waits, taken)]
 
-    def _waits_for(self, key: JobKey, backend: str) -> bool:
-        place = self._places.get(key)
-        return place is not None and place[0] == backend
+    def _waits(self, entry: Entry) -> bool:
+        return self._entries.get(entry[1]) is entry
 
 
 @dataclass(slots=True)

@@ -131,7 +131,8 @@ class Turn:
             return False
         site = self._site()
         for key in queues.to_look_at(limit):
-            if backend := route(site.backends.values(), self._needs(key), site.load):
+            job = self.book.jobs.get(key)
+            if job and (backend := route(site.backends.values(), self._needs(job), site.load)):
                 queues.place(key, backend)
         return queues.is_looking
 
@@ -147,8 +148,9 @@ class Turn:
             choice = next_dispatch(self.book.queues, offers)
             if choice is None:
                 return is_looking
-            self._dispatch(choice)
-            choice.offer.free -= 1
+            if job := self.book.jobs.get(choice.key):  # else its snapshot was damaged
+                self._dispatch(job, choice)
+                choice.offer.free -= 1
         return True
 
     # Inputs
@@ -262,8 +264,7 @@ class Turn:
 
     # What the broker does by itself
 
-    def _dispatch(self, choice: Choice) -> None:
-        job = self.book.jobs[choice.key]
+    def _dispatch(self, job: Job, choice: Choice) -> None:
         offer = choice.offer
         event = decide.on_dispatch(job, choice.backend, offer.worker, offer.instance, self.time)
         after = self._record(choice.key, event)
@@ -285,8 +286,7 @@ class Turn:
         self.book.reminders.told(worker, name, self.roster.clock)
         self.instructions.append(Instructed(worker, _end(name, reason), job.traceparent))
 
-    def _needs(self, key: JobKey) -> Requirements:
-        job = self.book.jobs[key]
+    def _needs(self, job: Job) -> Requirements:
         program = self.catalogue.get(job.program_id)
         return requirements(
             program.specification.spec.backend_requirements if program else None,
@@ -299,7 +299,8 @@ class Turn:
         if since is None or self.roster.clock - since < PATIENCE:
             return
         for key in self._hopeless():
-            self._record(key, decide.on_no_backend(self.book.jobs[key], self.time))
+            if job := self.book.jobs.get(key):
+                self._record(key, decide.on_no_backend(job, self.time))
 
     def _hopeless(self) -> list[JobKey]:
         """The first of those that wait in vain."""

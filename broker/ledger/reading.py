@@ -1,6 +1,7 @@
 """Records to inputs: what a request, a report or a status message says, or why it can not be read."""
 
 import re
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -14,7 +15,7 @@ from schemas.cloudevents import CHECKPOINT_KEY, DELETED, SOURCE, SUBMIT, read_re
 from schemas.decoding import UnreadableError, decode
 from schemas.jobs import Job
 from schemas.ledger import Deletion, InputPosition
-from schemas.records import Stored
+from schemas.records import Headers, Stored
 from schemas.reports import Report
 from schemas.requests import CancelJob, DeleteJob
 from schemas.submits import WrongFieldsError
@@ -104,20 +105,31 @@ def read_status(record: Stored) -> Status | None:
     return status
 
 
-def version_of(record: Stored) -> tuple[int, int, bool] | None:
-    """Epoch and number of the state that *record* is, and whether it is a job's last.
+class Version(NamedTuple):
+    """Which state of a job a snapshot is; a later one is larger."""
 
-    None if it is none, or none any more.
-    """
-    if not record.value or record.key in (None, CHECKPOINT_KEY):
-        return None
-    found = record.named_headers()
+    epoch: int
+    seq: int
+    is_last: bool
+
+
+def version_in(headers: Headers) -> Version | None:
+    """The version of a snapshot with *headers*; None if they do not tell."""
+    found = dict(reversed(headers))
     try:
         is_last = found.get("qjb-terminal") == b"1"
-        return count_in(found["qjb-epoch"]), count_in(found["qjb-seq"]), is_last
+        return Version(count_in(found["qjb-epoch"]), count_in(found["qjb-seq"]), is_last)
     except (KeyError, ValueError):
-        log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
         return None
+
+
+def version_of(record: Stored) -> Version | None:
+    """The version of the snapshot that *record* is; None if it is none, or none any more."""
+    if not record.value or record.key in (None, CHECKPOINT_KEY):
+        return None
+    if (version := version_in(record.headers)) is None:
+        log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
+    return version
 
 
 def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
@@ -125,7 +137,7 @@ def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
     if (version := version_of(record)) is None:
         return None, 0, 0
     try:
-        return JobKey.decode(record.key or b""), *version[:2]
+        return JobKey.decode(record.key or b""), version.epoch, version.seq
     except ValueError:
         log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
         return None, 0, 0

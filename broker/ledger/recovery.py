@@ -5,10 +5,12 @@ from collections import OrderedDict
 
 import structlog
 
-from broker.core.book import Book, by_age
+from broker.core.book import Book
 from broker.core.reader_rule import PartitionReader
+from broker.ledger.collecting import rarely_collected
 from broker.ledger.inputs import next_of
-from broker.ledger.reading import named_snapshot, read_snapshot, version_of
+from broker.ledger.loading import Loading
+from broker.ledger.reading import named_snapshot
 from broker.taking import take_each
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import EVENTS, STATE
@@ -19,7 +21,6 @@ from schemas.records import Stored
 from schemas.values import JobKey
 
 AT_ONCE = 1000  # snapshots that are taken before others get a turn
-SEQ_BITS = 54  # of a version: more than any number of an event has
 SAVED_EARLY = 10_000  # snapshots of ended jobs that may overtake the ledger
 
 log = structlog.get_logger()
@@ -34,13 +35,11 @@ class Replica:
 
     def __init__(self, target: Log, remembered: int) -> None:
         self._log = target
-        self.book = Book(remembered)
+        self.book = Book(remembered, _say_lost)
         self.checkpoint: Checkpoint | None = None
         self.readers = {p: PartitionReader() for p in range(target.partitions(EVENTS))}
         self._positions: dict[TopicPartition, int] = {}
         self._follower: Follower | None = None
-        self._live: dict[bytes, Job] = {}  # by the key of their records, while loading
-        self._versions: dict[bytes, int] = {}  # of those
         self._newest_epoch = 0
         self._touched: dict[JobKey, tuple[int, int]] = {}  # partition, offset of the last event
         self._deleted: dict[JobKey, Deletion] = {}  # whose snapshots may still be there
@@ -50,9 +49,8 @@ class Replica:
 
     async def load(self) -> None:
         """Read the snapshots, and start to follow the ledger where they leave off."""
-        for partition in range(self._log.partitions(STATE)):
-            self._positions[TopicPartition(STATE, partition)] = await self._load(partition)
-        await self._restore()
+        with rarely_collected():
+            await self._load()
         reached = self.checkpoint.ledger if self.checkpoint else {}
         for partition, reader in self.readers.items():
             bounds = await self._log.bounds(EVENTS, partition)
@@ -62,20 +60,24 @@ class Replica:
                 reader.newest_claim = self.checkpoint.epoch
         self._follower = self._log.follow(dict(self._positions))
 
-    async def _load(self, partition: int) -> int:
-        position = (await self._log.bounds(STATE, partition)).first
-        while records := await self._log.read(STATE, partition, position, AT_ONCE, briefly=True):
-            take_each(records, self._load_snapshot)
-            position = records[-1].offset + 1
-            await asyncio.sleep(0)  # not every log waits
-        return position
+    async def _load(self) -> None:
+        loading = Loading(self.book, self._take_checkpoint)
+        for partition in range(self._log.partitions(STATE)):
+            where = TopicPartition(STATE, partition)
+            self._positions[where] = await self._read_snapshots(loading, partition)
+        await loading.finish()
+        self._newest_epoch = max(self._newest_epoch, loading.newest_epoch)
 
-    async def _restore(self) -> None:
-        for jobs in by_age(self._live.values()):
-            for job in jobs:
-                self.book.restore(job)
-            await asyncio.sleep(0)
-        self._live, self._versions = {}, {}
+    async def _read_snapshots(self, loading: Loading, partition: int) -> int:
+        """Those of one partition; where they end."""
+        position = (await self._log.bounds(STATE, partition)).first
+        while True:
+            page = await self._log.columns(STATE, partition, position, AT_ONCE)
+            if not page.offsets:
+                return position
+            loading.take(page)
+            position = page.offsets[-1] + 1
+            await asyncio.sleep(0)  # not every log waits
 
     async def follow(self, wait: float) -> None:
         """Read on, waiting up to *wait* seconds for something new."""
@@ -153,39 +155,10 @@ class Replica:
 
     # Snapshots
 
-    def _load_snapshot(self, record: Stored) -> None:
-        """Keep the newest snapshot of each job, by epoch and number: a lost broker may write too."""
-        if record.key == CHECKPOINT_KEY:
-            self._see_checkpoint(record)
-            return
-        if (snapshot := version_of(record)) is None:
-            return
-        key, (epoch, seq, is_last) = record.key or b"", snapshot
-        if epoch > self._newest_epoch:
-            self._newest_epoch = epoch
-        version = (epoch << SEQ_BITS) + seq
-        if version < self._versions.get(key, 0):
-            return
-        if is_last:
-            self._versions.pop(key, None)
-            self._live.pop(key, None)
-            self.book.remember(key)
-            return
-        if key not in self._live and self.book.has_ended(key) and epoch < self._newest_epoch:
-            return  # it has ended, and a lost broker did not know
-        job = read_snapshot(record)
-        if not isinstance(job, Job):
-            return
-        if job.key.encode() != key:
-            log.error("snapshot.of_another_job", partition=record.partition, offset=record.offset)
-            return
-        self._versions[key] = version
-        self._live[key] = job
-
     def _see_snapshot(self, record: Stored) -> None:
         """An ended job whose last snapshot is stored need not be kept."""
         if record.key == CHECKPOINT_KEY:
-            self._see_checkpoint(record)
+            self._take_checkpoint(record.value)
             return
         key, _, seq = named_snapshot(record)
         if key is None or record.header("qjb-terminal") != b"1":
@@ -201,8 +174,14 @@ class Replica:
             if len(self._saved_early) > SAVED_EARLY:
                 self._saved_early.popitem(last=False)
 
-    def _see_checkpoint(self, record: Stored) -> None:
-        checkpoint: Checkpoint = decode(record.value, Checkpoint)
+    def _take_checkpoint(self, value: bytes) -> int:
+        """Take note of a checkpoint; its epoch."""
+        checkpoint: Checkpoint = decode(value, Checkpoint)
         if self.checkpoint is None or checkpoint.epoch >= self.checkpoint.epoch:
             self.checkpoint = checkpoint
         self._newest_epoch = max(self._newest_epoch, checkpoint.epoch)
+        return checkpoint.epoch
+
+
+def _say_lost(key: JobKey, why: str) -> None:
+    log.error("snapshot.unreadable", job_id=key.job_id, tenant=key.tenant, error=why)

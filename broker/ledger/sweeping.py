@@ -73,7 +73,7 @@ async def _used(target: Log, book: Book) -> set[str]:
                 users.setdefault(record.key, set()).update(_references(record.value))
     async for record in _all(target, REQUESTS):
         users.setdefault(None, set()).update(_asked(record, gone))
-    live = (job.details.params_ref for job in book.jobs.values() if job.details)
+    live = (job.details.params_ref for job in book.jobs.changed() if job.details)
     users.setdefault(None, set()).update(ref.sha256 for ref in live if ref)
     return set().union(*users.values())
 

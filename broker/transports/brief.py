@@ -3,7 +3,7 @@
 Most of a record's headers are known words, or name its key again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import msgspec
@@ -52,6 +52,13 @@ _VERSION = ("qjb-seq", "qjb-epoch", "qjb-terminal")
 _SEQ, _EPOCH, _ = (_NUMBER_OF_NAME[name] for name in _VERSION)
 _TERMINAL = {_NUMBER_OF_WHOLE[header]: header for header in _WHOLE if header[0] == _VERSION[-1]}
 
+Kinds = dict[Hashable, Headers]
+HEAD = 24  # bytes: whatever begins with the same ones has the same version, if that fits into it
+_SHORT = 4  # bytes, which are not worth a look at whether the key ends with them by chance
+_BESIDE = 13  # bytes of those, at most, that are neither a number nor whether it is the last
+_MOST_KNOWN = 10_000
+_KNOWN: Kinds = {}
+
 
 def brief(headers: Headers, key: bytes) -> bytes:
     """*headers* of a record with *key*; `in_full` makes them of it again."""
@@ -64,7 +71,7 @@ def brief(headers: Headers, key: bytes) -> bytes:
         named = _NUMBER_OF_NAME.get(name, name)
         if key and value.startswith(key):
             short.append((named, value[len(key) :], 0))
-        elif value and key.endswith(value):
+        elif len(value) > _SHORT and key.endswith(value):
             short.append((named, len(key) - len(value), 1))
         else:
             short.append((named, value))
@@ -83,14 +90,52 @@ def in_full(stored: bytes, key: bytes) -> Headers:
 
 def version_in(stored: bytes, key: bytes) -> Headers:
     """Of a snapshot's headers those that say which it is, at a fifth of the price; else all."""
+    return _version(stored) or in_full(stored, key)
+
+
+def heads(
+    stored: Sequence[bytes],
+    keys: Sequence[bytes | None],
+    read: Callable[[bytes, bytes | None], Headers],
+) -> tuple[list[Hashable], Kinds]:
+    """Of the *stored* headers of each record what tells its kind, and the headers of each kind.
+
+    Few snapshots differ in how their headers begin: those are looked at once, and never again. All
+    others are *read* whole.
+    """
+    found: list[Hashable] = [each[:HEAD] for each in stored]
+    there = set(found)
+    kinds = {head: _KNOWN[head] for head in _KNOWN.keys() & there}
+    for number, head in enumerate(found if len(kinds) < len(there) else ()):
+        if head in kinds:
+            continue
+        version = _version(stored[number])
+        if version is not None and _BESIDE + sum(len(value) for _, value in version) <= HEAD:
+            kinds[head] = _learn(stored[number][:HEAD], version)
+        else:
+            found[number] = number
+            kinds[number] = version or read(stored[number], keys[number])
+    return found, kinds
+
+
+def _learn(head: bytes, version: Headers) -> Headers:
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[head] = version
+    return version
+
+
+def _version(stored: bytes) -> Headers | None:
+    if not is_brief(stored):
+        return None
     try:
         found = _decode_version(stored[1:])
         (seq_name, seq), (epoch_name, epoch) = found.seq, found.epoch
         terminal = _TERMINAL[found.terminal]
-    except (msgspec.ValidationError, KeyError):
-        return in_full(stored, key)
+    except (msgspec.MsgspecError, KeyError):
+        return None
     if seq_name != _SEQ or epoch_name != _EPOCH:
-        return in_full(stored, key)
+        return None
     return ("qjb-seq", seq), ("qjb-epoch", epoch), terminal
 
 

@@ -29,6 +29,7 @@ from broker.errors import (
 )
 from broker.transports import database
 from broker.transports.brief import brief
+from broker.transports.columns import Columns, as_columns
 from broker.transports.database import Shelf
 from broker.transports.files import make_database
 from broker.transports.lock import FileLock
@@ -168,20 +169,31 @@ class EmbeddedLog:
         self._queue.put(_Append(records, places, headers, done))
         return await done
 
-    async def read(
-        self, topic: str, partition: int, start: int, limit: int = 1000, briefly: bool = False
-    ) -> list[Stored]:
-        where = TopicPartition(topic, partition)
-        tail = self._tails[where]
+    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
+        tail = self._tails[TopicPartition(topic, partition)]
         if start >= tail.start or topic in self._passing:
             return tail.since(start, limit)
+        return await self._from_file(self._select, topic, partition, start, limit)
+
+    async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
+        tail = self._tails[TopicPartition(topic, partition)]
+        if start >= tail.start or topic not in self._shelves or topic in self._packed:
+            return as_columns(await self.read(topic, partition, start, limit))
+        return await self._from_file(self._columns, topic, partition, start, limit)
+
+    async def _from_file(
+        self,
+        read: Callable[[Shelf, int, int], T],
+        topic: str,
+        partition: int,
+        start: int,
+        limit: int,
+    ) -> T:
         if not self._open:
             raise LogUnavailableError("the log is closed")
         shelf = self._shelves[topic][partition]
         try:
-            return await self._loop.run_in_executor(
-                self._reader, self._select, shelf, start, limit, briefly
-            )
+            return await self._loop.run_in_executor(self._reader, read, shelf, start, limit)
         except apsw.Error as error:
             raise LogUnavailableError(f"the log can not be read: {error}") from error
 
@@ -308,8 +320,11 @@ class EmbeddedLog:
             connection.close()
         self._lock.release()
 
-    def _select(self, shelf: Shelf, start: int, limit: int, briefly: bool = False) -> list[Stored]:
-        return database.select(self._history, shelf, start, limit, briefly)
+    def _select(self, shelf: Shelf, start: int, limit: int) -> list[Stored]:
+        return database.select(self._history, shelf, start, limit)
+
+    def _columns(self, shelf: Shelf, start: int, limit: int) -> Columns:
+        return database.columns(self._history, shelf, start, limit)
 
     def _write(self) -> None:
         cleaner = Cleaner(self._db, self._shelves, self._topics, self._time)

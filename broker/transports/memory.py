@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from broker.budget import Room
 from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableError
+from broker.transports.columns import Columns, as_columns
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.retention import survivors
@@ -203,11 +204,12 @@ class MemoryLog:
             return self._store(places, records)
         return await fault.append(lambda: self._store(places, records))
 
-    async def read(
-        self, topic: str, partition: int, start: int, limit: int = 1000, briefly: bool = False
-    ) -> list[Stored]:
+    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
         await self._reachable(topic)
         return self._tails[TopicPartition(topic, partition)].since(start, limit)
+
+    async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
+        return as_columns(await self.read(topic, partition, start, limit))
 
     def content_of(self, topic: str) -> str:
         return self.identity

@@ -10,12 +10,9 @@ import pytest
 from broker.errors import AppendFailedError, RecordTooLargeError
 from broker.transports.log import LARGEST_RECORD, Bounds, Follower, Log, Position, TopicPartition
 from broker.transports.topics import EVENTS, INBOX, REQUESTS, STATE, STATUS
-from schemas.cloudevents import DELETED, VERSION, snapshot_record
-from schemas.jobs import Job
-from schemas.ledger import Deletion
 from schemas.records import Record, Stored
-from schemas.values import State
 from tests.conformance.conftest import PARTITIONS, OpenLog
+from tests.support.snapshots import check_columns, odd_snapshots
 
 KEY = b"default/job-1"
 ALL = [TopicPartition(EVENTS, partition) for partition in range(PARTITIONS)]
@@ -131,27 +128,14 @@ async def test_headers_come_back_as_they_were(log: Log) -> None:
     assert records[0].header("ce_id") == b"1"
 
 
-async def test_what_is_read_briefly_says_which_snapshot_it_is(log: Log) -> None:
-    deletion = Deletion("default", "j2", "2026-01-01T00:00:00.000Z", 7)
-    job = Job(
-        tenant="default",
-        job_id="j1",
-        seq=4,
-        state=State.QUEUED,
-        terminal=False,
-        created=deletion.time,
-    )
-    records = [snapshot_record(body, 7, deletion.time) for body in (job, deletion)]
-    records.append(Record(b"x", KEY, (("other", b"1"),)))
-    for record in records:
-        await log.append(STATE, [record])
-        where = log.partition_of(STATE, record.key or b"")
-        stored = (await read_all(log, STATE, where))[-1]
-        (brief,) = await log.read(STATE, where, stored.offset, briefly=True)
+async def test_columns_say_what_there_is_and_which_snapshot_it_is(log: Log) -> None:
+    records = odd_snapshots()
+    await log.append(STATE, records)
+    seen = 0
+    for partition in range(log.partitions(STATE)):
+        seen += await check_columns(log, partition)
 
-        assert (brief.offset, brief.key, brief.value) == (stored.offset, record.key, record.value)
-        wanted = {n: v for n, v in record.headers if n in (*VERSION, DELETED, "other")}
-        assert wanted.items() <= dict(brief.headers).items()
+    assert seen == len(records)
 
 
 async def test_keys_are_bytes_or_nothing(log: Log) -> None:

@@ -27,6 +27,7 @@ from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import DAY, EVENTS, INBOX, STATE, STATUS, TOPICS
 from schemas.records import Record, Stored
+from tests.support.snapshots import check_columns, odd_snapshots
 from tests.support.stored import STORED
 
 KEY = b"default/job-1"
@@ -53,6 +54,18 @@ async def test_the_newest_records_of_all_partitions_share_the_memory(tmp_path: P
         values = [record.value for record in found if record.topic == topic]
         assert values == [b"%d" % number + bytes(50_000) for number in range(60)]
         assert len(await read_all(log, topic)) == 60
+    await log.close()
+
+
+async def test_columns_of_what_is_not_in_memory_any_more_say_the_same(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db")
+    records = odd_snapshots()
+    for _ in range(2):  # the second time their kinds are known
+        await log.append(STATE, records)
+    await log.close()
+    log = await opened(tmp_path / "log.db")
+
+    assert await check_columns(log, 0) == 2 * len(records)
     await log.close()
 
 

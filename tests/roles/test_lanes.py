@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from broker.core import book
+from broker.core import jobs
 from broker.ledger import inputs, preparing, writer
 from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import MemoryLog
@@ -51,7 +51,7 @@ def ref(number: int) -> BlobRef:
 @asynccontextmanager
 async def a_full_broker(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Side]:
     """Its book is full as long as `heavy` runs, and fifty submits wait, ten of them read."""
-    monkeypatch.setattr(book, "JOB", 0)  # only `heavy` counts
+    monkeypatch.setattr(jobs, "JOB", 0)  # only `heavy` counts
     monkeypatch.setattr(writer, "HEAVIEST", 1_000)
     monkeypatch.setattr(inputs, "GATHERED", 10)
     monkeypatch.setattr(inputs, "REQUESTS_IN_A_TURN", 10)

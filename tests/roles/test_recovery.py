@@ -4,7 +4,9 @@ import asyncio
 from itertools import islice
 
 import pytest
+from msgspec.structs import replace
 
+from broker.core.scheduler import UNPLACED
 from broker.ledger.recovery import AT_ONCE, Replica
 from broker.telemetry.times import iso
 from broker.transports.memory import MemoryLog
@@ -91,3 +93,51 @@ async def test_who_comes_after_a_recovery_stands_behind_those_who_were_there() -
         await until(lambda: "new" in hand.dispatches)
         await qjb.ends("new")
         assert list(hand.dispatches) == ["waits-0", "waits-1", "waits-2", "new"]
+
+
+async def test_a_damaged_snapshot_that_is_found_late_is_passed_over_and_the_others_go() -> None:
+    log = await filled(MemoryLog(2), 3)
+    record = snapshot_record(job(0, ended=False), 2, iso(0))
+    digest = b'"digest":"","warnings":[1]'  # nothing that is looked at before it is its turn
+    assert record.value.endswith(b"}")
+    damaged = record.value[:-1] + b"," + digest + b"}"
+    await log.append(STATE, [Record(damaged, record.key, record.headers)])
+    hand = Hand(log, slots=1, runs=True)
+    async with system(hand) as qjb:
+        await qjb.submit("new")
+        await until(lambda: "new" in hand.dispatches)
+        await qjb.ends("new")
+
+        assert list(hand.dispatches) == ["waits-1", "waits-2", "new"]
+
+
+async def test_snapshots_that_say_nothing_keep_none_of_the_others_from_being_taken_over() -> None:
+    log = await filled(MemoryLog(1), 5)
+    good = snapshot_record(job(7, ended=False), 1, iso(0))
+    for number, value in enumerate((b"x", b"[]", b"{}", b"\xff", b"[" * 100_000, good.value)):
+        await log.append(STATE, [Record(value, b"default/odd-%d" % number, good.headers)])
+    replica = Replica(log, 10)
+    await replica.load()
+
+    assert replica.book.queues.count("scripted") == len(replica.book.jobs) == 5
+
+
+async def test_jobs_that_run_and_jobs_that_wait_for_any_backend_are_taken_over() -> None:
+    log = MemoryLog(2)
+    runs = replace(job(1, ended=False), state=State.RUNNING, worker="w1", attempt=1, epoch=1)
+    again = replace(job(3, ended=False), attempt=1)
+    first = replace(job(4, ended=False), details=replace(runs.details, priority=5))
+    anywhere = replace(job(5, ended=False), backend=None)
+    jobs = (runs, job(2, ended=False), again, first, anywhere)
+    await log.append(STATE, [snapshot_record(each, 1, iso(0)) for each in jobs])
+    replica = Replica(log, 10)
+    await replica.load()
+
+    book = replica.book
+    assert {key: book.jobs[key] for key in book.jobs} == {each.key: each for each in jobs}
+    assert list(book.attempts_of("w1")) == [runs.key]
+    waiting = book.queues.waiting("scripted", 9)
+    assert waiting == [first.key, again.key, job(2, ended=False).key]
+    assert book.queues.waiting(UNPLACED, 9) == [anywhere.key]
+    book.queues.look_again()
+    assert book.queues.to_look_at(9) == [anywhere.key]

@@ -17,6 +17,7 @@ from aiokafka.errors import (
 
 from broker.errors import AppendFailedError, LogUnavailableError
 from broker.transports.cluster import Cluster
+from broker.transports.columns import Columns, as_columns
 from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients
 from broker.transports.kafka.follower import KafkaFollower
 from broker.transports.kafka.history import Reader
@@ -101,12 +102,13 @@ class KafkaLog:
             shares.setdefault(self._placement.place(topic, record), []).append(index)
         return await self._lanes.append(topic, records, shares, size)
 
-    async def read(
-        self, topic: str, partition: int, start: int, limit: int = 1000, briefly: bool = False
-    ) -> list[Stored]:
+    async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
         where = TopicPartition(topic, partition)
         reader = self._reader_of_committed if topic in COMMITTED else self._reader
         return await self._patiently(lambda: reader.read(where, start, limit))
+
+    async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
+        return as_columns(await self.read(topic, partition, start, limit))
 
     def content_of(self, topic: str) -> str:
         return self.identity + (self._found[topic].ident if topic in self._found else "")

@@ -1,0 +1,183 @@
+"""Very many snapshots to a book: in bulk, in small steps, with no look into those of ended jobs."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from itertools import compress, islice
+from operator import itemgetter, not_
+from typing import cast
+
+import structlog
+
+from broker.core.book import Book, by_age
+from broker.core.scheduler import Place, place_of
+from broker.ledger.reading import Version, version_in
+from broker.transports.columns import Columns
+from schemas.cloudevents import CHECKPOINT_KEY
+from schemas.decoding import UnreadableError, decode, decode_each
+from schemas.jobs import Job, Outline
+from schemas.values import State
+
+STEP = 1000  # jobs that are looked at before others get a turn
+
+Waiting = tuple[str, bytes, Place]  # when the job came, the key of its records, where it waits
+
+_NO_JOBS = frozenset({None, CHECKPOINT_KEY})  # keys of records
+
+log = structlog.get_logger()
+
+_created: Callable[[Waiting], str] = itemgetter(0)
+
+
+class Loading:
+    """Finds the newest snapshot of each job, by epoch and number: a lost broker may write too.
+
+    What they say is looked at last. A newest one that can not be read is the newest all the same:
+    an older one is not what the job is.
+    """
+
+    def __init__(self, book: Book, checkpoint: Callable[[bytes], int]) -> None:
+        self._book = book
+        self._checkpoint = checkpoint  # takes the value of such a record, and says its epoch
+        self.newest_epoch = 0
+        self._live: dict[bytes, bytes] = {}  # snapshots by the keys of their records
+        self._versions: dict[bytes, Version] = {}  # of those
+        self._places: dict[tuple[str | None, int, bool], Place] = {}  # one for all who wait there
+
+    # Which is the newest
+
+    def take(self, page: Columns) -> None:
+        """Take in what a read of the state topic gave."""
+        versions = {head: version_in(headers) for head, headers in page.kinds.items()}
+        if not self._take_at_once(page, versions):
+            for offset, key, value, head in zip(*page[:4], strict=True):
+                version = versions[head]
+                if key is None or not value:
+                    continue
+                if key == CHECKPOINT_KEY or version is None:
+                    self._take_other(offset, key, value)
+                else:
+                    self._take_one(key, value, version)
+
+    def _take_at_once(self, page: Columns, versions: Mapping[Hashable, Version | None]) -> bool:
+        """Do so if all are snapshots, and none can be older than what else is known of its job."""
+        keys, values, heads = page.keys, page.values, page.heads
+        kinds = {head: kind for head, kind in versions.items() if kind is not None}
+        epochs = {kind.epoch for kind in kinds.values()} or {0}
+        if len(kinds) < len(versions) or len(epochs) > 1 or max(epochs) < self.newest_epoch:
+            return False
+        is_last = {head: kind.is_last for head, kind in kinds.items()}
+        has_ended = [is_last[head] for head in heads]
+        lives = list(map(not_, has_ended))
+        ended = cast("list[bytes]", list(compress(keys, has_ended)))
+        live = cast("dict[bytes, bytes]", dict(compress(zip(keys, values, strict=True), lives)))
+        if (
+            len(ended) + len(live) < len(keys)  # one of them is there twice
+            or not all(values)
+            or not _NO_JOBS.isdisjoint(keys)
+            or not live.keys().isdisjoint(ended)
+            or not self._live.keys().isdisjoint(keys)  # or was
+        ):
+            return False
+        self.newest_epoch = max(epochs)
+        self._book.remember(ended)
+        self._live.update(live)
+        self._versions.update(
+            zip(live, map(kinds.__getitem__, compress(heads, lives)), strict=True)
+        )
+        return True
+
+    def _take_other(self, offset: int, key: bytes, value: bytes) -> None:
+        try:
+            if key != CHECKPOINT_KEY:
+                raise UnreadableError("invalid_message", "nothing says which state it is")
+            self.newest_epoch = max(self.newest_epoch, self._checkpoint(value))
+        except UnreadableError as error:
+            log.error("snapshot.unreadable", offset=offset, error=error.message)
+
+    def _take_one(self, key: bytes, value: bytes, version: Version) -> None:
+        self.newest_epoch = max(self.newest_epoch, version.epoch)
+        before = self._versions.get(key)
+        if before is not None and version[:2] < before[:2]:
+            return
+        if version.is_last:
+            self._versions.pop(key, None)
+            self._live.pop(key, None)
+            self._book.remember((key,))
+        elif before is not None or not (
+            version.epoch < self.newest_epoch and self._book.has_ended(key)
+        ):  # else it has ended, and a lost broker did not know
+            self._versions[key] = version
+            self._live[key] = value
+
+    # What they say
+
+    async def finish(self) -> None:
+        """Put the jobs into the book, and those that wait into their queues, as they came."""
+        self._versions.clear()
+        gone: list[bytes] = []
+        for some in by_age(self._waiting(gone), _created):
+            if some:
+                _, keys, places = zip(*some, strict=True)
+                self._book.queues.restore(keys, places)
+            await asyncio.sleep(0)
+        for key in gone:
+            del self._live[key]
+        self._book.jobs.restore(self._live)
+
+    def _waiting(self, gone: list[bytes]) -> Iterator[Waiting]:
+        """Those that wait. All others are taken into the book, or are none, and are *gone*."""
+        items = iter(self._live.items())
+        while some := dict(islice(items, STEP)):
+            outlines = _outlines(some)
+            states = {outline.state for outline in outlines.values()}
+            if len(outlines) < len(some) or states != {State.QUEUED}:
+                others = [key for key in some if not _waits(outlines.get(key))]
+                gone += others
+                for key in others:
+                    self._restore(some[key], outlines.pop(key, None))
+            created = [outline.created for outline in outlines.values()]
+            yield from zip(created, outlines, self._places_of(outlines.values()), strict=True)
+
+    def _restore(self, snapshot: bytes, outline: Outline | None) -> None:
+        """Take in a job that does not wait."""
+        if outline is None:
+            return
+        try:
+            self._book.restore(decode(snapshot, Job))
+        except UnreadableError as error:
+            log.error("snapshot.unreadable", job_id=outline.job_id, error=error.message)
+
+    def _places_of(self, outlines: Iterable[Outline]) -> Iterator[Place]:
+        wanted = [(each.backend, each.details.priority, each.attempt > 0) for each in outlines]
+        for each in set(wanted) - self._places.keys():
+            self._places[each] = place_of(*each)
+        return map(self._places.__getitem__, wanted)
+
+
+def _waits(outline: Outline | None) -> bool:
+    return outline is not None and outline.state is State.QUEUED
+
+
+def _outlines(snapshots: Mapping[bytes, bytes]) -> dict[bytes, Outline]:
+    """What *snapshots* say, by the keys of their records; without those that can not be read."""
+    try:
+        found = dict(zip(snapshots, decode_each(snapshots.values(), Outline), strict=True))
+    except UnreadableError:
+        found = {key: each for key, value in snapshots.items() if (each := _outline(key, value))}
+    names = [f"{each.tenant}/{each.job_id}" for each in found.values()]
+    if "\n".join(names).encode() == b"\n".join(found):
+        return found
+    for key, name in list(zip(found, names, strict=True)):
+        if name.encode() != key:
+            log.error("snapshot.of_another_job", key=repr(key), job=name)
+            del found[key]
+    return found
+
+
+def _outline(key: bytes, snapshot: bytes) -> Outline | None:
+    try:
+        outline: Outline = decode(snapshot, Outline)
+    except UnreadableError as error:
+        log.error("snapshot.unreadable", key=repr(key), error=error.message)
+        return None
+    return outline

@@ -1,0 +1,59 @@
+"""Jobs that stay as their snapshots have them until they change."""
+
+from broker.core.jobs import JOB, SNAPSHOT, Jobs
+from schemas.decoding import decode
+from schemas.jobs import Job
+from schemas.values import JobKey
+from tests.support.snapshots import snapshot
+
+KEY = JobKey("default", "j1")
+OTHER = JobKey("default", "j2")
+
+
+def restored(*values: tuple[JobKey, bytes]) -> tuple[Jobs, list[tuple[JobKey, str]]]:
+    lost: list[tuple[JobKey, str]] = []
+    jobs = Jobs(lambda key, why: lost.append((key, why)))
+    jobs.restore({key.encode(): value for key, value in values})
+    return jobs, lost
+
+
+def test_a_restored_job_is_there_like_any_other() -> None:
+    value = snapshot("j1").value
+    jobs, lost = restored((KEY, value))
+
+    assert KEY in jobs
+    assert OTHER not in jobs
+    assert jobs[KEY] == jobs.get(KEY) == decode(value, Job)
+    assert jobs.get(OTHER) is None
+    assert list(jobs) == [KEY]
+    assert not list(jobs.changed())
+    assert not lost
+
+
+def test_what_jobs_weigh_is_counted_as_they_change_and_go() -> None:
+    value = snapshot("j1").value
+    jobs, _ = restored((KEY, value), (OTHER, value))
+    assert jobs.weight == 2 * (SNAPSHOT + len(value)) < 2 * JOB
+
+    jobs[KEY] = job = jobs[KEY]
+    assert jobs.weight == SNAPSHOT + len(value) + JOB
+    jobs[KEY] = job
+    assert jobs.weight == SNAPSHOT + len(value) + JOB
+    assert list(jobs.changed()) == [job]
+
+    assert jobs.pop(KEY) == job
+    assert jobs.pop(OTHER) is not None
+    assert jobs.pop(OTHER) is None
+    assert (jobs.weight, len(jobs)) == (0, 0)
+
+
+def test_one_whose_snapshot_is_damaged_is_told_once_and_is_not_there() -> None:
+    good = snapshot("j2").value
+    jobs, lost = restored((KEY, good.replace(b'"seq":1', b'"seq":"x"')), (OTHER, good))
+
+    assert jobs.get(KEY) is None
+    assert KEY not in jobs
+    assert list(jobs.values()) == [jobs[OTHER]]
+    assert [key for key, _ in lost] == [KEY]
+    assert "$.seq" in lost[0][1]
+    assert jobs.weight == SNAPSHOT + len(good)
