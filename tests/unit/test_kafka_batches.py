@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.transports.kafka import batches
-from broker.transports.kafka.batches import UNREADABLE, Fetched
+from broker.transports.kafka.batches import LEFT_OUT, MOST_HEADERS, UNREADABLE, Fetched, whole
 from broker.transports.log import TopicPartition
 from broker.transports.topics import REQUESTS
 from schemas.records import Stored
@@ -31,9 +31,19 @@ def test_it_reads_what_aiokafka_reads(name: str) -> None:
     assert [(r.offset, r.timestamp, r.key, r.value) for r in found] == [
         (r.offset, r.timestamp, r.key, r.value or b"") for r in theirs
     ]
-    assert [r.headers for r in found] == [
-        tuple((name, value or b"") for name, value in r.headers) for r in theirs
+    assert [r.headers for r in found] == [whole(r.headers, len(r.headers)) for r in theirs]
+    assert [r.headers[:MOST_HEADERS] for r in found] == [
+        tuple((name, value or b"") for name, value in r.headers[:MOST_HEADERS]) for r in theirs
     ]
+
+
+def test_of_very_many_headers_the_first_count_and_the_record_behind_is_read() -> None:
+    many = [(b"a%d" % number, b"x") for number in range(5_000)]
+
+    found, _ = read(batch([Raw(HELLO, None, many), Raw(b"behind")]), WHERE, 0)
+
+    assert [record.value for record in found] == [HELLO, b"behind"]
+    assert found[0].headers[-2:] == (("a999", b"x"), (LEFT_OUT, b"4000"))
 
 
 def test_a_name_that_is_not_utf8_is_read_with_marks_in_its_place() -> None:

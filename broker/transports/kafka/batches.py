@@ -8,6 +8,7 @@ Source: `DefaultRecordBatch` and `DefaultRecord` of Apache Kafka (format 2).
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -23,6 +24,8 @@ from schemas.records import Headers, Stored
 GivenHeaders = Sequence[tuple[str, bytes | None]]  # as a client gives them: a value may be missing
 
 FETCHED = 2 * 1024 * 1024  # bytes at once; one batch comes whole, however large it is
+MOST_HEADERS = 1_000  # of a record; nobody means the others, and each costs as much as a record
+LEFT_OUT = "headers-left-out"  # header behind them: how many more there are
 UNREADABLE = "unreadable"  # header of what stands for a batch that nobody can read: why
 
 _HEAD = struct.Struct(">qiibIhiqqqhii")
@@ -126,15 +129,16 @@ def _records(batch: _Batch, where: TopicPartition) -> list[Stored]:
     except Exception as error:  # whatever a codec or a parser may raise
         why = f"{type(error).__name__}: {error}"[:500]
         log.exception("log.batch_unreadable", topic=where.topic, offset=batch.first)
-        header = (UNREADABLE, why.encode(errors="replace"))
-        return [_stored(where, batch.last, batch.newest_time, None, batch.whole, (header,))]
+        headers = ((UNREADABLE, why.encode(errors="replace")),)
+        return [Stored(*where, batch.last, batch.newest_time, None, batch.whole, headers)]
 
 
 def _read(batch: _Batch, where: TopicPartition) -> Iterator[Stored]:
     if batch.format != 2 or batch.attributes & _PACKED:
         unpacked: Any = MemoryRecords(batch.whole).next_batch()
         for r in unpacked:
-            yield _stored(where, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+            value, headers = r.value or b"", whole(r.headers, len(r.headers))
+            yield Stored(*where, r.offset, r.timestamp, r.key, value, headers)
         return
     if calc_crc32c(batch.whole[_CHECKED_AT:]) != batch.checksum:
         raise CorruptRecordException("the checksum is wrong")
@@ -160,10 +164,12 @@ class _Cursor:
             time = batch.newest_time
         offset = batch.first + self.number()
         key, value = self.blob(), self.blob()
-        headers = tuple((self.text(), self.blob()) for _ in range(self.number()))
-        if self.at != end:
+        count = self.number()
+        headers = [(self.text(), self.blob()) for _ in range(min(count, MOST_HEADERS))]
+        if self.at > end or (self.at < end and count <= MOST_HEADERS):
             raise CorruptRecordException(f"a record ends at {self.at}, not at {end}")
-        return _stored(where, offset, time, key, value, headers)
+        self.at = end
+        return Stored(*where, offset, time, key, value or b"", whole(headers, count))
 
     def number(self) -> int:
         found, self.at = decode_varint(self.data, self.at)
@@ -181,17 +187,7 @@ class _Cursor:
         return (self.blob() or b"").decode(errors="replace")
 
 
-def _stored(
-    where: TopicPartition,
-    offset: int,
-    time: int,
-    key: bytes | None,
-    value: bytes | None,
-    headers: GivenHeaders,
-) -> Stored:
-    return Stored(*where, offset, time, key, value or b"", whole(headers))
-
-
-def whole(headers: GivenHeaders) -> Headers:
-    """Headers as ours, which always have a value."""
-    return tuple((name, value or b"") for name, value in headers)
+def whole(headers: GivenHeaders, count: int) -> Headers:
+    """The first of *count* headers as ours, which always have a value."""
+    found = tuple((name, value or b"") for name, value in islice(headers, MOST_HEADERS))
+    return found if count <= MOST_HEADERS else (*found, (LEFT_OUT, b"%d" % (count - MOST_HEADERS)))

@@ -160,7 +160,7 @@ class Clients:
             record.timestamp,
             record.key,
             record.value or b"",
-            batches.whole(record.headers),
+            batches.whole(record.headers, len(record.headers)),
         )
 
     async def admin(self) -> Any:
