@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from broker.transports.topics import (
+    DEAD_LETTERS,
     EVENTS,
     INBOX,
     REPORTS,
@@ -95,11 +96,17 @@ def requests(*bodies: bytes) -> Poison:
 
 
 def records(topic: str) -> Poison:
-    """Every record that nobody should write, on *topic*."""
+    """Every record that nobody should write, on *topic*: 6 MB in batches of their own."""
 
     async def ready(place: Place) -> Throw:
+        partitions = await place.partitions(topic)
         batches = singly(topic, list(RECORDS.values()))
-        return lambda: place.write(topic, batches)
+
+        async def throw() -> None:
+            for number, data in enumerate(batches):
+                await place.put(topic, partitions[number % len(partitions)], data)
+
+        return throw
 
     return ready
 
@@ -144,10 +151,11 @@ POISONS: dict[str, Poison] = {
     ),
     "a cancel storm": cancel_storm,
 }
-# And these only where somebody may write to the topics.
+# And these only where somebody may write to the topics; the last is what Kafka itself takes, as
+# nobody reads there.
 ON_KAFKA: dict[str, Poison] = {
     f"records on {topic}": records(topic)
-    for topic in (REQUESTS, REPORTS, STATUS, INBOX, STATE, EVENTS)
+    for topic in (REQUESTS, REPORTS, STATUS, INBOX, STATE, EVENTS, DEAD_LETTERS)
 }
 
 

@@ -5,14 +5,16 @@ The consumer then raises each time it is asked, and gives nothing that stands be
 Source: `DefaultRecordBatch` and `DefaultRecord` of Apache Kafka (format 2).
 """
 
+import asyncio
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import structlog
 from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import CorruptRecordException, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
@@ -24,6 +26,7 @@ from schemas.records import Headers, Stored
 GivenHeaders = Sequence[tuple[str, bytes | None]]  # as a client gives them: a value may be missing
 
 FETCHED = 2 * 1024 * 1024  # bytes at once; one batch comes whole, however large it is
+POLL = 0.05  # seconds that a node may wait for what comes: of several nodes the slowest counts
 MOST_HEADERS = 1_000  # of a record; nobody means the others, and each costs as much as a record
 LEFT_OUT = "headers-left-out"  # header behind them: how many more there are
 UNREADABLE = "unreadable"  # header of what stands for a batch that nobody can read: why
@@ -44,17 +47,43 @@ class Fetched:
     aborted: Sequence[tuple[int, int]] = ()
 
 
-async def fetch(client: Any, name: KafkaPartition, start: int, isolation: int) -> Fetched:
-    """Whole batches of the partition, from the one with offset *start* on. Raises `KafkaError`."""
-    node = client.cluster.leader_for_partition(name)
-    asked = [(name.topic, [(name.partition, start, FETCHED)])]
-    answer = await client.send(node, FetchRequest(0, 0, FETCHED, isolation, asked))
-    _, code, *more, data = answer.topics[0][1][0]
-    if code:
-        raise for_code(code)(name)
-    # Where it stands differs from version to version; nothing else there is a list.
-    aborted = next((field for field in more if isinstance(field, list)), ())
-    return Fetched(bytes(data or b""), aborted)
+async def fetch(
+    client: Any, starts: Mapping[KafkaPartition, int], wait: float, isolation: int
+) -> dict[KafkaPartition, Fetched]:
+    """Whole batches of the partitions, from those with the offsets *starts* on. Raises `KafkaError`.
+
+    Waits for something to come, but no longer than *wait* seconds, nor than `POLL`.
+    """
+    nodes: dict[int, dict[str, list[tuple[int, int, int]]]] = {}
+    for name, start in starts.items():
+        topics = nodes.setdefault(client.cluster.leader_for_partition(name), {})
+        topics.setdefault(name.topic, []).append((name.partition, start, FETCHED))
+    ms = int(1000 * min(wait, POLL))
+    asked = [
+        # Not on the connection on which the consumer's own fetch may wait for what comes.
+        client.send(
+            node,
+            FetchRequest(ms, 1, FETCHED, isolation, list(topics.items())),
+            group=ConnectionGroup.COORDINATION,
+        )
+        for node, topics in nodes.items()
+    ]
+    return {
+        name: fetched
+        for answer in await asyncio.gather(*asked)
+        for name, fetched in _fetched(answer)
+    }
+
+
+def _fetched(answer: Any) -> Iterator[tuple[KafkaPartition, Fetched]]:
+    for topic, parts in answer.topics:
+        for partition, code, *more, data in parts:
+            name = KafkaPartition(topic, partition)
+            if code:
+                raise for_code(code)(name)
+            # Where it stands differs from version to version; nothing else there is a list.
+            aborted = next((field for field in more if isinstance(field, list)), ())
+            yield name, Fetched(bytes(data or b""), aborted)
 
 
 def read(fetched: Fetched, where: TopicPartition, start: int) -> tuple[list[Stored], int]:

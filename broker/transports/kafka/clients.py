@@ -1,8 +1,10 @@
 """The connections to a cluster: one producer, one client that asks, consumers as needed."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
@@ -25,6 +27,7 @@ log = structlog.get_logger()
 REQUEST = 10.0  # seconds for one request; the producer then tries again, without duplicates
 BACKOFF = 0.1  # seconds between two tries
 LONG_POLL = 0.25  # seconds that a node holds a fetch which finds nothing
+CALM = 1.0  # seconds without anything to read by hand, after which consumers are used again
 CLOSE_WITHIN = 10.0  # seconds for what is being appended
 
 # What tells that the cluster, or a node of it, could not be reached or did not do its part.
@@ -46,6 +49,9 @@ class Clients:
             "retry_backoff_ms": int(BACKOFF * 1000),
         }
         self._tasks: set[asyncio.Task[None]] = set()
+        # Consumers that have met what they can not read, with when something was read by hand last:
+        # a return to the consumer takes a moment, so that is not done before all is calm again.
+        self._by_hand: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._producer: Any = None
         self._producing = asyncio.Lock()
         self._askers: dict[bool, Any] = {}  # one for topics of which only what is committed is read
@@ -123,31 +129,50 @@ class Clients:
 
         At most *limit* records. Raises `KafkaError` when nothing can be had, never for what came.
         """
-        try:
-            found = await consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
-        except Exception as error:
-            if isinstance(error, TROUBLE) and not isinstance(error, UNREAD):
-                raise
-            log.warning("log.read_by_hand", error=repr(error)[:500])
-            return await self._take_by_hand(consumer, starts, limit)
-        return [self.stored(record) for batch in found.values() for record in batch]
+        if consumer not in self._by_hand:
+            try:
+                found = await consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+            except Exception as error:
+                if isinstance(error, TROUBLE) and not isinstance(error, UNREAD):
+                    raise
+                log.warning("log.read_by_hand", error=repr(error)[:500])
+                self._by_hand[consumer] = time.monotonic()
+                consumer.pause(*map(self.named, starts))
+            else:
+                return [self.stored(record) for batch in found.values() for record in batch]
+        return await self._take_by_hand(consumer, starts, wait, limit)
 
     async def _take_by_hand(
-        self, consumer: Any, starts: Mapping[TopicPartition, int], limit: int
+        self, consumer: Any, starts: Mapping[TopicPartition, int], wait: float, limit: int
     ) -> list[Stored]:
         """Read past what the consumer raises for; it goes on behind that."""
         taken: list[Stored] = []
-        for where, start in starts.items():
-            name = self.named(where)
-            isolation = consumer._fetcher._isolation_level
-            fetched = await batches.fetch(consumer._client, name, start, isolation)
-            found, end = batches.read(fetched, where, start)
+        names = {self.named(where): where for where in starts}
+        asked = {name: starts[where] for name, where in names.items()}
+        isolation = consumer._fetcher._isolation_level
+        try:
+            fetched = await batches.fetch(consumer._client, asked, wait, isolation)
+        except TROUBLE:  # the consumer finds out who leads now
+            self._end_by_hand(consumer, names)
+            raise
+        for name, batch in fetched.items():
+            where, start = names[name], asked[name]
+            found, end = batches.read(batch, where, start)
             if len(found) > limit - len(taken):
                 found = found[: limit - len(taken)]
                 end = found[-1].offset + 1 if found else start
             taken += found
-            consumer.seek(name, end)
+            if end > start:
+                consumer.seek(name, end)
+        if taken:
+            self._by_hand[consumer] = time.monotonic()
+        elif time.monotonic() - self._by_hand[consumer] > CALM:
+            self._end_by_hand(consumer, names)
         return taken
+
+    def _end_by_hand(self, consumer: Any, names: Iterable[KafkaPartition]) -> None:
+        del self._by_hand[consumer]
+        consumer.resume(*names)
 
     def stored(self, record: ConsumerRecord) -> Stored:
         """A consumer's record as ours."""
