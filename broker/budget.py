@@ -19,6 +19,7 @@ OWN_HEADERS = 16  # which are fewer
 SAID = 600  # bytes that the message in it costs beside its text
 HEADER = 160  # bytes that any other costs beside its name and value
 JOB = 2048  # bytes that a job's state costs beside its inputs and its result
+SMALLEST_BOOK, LARGEST_BOOK = 64 * MIB, 2 * 1024 * MIB  # live jobs; the largest is a million
 NAME = 80  # bytes that a name costs beside its letters
 ATTEMPT = 320  # bytes that the name of an attempt costs
 
@@ -34,6 +35,11 @@ def weight(record: Record | Stored) -> int:
     if record.said is not None:
         size += SAID + len(record.value)
     return size
+
+
+def book_memory(free: int) -> int:
+    """Bytes of live jobs that a broker keeps where so many are *free*: others need memory, too."""
+    return max(SMALLEST_BOOK, min(LARGEST_BOOK, free // 4))
 
 
 def weight_of_status(status: Status) -> int:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import structlog
 
+from broker.budget import book_memory
 from broker.errors import QjbError, SettingsError
 from broker.gateway.server import Gateway
 from broker.gateway.server import Options as GatewayOptions
@@ -32,6 +33,7 @@ from broker.transports.topics import keeping_events
 from broker.transports.urls import open_log
 from broker.worker.host import Worker
 from executors.base import Executor
+from executors.children.capacity import available
 from executors.registry import make_executor
 from schemas.specification import Program, parse_specification
 
@@ -162,6 +164,7 @@ class Parts:
         options = BrokerOptions(
             alone=settings.is_embedded,
             remembered=settings.known_jobs,
+            book=settings.book_memory or book_memory(available()),
             kept=settings.kept_jobs,
         )
         return Broker(

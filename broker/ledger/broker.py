@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from broker.budget import MIB, weight_of_status
+from broker.budget import LARGEST_BOOK, MIB, weight_of_status
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.core.table import Table
@@ -45,6 +45,7 @@ class Options:
     snapshot: float = 0.5  # at most so long until a job's newest state is on the state topic
     stall: float = 2.0  # a loop that stood still for longer steps down
     remembered: int = 1_000_000  # ended jobs whose ids are recognised when they come again
+    book: int = LARGEST_BOOK  # bytes of live jobs in memory; then requests wait on the log
     kept: float | None = None  # after its end a job is kept for so long; None: for ever
 
 
@@ -224,7 +225,9 @@ class Broker:
         )
         self._ticker.epoch = mandate.epoch
         try:
-            await service.prepare(self.identity, options.tick, options.snapshot, options.stall)
+            await service.prepare(
+                self.identity, options.tick, options.snapshot, options.stall, options.book
+            )
             self._service = service
             self._now_active(mandate.epoch)
             try:

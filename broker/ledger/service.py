@@ -69,7 +69,9 @@ class Service:
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues = queues  # as told last, by whichever broker
 
-    async def prepare(self, identity: str, tick: float, snapshot: float, stall: float) -> None:
+    async def prepare(
+        self, identity: str, tick: float, snapshot: float, stall: float, heaviest: int
+    ) -> None:
         """Put the parts together; the book becomes what the scheduler works on."""
         await self._date_attempts()
         preparation = Preparation(
@@ -100,6 +102,7 @@ class Service:
             self._snapshots,
             self._stall,
             self._care,
+            heaviest,
         )
         self._writer = Writer(parts, self._mandate, identity, tick)
         await (

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import structlog
 
-from broker.budget import MIB
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster, Suspect
@@ -38,7 +37,6 @@ from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # s between tries of an append that stored nothing
 SHARE = 0.1  # s of a turn for each kind of what it does; the rest is for the next turn
 STEP = 50  # jobs that are placed, or slots that are given away, between looks at the clock
-HEAVIEST = 2 * 1024 * MIB  # bytes of jobs in memory, a million small ones; then requests wait
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Item)
@@ -58,6 +56,7 @@ class Parts:
     snapshots: Snapshots
     stall: Stall
     care: Care
+    heaviest: int  # bytes of jobs in the book; then requests wait
 
 
 @dataclass(slots=True)
@@ -124,7 +123,7 @@ class Writer:
         )
 
     def _is_full(self) -> bool:
-        return self._parts.snapshots.is_behind or self._parts.book.weight > HEAVIEST
+        return self._parts.snapshots.is_behind or self._parts.book.weight > self._parts.heaviest
 
     async def _turn(self, whole: Batch) -> None:
         parts, turn = self._parts, self._turn_now()

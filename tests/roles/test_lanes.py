@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import msgspec
 import pytest
 
 from broker.core import jobs
-from broker.ledger import inputs, preparing, writer
+from broker.ledger import inputs, preparing
+from broker.ledger.broker import Options
 from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import MemoryLog
 from schemas.reports import Stopped
 from schemas.values import BlobRef, Reason
 from tests.roles.test_broker_takeover import RAN
-from tests.support.broker import HELLO, Hand, Side, a_broker, check_histories, running, until
+from tests.support.broker import ALONE, HELLO, Hand, Side, a_broker, check_histories, running, until
 
 STOPPED = Stopped(Reason.USER_REQUEST)
 HEAVY = msgspec.Raw(b'{"iterations":3,"pad":"' + b"x" * 2_000 + b'"}')
@@ -37,8 +39,10 @@ class HangingBlobs(StoredBlobs):
 
 
 @asynccontextmanager
-async def with_blobs(blobs: StoredBlobs, *hands: Hand) -> AsyncIterator[Side]:
-    broker = a_broker(hands[0].log, blobs)
+async def with_blobs(
+    blobs: StoredBlobs, *hands: Hand, options: Options = ALONE
+) -> AsyncIterator[Side]:
+    broker = a_broker(hands[0].log, blobs, options)
     async with running(broker, *hands):
         await until(broker.active.is_set)
         yield Side(hands[0].log, blobs)
@@ -52,11 +56,11 @@ def ref(number: int) -> BlobRef:
 async def a_full_broker(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Side]:
     """Its book is full as long as `heavy` runs, and fifty submits wait, ten of them read."""
     monkeypatch.setattr(jobs, "JOB", 0)  # only `heavy` counts
-    monkeypatch.setattr(writer, "HEAVIEST", 1_000)
     monkeypatch.setattr(inputs, "GATHERED", 10)
     monkeypatch.setattr(inputs, "REQUESTS_IN_A_TURN", 10)
     hand.ignores.add("heavy")
-    async with with_blobs(open_blobs("memory:///"), hand) as qjb:
+    options = replace(ALONE, book=1_000)
+    async with with_blobs(open_blobs("memory:///"), hand, options=options) as qjb:
         await qjb.submit("ended")
         await qjb.ends("ended")
         await until(lambda: any(job.terminal for job in qjb.snapshots().values()))  # and forgotten

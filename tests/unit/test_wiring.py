@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.budget import MIB, book_memory
 from broker.errors import SettingsError
 from broker.settings import host_name, load
 from broker.transports.blobs import open_blobs
@@ -42,6 +43,21 @@ async def test_one_role_alone_is_refused_on_a_log_that_nobody_else_reaches(tmp_p
     with pytest.raises(SettingsError, match="kafka://"):
         async with serving(load({"data": tmp_path}), (WORKER,)):
             pass
+
+
+@pytest.mark.parametrize(
+    ("free", "book"), [(100, 64), (1024, 256), (4 * 1024, 1024), (64 * 1024, 2 * 1024)]
+)
+def test_live_jobs_get_a_quarter_of_what_is_free_but_not_more_than_a_million_need(
+    free: int, book: int
+) -> None:
+    assert book_memory(free * MIB) == book * MIB
+
+
+async def test_what_a_setting_gives_to_live_jobs_they_may_take(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        made = parts(tmp_path, stack, book_memory="100MiB").broker()
+    assert made._options.book == 100 * MIB
 
 
 def test_the_built_in_programs_are_there() -> None:
