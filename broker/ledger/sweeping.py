@@ -8,7 +8,7 @@ appended, so that a young one is left alone.
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import structlog
 
@@ -26,6 +26,8 @@ from schemas.values import DEFAULT_TENANT, JobKey
 FIRST_AFTER, EVERY = 900.0, 6 * 3600.0  # s
 GRACE = DAY  # s; a younger payload may belong to what is still on its way
 PAUSE = 0.02  # s between reads: nobody is in a hurry
+AT_ONCE = 50_000  # payloads whose users are looked for together
+STEP = 5_000  # jobs that are looked at in one piece
 _REFERENCE = re.compile(rb'"sha256"\s*:\s*"([0-9a-f]{64})"')
 
 Users = dict[bytes | None, set[str]]
@@ -44,38 +46,60 @@ async def sweep_for_ever(target: Log, blobs: Blobs, book: Book) -> None:
         await asyncio.sleep(EVERY)
 
 
-async def sweep(target: Log, blobs: Blobs, book: Book, before: float) -> int:
-    """Drop payloads that were put *before* (seconds since 1970) and have no user; how many."""
+async def sweep(
+    target: Log, blobs: Blobs, book: Book, before: float, at_once: int = AT_ONCE
+) -> int:
+    """Drop payloads that were put *before* (seconds since 1970) and have no user; how many.
+
+    The log is read once for each *at_once* of them, so that no more are in memory.
+    """
     if not await blobs.is_of(target.identity):
         log.warning("sweep.blobs_are_shared", advice="give each log a blob store of its own")
         return 0
-    old = [sha256 async for sha256 in blobs.older_than(before)]
-    if not old:
-        return 0
-    used = await _used(target, book)
-    dropped = 0
-    for sha256 in old:
-        if sha256 not in used:
+    found = dropped = 0
+    async for some in _parts(blobs.older_than(before), at_once):
+        unused = some - await _used(target, book, some)
+        found += len(some)
+        for sha256 in unused:
             dropped += await blobs.drop(sha256, before)
-    log.info("sweep.done", old=len(old), dropped=dropped)
+    if found:
+        log.info("sweep.done", old=found, dropped=dropped)
     return dropped
 
 
-async def _used(target: Log, book: Book) -> set[str]:
+async def _parts(names: AsyncIterator[str], at_once: int) -> AsyncIterator[set[str]]:
+    some: set[str] = set()
+    async for name in names:
+        some.add(name)
+        if len(some) == at_once:
+            yield some
+            some = set()
+    if some:
+        yield some
+
+
+async def _used(target: Log, book: Book, some: set[str]) -> set[str]:
+    """Those of *some* that anything refers to which is not of a deleted job."""
     users: Users = {}
-    gone: set[bytes] = set()
+    async for record in _all(target, REQUESTS):
+        _use(users, *_asked(record, some))
     for topic in (STATE, REPORTS, EVENTS):
         async for record in _all(target, topic):
             if record.header(DELETED) or record.header("ce_type") == DELETION:
                 users.pop(record.key, None)
-                gone.add(record.key or b"")
-            elif b'"sha256"' in record.value:
-                users.setdefault(record.key, set()).update(_references(record.value))
-    async for record in _all(target, REQUESTS):
-        users.setdefault(None, set()).update(_asked(record, gone))
-    live = (job.details.params_ref for job in book.jobs.changed() if job.details)
-    users.setdefault(None, set()).update(ref.sha256 for ref in live if ref)
+            else:
+                _use(users, record.key, _references(record.value, some))
+    live = list(book.jobs.values())
+    for start in range(0, len(live), STEP):
+        refs = (job.details.params_ref for job in live[start : start + STEP] if job.details)
+        _use(users, None, {ref.sha256 for ref in refs if ref} & some)
+        await asyncio.sleep(0)
     return set().union(*users.values())
+
+
+def _use(users: Users, key: bytes | None, used: set[str]) -> None:
+    if used:
+        users.setdefault(key, set()).update(used)
 
 
 async def _all(target: Log, topic: str) -> AsyncIterator[Stored]:
@@ -88,18 +112,19 @@ async def _all(target: Log, topic: str) -> AsyncIterator[Stored]:
             await asyncio.sleep(PAUSE)
 
 
-def _references(value: bytes) -> Iterator[str]:
-    return (found.decode() for found in _REFERENCE.findall(value))
+def _references(value: bytes, some: set[str]) -> set[str]:
+    if b'"sha256"' not in value:
+        return set()
+    return {found.decode() for found in _REFERENCE.findall(value)} & some
 
 
-def _asked(record: Stored, gone: set[bytes]) -> Iterator[str]:
-    """What a request refers to, unless its job was deleted."""
+def _asked(record: Stored, some: set[str]) -> tuple[bytes | None, set[str]]:
+    """Which job a request is for, if it says so, and what it refers to."""
     try:
         body = read_request(record).body
     except UnreadableError:
-        yield from _references(record.value)
-        return
+        return None, _references(record.value, some)
     if not isinstance(body, SubmitJob) or body.params_ref is None:
-        return
-    if JobKey(DEFAULT_TENANT, body.job_id or "").encode() not in gone:
-        yield body.params_ref.sha256
+        return None, set()
+    key = JobKey(DEFAULT_TENANT, body.job_id).encode() if body.job_id else None
+    return key, {body.params_ref.sha256} & some

@@ -143,3 +143,25 @@ async def test_events_of_jobs_that_were_not_deleted_count_after_one_that_was(
     await ledger.queue("j2", params_ref=ref)
     assert len(await ledger.log.read(EVENTS, 0, 0)) == 3
     assert await sweep(ledger.log, blobs, Book(), later()) == 0
+
+
+@pytest.mark.parametrize("at_once", [7, 1000])
+async def test_however_many_there_are_they_are_looked_at_some_at_a_time(
+    blobs: StoredBlobs, at_once: int
+) -> None:
+    ledger, book = Ledger(MemoryLog(2)), Book()
+    refs = [await blobs.put(b"%d" % number) for number in range(40)]
+    for number, ref in enumerate(refs):
+        match number % 4:
+            case 0:
+                await ledger.queue(f"j{number}", params_ref=ref)
+            case 1:
+                book.record(ledger.queue_entry(f"live{number}", params_ref=ref))
+            case 2:
+                asked = SubmitJob("hello-world", job_id=f"j{number - 2}", params_ref=ref)
+                await ledger.log.append(REQUESTS, [request_record(asked, now())])
+    await ledger.delete("j0")  # and with it what was asked for under its name
+
+    assert await sweep(ledger.log, blobs, book, later(), at_once) == 12
+    left = [number for number, ref in enumerate(refs) if await kept(blobs, ref)]
+    assert left == [number for number in range(40) if number % 4 != 3 and number not in (0, 2)]
