@@ -1,10 +1,12 @@
 """Judges requests and inputs: small ones at once, others in a helper, so that no loop waits.
 
-One at a time, in the order in which they come: so however many come, the memory that this takes
-is that of one.
+One at a time: so however many come, the memory that this takes is that of one. What is small goes
+before what is large, unless that has waited for long.
 """
 
 import asyncio
+import heapq
+import itertools
 import socket
 import subprocess
 import sys
@@ -26,6 +28,8 @@ from schemas.values import Violation
 
 HERE = 16 * 1024  # bytes that are judged on the spot, if they have no more than so many
 ELEMENTS = 1_000  # values: 3 ms at worst, as each costs far more than its bytes
+LATER = 4.0 / (256 * 1024)  # s per byte by which what is smaller may come later and go first
+LONGEST = 10.0  # s of that at most
 PATIENCE = 20.0  # s that the helper gets for one
 ROOM_WITHIN = 10.0  # s for which there may be no room for the helper's process
 AGAIN_AFTER = 0.2  # s
@@ -38,12 +42,46 @@ def is_small(data: bytes | bytearray | memoryview) -> bool:
     return len(data) <= HERE and bytes(data).count(b",") < ELEMENTS
 
 
+class Turns:
+    """Who is next: whoever came first, as if each had come later by what it is large."""
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+
+    async def take(self, size: int) -> None:
+        """Until it is the turn of what has *size* bytes; then `give` has to follow."""
+        loop = asyncio.get_running_loop()
+        if not self._taken:
+            self._taken = True
+            return
+        turn: asyncio.Future[None] = loop.create_future()
+        due = loop.time() + min(size * LATER, LONGEST)
+        heapq.heappush(self._waiting, (due, next(self._count), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was given to who wants it no more
+                self.give()
+            raise
+
+    def give(self) -> None:
+        """Let the next one have it."""
+        while self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._taken = False
+
+
 class Judge:
     """Shared by the roles of a process; its helper lives while somebody is inside `in_use`."""
 
     def __init__(self) -> None:
         self._users = 0
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
         self._helper: _Helper | None = None
 
     @contextmanager
@@ -83,9 +121,9 @@ class Judge:
         return answer.findings or _UNSOUND
 
     async def _ask(self, question: Question, data: memoryview) -> Answer:
-        await self._turn.acquire()
+        await self._turns.take(len(data))
         asked = asyncio.ensure_future(asyncio.to_thread(self._asked, question, data))
-        asked.add_done_callback(lambda _: self._turn.release())
+        asked.add_done_callback(lambda _: self._turns.give())
         return await asyncio.shield(asked)  # who waits no more leaves its answer to nobody else
 
     def _asked(self, question: Question, data: memoryview) -> Answer:

@@ -43,15 +43,17 @@ def bound(circuits: Sequence[QuantumCircuit], values: Any, binds: Any) -> list[Q
 
 def _listed(given: Any, field: str, circuits: Sequence[QuantumCircuit]) -> list[Any]:
     """One entry for each circuit; the values of a single circuit may stand by themselves."""
-    given = _plain(given)
+    given = given.tolist() if isinstance(given, np.ndarray) else given
     by_itself = isinstance(given, dict) or (
-        isinstance(given, list) and given and all(map(_is_number, given))
+        isinstance(given, list | tuple)
+        and given
+        and all(_is_number(_plain(item)) for item in given)
     )
     if by_itself and len(circuits) == 1:
         given = [given]
-    if not isinstance(given, list) or not given:
+    if not isinstance(given, list | tuple) or not given:
         raise InvalidInputsError(f"{field} must be a list with an entry for each circuit")
-    return given
+    return list(given)
 
 
 def _plain(given: Any) -> Any:
@@ -68,7 +70,7 @@ def _pairs(
     pairs: list[tuple[QuantumCircuit, Values]] = []
     for number, (circuit, entry) in enumerate(zip(circuits, given, strict=True)):
         with within(f"{field}[{number}]"):
-            pairs += [(circuit, found) for found in _sets(circuit, entry)]
+            pairs += [(circuit, found) for found in _sets(circuit, _plain(entry))]
         if len(pairs) > MOST_RUNS:
             raise InvalidInputsError(f"{field} asks for more than {MOST_RUNS} runs")
     return pairs

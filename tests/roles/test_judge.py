@@ -9,7 +9,7 @@ import pytest
 
 from broker.errors import UnavailableError
 from broker.judging import judge as judge_module
-from broker.judging.judge import AGAIN_AFTER, Judge, is_small
+from broker.judging.judge import AGAIN_AFTER, Judge, Turns, is_small
 from broker.wiring import built_in_programs
 from tests.support.limits import no_more_descriptors
 
@@ -55,6 +55,42 @@ async def test_the_event_loop_goes_on_while_a_large_request_is_judged(kind: str)
     assert bool(findings.violations) == (kind == "invalid")
     # On the loop it would be one gap; a busy machine takes the loop's turn now and then.
     assert max(found) < took / 3
+
+
+async def test_what_is_small_goes_before_what_is_large_that_waits() -> None:
+    judge, sampler = Judge(), next(p for p in built_in_programs() if p.id == "sampler")
+    large = b'{"circuits":"","parameter_values":[' + b"[0]," * 62_000 + b"[0]]}"
+    small = b'{"circuits":"","parameter_values":[' + b"[0]," * 3_900 + b"[0]]}"
+    done: list[bytes] = []
+
+    async def look(inputs: bytes) -> None:
+        await judge.look(sampler, inputs)
+        done.append(inputs)
+
+    with judge.in_use():
+        await asyncio.gather(*(look(inputs) for inputs in [large] * 10 + [small] * 3))
+
+    assert done == [large, *[small] * 3, *[large] * 9]
+
+
+async def test_turns_end_in_order_and_whoever_leaves_gives_theirs_on() -> None:
+    turns, seen = Turns(), list[int]()
+
+    async def one(size: int) -> None:
+        await turns.take(size)
+        seen.append(size)
+        turns.give()
+
+    await turns.take(0)
+    waiting = [asyncio.create_task(one(size)) for size in (3 * MIB, 2 * MIB, 5, 7, 100_000)]
+    await asyncio.sleep(0)
+    waiting[4].cancel()
+    turns.give()
+    waiting[2].cancel()  # the turn is given to it already
+    await asyncio.wait(waiting)
+
+    assert seen == [7, 3 * MIB, 2 * MIB]
+    await one(0)
 
 
 async def test_many_values_in_few_bytes_are_judged_beside_the_loop() -> None:
