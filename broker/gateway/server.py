@@ -149,7 +149,8 @@ class Gateway:
         )
         app[PARTS] = self._parts
         app.on_response_prepare.append(add_trace)
-        app.on_response_prepare.append(origins.add_headers)
+        if self._options.cors_origins:
+            app.on_response_prepare.append(origins.add_headers)
         add_routes(app, expect)
         return web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=LAST_ANSWERS

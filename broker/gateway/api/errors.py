@@ -145,8 +145,7 @@ def _note(request: web.Request, response: web.StreamResponse, seconds: float, tr
     route = without_prefix(resource.canonical) if resource else "none"
     method = request.method if request.method in METH_ALL else "other"  # it may be any word
     _count(method, route, response.status).inc()
-    is_stream = response.content_type == "text/event-stream"
-    if not is_stream:
+    if response.headers.get("Content-Type") != "text/event-stream":
         HTTP_SECONDS.observe(seconds)
     tell = log.debug if route in PROBES else log.info
     tell(
@@ -161,14 +160,19 @@ def _note(request: web.Request, response: web.StreamResponse, seconds: float, tr
 
 async def add_trace(request: web.Request, response: web.StreamResponse) -> None:
     """Each answer names its trace, and none what made it."""
-    response.headers["Server"] = SERVER
+    headers = response.headers
+    headers["Server"] = SERVER
     if traceparent := request.get(TRACEPARENT):
-        response.headers.update(trace_header(_id(traceparent)))
+        headers[TRACE_HEADER] = _named(_id(traceparent))
 
 
 def trace_header(trace: str) -> dict[str, str]:
     """What names the trace in an answer."""
-    return {TRACE_HEADER: f"{trace}:{trace[:16]}:0:1"}
+    return {TRACE_HEADER: _named(trace)}
+
+
+def _named(trace: str) -> str:
+    return f"{trace}:{trace[:16]}:0:1"
 
 
 async def expect(request: web.Request) -> web.Response | None:

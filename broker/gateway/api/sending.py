@@ -235,10 +235,11 @@ async def _write(
 
 async def finish(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Whole answers are named by their hash, packed if the client likes, and sent piece by piece."""
-    if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
-        return response
-    if len(response.body) <= PACKET and request.method == "POST":
-        return response  # nothing is to be gained
+    body = getattr(response, "body", None)
+    if not isinstance(body, bytes) or (len(body) <= PACKET and request.method == "POST"):
+        return response  # it is no whole answer, or there is nothing to be gained
+    assert isinstance(response, web.Response)
+    assert isinstance(response.body, bytes)
     with parts_of(request).room.share() as share:
         if len(response.body) > PIECE:
             share.take(len(response.body))
