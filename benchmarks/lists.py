@@ -21,7 +21,8 @@ import msgspec
 
 from benchmarks.common import machine
 from broker.gateway.filters import JobFilter, Part
-from broker.gateway.store import Batch, JobPage, JobRow, Store
+from broker.gateway.rows import Batch, JobPage, JobRow
+from broker.gateway.store import Store
 from broker.telemetry.times import iso
 from schemas.jobs import Job, JobDetails
 from schemas.values import JobKey, State

@@ -13,14 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any
 
 import apsw
 
 from broker.gateway.filters import JobFilter, Key, Part, tag_text
 
-FULL = 4096  # positions in a block; it is divided then
 PLACES = 1 << 16  # a place is its block * PLACES + its position
 LATEST = "~"  # sorts after every time
 AT_ONCE = 64  # positions that are looked up one by one; for more the block is read
@@ -33,7 +32,7 @@ CREATE TABLE bits(
 CREATE INDEX jobs_by_place ON jobs(place, created, job_id);
 """
 WORDS = ("tenant", "program", "backend", "session", "tags", "terminal")  # where words come from
-_MEMBER = f"SELECT id, created, job_id, place, {', '.join(WORDS)} FROM jobs WHERE "  # noqa: S608 - our own names
+MEMBER = f"SELECT id, created, job_id, place, {', '.join(WORDS)} FROM jobs WHERE "  # noqa: S608 - our own names
 TAGS = re.compile("\x1e[^\x1f]*\x1f")  # in the column tags
 
 Words = frozenset[int]
@@ -76,9 +75,6 @@ def _asked(wanted: JobFilter) -> tuple[list[int], list[int]]:
         [word(wanted.tenant, *each) for each in given or [("tenant", "")]],
         [word(wanted.tenant, *each) for each in has_not],
     )
-
-
-# Reading
 
 
 def page(db: apsw.Connection, wanted: JobFilter, part: Part) -> tuple[Sequence[int], int, int]:
@@ -222,174 +218,13 @@ def positions(mask: int) -> Iterator[int]:
         mask ^= lowest
 
 
-# Writing
-
-
-class Writing:
-    """The bitmaps as transactions change them: `flush` before the end of each.
-
-    What is kept here from one transaction to the next is void once one has failed.
-    """
-
-    def __init__(self, db: apsw.Connection, full: int = FULL) -> None:
-        self._db = db
-        self._full = full
-        self._filled = full * 7 // 8  # so that what comes a little late finds room
-        self._starts: list[Key] = []  # of blocks, by age
-        self._blocks: list[int] = []  # their numbers
-        self._used: dict[int, int] = {}  # by number: positions given out
-        self._bits: dict[tuple[int, int], int] = {}  # by word and block: what was touched
-        rows = db.execute("SELECT created, job_id, block, used FROM blocks ORDER BY 1, 2")
-        for created, job_id, block, used in rows:
-            self._starts.append((created, job_id))
-            self._blocks.append(block)
-            self._used[block] = used
-        if not self._blocks:
-            self._begin(("", ""))
-        self._starts[0] = ("", "")  # it takes all that is older than the others
-        self._newest = max((m.key for m in self._members(self._blocks[-1])), default=("", ""))
-
-    def add(self, fresh: Sequence[Member]) -> None:
-        """Give each of the new jobs a place, and its words the bits there."""
-        ordered = sorted(fresh, key=_key)
-        for block, members in groupby(ordered, key=lambda member: self._block_of(member.key)):
-            self._add(block, list(members))
-        if ordered:
-            self._newest = max(self._newest, ordered[-1].key)
-
-    def change(self, place: int, before: Words, after: Words) -> None:
-        """The job in that place has other words now; none if it is gone."""
-        block, position = divmod(place, PLACES)
-        bit = 1 << position
-        for each in before - after:
-            self._bits[each, block] = self._of(each, block) & ~bit
-        for each in after - before:
-            self._bits[each, block] = self._of(each, block) | bit
-
-    def flush(self) -> None:
-        """Write what has changed."""
-        empty = [key for key, bits in self._bits.items() if not bits]
-        self._db.executemany("DELETE FROM bits WHERE word = ? AND block = ?", empty)
-        self._db.executemany(
-            "INSERT OR REPLACE INTO bits VALUES (?, ?, ?, ?)",
-            [(*key, *_packed(bits)) for key, bits in self._bits.items() if bits],
-        )
-        touched = {block for _, block in self._bits} & self._used.keys()
-        self._db.executemany(
-            "UPDATE blocks SET used = ? WHERE block = ?",
-            [(self._used[block], block) for block in touched],
-        )
-        self._bits = {}
-
-    def close_empty(self) -> None:
-        """Blocks whose jobs are all gone are no more."""
-        for block in self._blocks[:-1]:
-            start = block * PLACES
-            query = "SELECT 1 FROM jobs WHERE place >= ? AND place < ? LIMIT 1"
-            if self._db.execute(query, (start, start + PLACES)).fetchone() is None:
-                at = self._blocks.index(block)
-                del self._starts[at], self._blocks[at], self._used[block]
-                self._db.execute("DELETE FROM blocks WHERE block = ?", (block,))
-        self._starts[0] = ("", "")
-
-    def _of(self, asked: int, block: int) -> int:
-        """The bits of a word in a block."""
-        if (bits := self._bits.get((asked, block))) is not None:
-            return bits
-        query = "SELECT shift, bits FROM bits WHERE word = ? AND block = ?"
-        row = self._db.execute(query, (asked, block)).fetchone()
-        return int.from_bytes(row[1], "little") << row[0] if row else 0
-
-    def _block_of(self, key: Key) -> int:
-        return self._blocks[bisect_right(self._starts, key) - 1]
-
-    def _add(self, block: int, members: list[Member]) -> None:
-        is_last = block == self._blocks[-1]
-        if is_last and self._used[block] >= self._filled and members[0].key > self._newest:
-            self._lay_out(members, self._filled)
-        elif self._used[block] + len(members) <= self._full:
-            for member in members:
-                self._put(block, member)
-        else:
-            self._divide(block, members, is_last)
-
-    def _divide(self, block: int, members: list[Member], is_last: bool) -> None:
-        """Lay everything in *block* out anew, *members* among it."""
-        there = list(self._members(block))
-        for member in there:
-            self.change(member.place, member.words, frozenset())
-        self._used[block] = 0
-        everybody = sorted(there + members, key=_key)
-        parts = -(-len(everybody) // self._filled)
-        size = self._filled if is_last else -(-len(everybody) // parts)
-        for member in everybody[:size]:
-            self._put(block, member)
-        self._lay_out(everybody[size:], size)
-        self._db.executemany(
-            "UPDATE jobs SET place = ? WHERE id = ?", [(m.place, m.id) for m in there]
-        )
-
-    def _lay_out(self, members: Sequence[Member], size: int) -> None:
-        """Begin blocks of *size* for *members*, which are in order."""
-        for start in range(0, len(members), size):
-            block = self._begin(members[start].key)
-            for member in members[start : start + size]:
-                self._put(block, member)
-
-    def _put(self, block: int, member: Member) -> None:
-        member.place = block * PLACES + self._used[block]
-        self._used[block] += 1
-        self.change(member.place, frozenset(), member.words)
-
-    def _begin(self, start: Key) -> int:
-        block = max(self._blocks, default=0) + 1
-        at = bisect_right(self._starts, start)
-        self._starts.insert(at, start)
-        self._blocks.insert(at, block)
-        self._used[block] = 0
-        self._db.execute("INSERT INTO blocks VALUES (?, ?, ?, 0)", (block, *start))
-        return block
-
-    def _members(self, block: int) -> Iterator[Member]:
-        start = block * PLACES
-        rows = self._db.execute(_MEMBER + "place >= ? AND place < ?", (start, start + PLACES))
-        return map(_member, rows)
-
-
 def members(db: apsw.Connection, ids: Sequence[int]) -> Iterator[Member]:
     """Those jobs of *ids* that there are."""
-    rows = db.execute(_MEMBER + "id IN carray(?)", (apsw.carray(array("q", ids)),)) if ids else ()
-    return map(_member, rows)
+    rows = db.execute(MEMBER + "id IN carray(?)", (apsw.carray(array("q", ids)),)) if ids else ()
+    return map(member_of, rows)
 
 
-def _member(row: Any) -> Member:
+def member_of(row: Any) -> Member:
+    """What `MEMBER` has found."""
     ident, created, job_id, place, *columns = row
     return Member(ident, (created, job_id), words_of(*columns), place)
-
-
-def ended_jobs(db: apsw.Connection, before: str, most: int) -> Sequence[int]:
-    """Ids of jobs that ended before that time, oldest first, at most so many."""
-    found: list[int] = []
-    for (block,) in db.execute(
-        "SELECT block FROM blocks WHERE created < ? ORDER BY created, job_id", (before,)
-    ):
-        start = block * PLACES
-        rows = db.execute(
-            "SELECT id FROM jobs WHERE place >= ? AND place < ? AND ended < ? LIMIT ?",
-            (start, start + PLACES, before, most - len(found)),
-        )
-        found += [ident for (ident,) in rows]
-        if len(found) >= most:
-            break
-    return found
-
-
-def _key(member: Member) -> Key:
-    return member.key
-
-
-def _packed(bits: int) -> tuple[int, bytes]:
-    """Without the empty positions at both ends."""
-    shift = (bits & -bits).bit_length() - 1
-    bits >>= shift
-    return shift, bits.to_bytes((bits.bit_length() + 7) // 8, "little")

@@ -24,18 +24,11 @@ from broker.core.job import apply
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
 from broker.gateway.cursors import Positions
+from broker.gateway.damage import CacheDamagedError
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.recent import HotJob, KeptEvent, Recent
-from broker.gateway.store import (
-    Batch,
-    CacheDamagedError,
-    EventRow,
-    Held,
-    JobPage,
-    JobRow,
-    PartitionRow,
-    Store,
-)
+from broker.gateway.rows import Batch, EventRow, Held, JobPage, JobRow, PartitionRow
+from broker.gateway.store import Store
 from schemas.jobs import Job
 from schemas.ledger import Entry
 from schemas.records import Stored

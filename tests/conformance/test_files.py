@@ -9,7 +9,8 @@ import apsw
 import pytest
 
 from broker.errors import SettingsError
-from broker.gateway.store import Held, Store
+from broker.gateway.rows import Held
+from broker.gateway.store import Store
 from broker.settings import load
 from broker.transports import database
 from broker.transports.blobs import open_blobs

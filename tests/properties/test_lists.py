@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from broker.gateway.cursors import list_cursor, parse_list_cursor
 from broker.gateway.filters import JobFilter, Key, Part
-from broker.gateway.store import FREED, Batch, EventRow, JobRow, PartitionRow, Store
+from broker.gateway.rows import Batch, EventRow, JobRow, PartitionRow
+from broker.gateway.store import FREED, Store
 from schemas.jobs import Job, JobDetails
 from schemas.values import State
 

@@ -21,7 +21,7 @@ from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import list_cursor, parse_list_cursor
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.read_model import NOT_YET
-from broker.gateway.store import JobPage
+from broker.gateway.rows import JobPage
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
 from schemas.requests import MAX_TAGS

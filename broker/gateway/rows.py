@@ -1,0 +1,69 @@
+"""What the local copy stores, and how it is asked and answered: plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from schemas.jobs import Job
+from schemas.values import JobKey
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRow:
+    """How far one partition of the ledger has been read, and what the reader rule knows of it."""
+
+    partition: int
+    first: int  # the oldest offset that was kept when it was read
+    next: int
+    claim: int
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as it is stored. `based`: it came from a snapshot, and none of its events did."""
+
+    id: int
+    job: Job
+    based: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event as it is stored."""
+
+    partition: int
+    offset: int
+    job: int
+    seq: int
+    kind: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a file holds when it is opened."""
+
+    partitions: Mapping[int, PartitionRow] = field(default_factory=dict)
+    newest: int = 0  # largest id of a job
+    filled: bool = False  # whether all that the log had at the start is in it
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is written in one transaction: content, and the positions that it reaches."""
+
+    partitions: Sequence[PartitionRow]
+    jobs: Sequence[JobRow]
+    events: Sequence[EventRow]
+    gone: Sequence[int] = ()  # ids of jobs to forget first
+    deleted: Sequence[tuple[JobKey, str]] = ()  # jobs that there were, and when they were deleted
+    filled: bool = False  # with this, all that the log had at the start is in the file
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """A part of a list of jobs."""
+
+    jobs: Sequence[Job]  # without their results
+    count: int  # that match in all
+    offset: int  # how many of them come before these
