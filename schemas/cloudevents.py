@@ -6,7 +6,7 @@ Sources: CloudEvents 1.0.2 and its Kafka protocol binding; W3C Trace Context.
 """
 
 import base64
-import random
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ def _headers(kind: bytes, ident: bytes, subject: bytes, time: str, more: Headers
 
 
 def _new_id() -> bytes:
-    return b"%032x" % random.getrandbits(128)  # it keeps no secret; to ask the system takes long
+    return uuid.uuid4().bytes.hex().encode()
 
 
 def _trace(traceparent: str | None) -> Headers:
@@ -74,11 +74,13 @@ def _trace(traceparent: str | None) -> Headers:
 # Requests
 
 
-def request_record(body: requests.Request, time: str, traceparent: str | None = None) -> Record:
-    """*body* as a record for a requests topic, keyed by job id."""
+def request_record(
+    body: requests.Request, time: str, traceparent: str | None = None, ident: bytes | None = None
+) -> Record:
+    """*body* as a record for a requests topic, keyed by job id; *ident* is no other one's."""
     kind = _REQUEST_NAMES[type(body)]
     job_id = (body.job_id or "").encode()
-    headers = _headers(kind, _new_id(), job_id, time, _trace(traceparent))
+    headers = _headers(kind, ident or _new_id(), job_id, time, _trace(traceparent))
     said = ReadRequest(body, traceparent)
     return Record(encode(body), job_id or None, headers, said=said)
 

@@ -44,6 +44,7 @@ from broker.transports.space import Space
 from schemas.cloudevents import request_record
 from schemas.decoding import UnreadableError
 from schemas.jobs import Job
+from schemas.records import Record
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
 from schemas.specification import Findings, Program
 from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
@@ -167,7 +168,7 @@ class Intake:
         self, key: JobKey, request: SubmitJob, trace: str, cost: int = 0
     ) -> Job | None:
         """It holds *cost* bytes until it is on the log: as it came, and as a record."""
-        appended = self._appender.put(request_record(request, now(), trace), cost)
+        appended = self._appender.put(_record(request, trace), cost)
         self._awaited.add(key)
         self._model.await_news(key)
         try:
@@ -214,7 +215,7 @@ class Intake:
         return job is not None and (job.terminal or job.state is State.CANCELLING)
 
     async def _append(self, request: Request, trace: str) -> None:
-        await self._appender.append(request_record(request, now(), trace))
+        await self._appender.append(_record(request, trace))
 
     async def _read(self, body: bytes | bytearray) -> SubmitJob:
         try:
@@ -271,6 +272,11 @@ class Intake:
         if self._running:
             await asyncio.wait(self._running)
         await self._appender.finish()
+
+
+def _record(request: Request, trace: str) -> Record:
+    ident = b"%032x" % random.getrandbits(128)  # as in `new_job_id`
+    return request_record(request, now(), trace, ident)
 
 
 async def _digest(request: SubmitJob, findings: Findings) -> str:
