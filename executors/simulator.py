@@ -1,7 +1,6 @@
 """Runs a program and the circuits that it makes together in one child process."""
 
 import asyncio
-import math
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -112,8 +111,8 @@ class Attempt:
         self._stop = stop
         self._decoding = decoding
         self._output = Output()
-        self._bodies: deque[Body] = deque()
-        self._size = 0  # bytes of those
+        self._bodies: deque[tuple[Body, int]] = deque()  # with the bytes that their values take
+        self._size = 0  # of those together
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._deadlines = pool.deadlines
@@ -126,9 +125,10 @@ class Attempt:
         self._is_given_back = False
         self.is_over = False
         child.give(TaskHeader(task.program_id, task.backend), task.inputs, self)
-        self._within(decoding, self._on_slow_decoding)
         self._memory = 0  # bytes that it had taken when somebody looked
-        self._within(FIRST_LOOK, self._look)
+        now = self._loop.time()
+        self._limit = now + decoding  # loop time at which it has to be further than now
+        self._look_at(now + FIRST_LOOK)
         self._forget_stop = stop.when_asked(self._on_stop)
 
     async def next(self) -> Body:
@@ -136,8 +136,8 @@ class Attempt:
         while not self._bodies:
             self._waiter = self._loop.create_future()
             await self._waiter
-        body = self._bodies.popleft()
-        self._size -= _size(body)
+        body, size = self._bodies.popleft()
+        self._size -= size
         if self._paused and not self._is_full:
             self._paused = False
             self._child.resume()
@@ -165,13 +165,12 @@ class Attempt:
         match kind:
             case Kind.BEGAN if not self._has_begun:
                 self._has_begun = True
-                self._deadlines.forget(self._on_slow_decoding)
-                self._within(self._task.time_limit, self._on_limit)
+                self._set_limit(self._task.time_limit)
                 self._add(Began())
             case Kind.PUBLISHED if self._has_begun and _is_json(payload):
-                self._add(Published(msgspec.Raw(payload)))
+                self._add(Published(msgspec.Raw(payload)), len(payload))
             case Kind.RETURNED if self._has_begun and _is_json(payload):
-                self._end(Returned(msgspec.Raw(payload)))
+                self._end(Returned(msgspec.Raw(payload)), len(payload))
             case Kind.RAISED if raised := _raised_of(payload):
                 self._end(raised)
             case _:
@@ -220,20 +219,32 @@ class Attempt:
         self._end_child(Stopped(self._stop.reason))
 
     def _look(self) -> None:
-        """End it if it holds more memory than it may; else look again before it can."""
+        """End it if it holds more memory than it may, or takes too long; else look again soon."""
+        now = self._loop.time()
+        if now >= self._limit:
+            self._on_limit()
+            return
         self._memory = self._child.memory
         left = self._pool.memory - self._memory
         if left < 0:
             self._end_child(self._too_much(f"it held {told(self._memory)}"))
             return
         soonest, latest = LOOK_AGAIN
-        pause = min(max(left / FILLS, soonest), latest)
-        self._within(pause, self._look)
+        self._look_at(now + min(max(left / FILLS, soonest), latest))
+
+    def _look_at(self, when: float) -> None:
+        self._next_look = min(when, self._limit)
+        self._deadlines.at(self._next_look, self._look)
+
+    def _set_limit(self, seconds: float) -> None:
+        self._limit = self._loop.time() + seconds
+        if self._limit < self._next_look:
+            self._look_at(self._limit)
 
     def _on_limit(self) -> None:
-        self._end_child(Stopped(Reason.RAN_TOO_LONG))
-
-    def _on_slow_decoding(self) -> None:
+        if self._has_begun:
+            self._end_child(Stopped(Reason.RAN_TOO_LONG))
+            return
         message = f"the inputs could not be decoded within {self._decoding:g} s"
         self._end_child(Raised(Reason.INVALID_INPUTS, message))
 
@@ -243,11 +254,7 @@ class Attempt:
         self._ending = last
         self._child.kill()
 
-    def _within(self, seconds: float, then: Callable[[], None]) -> None:
-        if not math.isinf(seconds):
-            self._deadlines.at(self._loop.time() + seconds, then)
-
-    def _end(self, last: Body) -> None:
+    def _end(self, last: Body, size: int = 0) -> None:
         if self._has_ended:
             return
         self._child.read_output()
@@ -255,14 +262,13 @@ class Attempt:
         self._forget_all()
         for text in self._output.rest():
             self._add(Logged(text))
-        self._add(last)
+        self._add(last, size)
 
     def _forget_all(self) -> None:
         """Nothing leads back here any more, so that nothing is left to the collector."""
         self._forget_stop()
         self._forget_stop = _forgotten
-        for then in (self._on_slow_decoding, self._on_limit, self._look):
-            self._deadlines.forget(then)
+        self._deadlines.forget(self._look)
         if self._log_timer is not None:
             self._log_timer.cancel()
 
@@ -277,9 +283,9 @@ class Attempt:
     def _is_full(self) -> bool:
         return len(self._bodies) >= MOST_WAITING or self._size >= MOST_WAITING_BYTES
 
-    def _add(self, body: Body) -> None:
-        self._bodies.append(body)
-        self._size += _size(body)
+    def _add(self, body: Body, size: int = 0) -> None:
+        self._bodies.append((body, size))
+        self._size += size
         if self._is_full and not self._paused and not self._has_ended:
             self._paused = True
             self._child.pause()
@@ -309,10 +315,6 @@ def _raised_of(payload: bytes) -> Raised | None:
         return _raised.decode(payload)
     except (UnicodeDecodeError, msgspec.DecodeError):
         return None
-
-
-def _size(body: Body) -> int:
-    return len(memoryview(body.value)) if isinstance(body, (Published, Returned)) else 0
 
 
 def _closed() -> Died:

@@ -10,7 +10,7 @@ from executors.base import Stop
 from executors.deadlines import Deadlines
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.reports import Body
-from schemas.values import Reason
+from schemas.values import JobKey, Reason
 from schemas.workers import AttemptName
 
 NAMED_FOR = 30.0  # s that a heartbeat still names an attempt which has ended
@@ -41,11 +41,6 @@ class Attempt:
     def is_void(self) -> bool:
         """Whether the broker has given it up, so that nothing it says counts."""
         return self.stop.reason == Reason.WORKER_LOST
-
-    def is_of(self, dispatch: Dispatch) -> bool:
-        """Whether it is an attempt at the job of *dispatch*."""
-        mine = self.dispatch
-        return mine.job_id == dispatch.job_id and mine.tenant == dispatch.tenant
 
     @property
     def is_overdue(self) -> bool:
@@ -135,6 +130,7 @@ class Attempts:
         self._patience = patience
         self._deadlines = Deadlines()
         self.running: dict[AttemptName, Attempt] = {}
+        self._newest: dict[JobKey, Attempt] = {}  # of those; any others of its job are void
         self.idle = asyncio.Event()  # set while nothing runs
         self.idle.set()
         self._epoch = 0  # the highest that was heard
@@ -156,10 +152,10 @@ class Attempts:
         if name in self.running or name in self._ended or told_by < self._epoch:
             return None
         self._epoch = told_by
-        for other in self.running.values():
-            if other.is_of(dispatch):
-                other.end(Reason.WORKER_LOST)
-        attempt = Attempt(dispatch, self._patience, self._deadlines)
+        job = JobKey(dispatch.tenant, dispatch.job_id)
+        if (other := self._newest.get(job)) is not None:
+            other.end(Reason.WORKER_LOST)
+        attempt = self._newest[job] = Attempt(dispatch, self._patience, self._deadlines)
         if name in self._cancelled_early:
             attempt.stop.ask(self._cancelled_early.pop(name))
         self.running[name] = attempt
@@ -179,6 +175,9 @@ class Attempts:
         """Take note that *attempt* is over, at *now* on a clock that never goes back."""
         del self.running[attempt.name]
         attempt.close()
+        job = JobKey(attempt.name.tenant, attempt.name.job_id)
+        if self._newest.get(job) is attempt:
+            del self._newest[job]
         self._ended[attempt.name] = now
         _trim(self._ended)
         if not self.running:

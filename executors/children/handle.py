@@ -76,7 +76,8 @@ class Child:
 
     def give(self, header: TaskHeader, inputs: bytes, listener: Listener) -> None:
         """Run a task; *listener* hears what comes of it."""
-        self.read_output()  # what was written after the end of the task before is nobody's
+        if not self._attempt:  # later ones find nothing: what might write on is given no more tasks
+            self.read_output()  # of its beginning, which is nobody's
         self._attempt += 1
         self._listener = listener
         self._wire.send(task_frame(header, inputs, self._attempt))
