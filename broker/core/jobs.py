@@ -10,7 +10,7 @@ from schemas.values import JobKey
 T = TypeVar("T")
 
 JOB = 1_700  # bytes that a job costs beside its inputs and its result, as was measured
-SNAPSHOT = 400  # bytes that a snapshot costs beside what is in it
+SNAPSHOT = 500  # bytes that a snapshot costs beside what is in it
 
 
 class Jobs(Mapping[JobKey, Job]):

@@ -2,7 +2,7 @@
 
 from bisect import insort
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import chain, count, groupby, islice
@@ -47,11 +47,7 @@ class _Lane:
         return self._length
 
     def __iter__(self) -> Iterator[Entry]:
-        return filter(self._waits, self.entries())
-
-    def entries(self) -> Iterator[Entry]:
-        """Of all that wait, in order, and of some that wait no more."""
-        return chain(self._restored, self._added.values())
+        return chain(filter(self._waits, self._restored), self._added.values())
 
     def add(self, entry: Entry) -> None:
         self._added[entry[1]] = entry
@@ -73,10 +69,14 @@ class _Lane:
         while restored and not self._waits(restored[0]):
             restored.popleft()
         if len(restored) > 2 * (self._length - len(self._added)) + SPARE:
-            self._restored = deque(filter(self._waits, restored))
+            self._restored = _those_known(restored, self._known)
 
     def _waits(self, entry: Entry) -> bool:
         return self._known.get(entry[1]) is entry
+
+
+def _those_known(entries: Iterable[Entry], known: Mapping[bytes, Entry]) -> deque[Entry]:
+    return deque([entry for entry in entries if known.get(entry[1]) is entry])
 
 
 class _Queue:
@@ -95,10 +95,6 @@ class _Queue:
     def __iter__(self) -> Iterator[Entry]:
         for _, lanes in groupby(self._order, key=_step):
             yield from merge(*(self._lanes[lane] for lane in lanes))
-
-    def entries(self) -> Iterator[Entry]:
-        """Of all that wait, lane by lane, and of some that wait no more."""
-        return chain.from_iterable(self._lanes[lane].entries() for lane in self._order)
 
     def add(self, entry: Entry) -> None:
         self._lane(entry[2][1]).add(entry)
@@ -145,7 +141,9 @@ class Queues:
         self._queues: dict[str, _Queue] = {}
         self._entries: dict[bytes, Entry] = {}
         self._arrivals = count(1)
-        self._unlooked: deque[Entry] = deque()  # wait for any backend, and one may suit now
+        # Those that wait for any backend, and some that do not any more:
+        self._unlooked: deque[Entry] = deque()  # one that is there now may suit them
+        self._looked: deque[Entry] = deque()  # none does
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -165,9 +163,11 @@ class Queues:
         """
         entries = list(zip(self._arrivals, keys, places, strict=False))
         self._entries.update(zip(keys, entries, strict=True))
-        for place in set(places):
+        for place in {places[0]} if places.count(places[0]) == len(places) else set(places):
             theirs = [entry for entry in entries if entry[2] == place]
             self._queue(place[0]).restore(theirs)
+            if place[0] == UNPLACED:
+                self._looked.extend(theirs)
 
     def place(self, key: JobKey, backend: str) -> None:
         """*backend* was found for a job that waited for any; it goes when it would have gone."""
@@ -179,6 +179,8 @@ class Queues:
         entry = arrival, key, queue.places.setdefault(lane, (backend, lane))
         self._entries[key] = entry
         queue.add(entry)
+        if backend == UNPLACED:
+            self._looked.append(entry)
 
     def _queue(self, backend: str) -> _Queue:
         if (queue := self._queues.get(backend)) is None:
@@ -201,6 +203,8 @@ class Queues:
         queue.remove(entry)
         if not queue:
             del self._queues[backend]
+        if backend == UNPLACED:
+            self._tidy()
         return entry
 
     def head(self, backend: str) -> tuple[Rank, JobKey] | None:
@@ -234,8 +238,11 @@ class Queues:
 
     def look_again(self) -> None:
         """What there is has changed: it may suit those that nothing has suited so far."""
-        queue = self._queues.get(UNPLACED)
-        self._unlooked = deque(queue.entries() if queue else ())
+        looked, self._looked = self._looked, deque()
+        if self._unlooked:
+            self._unlooked.extend(looked)
+        else:
+            self._unlooked = looked
 
     @property
     def is_looking(self) -> bool:
@@ -245,7 +252,14 @@ class Queues:
     def to_look_at(self, limit: int) -> list[JobKey]:
         """The next up to *limit* of those, each once."""
         taken = [self._unlooked.popleft() for _ in range(min(limit, len(self._unlooked)))]
-        return [JobKey.decode(key) for _, key, _ in filter(self._waits, taken)]
+        waiting = list(filter(self._waits, taken))
+        self._looked.extend(waiting)
+        return [JobKey.decode(key) for _, key, _ in waiting]
+
+    def _tidy(self) -> None:
+        """Let go of those that wait no more where they are too many."""
+        if len(self._looked) > 2 * self.count(UNPLACED) + SPARE:
+            self._looked = _those_known(self._looked, self._entries)
 
     def _waits(self, entry: Entry) -> bool:
         return self._entries.get(entry[1]) is entry

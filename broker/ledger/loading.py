@@ -31,8 +31,7 @@ _created: Callable[[Waiting], str] = itemgetter(0)
 class Loading:
     """Finds the newest snapshot of each job, by epoch and number: a lost broker may write too.
 
-    What they say is looked at last. A newest one that can not be read is the newest all the same:
-    an older one is not what the job is.
+    A newest one that can not be read is the newest all the same: an older one is not what the job is.
     """
 
     def __init__(self, book: Book, checkpoint: Callable[[bytes], int]) -> None:
@@ -41,6 +40,9 @@ class Loading:
         self.newest_epoch = 0
         self._live: dict[bytes, bytes] = {}  # snapshots by the keys of their records
         self._versions: dict[bytes, Version] = {}  # of those
+        self._singly: set[bytes] = set()  # keys of those at which nobody has looked yet
+        self._waiting: list[Waiting] = []  # all others that wait
+        self._others: dict[bytes, bool] = {}  # all others; whether it is a job
         self._places: dict[tuple[str | None, int, bool], Place] = {}  # one for all who wait there
 
     # Which is the newest
@@ -49,18 +51,18 @@ class Loading:
         """Take in what a read of the state topic gave."""
         versions = {head: version_in(headers) for head, headers in page.kinds.items()}
         if not self._take_at_once(page, versions):
-            for offset, key, value, head in zip(*page[:4], strict=True):
+            for key, value, head in zip(page.keys, page.values, page.heads, strict=True):
                 version = versions[head]
                 if key is None or not value:
                     continue
                 if key == CHECKPOINT_KEY or version is None:
-                    self._take_other(offset, key, value)
+                    self._take_other(key, value)
                 else:
                     self._take_one(key, value, version)
 
     def _take_at_once(self, page: Columns, versions: Mapping[Hashable, Version | None]) -> bool:
         """Do so if all are snapshots, and none can be older than what else is known of its job."""
-        keys, values, heads = page.keys, page.values, page.heads
+        keys, heads = page.keys, page.heads
         kinds = {head: kind for head, kind in versions.items() if kind is not None}
         epochs = {kind.epoch for kind in kinds.values()} or {0}
         if len(kinds) < len(versions) or len(epochs) > 1 or max(epochs) < self.newest_epoch:
@@ -69,10 +71,11 @@ class Loading:
         has_ended = [is_last[head] for head in heads]
         lives = list(map(not_, has_ended))
         ended = cast("list[bytes]", list(compress(keys, has_ended)))
-        live = cast("dict[bytes, bytes]", dict(compress(zip(keys, values, strict=True), lives)))
+        items = zip(keys, page.values, strict=True) if any(lives) else ()
+        live = cast("dict[bytes, bytes]", dict(compress(items, lives)))
         if (
             len(ended) + len(live) < len(keys)  # one of them is there twice
-            or not all(values)
+            or not all(live.values())
             or not _NO_JOBS.isdisjoint(keys)
             or not live.keys().isdisjoint(ended)
             or not self._live.keys().isdisjoint(keys)  # or was
@@ -84,19 +87,21 @@ class Loading:
         self._versions.update(
             zip(live, map(kinds.__getitem__, compress(heads, lives)), strict=True)
         )
+        self._look(live)
         return True
 
-    def _take_other(self, offset: int, key: bytes, value: bytes) -> None:
+    def _take_other(self, key: bytes, value: bytes) -> None:
         try:
             if key != CHECKPOINT_KEY:
                 raise UnreadableError("invalid_message", "nothing says which state it is")
             self.newest_epoch = max(self.newest_epoch, self._checkpoint(value))
         except UnreadableError as error:
-            log.error("snapshot.unreadable", offset=offset, error=error.message)
+            log.error("snapshot.unreadable", key=repr(key), error=error.message)
 
     def _take_one(self, key: bytes, value: bytes, version: Version) -> None:
         self.newest_epoch = max(self.newest_epoch, version.epoch)
         before = self._versions.get(key)
+        self._singly.add(key)
         if before is not None and version[:2] < before[:2]:
             return
         if version.is_last:
@@ -111,51 +116,55 @@ class Loading:
 
     # What they say
 
+    def _look(self, snapshots: Mapping[bytes, bytes]) -> None:
+        outlines = _outlines(snapshots)
+        states = {outline.state for outline in outlines.values()}
+        if len(outlines) < len(snapshots) or states != {State.QUEUED}:
+            for key in snapshots:
+                if (outline := outlines.get(key)) is None or outline.state is not State.QUEUED:
+                    self._others[key] = outlines.pop(key, None) is not None
+        created = [outline.created for outline in outlines.values()]
+        self._waiting += zip(created, outlines, self._places_of(outlines.values()), strict=True)
+
     async def finish(self) -> None:
         """Put the jobs into the book, and those that wait into their queues, as they came."""
-        self._versions.clear()
-        gone: list[bytes] = []
-        for some in by_age(self._waiting(gone), _created):
+        await self._look_singly()
+        for some in by_age(self._waiting, _created):
             if some:
                 _, keys, places = zip(*some, strict=True)
                 self._book.queues.restore(keys, places)
             await asyncio.sleep(0)
-        for key in gone:
-            del self._live[key]
+        for key, is_job in self._others.items():
+            snapshot = self._live.pop(key)
+            if is_job:
+                self._restore(key, snapshot)
         self._book.jobs.restore(self._live)
 
-    def _waiting(self, gone: list[bytes]) -> Iterator[Waiting]:
-        """Those that wait. All others are taken into the book, or are none, and are *gone*."""
-        items = iter(self._live.items())
-        while some := dict(islice(items, STEP)):
-            outlines = _outlines(some)
-            states = {outline.state for outline in outlines.values()}
-            if len(outlines) < len(some) or states != {State.QUEUED}:
-                others = [key for key in some if not _waits(outlines.get(key))]
-                gone += others
-                for key in others:
-                    self._restore(some[key], outlines.pop(key, None))
-            created = [outline.created for outline in outlines.values()]
-            yield from zip(created, outlines, self._places_of(outlines.values()), strict=True)
-
-    def _restore(self, snapshot: bytes, outline: Outline | None) -> None:
-        """Take in a job that does not wait."""
-        if outline is None:
+    async def _look_singly(self) -> None:
+        """Look at those at which nobody has looked; what was seen of them before is old."""
+        self._versions.clear()
+        keys, self._singly = self._singly, set()
+        if not keys:
             return
+        self._waiting = [waiting for waiting in self._waiting if waiting[1] not in keys]
+        self._others = {key: is_job for key, is_job in self._others.items() if key not in keys}
+        snapshots = ((key, value) for key in keys if (value := self._live.get(key)))
+        while some := dict(islice(snapshots, STEP)):
+            self._look(some)
+            await asyncio.sleep(0)
+
+    def _restore(self, key: bytes, snapshot: bytes) -> None:
+        """Take in a job that does not wait."""
         try:
             self._book.restore(decode(snapshot, Job))
         except UnreadableError as error:
-            log.error("snapshot.unreadable", job_id=outline.job_id, error=error.message)
+            log.error("snapshot.unreadable", key=repr(key), error=error.message)
 
     def _places_of(self, outlines: Iterable[Outline]) -> Iterator[Place]:
         wanted = [(each.backend, each.details.priority, each.attempt > 0) for each in outlines]
         for each in set(wanted) - self._places.keys():
             self._places[each] = place_of(*each)
         return map(self._places.__getitem__, wanted)
-
-
-def _waits(outline: Outline | None) -> bool:
-    return outline is not None and outline.state is State.QUEUED
 
 
 def _outlines(snapshots: Mapping[bytes, bytes]) -> dict[bytes, Outline]:

@@ -70,14 +70,18 @@ class Replica:
 
     async def _read_snapshots(self, loading: Loading, partition: int) -> int:
         """Those of one partition; where they end."""
-        position = (await self._log.bounds(STATE, partition)).first
-        while True:
-            page = await self._log.columns(STATE, partition, position, AT_ONCE)
-            if not page.offsets:
-                return position
-            loading.take(page)
-            position = page.offsets[-1] + 1
-            await asyncio.sleep(0)  # not every log waits
+        start = (await self._log.bounds(STATE, partition)).first
+        page = await self._log.columns(STATE, partition, start, AT_ONCE)
+        while page.keys:
+            following = self._log.columns(STATE, partition, page.next, AT_ONCE)
+            reading = asyncio.create_task(following, name="broker snapshots")
+            try:
+                await asyncio.sleep(0)  # what comes next is read meanwhile
+                loading.take(page)
+                page = await reading
+            finally:
+                reading.cancel()
+        return page.next
 
     async def follow(self, wait: float) -> None:
         """Read on, waiting up to *wait* seconds for something new."""

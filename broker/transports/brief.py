@@ -118,6 +118,13 @@ def heads(
     return found, kinds
 
 
+def known(found: Sequence[bytes]) -> Kinds | None:
+    """The headers of each kind of which *found* are heads, if all of them were met before."""
+    there = set(found)
+    kinds = {head: _KNOWN[head] for head in _KNOWN.keys() & there}
+    return kinds if len(kinds) == len(there) else None
+
+
 def _learn(head: bytes, version: Headers) -> Headers:
     if len(_KNOWN) >= _MOST_KNOWN:
         _KNOWN.clear()

@@ -15,18 +15,18 @@ class Columns(NamedTuple):
     headers, its `VERSION`; of a record that does not begin with them, all.
     """
 
-    offsets: Sequence[int]
+    next: int  # offset to read on from
     keys: Sequence[bytes | None]
     values: Sequence[bytes]
     heads: Sequence[Hashable]
     kinds: Mapping[Hashable, Headers]
 
 
-def as_columns(records: Sequence[Stored]) -> Columns:
-    """*records* as columns."""
+def as_columns(records: Sequence[Stored], start: int) -> Columns:
+    """*records* as columns; they were asked for from offset *start* on."""
     heads = [_version(record.headers) or record.headers for record in records]
     return Columns(
-        [record.offset for record in records],
+        records[-1].offset + 1 if records else start,
         [record.key for record in records],
         [record.value for record in records],
         heads,

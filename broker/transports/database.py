@@ -350,10 +350,10 @@ def columns(db: apsw.Connection, shelf: Shelf, start: int, limit: int) -> Column
         rows += some
         size += sum(map(len, map(itemgetter(2), some)))
     if not rows:
-        return Columns((), (), (), (), {})
+        return Columns(start, (), (), (), {})
     offsets, keys, values, stored = zip(*rows, strict=True)
     try:
-        return Columns(offsets, keys, values, *heads(stored, keys, _headers))
+        return Columns(offsets[-1] + 1, keys, values, *heads(stored, keys, _headers))
     except msgspec.MsgspecError as error:
         raise apsw.CorruptError(f"a record is malformed: {error}") from error
 

@@ -27,7 +27,7 @@ from broker.errors import (
     LogUnavailableError,
     SettingsError,
 )
-from broker.transports import database
+from broker.transports import database, joined
 from broker.transports.brief import brief
 from broker.transports.columns import Columns, as_columns
 from broker.transports.database import Shelf
@@ -178,7 +178,7 @@ class EmbeddedLog:
     async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
         tail = self._tails[TopicPartition(topic, partition)]
         if start >= tail.start or topic not in self._shelves or topic in self._packed:
-            return as_columns(await self.read(topic, partition, start, limit))
+            return as_columns(await self.read(topic, partition, start, limit), start)
         return await self._from_file(self._columns, topic, partition, start, limit)
 
     async def _from_file(
@@ -298,6 +298,7 @@ class EmbeddedLog:
         self._followers.update((where, set()) for where in self._tails)
         self._files.note()
         self._history = database.connect(self.path)
+        self._history.limit(apsw.SQLITE_LIMIT_LENGTH, joined.MOST)
         self._second = database.connect(self.path)
 
     def _known_time(self) -> float:
@@ -324,7 +325,7 @@ class EmbeddedLog:
         return database.select(self._history, shelf, start, limit)
 
     def _columns(self, shelf: Shelf, start: int, limit: int) -> Columns:
-        return database.columns(self._history, shelf, start, limit)
+        return joined.columns(self._history, shelf, start, limit)
 
     def _write(self) -> None:
         cleaner = Cleaner(self._db, self._shelves, self._topics, self._time)

@@ -209,7 +209,7 @@ class MemoryLog:
         return self._tails[TopicPartition(topic, partition)].since(start, limit)
 
     async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
-        return as_columns(await self.read(topic, partition, start, limit))
+        return as_columns(await self.read(topic, partition, start, limit), start)
 
     def content_of(self, topic: str) -> str:
         return self.identity

@@ -27,7 +27,7 @@ from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import DAY, EVENTS, INBOX, STATE, STATUS, TOPICS
 from schemas.records import Record, Stored
-from tests.support.snapshots import check_columns, odd_snapshots
+from tests.support.snapshots import check_columns, odd_snapshots, snapshot
 from tests.support.stored import STORED
 
 KEY = b"default/job-1"
@@ -66,6 +66,43 @@ async def test_columns_of_what_is_not_in_memory_any_more_say_the_same(tmp_path: 
     log = await opened(tmp_path / "log.db")
 
     assert await check_columns(log, 0) == 2 * len(records)
+    await log.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"default/j1", b"{}"),
+        (b"default/j\n1", b"{}"),
+        (b"default/j1", b"\n"),
+        (b"default/j1", b"\x00\xff\n\n\xc3"),
+        (b"\x00\xff", b"\x00"),
+        (b"", b""),
+        (b"\n", b""),
+        (b"default/j1", bytes(900_000)),
+    ],
+    ids=["plain", "line in key", "line", "binary", "binary key", "empty", "empty line", "large"],
+)
+async def test_columns_say_the_same_whatever_is_in_keys_and_values(
+    tmp_path: Path, key: bytes, value: bytes
+) -> None:
+    log = await opened(tmp_path / "log.db")
+    plain = [snapshot(f"j{number}") for number in range(50)]
+    count = 40 if len(value) > 1000 else 1  # more than one step of SQLite may give
+    odd = [Record(value, key + b"-%d" % n if n else key, plain[0].headers) for n in range(count)]
+    await log.append(STATE, [*plain[:25], *odd, *plain[25:]])
+    await log.close()
+    log = await opened(tmp_path / "log.db")
+    await log.columns(STATE, 0, 0)  # their kind is known from now on
+
+    seen, start = list[tuple[bytes | None, bytes]](), 0
+    while (page := await log.columns(STATE, 0, start)).keys:
+        assert sum(map(len, page.values)) < database.READ_BYTES + 100_000_000
+        assert {page.kinds[head] for head in page.heads} == {plain[0].headers[:3]}
+        seen += zip(page.keys, page.values, strict=True)
+        start = page.next
+    wanted = [*plain[:25], *odd, *plain[25:]]
+    assert seen == [(record.key, record.value) for record in wanted]
     await log.close()
 
 

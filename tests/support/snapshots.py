@@ -51,12 +51,12 @@ async def check_columns(log: Log, partition: int) -> int:
         await log.read(STATE, partition, start),
         await log.columns(STATE, partition, start),
     )
-    assert [tuple(column) for column in page[:3]] == [
-        tuple(getattr(record, name) for record in stored) for name in ("offset", "key", "value")
-    ]
+    assert list(page.keys) == [record.key for record in stored]
+    assert list(page.values) == [record.value for record in stored]
     for head, record in zip(page.heads, stored, strict=True):
         is_snapshot = tuple(name for name, _ in record.headers[:3]) == VERSION
         assert page.kinds[head] in ([record.headers[:3]] if is_snapshot else [record.headers])
-    end = stored[-1].offset + 1 if stored else start
-    assert not (await log.columns(STATE, partition, end)).offsets
+    assert page.next == (stored[-1].offset + 1 if stored else start)
+    last = await log.columns(STATE, partition, page.next)
+    assert (last.next, last.keys) in ((page.next, []), (page.next, ()))
     return len(stored)

@@ -1,6 +1,6 @@
 """Whose turn it is."""
 
-from broker.core.scheduler import UNPLACED, Offer, Queues, next_dispatch
+from broker.core.scheduler import SPARE, UNPLACED, Offer, Queues, next_dispatch, place_of
 from schemas.values import JobKey
 
 
@@ -155,3 +155,70 @@ def test_those_that_wait_for_any_backend_are_looked_at_once_each_in_steps() -> N
 
     queues.look_again()
     assert len(queues.to_look_at(20)) == 10
+
+
+def restored(count: int, *backends: str) -> Queues:
+    """Jobs that wait for *backends* in turns, as a recovery puts them in."""
+    queues = Queues()
+    places = [place_of(backend, 0, again=False) for backend in backends]
+    for start in range(0, count, 100):
+        numbers = range(start, min(start + 100, count))
+        keys = [b"default/%d" % number for number in numbers]
+        queues.restore(keys, [places[number % len(places)] for number in numbers])
+    return queues
+
+
+def test_those_that_were_restored_go_before_those_that_came_since() -> None:
+    queues = restored(500, "aer", "noisy")
+    queues.add(key("new"), "aer", 0)
+    queues.add(key("lost"), "aer", 0, again=True)
+    queues.add(key("high"), "noisy", 1)
+    for gone in (0, 7, 250, 499):
+        queues.remove(key(gone))
+    order = ["high", "lost", *(str(n) for n in range(500) if n not in (0, 7, 250, 499)), "new"]
+
+    assert [queues.count("aer"), queues.count("noisy")] == [250, 249]
+    assert queues.ahead_of(key("new")) == 249
+    assert [name for name, _ in drain(queues, offer("w", 999, "aer", "noisy"))] == order
+    assert (len(queues), queues.backends()) == (0, [])
+
+
+def test_one_that_was_restored_may_come_back_as_a_lost_one() -> None:
+    queues = restored(3, "aer")
+    queues.remove(key(1))
+    queues.add(key(1), "aer", 0, again=True)
+    queues.remove(key(1))
+    queues.add(key(1), "aer", 0, again=True)
+
+    assert [k.job_id for k in queues.waiting("aer", 9)] == ["1", "0", "2"]
+
+
+def test_who_waited_for_any_backend_is_placed_as_it_came_however_many_there_are() -> None:
+    queues = restored(20_000, UNPLACED, "aer")
+    queues.add(key("new"), UNPLACED, 0)
+    queues.look_again()
+    placed = 0
+    while queues.is_looking:
+        queues.look_again() if placed == 5_000 else None  # those behind are not looked at twice
+        for found in queues.to_look_at(50):
+            queues.place(found, "aer")
+            placed += 1
+
+    assert placed == 10_001
+    assert queues.count(UNPLACED) == 0
+    order = [*(str(number) for number in range(20_000)), "new"]
+    assert [k.job_id for k in queues.waiting("aer", 99_999)] == order
+
+
+def test_those_that_have_gone_take_no_room_behind_one_that_stays() -> None:
+    queues = restored(10_000, UNPLACED)
+    for number in range(1, 10_000):
+        queues.remove(key(number))
+        queues.add(key(f"new-{number}"), UNPLACED, 0)
+        queues.remove(key(f"new-{number}"))
+
+    assert [k.job_id for k in queues.waiting(UNPLACED, 9)] == ["0"]
+    assert len(queues._looked) <= SPARE + 2
+    queues.look_again()
+    assert queues.to_look_at(2 * SPARE) == [key(0)]
+    assert not queues.is_looking

@@ -108,7 +108,7 @@ class KafkaLog:
         return await self._patiently(lambda: reader.read(where, start, limit))
 
     async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
-        return as_columns(await self.read(topic, partition, start, limit))
+        return as_columns(await self.read(topic, partition, start, limit), start)
 
     def content_of(self, topic: str) -> str:
         return self.identity + (self._found[topic].ident if topic in self._found else "")

@@ -1,0 +1,51 @@
+"""Very many records of a partition in one step of SQLite, for which Python's lock is not held.
+
+What a row costs more than that is then paid while the next rows are read, by another processor.
+"""
+
+from functools import cache
+
+import apsw
+
+from broker.transports import database
+from broker.transports.brief import HEAD, known
+from broker.transports.columns import Columns
+from broker.transports.database import Shelf
+
+MOST = 32 * 1024 * 1024  # bytes of one column at once
+_BETWEEN = b"\n"  # in no key that anybody should have, and in no JSON that we write
+
+
+def columns(db: apsw.Connection, shelf: Shelf, start: int, limit: int) -> Columns:
+    """What `database.columns` says. Row by row where some are large, or are not what most are."""
+    try:
+        found = db.execute(_query(shelf.table), (start, limit, HEAD)).fetchall()
+    except apsw.TooBigError:
+        found = []
+    page = _split(*found[0]) if found else None  # type: ignore[arg-type]  # as the query says
+    return page or database.columns(db, shelf, start, limit)
+
+
+@cache  # one for each table
+def _query(table: str) -> str:
+    return (
+        "SELECT max(position), count(*), count(key),"
+        " CAST(group_concat(CAST(key AS TEXT), x'0a') AS BLOB),"
+        " CAST(group_concat(CAST(value AS TEXT), x'0a') AS BLOB),"
+        " CAST(group_concat(CAST(substr(headers, 1, ?3) AS TEXT), '') AS BLOB)"
+        f" FROM (SELECT * FROM {table} WHERE position >= ?1 ORDER BY position LIMIT ?2)"
+    )
+
+
+def _split(
+    last: int, count: int, with_key: int, keys: bytes, values: bytes, heads: bytes
+) -> Columns | None:
+    """The columns, if that is all that is needed to tell them."""
+    if not count or with_key < count or len(heads) < HEAD * count:
+        return None
+    each_key, each_value = keys.split(_BETWEEN), values.split(_BETWEEN)
+    each_head = [heads[at : at + HEAD] for at in range(0, len(heads), HEAD)]
+    kinds = known(each_head)
+    if kinds is None or len(each_key) > count or len(each_value) > count:
+        return None
+    return Columns(last + 1, each_key, each_value, each_head, kinds)
