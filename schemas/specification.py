@@ -216,9 +216,11 @@ def _sha256(inputs: dict[str, Any], data: Text) -> str:
 
 
 def with_whole_numbers(value: Any) -> Any:
-    """*value* with 1.0 and 1e0 written as 1; a number that is too long for that is a float anyhow."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and -(2**63) <= value < 2**64 else value
+    """*value* with 1.0 and 1e0 written as 1; a number that no JSON holds as a whole one is text."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not -(2**63) <= value < 2**64:
+            return f"{value:x}" if isinstance(value, int) else value
+        return int(value) if value == int(value) else value
     if isinstance(value, list):
         return [with_whole_numbers(item) for item in value]
     if isinstance(value, dict):

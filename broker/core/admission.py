@@ -13,7 +13,7 @@ from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Findings, Program
 from schemas.submits import digest, warnings
 from schemas.unknown import MOST_WARNINGS, no
-from schemas.values import NOTHING, Reason, Violation
+from schemas.values import MOST, NOTHING, Reason, Violation
 from schemas.widths import Widest
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
@@ -142,6 +142,9 @@ def _shape(request: SubmitJob) -> _Shape:
         if len(tag) > LONGEST_TAG
     ]
     by_reference = request.params_ref is not None
+    if request.params_ref and request.params_ref.size > MOST:
+        size = f"{request.params_ref.size:x}"[:100]
+        violations.append(Violation("/params_ref/size", f"maximum: {MOST}", size))
     if by_reference and bytes(request.params) not in (b"{}", b""):
         one = "params and params_ref exclude each other"
         violations.append(Violation("/params_ref", "not: params", "…", one))

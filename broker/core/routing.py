@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from schemas.specification import BackendRequirements
-from schemas.values import Violation
+from schemas.values import MOST, Violation
 from schemas.widths import NO_CIRCUIT, Widest
 
 Asked = Mapping[str, int | float | bool | str]
@@ -88,6 +88,8 @@ def wrongly_asked(program: BackendRequirements, asked: Asked | None) -> list[Vio
         if name == "min_num_qubits":
             if not _is_count(value):
                 violations.append(Violation(path, "type: integer, 0 or more", shown))
+            elif int(value) > MOST:
+                violations.append(Violation(path, f"maximum: {MOST}", shown))
         elif name == "simulator":
             if not isinstance(value, bool):
                 violations.append(Violation(path, "type: boolean", shown))

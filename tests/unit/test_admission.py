@@ -111,6 +111,19 @@ def test_a_refusal_names_the_rule_and_where_it_was_broken(
     assert found.message
 
 
+def test_a_size_that_no_reader_can_count_to_is_refused() -> None:
+    found = refusal(params_ref=BlobRef("a" * 64, 10**320))
+    assert found.reason == "invalid_request"
+    assert found.violations[0].path == "/params_ref/size"
+
+
+@pytest.mark.parametrize("name", ["min_num_qubits", "colour"])
+def test_a_requirement_that_no_reader_can_count_to_is_refused(name: str) -> None:
+    found = refusal(backend_requirements={name: 10**320})
+    assert found.reason == "invalid_request"
+    assert found.violations[0].path == f"/backend_requirements/{name}"
+
+
 def test_a_refusal_lists_every_rule_that_was_broken() -> None:
     found = refusal(
         params=msgspec.Raw(b'{"iterations":-1}'), backend="nowhere", tags=("x" * 300, "y" * 300)

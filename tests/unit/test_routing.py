@@ -1,5 +1,7 @@
 """On which backend?"""
 
+import pytest
+
 from broker.core.routing import Backend, Load, Requirements, requirements, route, wrongly_asked
 from schemas.specification import BackendRequirements
 
@@ -43,6 +45,14 @@ def test_the_requirements_of_program_and_request_hold_both() -> None:
     assert requirements(program, {"min_num_qubits": 3}) == Requirements(5, True)
     assert requirements(program, {"min_num_qubits": 9}) == Requirements(9, True)
     assert requirements(None, {"simulator": False}) == Requirements(0, False)
+
+
+@pytest.mark.parametrize("number", [10**20, 10**320, 1e300])
+def test_more_qubits_than_anybody_can_count_are_no_requirement(number: float) -> None:
+    (found,) = wrongly_asked(BackendRequirements(), {"min_num_qubits": number})
+    assert found.path == "/backend_requirements/min_num_qubits"
+    assert found.rule == f"maximum: {2**53}"
+    assert len(found.value) <= 120
 
 
 def test_wrong_requirements_are_all_named() -> None:

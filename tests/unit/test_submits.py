@@ -96,6 +96,12 @@ def test_a_number_beyond_all_numbers_is_named(number: bytes) -> None:
     assert len(violation.value) <= 130
 
 
+@pytest.mark.parametrize("number", [b"9" * 20, b"-" + b"9" * 20, b"9" * 320, b"1e300"])
+def test_a_digest_is_made_whatever_is_asked_for(number: bytes) -> None:
+    text = b'{"program_id":"p","backend_requirements":{"min_num_qubits":%s}}'
+    assert len(digest(read_submit(text % number), "")) == 16
+
+
 def test_a_submit_that_is_wrong_still_says_which_job_it_is() -> None:
     with pytest.raises(WrongFieldsError) as caught:
         read(program_id="sampler", job_id="mine", priority="high")
