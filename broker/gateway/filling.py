@@ -38,7 +38,7 @@ async def fill(source: Log, model: ReadModel) -> None:
     What is in the file when this is cancelled is gone on from later.
     """
     copy = ReadModel(model.path, MEMORY)
-    tail = Tail(source, copy, Fleet(), Nobody(), Waiters())
+    tail = Tail(source, copy, Fleet(), Nobody(), Waiters(), at_ease=True)
     task = asyncio.create_task(tail.run(), name="gateway-fill")
     try:
         while not (tail.caught_up.is_set() and _is_close(copy.positions, model.positions)):

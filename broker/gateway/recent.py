@@ -1,7 +1,7 @@
 """The newest events in memory: what live streams and fresh questions are answered from."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Generic, TypeVar
 
@@ -58,6 +58,11 @@ class KeptEvent:
         self._frame: bytes | None = None
 
     @property
+    def job(self) -> int:
+        """The number of its job in the file."""
+        return self.hot.id
+
+    @property
     def frame(self) -> bytes:
         """The event on its job's stream; made once."""
         if self._frame is None:
@@ -71,6 +76,7 @@ class KeptEvent:
 
 
 E = TypeVar("E")
+EMPTY: Mapping[JobKey, HotJob] = {}
 
 
 class Suffix(Generic[E]):
@@ -158,10 +164,16 @@ class Recent:
         self.partitions[event.partition].append(event)
         event.hot.events.append(event)
 
-    def written(self, positions: Sequence[int]) -> None:
-        """Everything before *positions* is on disk: what is too much may go."""
+    def written(self, positions: Sequence[int], jobs: Mapping[JobKey, HotJob] = EMPTY) -> None:
+        """Everything before *positions* is on disk, and so are *jobs*: what is too much may go.
+
+        So may those whose events have left memory while their state was being written.
+        """
         self._written = list(positions)
         self.trim()
+        for key, hot in jobs.items():
+            if not hot.unwritten and not len(hot.events) and self.jobs.get(key) is hot:
+                self.let_go(key)
 
     def trim(self) -> None:
         """Drop what is over the limit."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from schemas.jobs import Job
 from schemas.values import JobKey
@@ -27,9 +28,26 @@ class JobRow:
     based: bool
 
 
+class StoredEvent(Protocol):
+    """An event as it is stored: `job` is its job's number in the file."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def job(self) -> int: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def value(self) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An event as it is stored."""
+    """An event as it was stored."""
 
     partition: int
     offset: int
@@ -54,7 +72,7 @@ class Batch:
 
     partitions: Sequence[PartitionRow]
     jobs: Sequence[JobRow]
-    events: Sequence[EventRow]
+    events: Sequence[StoredEvent]
     gone: Sequence[int] = ()  # ids of jobs to forget first
     deleted: Sequence[tuple[JobKey, str]] = ()  # jobs that there were, and when they were deleted
     filled: bool = False  # with this, all that the log had at the start is in the file

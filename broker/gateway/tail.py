@@ -6,24 +6,18 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
 
-import orjson
 import structlog
 
 from broker.errors import LogUnavailableError, UnavailableError
 from broker.gateway.fleet import Fleet
+from broker.gateway.patient_log import PatientLog
 from broker.gateway.read_model import ReadModel
-from broker.gateway.recent import KeptEvent
+from broker.gateway.taking import Audience, Taker
 from broker.gateway.waiters import Waiters
-from broker.telemetry.metrics import TAIL_LAG_SECONDS
-from broker.telemetry.times import iso, seconds_of
+from broker.telemetry.times import iso
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, STATE, STATUS
-from schemas.cloudevents import CHECKPOINT_KEY, UnreadableError, decode, read_ledger
-from schemas.cloudevents import DELETED as DELETED_HEADER
-from schemas.jobs import Job
-from schemas.ledger import Claim, Deletion
 from schemas.records import Stored
 
 log = structlog.get_logger()
@@ -36,24 +30,8 @@ LONGEST = 3600.0  # s between two beginnings of a copy
 PRUNE_EVERY = 600.0  # s
 KEEP_LONGER = DAY  # by which a job outlives its time here: the broker may be later as well
 DELETED_KEPT = 7 * DAY  # for which the id of a deleted job is not used again
-DELETED = "deleted"  # what those are told who follow the events of many jobs
 MOVED = object()  # whoever waits under this key is woken when the tail has moved
 
-
-class Audience(Protocol):
-    """Who is told of events."""
-
-    def push(self, event: KeptEvent) -> None:
-        """*event* has happened."""
-
-    def flush(self) -> None:
-        """What has been pushed may go out."""
-
-    def abandon(self) -> None:
-        """What was told so far can not be followed on; those who listen come back."""
-
-
-T = TypeVar("T")
 Fill = Callable[[Log, ReadModel], Coroutine[None, None, None]]
 
 
@@ -87,20 +65,31 @@ class Tail:
         waiters: Waiters,
         kept: float | None = None,  # s after its end for which a job is kept; None: for ever
         *,
-        fill: Fill | None = None,  # if the copy is far behind; None: it is read without haste
+        fill: Fill | None = None,  # if the copy is far behind
         newest: int = NEWEST,
+        at_ease: bool = False,  # it has no more than half of the time: others are in a hurry
     ) -> None:
         self._kept = kept
         self._fill, self._begin_with = fill, newest
         self._filling: asyncio.Task[None] | None = None
-        self._log, self._model, self._fleet = source, model, fleet
+        self._log, self._model = source, model
+        self._patient = PatientLog(source)
+        self._taker = Taker(model, fleet, audience, waiters)
         self._audience, self._waiters = audience, waiters
+        self._at_ease = at_ease
         self.caught_up = asyncio.Event()  # all that was there at the start has been taken
-        self.reachable = True  # whether the log answered lately
-        self._status_at = self._status_end = 0  # of the status topic: read to, and was at the start
-        self._newest = 0  # ms; when the newest event of this slice was appended
+        self._status_end = 0  # of the status topic at the start
         self._pace = Pace()
-        self.lag = 0.0  # s between the append of the newest event and its coming here
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the log answered lately."""
+        return self._patient.reachable
+
+    @property
+    def lag(self) -> float:
+        """Seconds between the append of the newest event and its coming here."""
+        return self._taker.lag
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -139,8 +128,8 @@ class Tail:
         if self._fill is not None and await self._behind(targets) > 2 * self._begin_with:
             await self._begin_with_the_newest(targets)
         starts = {TopicPartition(EVENTS, p): at for p, at in self._model.positions.items()}
-        first, self._status_end = await self._patiently_bounds(STATUS, 0)
-        starts[TopicPartition(STATUS, 0)] = self._status_at = first
+        first, self._status_end = await self._patient.bounds(STATUS, 0)
+        starts[TopicPartition(STATUS, 0)] = self._taker.status_at = first
         follower = self._log.follow(starts)
         try:
             while not self._has_to_begin_anew():
@@ -149,10 +138,9 @@ class Tail:
                 try:
                     records = await follower.next(GLANCE)
                 except LogUnavailableError as error:
-                    self._unreachable(error)
-                    await asyncio.sleep(0.5)
+                    await self._patient.is_away(error)
                     continue
-                self.reachable = True
+                self._patient.reachable = True
                 if await self._has_lost_its_place(records):
                     return
                 await self._take_all(records)
@@ -174,7 +162,7 @@ class Tail:
         count = sum(end - self._model.positions[p] for p, end in targets.items())
         if not self._model.filled:
             for partition in range(self._log.partitions(STATE)):
-                first, end = await self._patiently_bounds(STATE, partition)
+                first, end = await self._patient.bounds(STATE, partition)
                 count += end - first
         return count
 
@@ -183,9 +171,9 @@ class Tail:
         each = self._begin_with // len(targets)
         starts, since = {}, 0.0
         for partition, end in targets.items():
-            first, _ = await self._patiently_bounds(EVENTS, partition)
+            first, _ = await self._patient.bounds(EVENTS, partition)
             starts[partition] = start = max(first, end - each)
-            oldest = await self._patiently(partial(self._log.read, EVENTS, partition, start, 1))
+            oldest = await self._patient.read(EVENTS, partition, start, 1)
             since = max(since, oldest[0].timestamp / 1000 if oldest else time.time())
         log.info("gateway.begins_with_the_newest", starts=starts)
         await self._have_copy(partial(self._model.begin_at, starts, iso(since)))
@@ -210,17 +198,12 @@ class Tail:
         self.caught_up.set()
         log.info("gateway.caught_up", positions=self._model.positions)
 
-    def _unreachable(self, error: Exception) -> None:
-        if self.reachable:
-            log.warning("gateway.log_unavailable", error=str(error))
-        self.reachable = False
-
     async def _starts(self) -> dict[int, int]:
         """What there is to catch up with, per partition. A model that the log has left behind, or
         that is ahead of it, begins anew.
         """
         bounds = {
-            p: await self._patiently_bounds(EVENTS, p) for p in range(self._log.partitions(EVENTS))
+            p: await self._patient.bounds(EVENTS, p) for p in range(self._log.partitions(EVENTS))
         }
         positions = self._model.positions
         if any(not first <= positions[p] <= end for p, (first, end) in bounds.items()):
@@ -228,24 +211,8 @@ class Tail:
             self._model.start_at({p: first for p, (first, _) in bounds.items()})
         return {p: end for p, (_, end) in bounds.items()}
 
-    async def _patiently_bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        bounds = await self._patiently(partial(self._log.bounds, topic, partition))
-        return bounds.first, bounds.next
-
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What the log answers, however long it is away."""
-        while True:
-            try:
-                found = await ask()
-            except LogUnavailableError as error:
-                self._unreachable(error)
-                await asyncio.sleep(0.5)
-            else:
-                self.reachable = True
-                return found
-
     def _reached(self, targets: dict[int, int]) -> bool:
-        return self._status_at >= self._status_end and all(
+        return self._taker.status_at >= self._status_end and all(
             self._model.positions[p] >= end for p, end in targets.items()
         )
 
@@ -260,7 +227,7 @@ class Tail:
                 continue
             position = at[record.partition]
             if record.offset != position:
-                first, _ = await self._patiently_bounds(EVENTS, record.partition)
+                first, _ = await self._patient.bounds(EVENTS, record.partition)
                 if record.offset < position or first > position:
                     log.warning("gateway.lost_its_place", was=position, found=record.offset)
                     return True
@@ -273,110 +240,30 @@ class Tail:
                 return
             part, began = records[start : start + SLICE], time.monotonic()
             for record in part:
-                self._take_one(record)
+                self._taker.take_one(record)
             self._audience.flush()
             self._waiters.wake(MOVED)
-            self._measure_lag()
+            self._taker.measure_lag()
             if len(records) > SLICE:
                 await self._rest(began)
             await self._model.room()
 
     async def _rest(self, began: float) -> None:
-        """Give others a turn; one as long as this one was, if there is no hurry."""
-        await asyncio.sleep(0 if self._fill else time.monotonic() - began)
-
-    def _take_one(self, record: Stored) -> None:
-        """Take *record*, and live on if there is something about it that nobody thought of."""
-        try:
-            if record.topic == EVENTS:
-                self._take(record)
-            else:
-                self._fleet.take(record)
-                self._status_at = record.offset + 1
-        except UnavailableError:  # the model is damaged: the record is not taken
-            raise
-        except Exception:
-            where = {"partition": record.partition, "offset": record.offset}
-            log.exception("tail.failed", topic=record.topic, **where)
-
-    def _measure_lag(self) -> None:
-        if self._newest:
-            self.lag = max(0.0, time.time() - self._newest / 1000)
-            TAIL_LAG_SECONDS.set(self.lag)
-            self._newest = 0
-
-    def _take(self, record: Stored) -> None:
-        news = None
-        try:
-            news = self._absorb(record)
-        finally:
-            if not self._model.damaged:  # the position never moves on without the content
-                self._model.moved(record.partition, record.offset + 1)
-        if news is None:
-            return
-        self._newest = record.timestamp
-        self._audience.push(news)
-        self._waiters.wake(news.hot.key)
-        self._waiters.wake(news.hot.key.tenant)
-        if news.kind != DELETED and news.hot.job.terminal:
-            self._measure(news.hot.job)
-
-    def _absorb(self, record: Stored) -> KeptEvent | None:
-        """Have the model take *record*; what is to be told of it."""
-        try:
-            said = read_ledger(record)
-        except UnreadableError as error:
-            log.warning(
-                "ledger.unreadable",
-                partition=record.partition,
-                offset=record.offset,
-                error=error.message,
-            )
-            return None
-        if isinstance(said, Claim):
-            self._model.reader(record.partition).claim(said)
-            return None
-        if isinstance(said, Deletion):
-            permitted = self._model.reader(record.partition).permits(said.epoch)
-            return self._remove(said, record) if permitted else None
-        return self._model.take(record, said)
-
-    def _remove(self, deletion: Deletion, record: Stored) -> KeptEvent | None:
-        hot = self._model.remove(deletion.key, deletion.time)
-        if hot is None:
-            return None
-        told = orjson.dumps({"kind": DELETED, "job_id": deletion.job_id, "time": deletion.time})
-        seq = hot.job.seq  # it has no number of its own, and is told to those who follow many jobs
-        return KeptEvent(hot, record.partition, record.offset, seq, DELETED, told)
-
-    def _measure(self, job: Job) -> None:
-        if job.started and job.ended:
-            self._fleet.ran(job, seconds_of(job.ended) - seconds_of(job.started))
+        """Give others a turn; at ease one as long as this one was."""
+        await asyncio.sleep(time.monotonic() - began if self._at_ease else 0)
 
     async def _take_snapshots(self) -> None:
         """Jobs whose events the ledger has dropped, or some of them."""
         for partition in range(self._log.partitions(STATE)):
-            start, end = await self._patiently_bounds(STATE, partition)
+            start, end = await self._patient.bounds(STATE, partition)
             while start < end:
-                read = partial(self._log.read, STATE, partition, start, SLICE)
-                records, began = await self._patiently(read), time.monotonic()
+                records = await self._patient.read(STATE, partition, start, SLICE)
+                began = time.monotonic()
                 for record in records:
-                    self._take_snapshot(record)
+                    self._taker.take_snapshot(record)
                 start = records[-1].offset + 1 if records else end
                 await self._rest(began)
                 await self._model.room()
-
-    def _take_snapshot(self, record: Stored) -> None:
-        if record.key == CHECKPOINT_KEY or not record.value:
-            return
-        try:
-            if record.header(DELETED_HEADER):
-                deletion = decode(record.value, Deletion)
-                self._model.remove(deletion.key, deletion.time)
-            else:
-                self._model.base(decode(record.value, Job))
-        except UnreadableError as error:
-            log.warning("state.unreadable", offset=record.offset, error=error.message)
 
     async def _prune(self) -> None:
         while True:
@@ -384,7 +271,7 @@ class Tail:
             if not self.caught_up.is_set():
                 continue
             firsts = {
-                p: (await self._patiently_bounds(EVENTS, p))[0]
+                p: (await self._patient.bounds(EVENTS, p))[0]
                 for p in range(self._log.partitions(EVENTS))
             }
             now = min(self._log.now(), time.time())

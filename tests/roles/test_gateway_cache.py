@@ -94,10 +94,10 @@ async def test_what_waits_for_the_file_when_a_gateway_stops_is_not_lost(tmp_path
     async with running(ledger=ledger, cache=cache, drain=0) as served:
         model = served.gateway._parts.model
         held = threading.Event()
-        model._writer.submit(held.wait, 10)
+        model._file.writer.submit(held.wait, 10)
         await ledger.whole("j1")
-        await eventually(lambda: model._events)
-        await eventually(lambda: not model._events)  # its batch waits for the thread
+        await eventually(lambda: model._unwritten.events)
+        await eventually(lambda: not model._unwritten.events)  # its batch waits for the thread
         served.gateway.stop()
         await asyncio.sleep(0.3)
         held.set()

@@ -54,8 +54,8 @@ async def test_nothing_is_ahead_of_what_could_not_be_written(tmp_path: Path) -> 
     async with following(ledger.log, cache, memory=1 << 24) as copy:
         await copy.caught_up()
         await copy.model.flush()
-        pages = copy.model._store._writing.pragma("page_count")
-        copy.model._store._writing.pragma("max_page_count", pages)  # the disk is full
+        pages = copy.model._file.store._writing.pragma("page_count")
+        copy.model._file.store._writing.pragma("max_page_count", pages)  # the disk is full
         for number in range(20):
             await ledger.whole(f"k{number}", params={"fill": "x" * 5000})
         await eventually(lambda: copy.model.positions[0] == 126)
@@ -71,7 +71,7 @@ async def test_a_job_goes_on_after_a_read_that_failed(tmp_path: Path) -> None:
     await ledger.start("j1")
     async with following(ledger.log, cache) as copy:
         await _in_the_file(copy)
-        copy.model._store._finding.close()  # every read fails from here on
+        copy.model._file.store._finding.close()  # every read fails from here on
         await ledger.interim("j1", 1)
         await ledger.complete("j1")
         await eventually(lambda: copy.audience.abandoned)
@@ -224,8 +224,8 @@ async def test_a_request_that_is_on_the_log_is_taken_though_the_copy_breaks_mean
         with log.fault(Delay(0.3, REQUESTS)):
             asked = asyncio.create_task(served.post("/jobs", {"program_id": "hello-world"}))
             await eventually(lambda: log.faults[0].hits)
-            model._writer.submit(held.wait, 10)  # there is no file for a while
-            model.damaged = True
+            model._file.writer.submit(held.wait, 10)  # there is no file for a while
+            model._file.damaged = True
             said = await asked
         held.set()
         assert said["id"]
@@ -240,7 +240,7 @@ async def test_a_live_job_is_never_unknown_while_a_copy_is_made_anew(tmp_path: P
         with log.fault(Stall(STATE)):
             asked = asyncio.create_task(served.get("/jobs/nobody", 503))
             await eventually(lambda: JobKey("default", "nobody") in model._looked_up)
-            model.damaged = True
+            model._file.damaged = True
             counts = [await _count(served)]
             await eventually(lambda: model.positions.get(0) is not None and not model.damaged)
             tail.caught_up.set()  # as a question finds it that came just before

@@ -202,7 +202,7 @@ async def test_a_scan_that_retention_overtakes_says_gap() -> None:
         await model.flush()
         start, end = {0: 0}, dict(model.positions)
         go_on = threading.Event()
-        model._reader.submit(go_on.wait)
+        model._file.reader.submit(go_on.wait)
         scanning = asyncio.create_task(from_file(model, JobFilter("default"), start, end))
         await asyncio.sleep(0)  # it has looked, and waits for its turn to read
         await model.prune({0: 60}, "")
