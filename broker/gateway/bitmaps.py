@@ -55,6 +55,7 @@ def word(tenant: str, column: str, value: str) -> int:
     return int.from_bytes(blake2b(named, digest_size=8).digest(), "big", signed=True)
 
 
+@lru_cache(1024)  # most jobs are like others
 def words_of(tenant: str, *columns: Any) -> frozenset[int]:
     """The words of a job, by what its row has in `WORDS`."""
     program, backend, session, tags, terminal = columns

@@ -34,6 +34,14 @@ class Bodies:
         self._patience = patience
         self._room = Room("bodies", room, "too many large bodies are being read")
 
+    def at_hand(self, request: web.Request) -> bytes | None:
+        """The body of *request* if it is small, not packed and has come already, as most have."""
+        content = request.content
+        if content.total_bytes > min(BLOCK, self.most) or "Content-Encoding" in request.headers:
+            return None
+        is_here = content.is_eof() and content.exception() is None
+        return content.read_nowait() if is_here else None
+
     @asynccontextmanager
     async def read(self, request: web.Request) -> AsyncIterator[bytes]:
         """The body of *request*, unpacked; it takes room until the block ends.
@@ -42,9 +50,6 @@ class Bodies:
         `InvalidRequestError` for what can not be unpacked.
         """
         unpacker = _unpacker(request)
-        if unpacker is None and self._is_here(request):
-            yield request.content.read_nowait()
-            return
         if (request.content_length or 0) > self.most:
             raise self._too_large()
         with self._room.share() as share:
@@ -53,12 +58,6 @@ class Bodies:
                 await self._room.await_free(told, 2 * self._patience)
                 share.take(told)
             yield await self._whole(request, unpacker, share, told)
-
-    def _is_here(self, request: web.Request) -> bool:
-        """Whether the body is small and has come already, as most have."""
-        content = request.content
-        is_small = content.total_bytes <= min(BLOCK, self.most)
-        return is_small and content.is_eof() and content.exception() is None
 
     async def _whole(
         self, request: web.Request, unpacker: "Unpacker | None", share: Share, told: int

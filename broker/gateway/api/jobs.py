@@ -20,6 +20,7 @@ from broker.gateway.api.sending import Content, content_of, send
 from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import list_cursor, parse_list_cursor
 from broker.gateway.filters import JobFilter, Part
+from broker.gateway.intake import Accepted
 from broker.gateway.read_model import NOT_YET
 from broker.gateway.rows import JobPage
 from broker.telemetry.times import iso, seconds_of
@@ -33,8 +34,13 @@ MAX_PAGE = 200  # jobs
 async def submit(request: web.Request) -> web.Response:
     """POST /jobs."""
     parts = parts_of(request)
+    if (body := parts.bodies.at_hand(request)) is not None:
+        return _told(await parts.intake.submit(tenant_of(request), body, request[TRACEPARENT]))
     async with parts.bodies.read(request) as body:
-        accepted = await parts.intake.submit(tenant_of(request), body, request[TRACEPARENT])
+        return _told(await parts.intake.submit(tenant_of(request), body, request[TRACEPARENT]))
+
+
+def _told(accepted: Accepted) -> web.Response:
     said: dict[str, Any] = {"id": accepted.key.job_id, "backend": accepted.backend or ""}
     if accepted.session_id:
         said["session_id"] = accepted.session_id
