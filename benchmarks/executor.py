@@ -17,10 +17,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.cancel import processor_time
 from executors.base import Stop, Task
 from executors.simulator import SimulatorExecutor
 from schemas.reports import Body
 from tests.support.circuits import BELL_2, BELL_3, large
+from tests.support.processes import offspring
 from tests.support.programs import PROGRAMS
 
 # Aer blocks the interpreter while it runs, so the reference has a process of its own.
@@ -88,13 +90,20 @@ async def greetings(executor: SimulatorExecutor, slots: int, seconds: float) -> 
             await timed(executor, job)
             done += 1
 
-    cpu = time.process_time()
+    cpu, children = time.process_time(), cpu_of_children(executor)
     await asyncio.gather(*(lane() for _ in range(slots)))
     used = time.process_time() - cpu
+    by_children = cpu_of_children(executor) - children
     print(
         f"{'hello-world, iterations 0':<52} {done / seconds:.0f} jobs/s over {slots} slots, "
-        f"{used / done * 1e6:.0f} µs of the parent's CPU each"
+        f"{used / done * 1e6:.0f} µs of the parent's CPU each, {by_children / done * 1e6:.0f} µs "
+        "of the children's"
     )
+
+
+def cpu_of_children(executor: SimulatorExecutor) -> float:
+    """Processor time that the children have used, in seconds."""
+    return sum(map(processor_time, offspring(executor.fork_server_pid)))
 
 
 async def cancels(executor: SimulatorExecutor, count: int) -> None:

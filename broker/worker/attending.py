@@ -50,6 +50,7 @@ class Attendant:
         self._heart = heart
         self._late = late
         self._attending: set[asyncio.Task[None] | None] = set()
+        _BUSY.set_function(lambda: len(attempts.running))
 
     def begin(self, attempt: Attempt) -> None:
         """See *attempt* through, from now on."""
@@ -67,7 +68,6 @@ class Attendant:
         loop, dispatch = asyncio.get_running_loop(), attempt.dispatch
         about = {"job_id": dispatch.job_id, "tenant": dispatch.tenant, "attempt": dispatch.attempt}
         began = loop.time()
-        _BUSY.set(len(self._attempts.running))
         try:
             last = await self._outcome(attempt)
             seconds = round(loop.time() - began, 4)
@@ -79,7 +79,6 @@ class Attendant:
             log.exception("attempt.unreported", **about)
         finally:
             self._attempts.end(attempt, loop.time())
-            _BUSY.set(len(self._attempts.running))
             self._attending.discard(asyncio.current_task())
 
     async def _outcome(self, attempt: Attempt) -> Body:

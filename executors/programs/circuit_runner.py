@@ -3,6 +3,8 @@
 import sys
 from typing import Any
 
+from qiskit.result import Result
+
 from executors.backends.aer import LocalSimulator
 from executors.programs import mitigation
 from executors.programs.circuits import must_be_runnable, read_circuits
@@ -52,8 +54,13 @@ def main(
     ready = transpiled(asked, backend, options)
     chosen = {"shots": shots, "memory": memory or None, "seed_simulator": seed_simulator}
     found = run(backend, ready, chosen)
+    return _whole(found, backend, ready, mitigated=measurement_error_mitigation)
+
+
+def _whole(found: Result, backend: LocalSimulator, ready: Any, mitigated: bool) -> dict[str, Any]:
+    """All of *found*; if asked for, with the corrected distributions."""
     result: dict[str, Any] = found.to_dict()
-    if measurement_error_mitigation:
+    if mitigated:
         corrected = mitigation.mitigated(backend, ready, counts_of(found))
         for experiment, one in zip(result["results"], corrected, strict=True):
             experiment["header"]["quasiprobabilities"] = one.quasi
