@@ -10,11 +10,13 @@ import argparse
 import asyncio
 import contextlib
 import statistics
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
-from benchmarks.common import embedded, kafka_node, line, machine, on_kafka, percentile
+from benchmarks.common import kafka_node, line, machine, percentile, running
 from tests.support.poisons import ON_KAFKA, POISONS, Place, good_jobs, place_of, quiet
-from tests.support.systems import System
+from tests.support.systems import System, embedded_system, hanging_store, kafka_system
 
 
 async def main(kafka: bool, times: int, wanted: str) -> None:
@@ -29,12 +31,18 @@ async def main(kafka: bool, times: int, wanted: str) -> None:
 
 @contextlib.asynccontextmanager
 async def _system(kafka: bool) -> AsyncIterator[System]:
-    async with contextlib.AsyncExitStack() as stack:
+    """A system whose blob store hangs: nothing but one of the poisons asks for it."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        settings = {"slots": "2", "log_level": "warning"}
         if kafka:
             bootstrap = stack.enter_context(kafka_node())
-            yield await stack.enter_async_context(on_kafka(bootstrap))
+            system = kafka_system(folder, bootstrap, of_each=1, **settings)
         else:
-            yield await stack.enter_async_context(embedded())
+            system = embedded_system(folder, **settings)
+        system.use(stack.enter_context(hanging_store()))
+        async with running(system):
+            yield system
 
 
 async def _compare(name: str, place: Place, times: int) -> None:

@@ -3,78 +3,85 @@
 import asyncio
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from benchmarks.common import line, percentile
 from tests.support.poisons import ON_KAFKA, POISONS, good_jobs, place_of, terms
-from tests.support.systems import System, embedded_system, kafka_system
+from tests.support.systems import System, embedded_system, hanging_store, kafka_system
 
-FLOOR = 3.0  # s above twice the time without: machines are busy; benchmarks/poison.py tells
+# s above twice what the jobs before the poison took: on Kafka a fetch may wait for a quarter of a
+# second, on whatever else the node has to store. benchmarks/poison.py tells more.
+ALLOWANCE = 0.3
+TRIES = 3  # what else a busy machine does is in one of them, or in two; the poison is in all
 SETTLE = 1.0  # s in which a broker that is about to step down does so
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
-@dataclass(frozen=True, slots=True)
-class Drill:
-    """A system that runs, and the 99th percentile of good jobs without a poison."""
+def _started(system: System) -> Iterator[System]:
+    """*system*, warm, whose blob store hangs all the time."""
 
-    system: System
-    alone: float  # s
-
-
-def _drill(system: System) -> Iterator[Drill]:
-    async def begin() -> float:
+    async def begin() -> None:
         await system.start()
         async with place_of(system) as place:
-            await good_jobs(place, count=20)  # warm
-            return percentile((await good_jobs(place)).seconds, 0.99)
+            await good_jobs(place, count=50)
 
-    try:
-        yield Drill(system, asyncio.run(begin()))
-    finally:
-        system.stop()
-
-
-@pytest.fixture(scope="module")
-def alone_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
-    yield from _drill(embedded_system(tmp_path_factory.mktemp("poison")))
+    with hanging_store() as store:
+        system.use(store)
+        try:
+            asyncio.run(begin())
+            yield system
+        finally:
+            system.stop()
 
 
 @pytest.fixture(scope="module")
-def alone_on_kafka(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Iterator[Drill]:
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    yield from _started(embedded_system(tmp_path_factory.mktemp("poison")))
+
+
+@pytest.fixture(scope="module")
+def on_kafka(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Iterator[System]:
     folder: Path = tmp_path_factory.mktemp("poison")
     prefix = f"t{uuid.uuid4().hex[:8]}."
-    yield from _drill(kafka_system(folder, kafka, prefix, of_each=1, slots="2"))
+    yield from _started(kafka_system(folder, kafka, prefix, of_each=1, slots="2"))
 
 
-async def survive(drill: Drill, name: str) -> None:
-    system, before = drill.system, terms(drill.system)
+async def survive(system: System, name: str) -> None:
+    """All good jobs end well whenever *name* is thrown, and at least once they do so in time."""
+    for _ in range(TRIES):
+        before, during = await _thrown(system, name)
+        if during < 2 * before + ALLOWANCE:
+            return
+    raise AssertionError(f"p99 {before * 1e3:.0f} ms before, {during * 1e3:.0f} ms with it")
+
+
+async def _thrown(system: System, name: str) -> tuple[float, float]:
+    """The 99th percentile of the good jobs before *name* was thrown, and of all of them."""
+    term = terms(system)
     async with place_of(system) as place:
         found = await good_jobs(place, name)
-        print(line(name, found.seconds), f"p99 without {drill.alone * 1e3:.0f} ms")
+        print(line(name, found.seconds))
         await asyncio.sleep(SETTLE)
 
     assert set(found.states) == {"completed"}
     assert set(found.attempts) == {1}
-    assert terms(system) == before, "the broker has stepped down"
+    assert terms(system) == term, "the broker has stepped down"
     for process in system.processes.values():
         assert process.running is not None
         assert process.running.poll() is None, process.output()[-5_000:]
-    assert percentile(found.seconds, 0.99) < 2 * drill.alone + FLOOR
+    half = found.seconds[: len(found.seconds) // 2]
+    return percentile(half, 0.99), percentile(found.seconds, 0.99)
 
 
 @pytest.mark.parametrize("name", POISONS)
-async def test_good_jobs_do_not_notice_it_on_the_embedded_log(
-    alone_on_disk: Drill, name: str
-) -> None:
-    await survive(alone_on_disk, name)
+async def test_good_jobs_do_not_notice_it_on_the_embedded_log(on_disk: System, name: str) -> None:
+    await survive(on_disk, name)
 
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("name", POISONS | ON_KAFKA)
-async def test_good_jobs_do_not_notice_it_on_kafka(alone_on_kafka: Drill, name: str) -> None:
-    await survive(alone_on_kafka, name)
+async def test_good_jobs_do_not_notice_it_on_kafka(on_kafka: System, name: str) -> None:
+    await survive(on_kafka, name)

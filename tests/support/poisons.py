@@ -129,6 +129,12 @@ def wrong_values(count: int) -> bytes:
     return sampler({"circuits": BELL, "parameter_values": [[0]] * count, "run_config": 5})
 
 
+def by_reference(number: int) -> bytes:
+    """A request whose inputs are in the blob store, which hangs."""
+    ref = {"sha256": f"{number:064x}", "size": 1_000_000}
+    return json.dumps({"program_id": "sampler", "params_ref": ref}).encode()
+
+
 async def cancel_storm(place: Place) -> Throw:
     """Jobs that are asked for and cancelled, five times each and all at once."""
 
@@ -150,6 +156,9 @@ POISONS: dict[str, Poison] = {
         *[wrong_values(3_900)] * 200
     ),
     "a cancel storm": cancel_storm,
+    "three hundred requests by reference, of a blob store that hangs": requests(
+        *map(by_reference, range(300))
+    ),
 }
 # And these only where somebody may write to the topics; the last is what Kafka itself takes, as
 # nobody reads there.

@@ -1,5 +1,8 @@
 """Whole systems to break: in one process on the embedded log, or role by role on Kafka."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +29,11 @@ class System:
         gateways = [name for name in self.processes if name.startswith(("up", "gateway"))]
         for name, url in zip(gateways, self.urls, strict=True):
             await ready(url, self.processes[name])
+
+    def use(self, environment: dict[str, str]) -> None:
+        """Have every process started with that, too."""
+        for process in self.processes.values():
+            process.environment = {**process.environment, **environment}
 
     def stop(self) -> None:
         """End everything that lives, orderly."""
@@ -72,3 +80,19 @@ def kafka_system(
         processes[name] = role("gateway", log, directory / name, port=str(port), **shared)
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     return System(urls, processes, bootstrap, prefix)
+
+
+@contextmanager
+def hanging_store() -> Iterator[dict[str, str]]:
+    """A blob store that takes connections and never answers; what makes processes use it."""
+    with socket.socket() as store:
+        store.bind(("127.0.0.1", 0))
+        store.listen(1024)
+        yield {
+            "QJB_BLOBS": "s3://hangs",
+            "AWS_ENDPOINT": f"http://127.0.0.1:{store.getsockname()[1]}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "nowhere",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "none",
+        }
