@@ -40,12 +40,13 @@ class Process:
     descriptors: int | None = None  # that it may have, at most
     running: "subprocess.Popen[bytes] | None" = field(default=None)
     group: Path | None = None  # the control group that it is put into
+    module: str = "broker.cli.main"
 
     def start(self) -> None:
         """Start it (again)."""
         with self.log.open("ab") as log:
             self.running = subprocess.Popen(
-                [sys.executable, "-m", "broker.cli.main", *self.arguments],
+                [sys.executable, "-m", self.module, *self.arguments],
                 cwd=ROOT,
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
