@@ -67,12 +67,13 @@ class Reason(enum.StrEnum):
     WORKER_LOST = "worker_lost"
     WORKER_STOPPED = "worker_stopped"
     WORKER_BUSY = "worker_busy"
+    STORE_UNAVAILABLE = "store_unavailable"
     BACKEND_ERROR = "backend_error"
     BROKER_LOST = "broker_lost"
 
 
 # How a worker gives an attempt back in good order: not the job's fault, however often it happens.
-HANDED_BACK = frozenset({Reason.WORKER_STOPPED, Reason.WORKER_BUSY})
+HANDED_BACK = frozenset({Reason.WORKER_STOPPED, Reason.WORKER_BUSY, Reason.STORE_UNAVAILABLE})
 
 
 MOST = 2**53  # what any reader of JSON can count to

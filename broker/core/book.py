@@ -15,10 +15,10 @@ from broker.core.job import apply
 from broker.core.jobs import Jobs
 from broker.core.reminders import Reminders
 from broker.core.scheduler import UNPLACED, Queues
-from schemas.events import Dispatched
+from schemas.events import Dispatched, Retried
 from schemas.jobs import Job
 from schemas.ledger import Entry, InputPosition
-from schemas.values import JobKey, State
+from schemas.values import JobKey, Reason, State
 from schemas.workers import AttemptName
 
 RUN = 2_000  # jobs that are sorted at once
@@ -98,14 +98,14 @@ class Book:
         if before is not None and before.state is after.state is State.RUNNING:
             return after  # most events change no index
         self._leave(before, after, entry)
-        self._enter(before, after, key)
+        self._enter(after, key, again=after.attempt > 0 and not _waits_for_store(entry))
         return after
 
     def restore(self, job: Job) -> None:
         """Take in a job that is not known yet, as a snapshot has it."""
         key = job.key
         self.jobs[key] = job
-        self._enter(None, job, key)
+        self._enter(job, key, again=job.attempt > 0)
 
     def remember(self, keys: Iterable[bytes]) -> None:
         """The jobs whose records have those *keys* have ended."""
@@ -150,7 +150,7 @@ class Book:
             if not held:
                 del self._by_worker[attempt.worker]
 
-    def _enter(self, before: Job | None, after: Job, key: JobKey) -> None:
+    def _enter(self, after: Job, key: JobKey, *, again: bool) -> None:
         if after.terminal:
             self._ended.add(key.encode())
             self._origins.pop(key, None)
@@ -160,12 +160,18 @@ class Book:
                 key,
                 after.backend or UNPLACED,
                 details.priority if details else 0,
-                again=after.attempt > 0,
+                again=again,
             )
         elif after.worker is not None and key not in self.attempts:
             attempt = Attempt(key, after.attempt, after.epoch, after.worker, after.instance or "")
             self.attempts[key] = attempt
             self._by_worker.setdefault(after.worker, {})[key] = attempt
+
+
+def _waits_for_store(entry: Entry) -> bool:
+    """Whether it was handed back as the blob store is away: those behind it may need none."""
+    event = entry.event
+    return isinstance(event, Retried) and event.reason == Reason.STORE_UNAVAILABLE
 
 
 def by_age(jobs: Iterable[T], created: Callable[[T], str] = _created) -> Iterator[list[T]]:

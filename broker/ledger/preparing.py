@@ -137,7 +137,8 @@ class Preparation:
         except Exception as error:
             log.exception("inputs.not_prepared", job_id=item.key.job_id)
             message = "the inputs could not be checked"
-            ready = replace(item, body=_missing(body, f"{message}: {type(error).__name__}"))
+            text = f"{message}: {type(error).__name__}"
+            ready = replace(item, body=_unread(body, Reason.PAYLOAD_MISSING, text))
         self._return(ready)
 
     async def _ready(self, item: Submitted, body: SubmitJob) -> Submitted:
@@ -150,9 +151,11 @@ class Preparation:
             try:
                 async with asyncio.timeout(PATIENCE):
                     data, body = await self._at_hand(body)
-            except (PayloadMissingError, TimeoutError) as error:
-                text = str(error) or "the blob store did not answer"
-                return replace(item, body=_missing(body, text))
+            except PayloadMissingError as error:
+                return replace(item, body=_unread(body, Reason.PAYLOAD_MISSING, error.message))
+            except TimeoutError:
+                text = f"the blob store did not answer within {PATIENCE:g} s; ask again later"
+                return replace(item, body=_unread(body, Reason.STORE_UNAVAILABLE, text))
             finally:
                 self._at_store.pop(item.key, None)
             return await self._judged(item, body, data)
@@ -183,7 +186,7 @@ class Preparation:
             await asyncio.sleep(PAUSE)
 
 
-def _missing(body: SubmitJob, message: str) -> Refused:
+def _unread(body: SubmitJob, reason: Reason, message: str) -> Refused:
     ref = body.params_ref
     shown = ref.sha256 if ref else f"{len(body.params)} bytes"
-    return refused(Reason.PAYLOAD_MISSING, body.program_id, message, "/params_ref", shown)
+    return refused(reason, body.program_id, message, "/params_ref", shown)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
+import structlog
+
 from broker import payloads
 from broker.errors import PayloadMissingError, UnavailableError
 from broker.judging.judge import Judge
@@ -10,13 +12,16 @@ from broker.transports.blobs import Blobs
 from broker.worker.attempts import Attempt
 from executors.base import Task
 from schemas.inbox import Dispatch
-from schemas.reports import Raised, Stopped
+from schemas.reports import Died, Raised, Stopped
 from schemas.specification import Program
 from schemas.values import Reason, Violation
 
 CHECKED_BY_THE_BROKER = 8 * 1024 * 1024  # bytes of inputs; larger ones are checked here
-FETCH_FOR = 30.0  # s to get inputs from the blob store
+FETCH_FOR = 30.0  # s to get inputs from the blob store, and
+FETCH_BRIEFLY = 1.0  # where it did not answer last: others want the slot as well
 PAUSE = 0.5  # s before it is tried again
+
+log = structlog.get_logger()
 
 
 class Tasks:
@@ -26,8 +31,9 @@ class Tasks:
         self._blobs = blobs
         self._programs = {program.id: program for program in programs}
         self._judge = judge
+        self._answers = True  # the blob store, when it was asked last
 
-    async def of(self, attempt: Attempt) -> Task | Raised | Stopped:
+    async def of(self, attempt: Attempt) -> Task | Raised | Died | Stopped:
         """The task of *attempt*; why there is none, if the inputs will not do, or it is to end."""
         dispatch = attempt.dispatch
         if dispatch.params_ref is None and len(dispatch.params) <= CHECKED_BY_THE_BROKER:
@@ -37,9 +43,22 @@ class Tasks:
         found = await attempt.unless_stopped(self._looked_at(attempt))
         return Stopped(attempt.stop.reason or "") if found is None else found
 
-    async def _looked_at(self, attempt: Attempt) -> Task | Raised:
+    async def _looked_at(self, attempt: Attempt) -> Task | Raised | Died:
         dispatch = attempt.dispatch
-        inputs = await self._inputs(dispatch)
+        patience = FETCH_FOR if self._answers else FETCH_BRIEFLY
+        try:
+            async with asyncio.timeout(patience):
+                inputs = await self._inputs(dispatch)
+        except (
+            TimeoutError
+        ):  # that says nothing of the job: it waits for the store elsewhere, or here
+            self._answers = False
+            why = f"the blob store did not give the inputs within {patience:g} s"
+            return Died(Reason.STORE_UNAVAILABLE, why)
+        except PayloadMissingError:
+            self._answers = True
+            raise
+        self._answers = True
         attempt.inputs = len(dispatch.params) + len(inputs)
         if violations := await self._violations(dispatch.program_id, inputs):
             message = "the inputs break the program's schema"
@@ -55,13 +74,11 @@ class Tasks:
     async def _inputs(self, dispatch: Dispatch) -> bytes:
         if dispatch.params_ref is None:
             return bytes(dispatch.params) or b"{}"
-        deadline = asyncio.get_running_loop().time() + FETCH_FOR
         while True:
             try:
                 return await payloads.fetch(dispatch.params, dispatch.params_ref, self._blobs)
             except UnavailableError as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise PayloadMissingError(f"the inputs can not be read: {error}") from error
+                log.warning("inputs.unavailable", job_id=dispatch.job_id, error=error.message)
             await asyncio.sleep(PAUSE)
 
 

@@ -13,7 +13,8 @@ from broker.ledger import inputs, preparing
 from broker.ledger.broker import Options
 from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import MemoryLog
-from schemas.reports import Stopped
+from schemas.events import Rejected
+from schemas.reports import Died, Stopped
 from schemas.values import BlobRef, Reason
 from tests.roles.test_broker_takeover import RAN
 from tests.support.broker import ALONE, HELLO, Hand, Side, a_broker, check_histories, running, until
@@ -163,5 +164,39 @@ async def test_a_cancel_of_what_hangs_is_heard_however_much_hangs(
         assert not qjb.kinds("by-ref59")
         blobs.released.set()
         await qjb.ends("by-ref59")
+
+    check_histories(qjb.log)
+
+
+async def test_a_blob_store_that_does_not_answer_is_named_as_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preparing, "PATIENCE", 0.1)
+    async with with_blobs(HangingBlobs(), Hand(MemoryLog())) as qjb:
+        await qjb.submit("by-ref", params_ref=ref(1))
+        (rejected,) = await qjb.ends("by-ref")
+
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason == "store_unavailable"
+
+
+async def test_a_job_that_waits_for_the_blob_store_lets_others_go_first_and_uses_up_no_tries() -> (
+    None
+):
+    away = Died(Reason.STORE_UNAVAILABLE, "the blob store did not give the inputs")
+    hand = Hand(MemoryLog(1), slots=1)
+    async with with_blobs(open_blobs("memory:///"), hand) as qjb:
+        await qjb.submit("large")
+        for attempt in range(1, 6):
+            await hand.is_told("large", attempt)
+            await qjb.submit(small := f"small{attempt}")
+            await qjb.reaches(small, "queued")
+            await hand.report("large", away)
+            await hand.is_told(small)
+            assert hand.dispatches["large"].attempt == attempt
+            await hand.report(small, HELLO)
+        await hand.is_told("large", 6)
+        await hand.report("large", HELLO)
+        assert (await qjb.ends("large"))[-1].kind == "completed"
 
     check_histories(qjb.log)

@@ -7,10 +7,11 @@ from importlib.resources import files
 import msgspec
 import pytest
 
+from broker.errors import UnavailableError
 from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import Delay, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import INBOX, REPORTS, STATUS
-from broker.worker import host
+from broker.worker import host, tasks
 from broker.worker.host import Worker
 from broker.worker.reports import AHEAD
 from broker.worker.slots import AHEAD as AHEAD_PER_SLOT
@@ -271,6 +272,46 @@ async def test_inputs_that_are_not_there_end_the_attempt_with_a_reason() -> None
 
     assert isinstance(last, Raised)
     assert last.reason == "payload_missing"
+
+
+class AwayBlobs(StoredBlobs):
+    """A blob store that can not be asked, or does not answer, until it is back."""
+
+    def __init__(self, hangs: bool) -> None:
+        super().__init__(open_blobs("memory:///")._store)
+        self.hangs, self.back = hangs, asyncio.Event()
+
+    async def get(self, ref: BlobRef) -> bytes:
+        if self.hangs:
+            await self.back.wait()
+        if not self.back.is_set():
+            raise UnavailableError("the blob store can not be read")
+        return await super().get(ref)
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_blob_store_that_is_away_is_no_missing_payload(
+    monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    monkeypatch.setattr(tasks, "FETCH_FOR", 0.3)
+    monkeypatch.setattr(tasks, "FETCH_BRIEFLY", 0.05)
+    monkeypatch.setattr(tasks, "PAUSE", 0.01)
+    blobs = AwayBlobs(hangs)
+    ref = await blobs.put(b'{"iterations":1}')
+    async with working(blobs=blobs) as qjb:
+        for job_id, patience in (("j1", 0.3), ("j2", 0.05)):
+            await qjb.tell(qjb.dispatch(job_id, params=NOTHING, params_ref=ref))
+            last = (await qjb.ended(job_id))[-1].body
+            assert isinstance(last, Died)
+            assert last.reason == "store_unavailable"
+            assert f"within {patience:g} s" in last.message
+        await qjb.tell(qjb.dispatch("j3", params=NOTHING, params_ref=ref))
+        blobs.back.set()
+        assert isinstance((await qjb.ended("j3"))[-1].body, Returned)
+        await qjb.tell(qjb.dispatch("j4", params=NOTHING, params_ref=BlobRef("0" * 64, 5)))
+        last = (await qjb.ended("j4"))[-1].body
+        assert isinstance(last, Raised)
+        assert last.reason == "payload_missing"
 
 
 async def test_inputs_too_large_for_the_broker_are_checked_here() -> None:
