@@ -69,6 +69,6 @@ def _size(files: Iterable[Path]) -> int:
     for file in files:
         try:
             size += file.stat().st_size
-        except FileNotFoundError:  # it was there a moment ago
+        except OSError:  # it was there a moment ago, or is nothing that can be measured
             continue
     return size

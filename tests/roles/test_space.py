@@ -66,3 +66,15 @@ def test_a_folder_that_is_gone_stops_nothing(tmp_path: Path) -> None:
     space = Space(2**60, tmp_path / "gone", None, None)
     space.look()
     assert not space.is_low
+
+
+def test_what_can_not_be_measured_stops_nothing(tmp_path: Path) -> None:
+    for folder in ("data", "blobs", "log"):
+        (tmp_path / folder).mkdir()
+        for name in ("gateway.db", "log.db-wal", "x"):
+            path = tmp_path / folder / name
+            path.symlink_to(path)  # leads nowhere, round and round
+    (tmp_path / "blobs" / "y").write_bytes(bytes(7))
+    Space(0, tmp_path / "data", tmp_path / "log" / "log.db", tmp_path / "blobs").look()
+
+    assert gauge("qjb_blob_bytes") == 7
