@@ -4,8 +4,6 @@ Whatever the tail has taken is seen by the next question. The file is written be
 together with the position that it reaches.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -24,8 +22,8 @@ from broker.gateway.damage import CacheDamagedError
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.recent import HotJob, KeptEvent, Recent
 from broker.gateway.rows import Batch, EventRow, Held, JobPage, PartitionRow
-from broker.gateway.store import Store
 from broker.gateway.unwritten import Unwritten
+from broker.gateway.writing_behind import WriteBehind
 from schemas.jobs import Job
 from schemas.ledger import Entry
 from schemas.records import Stored
@@ -35,7 +33,6 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-PAUSE = 0.5  # s between writes, so that most of a job is written at once
 PAGE_BYTES = 8 * 1024 * 1024  # of one page of jobs
 MANY = 20_000  # jobs that wait to be written: enough for one batch
 LOOKED_UP = 16 * MIB  # of answers of the file: jobs, and that there is none of that name
@@ -55,10 +52,7 @@ class ReadModel:
         self._file = CopyFile(cache)
         self._memory = memory
         self._odd: dict[JobKey, None] = {}  # jobs of which events are missing, as far as noticed
-        self._moved = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._wrote: asyncio.Future[None] | None = None
-        self._writing: asyncio.Future[None] | None = None
+        self._behind = WriteBehind(self._file, self)
         self._copy = 0  # which file this is: ids mean nothing in another one
         self._begin(Held(), 0)
 
@@ -69,8 +63,8 @@ class ReadModel:
         self._readers = [PartitionReader() for _ in range(partitions)]
         for partition, row in rows.items():
             self._readers[partition] = PartitionReader(row.claim, row.holder)
-        self._recent = Recent(self._memory, [self.positions[p] for p in range(partitions)])
-        self._unwritten = Unwritten()
+        self.recent = Recent(self._memory, [self.positions[p] for p in range(partitions)])
+        self.unwritten = Unwritten()
         self._looked_up: Lately[JobKey, HotJob | None] = Lately(
             Room("looked_up", LOOKED_UP), lambda hot: hot.size if hot else NOBODY
         )
@@ -79,7 +73,7 @@ class ReadModel:
         self.filled = held.filled
         self.since = ""
         self.doubted = self._file.damaged = False
-        self._moved.set()  # whoever waits for a write hears of it
+        self._behind.moved.set()  # whoever waits for a write hears of it
 
     async def open(self, identity: str, partitions: int) -> None:
         """Open the file, or begin one for the log of that *identity*.
@@ -131,17 +125,12 @@ class ReadModel:
     def start_at(self, firsts: Mapping[int, int]) -> None:
         """Begin an empty copy: the log's oldest records are those at *firsts*."""
         self.positions, self.first = Positions(firsts), dict(firsts)
-        self._recent = Recent(self._memory, [firsts[p] for p in sorted(firsts)])
+        self.recent = Recent(self._memory, [firsts[p] for p in sorted(firsts)])
 
     async def close(self) -> None:
         """Write what is left, and let go of the file; throw away what is not to be trusted."""
         doubted = self.damaged or self.doubted
-        if self._writing is not None:
-            await asyncio.wait({self._writing})
-        failed = self._writing is not None and self._writing.exception() is not None
-        if self._file.is_there and not doubted and not failed:
-            with contextlib.suppress(apsw.Error, CacheDamagedError):  # it is read again, then
-                await self._file.write(self._batch(self._unwritten))
+        await self._behind.finish(trusted=not doubted)
         await self._file.close(discard=doubted)
 
     # Taking in
@@ -168,8 +157,8 @@ class ReadModel:
             hot.job = apply(None if fresh else hot.job, entry)
             hot.based = False
         kept = KeptEvent(hot, record.partition, record.offset, event.seq, event.kind, record.value)
-        self._recent.add(kept)
-        self._unwritten.events.append(kept)
+        self.recent.add(kept)
+        self.unwritten.events.append(kept)
         self._changed(hot)
         return kept
 
@@ -194,36 +183,36 @@ class ReadModel:
     def fill(self) -> None:
         """All that the log had at the start has been taken."""
         self.filled = True
-        self._moved.set()
+        self._behind.moved.set()
 
     def remove(self, key: JobKey, time: str) -> HotJob | None:
         """Forget the job that *key* names, and what the file has of its events, but not its id.
 
         It was deleted at *time*. What was known of it.
         """
-        self._unwritten.deleted[key] = time
-        self._moved.set()
+        self.unwritten.deleted[key] = time
+        self._behind.moved.set()
         hot = self.locate(key)
         if hot is None:
             return None
-        self._unwritten.remove(hot)
-        self._recent.let_go(key)
+        self.unwritten.remove(hot)
+        self.recent.let_go(key)
         self._looked_up.forget(key)
         return hot
 
     def was_deleted(self, key: JobKey) -> bool:
         """Whether there was a job of that name, not long ago."""
-        return key in self._unwritten.deleted or self._file.look(self._file.store.was_deleted, key)
+        return key in self.unwritten.deleted or self._file.look(self._file.store.was_deleted, key)
 
     def reader(self, partition: int) -> PartitionReader:
         """The reader rule along that partition."""
         return self._readers[partition]
 
     def _changed(self, hot: HotJob) -> None:
-        self._unwritten.change(hot)
-        if self._recent.keep(hot):
+        self.unwritten.change(hot)
+        if self.recent.keep(hot):
             self._looked_up.forget(hot.key)
-        self._moved.set()
+        self._behind.moved.set()
 
     def moved(self, partition: int, offset: int) -> None:
         """The tail goes on from *offset*."""
@@ -232,69 +221,23 @@ class ReadModel:
     @property
     def crowded(self) -> bool:
         """Whether so much waits to be written that the tail has to wait too."""
-        return self._recent.bytes > 2 * self._memory or len(self._unwritten.jobs) > MANY
+        return self.recent.bytes > 2 * self._memory or len(self.unwritten.jobs) > MANY
 
-    # Writing behind
-
-    async def write_behind(self) -> None:
-        """Keep the file up, for as long as the model is used."""
-        while True:
-            await self._moved.wait()
-            if not self.crowded:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(PAUSE):
-                        await self._hurry.wait()
-            await self._write()
-
-    async def _write(self) -> None:
-        self._moved.clear()
-        self._hurry.clear()
-        self._wrote, wrote = None, self._wrote
-        try:
-            if self._file.is_there and not self.damaged:
-                await self._write_batch(self._file.store)
-        finally:
-            if wrote and not wrote.done():
-                wrote.set_result(None)
-
-    async def _write_batch(self, store: Store) -> None:
-        unwritten, handed = self._unwritten, self._unwritten.hand_over()
-        positions = [self.positions[p] for p in sorted(self.positions)]
-        # At once: `flush` relies on its place in the line.
-        self._writing = writing = self._file.write(self._batch(handed))
-        try:
-            await asyncio.shield(writing)  # `close` goes on from here if this is cancelled
-        except CacheDamagedError as error:
-            self._file.broken(store, error)
-        except apsw.Error as error:  # a full disk, say: keep everything and try again
-            log.error("gateway.cache_not_written", error=str(error))
-            unwritten.take_back(handed)
-            self._moved.set()
-            await asyncio.sleep(1.0)
-        except Exception as error:  # nobody thought of it: better without this file than not at all
-            log.exception("gateway.cache_failed")
-            self._file.broken(store, error)
-        else:
-            unwritten.done(handed)
-            if store is self._file.store:
-                self._recent.written(positions, handed.jobs)
-
-    def _batch(self, unwritten: Unwritten) -> Batch:
+    def batch(self, unwritten: Unwritten) -> Batch:
+        """*unwritten*, with the position that the file reaches once it has that."""
         partitions = [
             PartitionRow(p, self.first[p], self.positions[p], reader.newest_claim, reader.holder)
             for p, reader in enumerate(self._readers)
         ]
         return unwritten.batch(partitions, filled=self.filled)
 
+    async def write_behind(self) -> None:
+        """Keep the file up, for as long as the model is used."""
+        await self._behind.run()
+
     async def flush(self) -> None:
         """Until everything taken so far is in the file."""
-        if not self._moved.is_set():  # at most what is being written this moment is missing
-            await self._file.written()
-            return
-        if self._wrote is None:
-            self._wrote = asyncio.get_running_loop().create_future()
-        self._hurry.set()
-        await asyncio.shield(self._wrote)
+        await self._behind.flush()
 
     async def room(self) -> None:
         """Until there is room for more: the tail must not run away from the file."""
@@ -315,15 +258,15 @@ class ReadModel:
         except apsw.Error as error:
             log.error("gateway.cache_not_pruned", error=str(error))
         self._looked_up.clear()
-        self._moved.set()
+        self._behind.moved.set()
 
     # Questions
 
     def locate(self, key: JobKey) -> HotJob | None:
         """The job that *key* names, with its newest state."""
-        if (recent := self._recent.jobs.get(key)) is not None:
+        if (recent := self.recent.jobs.get(key)) is not None:
             return recent
-        if key in self._unwritten.gone:
+        if key in self.unwritten.gone:
             return None
         if key in self._looked_up:
             return self._looked_up[key]
@@ -334,7 +277,7 @@ class ReadModel:
 
     def await_news(self, key: JobKey) -> None:
         """The job that *key* names is new: nobody has to look for it in the file."""
-        if key not in self._recent.jobs:
+        if key not in self.recent.jobs:
             self._looked_up[key] = None
 
     def _doubt(self, key: JobKey) -> None:
@@ -387,11 +330,11 @@ class ReadModel:
 
     def floor(self, partition: int) -> int:
         """The offset from which on all events of the partition are in memory."""
-        return self._recent.floors[partition]
+        return self.recent.floors[partition]
 
     def recent_in(self, partition: int, start: int) -> Iterator[KeptEvent]:
         """Events of one partition from memory, from offset *start* on."""
-        return self._recent.partitions[partition].since(start)
+        return self.recent.partitions[partition].since(start)
 
     async def scan(
         self, wanted: JobFilter, partition: int, start: int, stop: int, budget: int

@@ -96,8 +96,8 @@ async def test_what_waits_for_the_file_when_a_gateway_stops_is_not_lost(tmp_path
         held = threading.Event()
         model._file.writer.submit(held.wait, 10)
         await ledger.whole("j1")
-        await eventually(lambda: model._unwritten.events)
-        await eventually(lambda: not model._unwritten.events)  # its batch waits for the thread
+        await eventually(lambda: model.unwritten.events)
+        await eventually(lambda: not model.unwritten.events)  # its batch waits for the thread
         served.gateway.stop()
         await asyncio.sleep(0.3)
         held.set()
@@ -179,7 +179,7 @@ async def test_a_stream_that_meets_a_broken_copy_ends_alone(
         await served.gateway._parts.model.flush()
         async with stream(served, "/jobs/j1/events") as sse:  # it reads nothing, so it falls behind
             await eventually(lambda: served.gateway._parts.streams._behind)
-            await eventually(lambda: not served.gateway._parts.model._recent.jobs)
+            await eventually(lambda: not served.gateway._parts.model.recent.jobs)
             _scribble(cache)
             with pytest.raises(aiohttp.ClientError):
                 await sse.rest()
@@ -323,7 +323,7 @@ async def test_jobs_that_ended_long_ago_are_dropped_with_their_events(tmp_path: 
         model = served.gateway._parts.model
         await served.get("/jobs/j1/events?after=5&wait=5", headers={"Accept": "application/json"})
         await model.flush()
-        await eventually(lambda: not model._recent.jobs)
+        await eventually(lambda: not model.recent.jobs)
         await model.prune({0: 0}, "2999-01-01T00:00:00.000Z")
         await served.get("/jobs/j1", 404)
         assert [job["id"] for job in (await served.get("/jobs"))["jobs"]] == ["lives"]
@@ -341,7 +341,7 @@ async def test_a_job_that_is_removed_is_gone_at_once_and_its_id_can_be_used_agai
         model = served.gateway._parts.model
         if where == "file":
             await model.flush()
-            await eventually(lambda: not model._recent.jobs)
+            await eventually(lambda: not model.recent.jobs)
         model.remove(JobKey("default", "j1"), now())
         assert model.job(JobKey("default", "j1")) is None
         assert (await served.get("/jobs?tags=a"))["count"] == 0
@@ -367,8 +367,8 @@ async def test_memory_is_bounded_and_everything_can_still_be_read(tmp_path: Path
         model = served.gateway._parts.model
         await eventually(lambda: model.locate(JobKey("default", "j59")))
         await model.flush()
-        await eventually(lambda: model._recent.bytes <= limit)
-        assert len(model._recent.jobs) < 10
+        await eventually(lambda: model.recent.bytes <= limit)
+        assert len(model.recent.jobs) < 10
         for number in (0, 30, 59):
             job = await served.get(f"/jobs/j{number}")
             assert len(job["params"]["fill"]) == 20_000

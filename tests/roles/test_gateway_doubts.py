@@ -59,7 +59,7 @@ async def test_nothing_is_ahead_of_what_could_not_be_written(tmp_path: Path) -> 
         for number in range(20):
             await ledger.whole(f"k{number}", params={"fill": "x" * 5000})
         await eventually(lambda: copy.model.positions[0] == 126)
-        await eventually(lambda: copy.model._moved.is_set())
+        await eventually(lambda: copy.model._behind.moved.is_set())
     async with following(ledger.log, cache) as copy:
         await copy.caught_up()
         assert await check(copy.model, ledger)
@@ -83,7 +83,7 @@ async def _in_the_file(copy: Copy) -> None:
     """Until memory has nothing."""
     await copy.caught_up()
     await copy.model.flush()
-    await eventually(lambda: not copy.model._recent.jobs)
+    await eventually(lambda: not copy.model.recent.jobs)
     copy.model._looked_up.clear()
 
 
@@ -193,8 +193,8 @@ async def test_nothing_that_was_begun_before_a_reset_reaches_the_next_file(tmp_p
             await eventually(lambda number=number: model.positions[0] >= 6 * number)
             resets = asyncio.create_task(model.reset("another", 1))
             while not resets.done():
-                model._moved.set()
-                model._hurry.set()
+                model._behind.moved.set()
+                model._behind._hurry.set()
                 await asyncio.sleep(0)
             await resets
             held = checksums.connect(tmp_path / "gateway.db")

@@ -338,8 +338,8 @@ async def test_inputs_of_jobs_count_even_where_the_newest_events_are_tiny() -> N
             await served.ledger.start(job)
         await eventually(lambda: sum(model.positions.values()) == 120)
         await model.flush()
-        await eventually(lambda: model._recent.bytes <= limit)
-        held = [hot.job.details for hot in model._recent.jobs.values()]
+        await eventually(lambda: model.recent.bytes <= limit)
+        held = [hot.job.details for hot in model.recent.jobs.values()]
         assert sum(len(details.params) for details in held if details) <= limit
 
 
@@ -351,7 +351,7 @@ async def test_answers_of_the_file_are_kept_by_their_size() -> None:
             await served.ledger.queue(job, {"fill": VALUE})
         await eventually(lambda: model.job(JobKey("default", jobs[-1])))
         await model.flush()
-        await eventually(lambda: not model._recent.jobs)
+        await eventually(lambda: not model.recent.jobs)
         for job in jobs:
             await served.get(f"/jobs/{job}?exclude_params=true")
         assert len(VALUE) < await _held(served, "looked_up") <= 16 * 1024 * 1024
