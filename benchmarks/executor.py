@@ -102,8 +102,11 @@ async def greetings(executor: SimulatorExecutor, slots: int, seconds: float) -> 
 
 
 def cpu_of_children(executor: SimulatorExecutor) -> float:
-    """Processor time that the children have used, in seconds."""
-    return sum(map(processor_time, offspring(executor.fork_server_pid)))
+    """Processor time in seconds that the children have used, those that have been replaced, too."""
+    server = executor.fork_server_pid
+    reaped = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[13:15]
+    gone = sum(map(int, reaped)) / os.sysconf("SC_CLK_TCK")
+    return gone + sum(map(processor_time, offspring(server)))
 
 
 async def cancels(executor: SimulatorExecutor, count: int) -> None:

@@ -18,8 +18,9 @@ from schemas.workers import BackendAnnounced
 SPARES = 1
 AGAIN_AFTER = 0.2  # s until it is tried again to make a child where that did not work
 PATIENCE = 30.0  # s for which an attempt waits for that
-RESTART_AFTER = 0.1  # s; doubles up to
+RESTART_AFTER = 0.1  # s; doubles each time up to
 RESTART_AT_MOST = 10.0  # s
+LIVED = 30.0  # s after which a fork server that is lost was not lost for what it is
 
 log = structlog.get_logger()
 
@@ -55,6 +56,8 @@ class Pool:
         self._serving = False
         self.is_closed = False
         self._restart: asyncio.Task[None] | None = None
+        self._pause = RESTART_AFTER
+        self._began = 0.0  # loop time at which the fork server did
         self._shortage: str | None = None  # why no child can be made now
 
     @property
@@ -76,16 +79,19 @@ class Pool:
         """
         deadline = math.inf
         while not stop.asked and not self.is_closed:
-            if not self._serving or self._busy >= self.slots:
+            if self._serving and self._busy >= self.slots:
+                deadline = math.inf
                 await self._wait_for_a_slot(stop)
-            elif child := self._one():
+            elif self._serving and (child := self._one()):
                 self._busy += 1
                 return child
             else:
                 now = asyncio.get_running_loop().time()
                 deadline = min(deadline, now + PATIENCE)
                 if now >= deadline:
-                    why = self._shortage or "the system makes none"
+                    why = self._shortage or (
+                        "the system makes none" if self._serving else "the fork server is lost"
+                    )
                     raise NoChildError(f"no process could be made for it in {PATIENCE:g} s: {why}")
                 await self._wait_for_a_slot(stop, AGAIN_AFTER)
         return None
@@ -119,6 +125,7 @@ class Pool:
 
     def _serve(self) -> None:
         self._serving = True
+        self._began = asyncio.get_running_loop().time()
         self._refill()
         for _ in range(self.slots):
             self._wake_one()
@@ -200,20 +207,21 @@ class Pool:
 
     def _on_lost(self) -> None:
         self._serving = False
+        if asyncio.get_running_loop().time() - self._began > LIVED:
+            self._pause = RESTART_AFTER
         if not self.is_closed:
             self._restart = asyncio.create_task(self._start_again(), name="forkserver-restart")
 
     async def _start_again(self) -> None:
-        pause = RESTART_AFTER
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self._pause)
+            self._pause = min(self._pause * 2, RESTART_AT_MOST)
             await self._server.close()
             self._server = ForkServer(self._programs, self.memory, self._on_lost)
             try:
                 await self._server.start()
             except Exception as error:  # noqa: BLE001 - without it nothing runs here any more
                 log.error("forkserver.start_failed", error=repr(error))
-                pause = min(pause * 2, RESTART_AT_MOST)
                 continue
             self._serve()
             return

@@ -22,6 +22,7 @@ from executors.children.launcher import ForkServer, ForkServerError
 from executors.children.output import CUT, PIECE, TOTAL
 from executors.children.pool import AGAIN_AFTER, SPARES
 from executors.simulator import Attempt, SimulatorExecutor
+from schemas.reports import Died
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
 from tests.support.executing import (
     bodies,
@@ -556,6 +557,20 @@ async def test_a_lost_fork_server_costs_the_attempts_and_is_replaced() -> None:
         assert executor.fork_server_pid != lost
         for child in children:
             await gone(child.pid)
+
+
+async def test_where_the_fork_server_is_lost_again_and_again_attempts_are_handed_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "PATIENCE", 3.0)
+    with capture_logs() as logs:
+        async with started(SimulatorExecutor(1, {"broken": "no_such_module:main"})) as executor:
+            body = await last(executor, task("hello-world"))
+
+    assert isinstance(body, Died)
+    assert body.reason == "worker_busy"
+    lost = [entry for entry in logs if entry["event"] == "forkserver.lost"]
+    assert 1 <= len(lost) <= 6  # less and less often: 0.1, 0.2, 0.4, 0.8, 1.6 s
 
 
 async def test_a_fork_server_that_can_not_be_started_is_tried_again(
