@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from contextlib import aclosing
 
 import structlog
 
@@ -70,18 +71,13 @@ class Replica:
 
     async def _read_snapshots(self, loading: Loading, partition: int) -> int:
         """Those of one partition; where they end."""
-        start = (await self._log.bounds(STATE, partition)).first
-        page = await self._log.columns(STATE, partition, start, AT_ONCE)
-        while page.keys:
-            following = self._log.columns(STATE, partition, page.next, AT_ONCE)
-            reading = asyncio.create_task(following, name="broker snapshots")
-            try:
-                await asyncio.sleep(0)  # what comes next is read meanwhile
+        position = (await self._log.bounds(STATE, partition)).first
+        async with aclosing(self._log.columns(STATE, partition, position, AT_ONCE)) as pages:
+            async for page in pages:
                 loading.take(page)
-                page = await reading
-            finally:
-                reading.cancel()
-        return page.next
+                position = page.next
+                await asyncio.sleep(0)  # not every log waits
+        return position
 
     async def follow(self, wait: float) -> None:
         """Read on, waiting up to *wait* seconds for something new."""

@@ -1,6 +1,6 @@
 """Records as columns: for whoever looks through a million, and at few of them."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from schemas.cloudevents import VERSION
@@ -22,11 +22,23 @@ class Columns(NamedTuple):
     kinds: Mapping[Hashable, Headers]
 
 
-def as_columns(records: Sequence[Stored], start: int) -> Columns:
-    """*records* as columns; they were asked for from offset *start* on."""
+Read = Callable[[str, int, int, int], Awaitable[Sequence[Stored]]]
+
+
+async def in_columns(
+    read: Read, topic: str, partition: int, start: int, limit: int
+) -> AsyncGenerator[Columns, None]:
+    """All that a log's *read* gives from *start* on, as columns."""
+    while records := await read(topic, partition, start, limit):
+        yield as_columns(records)
+        start = records[-1].offset + 1
+
+
+def as_columns(records: Sequence[Stored]) -> Columns:
+    """*records* as columns."""
     heads = [_version(record.headers) or record.headers for record in records]
     return Columns(
-        records[-1].offset + 1 if records else start,
+        records[-1].offset + 1,
         [record.key for record in records],
         [record.value for record in records],
         heads,

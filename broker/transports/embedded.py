@@ -10,7 +10,8 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from broker.errors import (
 )
 from broker.transports import database, joined
 from broker.transports.brief import brief
-from broker.transports.columns import Columns, as_columns
+from broker.transports.columns import Columns, in_columns
 from broker.transports.database import Shelf
 from broker.transports.files import make_database
 from broker.transports.lock import FileLock
@@ -45,6 +46,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
+AHEAD = 2  # reads of columns that wait for the one who reads: it always has something to do
 GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
 BEHIND = 10**9  # offsets by which a start's records in memory stand behind those of the last one
 TAIL = 10_000  # records of a partition that followers get from memory
@@ -173,27 +175,41 @@ class EmbeddedLog:
         tail = self._tails[TopicPartition(topic, partition)]
         if start >= tail.start or topic in self._passing:
             return tail.since(start, limit)
-        return await self._from_file(self._select, topic, partition, start, limit)
+        shelf = self._shelves[topic][partition]
+        return await self._in_words(self._in_reader(self._select, shelf, start, limit))
 
-    async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
-        tail = self._tails[TopicPartition(topic, partition)]
-        if start >= tail.start or topic not in self._shelves or topic in self._packed:
-            return as_columns(await self.read(topic, partition, start, limit), start)
-        return await self._from_file(self._columns, topic, partition, start, limit)
+    def columns(
+        self, topic: str, partition: int, start: int, limit: int = 1000
+    ) -> AsyncGenerator[Columns, None]:
+        if topic not in self._shelves or topic in self._packed:
+            return in_columns(self.read, topic, partition, start, limit)
+        return self._columns(self._shelves[topic][partition], start, limit)
 
-    async def _from_file(
-        self,
-        read: Callable[[Shelf, int, int], T],
-        topic: str,
-        partition: int,
-        start: int,
-        limit: int,
-    ) -> T:
+    async def _columns(self, shelf: Shelf, start: int, limit: int) -> AsyncGenerator[Columns, None]:
+        def following() -> Columns:
+            nonlocal start
+            page = joined.columns(self._history, shelf, start, limit)
+            start = page.next
+            return page
+
+        reads = deque(self._in_reader(following) for _ in range(AHEAD))
+        try:
+            while (page := await self._in_words(reads.popleft())).keys:
+                reads.append(self._in_reader(following))
+                yield page
+        finally:
+            for each in reads:
+                if not each.cancel():
+                    each.exception()
+
+    def _in_reader(self, read: Callable[..., T], *what: object) -> "asyncio.Future[T]":
         if not self._open:
             raise LogUnavailableError("the log is closed")
-        shelf = self._shelves[topic][partition]
+        return self._loop.run_in_executor(self._reader, read, *what)
+
+    async def _in_words(self, read: "asyncio.Future[T]") -> T:
         try:
-            return await self._loop.run_in_executor(self._reader, read, shelf, start, limit)
+            return await read
         except apsw.Error as error:
             raise LogUnavailableError(f"the log can not be read: {error}") from error
 
@@ -323,9 +339,6 @@ class EmbeddedLog:
 
     def _select(self, shelf: Shelf, start: int, limit: int) -> list[Stored]:
         return database.select(self._history, shelf, start, limit)
-
-    def _columns(self, shelf: Shelf, start: int, limit: int) -> Columns:
-        return joined.columns(self._history, shelf, start, limit)
 
     def _write(self) -> None:
         cleaner = Cleaner(self._db, self._shelves, self._topics, self._time)

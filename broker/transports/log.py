@@ -1,6 +1,6 @@
 """What the roles see of a log. Memory, embedded and Kafka keep the same promises."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -91,8 +91,14 @@ class Log(Protocol):
         Empty only at the end of the partition. A *start* before the first kept record reads from there.
         """
 
-    async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
-        """What `read` says, in columns: for very many snapshots at a fraction of the price."""
+    def columns(
+        self, topic: str, partition: int, start: int, limit: int = 1000
+    ) -> AsyncGenerator[Columns, None]:
+        """All that `read` would give from *start* on, in columns, *limit* records at a time.
+
+        Very many snapshots are read so at a fraction of the price, the next ones while the caller
+        looks at these.
+        """
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> Follower:
         """Read on from *starts* (offsets), live.

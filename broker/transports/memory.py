@@ -6,12 +6,12 @@ opening it again is what a restart is to the others.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from broker.budget import Room
 from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableError
-from broker.transports.columns import Columns, as_columns
+from broker.transports.columns import Columns, in_columns
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.retention import survivors
@@ -208,8 +208,10 @@ class MemoryLog:
         await self._reachable(topic)
         return self._tails[TopicPartition(topic, partition)].since(start, limit)
 
-    async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
-        return as_columns(await self.read(topic, partition, start, limit), start)
+    def columns(
+        self, topic: str, partition: int, start: int, limit: int = 1000
+    ) -> AsyncGenerator[Columns, None]:
+        return in_columns(self.read, topic, partition, start, limit)
 
     def content_of(self, topic: str) -> str:
         return self.identity

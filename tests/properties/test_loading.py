@@ -64,7 +64,7 @@ def test_the_newest_states_are_found_however_many_are_read_at_once(
     book, epochs = Book(), list[int]()
     loading = Loading(book, lambda value: epochs.append(1) or 1)
     for start in range(0, len(records), size):
-        loading.take(as_columns(stored(records[start : start + size]), start))
+        loading.take(as_columns(stored(records[start : start + size])))
     asyncio.run(loading.finish())
 
     live, ended = one_by_one(said)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
@@ -17,7 +17,7 @@ from aiokafka.errors import (
 
 from broker.errors import AppendFailedError, LogUnavailableError
 from broker.transports.cluster import Cluster
-from broker.transports.columns import Columns, as_columns
+from broker.transports.columns import Columns, in_columns
 from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients
 from broker.transports.kafka.follower import KafkaFollower
 from broker.transports.kafka.history import Reader
@@ -107,8 +107,10 @@ class KafkaLog:
         reader = self._reader_of_committed if topic in COMMITTED else self._reader
         return await self._patiently(lambda: reader.read(where, start, limit))
 
-    async def columns(self, topic: str, partition: int, start: int, limit: int = 1000) -> Columns:
-        return as_columns(await self.read(topic, partition, start, limit), start)
+    def columns(
+        self, topic: str, partition: int, start: int, limit: int = 1000
+    ) -> AsyncGenerator[Columns, None]:
+        return in_columns(self.read, topic, partition, start, limit)
 
     def content_of(self, topic: str) -> str:
         return self.identity + (self._found[topic].ident if topic in self._found else "")
