@@ -1,7 +1,7 @@
 """Very many snapshots to a book: in bulk, in small steps, with no look into those of ended jobs."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, islice
 from operator import itemgetter, not_
 from typing import cast
@@ -62,17 +62,12 @@ class Loading:
 
     def _take_at_once(self, page: Columns, versions: Mapping[Hashable, Version | None]) -> bool:
         """Do so if all are snapshots, and none can be older than what else is known of its job."""
-        keys, heads = page.keys, page.heads
+        keys = page.keys
         kinds = {head: kind for head, kind in versions.items() if kind is not None}
         epochs = {kind.epoch for kind in kinds.values()} or {0}
         if len(kinds) < len(versions) or len(epochs) > 1 or max(epochs) < self.newest_epoch:
             return False
-        is_last = {head: kind.is_last for head, kind in kinds.items()}
-        has_ended = [is_last[head] for head in heads]
-        lives = list(map(not_, has_ended))
-        ended = cast("list[bytes]", list(compress(keys, has_ended)))
-        items = zip(keys, page.values, strict=True) if any(lives) else ()
-        live = cast("dict[bytes, bytes]", dict(compress(items, lives)))
+        ended, live, of = _parted(page, kinds)
         if (
             len(ended) + len(live) < len(keys)  # one of them is there twice
             or not all(live.values())
@@ -84,9 +79,7 @@ class Loading:
         self.newest_epoch = max(epochs)
         self._book.remember(ended)
         self._live.update(live)
-        self._versions.update(
-            zip(live, map(kinds.__getitem__, compress(heads, lives)), strict=True)
-        )
+        self._versions.update(of)
         self._look(live)
         return True
 
@@ -165,6 +158,25 @@ class Loading:
         for each in set(wanted) - self._places.keys():
             self._places[each] = place_of(*each)
         return map(self._places.__getitem__, wanted)
+
+
+def _parted(
+    page: Columns, kinds: Mapping[Hashable, Version]
+) -> tuple[list[bytes], dict[bytes, bytes], dict[bytes, Version]]:
+    """The keys of those that have ended; of all others the snapshots, and their versions."""
+    keys, values, heads = cast("Sequence[bytes]", page.keys), page.values, page.heads
+    ended: list[bytes] = []
+    is_last = {head: kind.is_last for head, kind in kinds.items()}
+    if True in is_last.values():
+        has_ended = [is_last[head] for head in heads]
+        lives = list(map(not_, has_ended))
+        ended = list(compress(keys, has_ended))
+        keys = tuple(compress(keys, lives))
+        values, heads = tuple(compress(values, lives)), tuple(compress(heads, lives))
+    live = dict(zip(keys, values, strict=True))
+    if len(kinds) == 1:
+        return ended, live, dict.fromkeys(live, *kinds.values())
+    return ended, live, dict(zip(keys, map(kinds.__getitem__, heads), strict=True))
 
 
 def _outlines(snapshots: Mapping[bytes, bytes]) -> dict[bytes, Outline]:

@@ -21,7 +21,7 @@ from schemas.ledger import Checkpoint, Claim, Deletion, Entry
 from schemas.records import Stored
 from schemas.values import JobKey
 
-AT_ONCE = 1000  # snapshots that are taken before others get a turn
+AT_ONCE = 2000  # snapshots that are taken before others get a turn
 SAVED_EARLY = 10_000  # snapshots of ended jobs that may overtake the ledger
 
 log = structlog.get_logger()
