@@ -1,0 +1,78 @@
+"""Small words that the description of the API is written in (OpenAPI 3.1)."""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """The schema of that name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def an_object(required: str = "", **properties: Any) -> Schema:
+    """An object with those properties, of which the names in *required* are always there."""
+    made: Schema = {"type": "object", "properties": properties}
+    return made | ({"required": required.split()} if required else {})
+
+
+def a_list(items: Schema) -> Schema:
+    """A list of *items*."""
+    return {"type": "array", "items": items}
+
+
+def text(description: str = "", **more: Any) -> Schema:
+    """A string."""
+    return {"type": "string"} | ({"description": description} if description else {}) | more
+
+
+def or_null(schema: Schema) -> Schema:
+    """What *schema* says, or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+WHOLE: Schema = {"type": "integer", "minimum": 0}
+YES_OR_NO: Schema = {"type": "boolean"}
+NUMBER: Schema = {"type": "number"}
+SECONDS = NUMBER | {"minimum": 0}
+ANY: Schema = {}
+
+
+def as_json(description: str, schema: Schema) -> Schema:
+    """An answer in JSON."""
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def of_type(description: str, media_type: str, schema: Schema | None = None) -> Schema:
+    """An answer of that media type."""
+    return {"description": description, "content": {media_type: {"schema": schema or text()}}}
+
+
+def query(name: str, schema: Schema, description: str) -> Schema:
+    """A parameter of the query."""
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def header(name: str, description: str) -> Schema:
+    """A header of the request."""
+    return {"name": name, "in": "header", "description": description, "schema": text()}
+
+
+def operation(
+    name: str,
+    tag: str,
+    summary: str,
+    responses: dict[str, Schema],
+    parameters: list[Schema] | None = None,
+    **more: Any,
+) -> Schema:
+    """What one method of a path does; *more* as the specification calls it."""
+    made: Schema = {
+        "operationId": name,
+        "tags": [tag],
+        "summary": summary,
+        "responses": responses | {"default": {"$ref": "#/components/responses/Error"}},
+    }
+    if parameters:
+        made["parameters"] = parameters
+    return made | more

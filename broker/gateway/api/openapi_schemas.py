@@ -1,0 +1,222 @@
+"""What answers and messages are made of, as the API's description has it."""
+
+from typing import Any
+
+from broker import errors
+from broker.gateway.api.describing import (
+    NUMBER,
+    WHOLE,
+    YES_OR_NO,
+    Schema,
+    a_list,
+    an_object,
+    or_null,
+    ref,
+    text,
+)
+from schemas import published
+from schemas.specification import Specification
+from schemas.values import State
+
+EVENTS = [message for message in published.MESSAGES if message.topic == published.EVENTS]
+
+
+def schemas() -> dict[str, Schema]:
+    """All of them, by name."""
+    made = _messages()
+    kinds = [_component(message.name) for message in EVENTS if message.name != "ledger-claim"]
+    made["Event"] = {
+        "description": "What happened to a job. Kinds that a reader does not know are to be ignored.",
+        "anyOf": [ref(kind) for kind in kinds],
+    }
+    made["Error"] = _error()
+    made["Job"] = _job()
+    made["JobPage"] = an_object(
+        "jobs count limit offset next whole",
+        jobs=a_list(ref("Job")),
+        count=WHOLE | {"description": "How many match in all."},
+        limit=WHOLE
+        | {
+            "description": "As asked for, at most 200; less if the page was cut short, as its jobs"
+            " are large. `offset` + `limit` is where the next page begins."
+        },
+        offset=WHOLE | {"description": "How many of them come before these."},
+        next=or_null(text("The `cursor` of the next page; null at the end.")),
+        whole=YES_OR_NO
+        | {
+            "description": "False while a gateway has read only the newest events: `count` and"
+            " `next` are of what is here so far."
+        },
+    )
+    made["JobEventPage"] = an_object(
+        "events next terminal",
+        events=a_list(ref("Event")),
+        next=WHOLE | {"description": "The position to ask on from."},
+        terminal=YES_OR_NO | {"description": "Nothing follows."},
+        gap=ref("JobSnapshot"),
+    )
+    made["EventPage"] = an_object(
+        "events next terminal",
+        events=a_list(ref("Event")),
+        next=text("The position to ask on from."),
+        terminal={"const": False},
+        gap=an_object("from to", **{"from": text(), "to": text()}),
+    )
+    made["Queue"] = _queue()
+    made["Program"] = _program()
+    made["Backend"] = an_object(
+        "name status queue_length qubits",
+        name=text(),
+        status=an_object("name reason", name=text(enum=["online", "offline"]), reason=text()),
+        queue_length=WHOLE,
+        qubits=WHOLE,
+        simulator=YES_OR_NO,
+        description=text(),
+    )
+    made["BackendStatus"] = an_object(
+        "state status length_queue backend_version",
+        state=YES_OR_NO,
+        status=text(enum=["active", "offline"]),
+        message=text(),
+        length_queue=WHOLE,
+        backend_version=text(),
+        running=WHOLE,
+        slots=WHOLE,
+    )
+    made["Readiness"] = an_object(
+        "status caught_up whole log_reachable tail_lag_seconds",
+        status=text(enum=["ready", "not ready"]),
+        caught_up=YES_OR_NO,
+        whole=YES_OR_NO | {"description": "The history has been read, too."},
+        log_reachable=YES_OR_NO,
+        draining=YES_OR_NO,
+        tail_lag_seconds=NUMBER,
+        broker=YES_OR_NO,
+        workers=WHOLE,
+        backends=WHOLE,
+        streams=WHOLE,
+    )
+    return made
+
+
+def _component(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("-"))
+
+
+def _messages() -> dict[str, Schema]:
+    """The messages that the API carries, and what they are made of."""
+    found: dict[str, Schema] = {}
+    for message in published.MESSAGES:
+        if message in EVENTS or message.name in ("job-snapshot", "submit-job"):
+            schema = published.json_schema(message)
+            for name, part in schema.pop("$defs", {}).items():
+                found[name] = _moved(part)
+            plain = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
+            found[_component(message.name)] = _moved(plain)
+    found.pop("LedgerClaim", None)
+    found["SubmitJob"]["properties"].pop("kind", None)  # a path says what is asked
+    return found
+
+
+def _moved(schema: Any) -> Any:
+    """*schema* with its references pointing to where components are."""
+    if isinstance(schema, dict):
+        return {
+            key: value.replace("#/$defs/", "#/components/schemas/")
+            if key == "$ref"
+            else _moved(value)
+            for key, value in schema.items()
+        }
+    return [_moved(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _error() -> Schema:
+    codes = sorted(
+        {
+            kind.code
+            for kind in vars(errors).values()
+            if isinstance(kind, type) and hasattr(kind, "code")
+        }
+    )
+    detail = an_object(
+        "code message",
+        code=text(f"A stable code, such as {', '.join(codes[:6])}."),
+        message=text(),
+        path=text("JSON pointer into the request."),
+        rule=text("The rule that was broken, and what it demands."),
+        value=text("The offending value, shortened."),
+    )
+    return an_object(
+        "error errors trace",
+        error=an_object("code message name", code=text(), message=text(), name=text()),
+        errors=a_list(detail),
+        trace=text("Names this request in the logs."),
+    )
+
+
+def _job() -> Schema:
+    statuses = ["Queued", "Running", "Completed", "Failed", "Cancelled"]
+    return an_object(
+        "id status state backend hub group project program created tags seq attempt terminal",
+        id=text(),
+        status=text("As clients until 2022 read it.", enum=[*statuses, "Cancelled - Ran too long"]),
+        state=an_object(
+            "status", status=text(enum=statuses), reason=text(), reasonCode={"type": "integer"}
+        ),
+        backend=text(),
+        hub=text(),
+        group=text(),
+        project=text(),
+        program=an_object("id", id=text()),
+        created=text(format="date-time"),
+        ended=or_null(text(format="date-time")),
+        tags=a_list(text()),
+        session_id=or_null(text()),
+        cost=or_null(NUMBER | {"description": "The time limit, in seconds."}),
+        private=YES_OR_NO,
+        seq=WHOLE | {"description": "The number of its newest event."},
+        attempt=WHOLE,
+        terminal=YES_OR_NO,
+        reason=or_null(text()),
+        violations=a_list(ref("Violation")),
+        params={"type": "object"},
+    )
+
+
+def _queue() -> Schema:
+    return an_object(
+        "job_id state waiting backend backend_online position ahead queued running slots",
+        job_id=text(),
+        state=text(enum=[state.value for state in State]),
+        waiting=YES_OR_NO,
+        backend=text(),
+        backend_online=YES_OR_NO,
+        position=or_null(WHOLE) | {"description": "1 is next; null: too far back to say."},
+        ahead=or_null(WHOLE),
+        queued=WHOLE,
+        running=WHOLE,
+        slots=WHOLE,
+        estimated_wait_seconds=or_null(NUMBER)
+        | {"description": "A guess, from how long the latest jobs took."},
+    )
+
+
+def _program() -> Schema:
+    anything: Schema = {"type": "object"}
+    doc = (Specification.__doc__ or "").strip()
+    return an_object(
+        "id name description cost is_public spec",
+        id=text(),
+        name=text(),
+        description=text(),
+        cost=NUMBER | {"description": "The longest that a job may run, in seconds."},
+        is_public=YES_OR_NO,
+        version=text("Changes whenever the program does."),
+        spec=an_object(
+            "backend_requirements parameters interim_results return_values",
+            backend_requirements=anything,
+            parameters=anything,
+            interim_results=anything,
+            return_values=anything,
+        ),
+    ) | {"description": doc}
