@@ -275,7 +275,7 @@ def report_record(report: reports.Report, traceparent: str | None = None) -> Rec
     ident = b"%s/%d/%d/%d" % (key, report.attempt, report.epoch, report.number)
     kind = f"qjb.report.{report.body.__struct_config__.tag}".encode()
     headers = _headers(kind, ident, report.job_id.encode(), report.time, _trace(traceparent))
-    return Record(encode(report), key, headers)
+    return Record(encode(report), key, headers, said=report)
 
 
 def instruction_record(

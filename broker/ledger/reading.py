@@ -66,6 +66,8 @@ def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unread
 
 def read_report(record: Stored) -> Reported | Unreadable:
     """What *record* of the reports topic says."""
+    if isinstance(record.said, Report):  # of a worker in this process, who looked at the values
+        return Reported(position_of(record), record.said)
     try:
         if len(record.value) > LARGEST_REPORT:
             raise UnreadableError("too_large", f"a report of {len(record.value)} bytes")

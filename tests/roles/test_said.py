@@ -7,10 +7,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from broker.ledger.reading import read_report
 from broker.transports.blobs import open_blobs
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import LARGEST_SAID, TopicPartition
-from broker.transports.topics import EVENTS, INBOX, REQUESTS
+from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS
 from broker.worker.host import Worker
 from executors.scripted import Publish, Raise, Return, Script, ScriptedExecutor, Wait, Write
 from schemas.cloudevents import read_instruction, read_ledger, read_request, request_record
@@ -22,6 +23,7 @@ READ: dict[str, Callable[[Stored], object]] = {
     REQUESTS: read_request,
     EVENTS: read_ledger,
     INBOX: read_instruction,
+    REPORTS: read_report,
 }
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SUBMITTED = msgspec.convert(
@@ -53,6 +55,7 @@ async def test_they_are_those_that_anybody_else_reads(tmp_path: Path) -> None:
             for record in await follower.next(10.0):
                 if read := READ.get(record.topic):
                     said = read(record)
+                    assert record.said is not None or record.topic != REPORTS
                     assert read(replace(record, said=None)) == said
                     kinds.append(str(dict(record.headers)["ce_type"], "ascii"))
 
@@ -69,6 +72,7 @@ async def test_they_are_those_that_anybody_else_reads(tmp_path: Path) -> None:
         await ask(DeleteJob("good"))
         await reaches("qjb.ledger.deletion")
     assert {"qjb.event.rejected", "qjb.event.interim", "qjb.event.log"} <= set(kinds)
+    assert {f"qjb.report.{kind}" for kind in ("returned", "raised", "stopped")} <= set(kinds)
     await log.close()
 
 
