@@ -18,7 +18,9 @@ from typing import Any
 
 import apsw
 
+from broker.gateway.damage import CacheDamagedError
 from broker.gateway.filters import JobFilter, Key, Part, tag_text
+from broker.gateway.packing import SEAL, seal
 
 PLACES = 1 << 16  # a place is its block * PLACES + its position
 LATEST = "~"  # sorts after every time
@@ -179,7 +181,27 @@ def _bits(db: apsw.Connection, asked: int) -> dict[int, int]:
     rows: list[tuple[int, int, bytes]] = db.execute(
         "SELECT block, shift, bits FROM bits WHERE word = ?", (asked,)
     ).fetchall()  # type: ignore[assignment]
-    return {block: int.from_bytes(packed, "little") << shift for block, shift, packed in rows}
+    return {block: unpacked(kept, shift, asked, block) for block, shift, kept in rows}
+
+
+def packed(bits: int, asked: int, block: int) -> tuple[int, bytes]:
+    """The bits of a word in a block, without the empty positions at both ends: shift, and rest."""
+    shift = (bits & -bits).bit_length() - 1
+    bits >>= shift
+    rest = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+    return shift, rest + seal(rest, _row(asked, block, shift))
+
+
+def unpacked(kept: bytes, shift: int, asked: int, block: int) -> int:
+    """What was packed."""
+    rest = kept[:-SEAL]
+    if kept[-SEAL:] != seal(rest, _row(asked, block, shift)):
+        raise CacheDamagedError("a bitmap does not say what was written")
+    return int.from_bytes(rest, "little") << shift
+
+
+def _row(asked: int, block: int, shift: int) -> int:
+    return (asked * 31 + block) * 31 + shift
 
 
 def _bits_where(db: apsw.Connection, block: int, condition: str, values: tuple[str, str]) -> int:

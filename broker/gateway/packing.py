@@ -36,6 +36,17 @@ _OWN = CODES[len(_USUAL) :]  # for phrases of the job
 DICTIONARY = f"{zlib.crc32(repr(_USUAL).encode()):08x}"  # no other one can read what it wrote
 
 
+SEAL = 4  # bytes
+
+
+def seal(text: bytes, row: int) -> bytes:
+    """What stands behind what is kept of *text* in that *row*, and tells whether it still says so.
+
+    Pages carry checksums, but not while they are in the write-ahead log.
+    """
+    return zlib.crc32(text, (row + 1) & 0xFFFFFFFF).to_bytes(SEAL, "little")
+
+
 def own_phrases(job_id: str, created: str, details: bytes | None, value: bytes | None) -> Own:
     """Phrases that never change in a job, long ones first; a time shares its start with others.
 

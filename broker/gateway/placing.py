@@ -6,7 +6,7 @@ from itertools import groupby
 
 import apsw
 
-from broker.gateway.bitmaps import MEMBER, PLACES, Member, Words, member_of
+from broker.gateway.bitmaps import MEMBER, PLACES, Member, Words, member_of, packed, unpacked
 from broker.gateway.filters import Key
 
 FULL = 4096  # positions in a block; it is divided then
@@ -59,7 +59,7 @@ class Writing:
         self._db.executemany("DELETE FROM bits WHERE word = ? AND block = ?", empty)
         self._db.executemany(
             "INSERT OR REPLACE INTO bits VALUES (?, ?, ?, ?)",
-            [(*key, *_packed(bits)) for key, bits in self._bits.items() if bits],
+            [(*key, *packed(bits, *key)) for key, bits in self._bits.items() if bits],
         )
         touched = {block for _, block in self._bits} & self._used.keys()
         self._db.executemany(
@@ -85,7 +85,7 @@ class Writing:
             return bits
         query = "SELECT shift, bits FROM bits WHERE word = ? AND block = ?"
         row = self._db.execute(query, (asked, block)).fetchone()
-        return int.from_bytes(row[1], "little") << row[0] if row else 0
+        return unpacked(row[1], row[0], asked, block) if row else 0
 
     def _block_of(self, key: Key) -> int:
         return self._blocks[bisect_right(self._starts, key) - 1]
@@ -162,10 +162,3 @@ def ended_jobs(db: apsw.Connection, before: str, most: int) -> Sequence[int]:
 
 def _key(member: Member) -> Key:
     return member.key
-
-
-def _packed(bits: int) -> tuple[int, bytes]:
-    """Without the empty positions at both ends."""
-    shift = (bits & -bits).bit_length() - 1
-    bits >>= shift
-    return shift, bits.to_bytes((bits.bit_length() + 7) // 8, "little")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from broker.gateway import bitmaps
 from broker.gateway.damage import CacheDamagedError
 from broker.gateway.filters import JobFilter, Part
-from broker.gateway.packing import Own, own_phrases, unpack
+from broker.gateway.packing import SEAL, Own, own_phrases, seal, unpack
 from broker.gateway.rows import EventRow, JobPage, JobRow
 from broker.gateway.tables import OFFSETS
 from schemas.jobs import Job
@@ -107,7 +107,7 @@ def _within(db: apsw.Connection, rows: Iterable[Any], budget: int) -> Sequence[E
     for position, job, seq, kind, packed in rows:
         if job not in own:
             own[job] = _own(db, job)
-        value = _text(packed, own[job])
+        value = _text(packed, own[job], position)
         partition, offset = divmod(position, OFFSETS)
         found.append(EventRow(partition, offset, job, seq, kind, value))
         budget -= len(value)
@@ -128,11 +128,11 @@ def _phrases(row: Any) -> Own:
     return own_phrases(*row[3:7])
 
 
-def _text(packed: bytes, own: Own) -> bytes:
-    """What was packed. Zeros are what a disk has put there: checksums can not tell a page of them."""
-    text = unpack(packed, own)
-    if b"\0" in text:
-        raise CacheDamagedError("there are zeros in a text")
+def _text(kept: bytes, own: Own, row: int) -> bytes:
+    """What was packed for *row*."""
+    text = unpack(kept[:-SEAL], own)
+    if kept[-SEAL:] != seal(text, row):
+        raise CacheDamagedError("a row does not say what was written")
     return text
 
 
@@ -154,7 +154,7 @@ def _snapshot(row: Any) -> bytes:
     """What `_JOB` has found, as JSON."""
     if row is None:
         raise CacheDamagedError("a list has a job that there is not")
-    return _text(row[2], _phrases(row))
+    return _text(row[2], _phrases(row), row[0])
 
 
 def _job(row: Any, snapshot: bytes, key: JobKey) -> Job:

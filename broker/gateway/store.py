@@ -25,7 +25,7 @@ from schemas.values import JobKey
 
 log = structlog.get_logger()
 
-FORMAT = f"5-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
+FORMAT = f"6-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
 MARK = Mark(0x716A6267, old="events_of_job")
 WAL = 8 * 1024 * 1024  # bytes from which on the write-ahead log goes into the file
 FREED = 1024  # pages that are given back at once

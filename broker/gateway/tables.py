@@ -9,9 +9,9 @@ import apsw
 from broker.gateway import bitmaps, packing
 from broker.gateway.bitmaps import WORDS, Member, members, words_of
 from broker.gateway.filters import tag_text
-from broker.gateway.packing import own_phrases, pack
+from broker.gateway.packing import Own, own_phrases, pack, seal
 from broker.gateway.placing import Writing, ended_jobs
-from broker.gateway.rows import Batch, JobRow
+from broker.gateway.rows import Batch, JobRow, StoredEvent
 from schemas.cloudevents import encode
 
 OFFSETS = 1 << 48  # an event's row id is partition * OFFSETS + offset
@@ -56,16 +56,7 @@ class Change:
         """Store *batch*."""
         jobs = [_columns(row) for row in batch.jobs]
         own = {job["id"]: job["own"] for job in jobs}
-        events = [
-            (
-                row.partition * OFFSETS + row.offset,
-                row.job,
-                row.seq,
-                row.kind,
-                pack(row.value, own.get(row.job, ()), packing.EVENT),
-            )
-            for row in batch.events
-        ]
+        events = [_event(row, own.get(row.job, ())) for row in batch.events]
         partitions = [
             (row.partition, row.first, row.next, row.claim, row.holder) for row in batch.partitions
         ]
@@ -154,6 +145,7 @@ def _columns(row: JobRow) -> dict[str, Any]:
     kept = encode(details) if details else None
     value = bytes(job.value) if job.terminal and details else None
     own = own_phrases(job.job_id, job.created, kept, value)
+    text = encode(job)
     return {
         "id": row.id,
         "tenant": job.tenant,
@@ -167,11 +159,17 @@ def _columns(row: JobRow) -> dict[str, Any]:
         "backend": job.backend,
         "session": details.session_id if details else None,
         "tags": "".join(tag_text(tag) for tag in details.tags) if details else "",
-        "snapshot": pack(encode(job), own, packing.STATE),
+        "snapshot": pack(text, own, packing.STATE) + seal(text, row.id),
         "details": kept,
         "value": value,
         "own": own,  # not stored: phrases for the job's events
     }
+
+
+def _event(row: StoredEvent, own: Own) -> tuple[int, int, int, str, bytes]:
+    position = row.partition * OFFSETS + row.offset
+    packed = pack(row.value, own, packing.EVENT)
+    return position, row.job, row.seq, row.kind, packed + seal(row.value, position)
 
 
 def _words(columns: Mapping[str, Any]) -> frozenset[int]:
