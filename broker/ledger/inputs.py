@@ -1,6 +1,7 @@
 """What comes in: requests, reports and status, gathered in batches, with how far they were read."""
 
 import asyncio
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from schemas.workers import Status
 
 REQUESTS_IN_A_TURN = 500
 REPORTS_IN_A_TURN = 2_000
+BYTES_IN_A_TURN = MIB  # of each kind
 HEARD = 10_000  # status messages that wait here; older ones are told again
 HEARD_BYTES = 16 * MIB
 GATHERED = 4_000  # records of one kind that wait here; more wait in the log
@@ -82,8 +84,13 @@ class _Gathered:
         self.records.extendleft(reversed(records))
         self.memory.hold(sum(map(weight, records)))
 
-    def take(self, limit: int) -> list[Stored]:
-        taken = list(islice(self.records, limit))
+    def take(self, limit: int, size: float = math.inf) -> list[Stored]:
+        """The next *limit*, or fewer with *size* bytes: who is small waits for few that are large."""
+        taken: list[Stored] = []
+        for record in islice(self.records, limit):
+            taken.append(record)
+            if (size := size - len(record.value)) < 0:
+                break
         for _ in taken:
             self.records.popleft()
         self.memory.give_back(sum(map(weight, taken)))
@@ -182,10 +189,10 @@ class Inputs:
             self._held_at = asyncio.get_running_loop().time()
             self._held.set()
         batch = Batch(
-            self._kinds[REPORTS].take(REPORTS_IN_A_TURN),
+            self._kinds[REPORTS].take(REPORTS_IN_A_TURN, BYTES_IN_A_TURN),
             self._take_status(),
             _drain(self._prepared),
-            [] if no_more else _by_arrival(self._kinds[REQUESTS].take(REQUESTS_IN_A_TURN)),
+            [] if no_more else self._requests(),
             self._ahead.take(REQUESTS_IN_A_TURN),
         )
         if (
@@ -200,6 +207,9 @@ class Inputs:
         taken = _drain(self._status)
         self._heard.give_back(self._heard.held)
         return taken
+
+    def _requests(self) -> list[Stored]:
+        return _by_arrival(self._kinds[REQUESTS].take(REQUESTS_IN_A_TURN, BYTES_IN_A_TURN))
 
     def put_back(self, rest: Batch) -> None:
         """There was no time for *rest*, of what was taken last: it comes first in the next turn."""

@@ -29,6 +29,16 @@ async def test_few_large_records_are_enough_and_what_is_put_back_counts() -> Non
     assert gathered.memory.held == 0
 
 
+async def test_of_large_records_few_are_taken_at_once_and_of_small_ones_many() -> None:
+    gathered = _Gathered()
+    large, small = _records(10, MIB // 4), _records(500, 1_000)
+    gathered.put([*large, *small])
+
+    assert gathered.take(500, MIB) == large[:5]
+    assert gathered.take(500, MIB) == large[5:]
+    assert gathered.take(500, MIB) == small
+
+
 def test_a_job_in_the_book_counts_with_what_it_costs_however_small_its_inputs() -> None:
     book, ledger = Book(), Ledger(MemoryLog())
     book.record(ledger.queue_entry("j1", {}))
