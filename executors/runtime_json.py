@@ -129,6 +129,9 @@ _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 )
 
 
+_ENCODED = (b"__type__", b"\\u")  # what is encoded has one of these in its text
+
+
 def decode_inputs(data: bytes) -> dict[str, Any]:
     """A job's inputs, decoded; raises `InvalidInputsError`, which names the field."""
     try:
@@ -137,6 +140,8 @@ def decode_inputs(data: bytes) -> dict[str, Any]:
         raise InvalidInputsError(f"the inputs are not JSON: {error}") from error
     if not isinstance(inputs, dict):
         raise InvalidInputsError("the inputs must be a JSON object")
+    if not any(mark in data for mark in _ENCODED):
+        return inputs
     room = limits.unpacking()
     return {name: _field(value, name, room) for name, value in inputs.items()}
 

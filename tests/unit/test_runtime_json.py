@@ -247,3 +247,11 @@ def test_inputs_that_are_no_object_are_refused(text: bytes) -> None:
 
 def test_an_unknown_type_stays_as_it_came() -> None:
     assert runtime_json.decode(typed("Mystery", 1)) == typed("Mystery", 1)
+
+
+def test_what_is_encoded_is_found_however_its_name_is_written() -> None:
+    plain = b'{"a":[[1.5,2]]}'
+    escaped = b'{"a":[{"\\u005f_t\\u0079pe__":"complex","__value__":[1.5,2]}]}'
+
+    assert runtime_json.decode_inputs(plain) == {"a": [[1.5, 2]]}
+    assert runtime_json.decode_inputs(escaped) == {"a": [1.5 + 2j]}
