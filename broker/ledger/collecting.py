@@ -4,7 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-RARELY = 500_000  # objects that are made between two searches; usually 700
+RARELY = 50_000  # objects that are made between two searches; usually 700
 
 _inside: list[tuple[int, int, int]] = []  # how it was, once for each that is inside
 

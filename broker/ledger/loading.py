@@ -78,9 +78,10 @@ class Loading:
             return False
         self.newest_epoch = max(epochs)
         self._book.remember(ended)
-        self._live.update(live)
-        self._versions.update(of)
-        self._look(live)
+        if live:
+            self._live.update(live)
+            self._versions.update(of)
+            self._look(live)
         return True
 
     def _take_other(self, key: bytes, value: bytes) -> None:
@@ -162,17 +163,18 @@ class Loading:
 
 def _parted(
     page: Columns, kinds: Mapping[Hashable, Version]
-) -> tuple[list[bytes], dict[bytes, bytes], dict[bytes, Version]]:
+) -> tuple[Sequence[bytes], dict[bytes, bytes], dict[bytes, Version]]:
     """The keys of those that have ended; of all others the snapshots, and their versions."""
     keys, values, heads = cast("Sequence[bytes]", page.keys), page.values, page.heads
-    ended: list[bytes] = []
     is_last = {head: kind.is_last for head, kind in kinds.items()}
-    if True in is_last.values():
+    if all(is_last.values()):
+        return keys, {}, {}
+    ended: Sequence[bytes] = ()
+    if any(is_last.values()):
         has_ended = [is_last[head] for head in heads]
         lives = list(map(not_, has_ended))
-        ended = list(compress(keys, has_ended))
-        keys = tuple(compress(keys, lives))
-        values, heads = tuple(compress(values, lives)), tuple(compress(heads, lives))
+        ended, keys = list(compress(keys, has_ended)), list(compress(keys, lives))
+        values, heads = list(compress(values, lives)), list(compress(heads, lives))
     live = dict(zip(keys, values, strict=True))
     if len(kinds) == 1:
         return ended, live, dict.fromkeys(live, *kinds.values())

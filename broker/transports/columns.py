@@ -6,6 +6,8 @@ from typing import NamedTuple
 from schemas.cloudevents import VERSION
 from schemas.records import Headers, Stored
 
+_VERSION = list(VERSION)
+
 
 class Columns(NamedTuple):
     """Records of one partition in order.
@@ -36,17 +38,17 @@ async def in_columns(
 
 def as_columns(records: Sequence[Stored]) -> Columns:
     """*records* as columns."""
-    heads = [_version(record.headers) or record.headers for record in records]
+    numbers: dict[Headers, int] = {}
     return Columns(
         records[-1].offset + 1,
         [record.key for record in records],
         [record.value for record in records],
-        heads,
-        {head: head for head in heads},
+        [numbers.setdefault(_kind(record.headers), len(numbers)) for record in records],
+        {number: headers for headers, number in numbers.items()},
     )
 
 
-def _version(headers: Headers) -> Headers | None:
-    """The `VERSION` that *headers* begin with, if they do."""
+def _kind(headers: Headers) -> Headers:
+    """The `VERSION` that *headers* begin with; all of them, if they do not."""
     first = headers[:3]
-    return first if tuple(name for name, _ in first) == VERSION else None
+    return first if [name for name, _ in first] == _VERSION else headers

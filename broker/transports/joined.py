@@ -3,7 +3,9 @@
 What a row costs more than that is then paid while the next rows are read, by another processor.
 """
 
-from functools import cache
+from collections.abc import Iterator, Sequence
+from functools import cache, cached_property
+from typing import overload
 
 import apsw
 
@@ -43,9 +45,41 @@ def _split(
     """The columns, if that is all that is needed to tell them."""
     if not count or with_key < count or len(heads) < HEAD * count:
         return None
-    each_key, each_value = keys.split(_BETWEEN), values.split(_BETWEEN)
-    each_head = [heads[at : at + HEAD] for at in range(0, len(heads), HEAD)]
-    kinds = known(each_head)
-    if kinds is None or len(each_key) > count or len(each_value) > count:
+    if max(keys.count(_BETWEEN), values.count(_BETWEEN)) >= count:
         return None
-    return Columns(last + 1, each_key, each_value, each_head, kinds)
+    found = _heads(heads, count)
+    if (kinds := known(found)) is None:
+        return None
+    return Columns(last + 1, keys.split(_BETWEEN), Parts(values, count), found, kinds)
+
+
+def _heads(joined: bytes, count: int) -> list[bytes]:
+    first = joined[:HEAD]
+    if joined == first * count:  # mostly
+        return [first] * count
+    return [joined[at : at + HEAD] for at in range(0, len(joined), HEAD)]
+
+
+class Parts(Sequence[bytes]):
+    """The *count* values in *joined*, which are taken apart once somebody looks at one of them."""
+
+    def __init__(self, joined: bytes, count: int) -> None:
+        self._joined = joined
+        self._count = count
+
+    @cached_property
+    def _parts(self) -> list[bytes]:
+        return self._joined.split(_BETWEEN)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        return self._parts[index]
