@@ -32,7 +32,7 @@ MOST_GROWTH = 128 * 1024 * 1024  # bytes; a child that ever held so much more is
 STACKS = 16 * 1024 * 1024  # bytes of address space that threads take for each core, mostly unused
 MOST_RESULT = 128 * 1024 * 1024  # bytes of JSON; a worker holds some of them several times
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
-IDLE = 0.005  # s without a task, after which a new child uses its time to get faster
+IDLE = 5  # ms without a task, after which a new child uses its time to get faster
 MOST_MESSAGE = 16 * 1024  # characters of a traceback that are told
 MOST_LINE = 1024  # characters of the line before it
 
@@ -97,9 +97,11 @@ def serve(connection: socket.socket) -> None:
     most = posix.peak_memory() + MOST_GROWTH
     np.random.seed()  # programs and Qiskit use it; siblings must not draw the same
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    if not select.select([connection], [], [], IDLE)[0]:
+    incoming = select.poll()  # who waits in `recv` is woken as well when the parent reads
+    incoming.register(connection, select.POLLIN)
+    if not incoming.poll(IDLE):
         builtin.warm_up()
-    while (frame := receive(connection)) is not None:
+    while incoming.poll() and (frame := receive(connection)) is not None:
         line = Line(connection, frame.attempt)
         header, data = read_task(frame.payload)
         kind, end = _attempt(line, header, data)
