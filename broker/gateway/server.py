@@ -24,8 +24,9 @@ from broker.gateway.api.sending import finish
 from broker.gateway.filling import fill
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Holding, Intake
+from broker.gateway.looking_after import Patience
 from broker.gateway.read_model import ReadModel
-from broker.gateway.streams import Patience, Streams
+from broker.gateway.streams import Streams
 from broker.gateway.tail import NEWEST, Tail
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge

@@ -1,18 +1,17 @@
 """Subscribers as cursors: replaying, live, slow, idle, old.
 
 The same bytes go to everybody who keeps up; the others read on from their cursor (`behind.py`).
-One that has not taken what it was sent is left alone until its time is up.
 """
 
 import asyncio
 import random
-from dataclasses import dataclass
 
 from broker.budget import Room
 from broker.gateway.behind import Behind
 from broker.gateway.channels import Cursor, JobChannel, ManyChannel
 from broker.gateway.filters import JobFilter
-from broker.gateway.frames import COMMENT, chunk, mark, priming, retry
+from broker.gateway.frames import chunk, priming
+from broker.gateway.looking_after import LookingAfter, Patience, pause, send_away
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob, KeptEvent
 from broker.gateway.subscribers import End, Group, Line, Subscriber
@@ -22,25 +21,16 @@ from schemas.values import JobKey
 AT_MOST = 64 * 1024  # bytes that are told at once, or one event
 CROWD = 50  # subscribers of one channel above which events are gathered …
 GATHER = 0.005  # … for so long (s), as one large write costs no more than a small one
-RETRY = (1000, 5000)  # ms that a client is to wait before it comes back
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long what may last, in seconds."""
-
-    age: float
-    silence: float
-    stall: float
 
 
 class Streams:
     """All subscribers of this gateway. Used on the event loop only."""
 
     def __init__(self, model: ReadModel, patience: Patience, memory: int) -> None:
-        self._model, self._patience = model, patience
+        self._model = model
         self._room = Room("streams", memory)
         self._behind = Behind(self._room, self._go_live, self._tell)
+        self._care = LookingAfter(patience, self._behind)
         self._jobs: dict[JobKey, Group] = {}
         self._many: dict[str, dict[JobFilter, Group]] = {}  # by tenant
         self._all: set[Subscriber] = set()
@@ -148,12 +138,11 @@ class Streams:
     def _subscribe(self, group: Group, cursor: Cursor, line: Line, chunked: bool) -> Subscriber:
         self._tell(group)
         subscriber = Subscriber(self._behind, group, cursor, line, chunked)
-        subscriber.deadline = self._loop.time() + self._patience.age * random.uniform(0.8, 1.2)  # noqa: S311
         self._all.add(subscriber)
         group.count += 1
         metrics.STREAMS.set(len(self._all))
         subscriber.write(priming(group.channel.ident(cursor), pause()))
-        self._look_after(subscriber)
+        self._care.begin(subscriber)
         self._behind.begin(subscriber)
         return subscriber
 
@@ -190,70 +179,17 @@ class Streams:
             if not groups:
                 self._many.pop(group.key.tenant, None)
 
-    # Looking after all of them
-
-    def _look_after(self, subscriber: Subscriber) -> None:
-        """See to it that it takes something, and is neither too old nor silent; and come again."""
-        now, patience = self._loop.time(), self._patience
-        if subscriber.is_paused and subscriber.stalled_at(patience.stall) <= now:
-            self._behind.cut(subscriber)
-            return
-        if not subscriber.is_gone:
-            if subscriber.deadline <= now:
-                self._send_away(subscriber, End.AGE)
-            elif self._is_silent(subscriber, now):
-                self._break_silence(subscriber)
-        again = self._next_look(subscriber, now)
-        subscriber.look = self._loop.call_at(again, self._look_after, subscriber)
-
-    def _next_look(self, subscriber: Subscriber, now: float) -> float:
-        patience = self._patience
-        if subscriber.is_paused:
-            again = subscriber.stalled_at(patience.stall)
-        else:
-            heard = now if subscriber.is_gone else self._last_heard(subscriber)
-            again = min(heard + patience.silence, now + patience.stall)
-        return again if subscriber.is_gone else min(again, subscriber.deadline)
-
-    def _is_silent(self, subscriber: Subscriber, now: float) -> bool:
-        silent = now - self._last_heard(subscriber) >= self._patience.silence
-        return silent and not subscriber.is_paused
-
-    def _last_heard(self, subscriber: Subscriber) -> float:
-        if subscriber in self._behind:
-            return subscriber.quiet_since
-        return max(subscriber.quiet_since, subscriber.group.told_at)
-
-    def _break_silence(self, subscriber: Subscriber) -> None:
-        """A comment; on a stream of many jobs also how far it has come without a match."""
-        channel = subscriber.group.channel
-        if isinstance(channel, ManyChannel) and subscriber not in self._behind:
-            if not channel.pending:
-                channel.mark_told()
-            subscriber.write(mark(channel.ident(channel.told)))
-        else:
-            subscriber.write(COMMENT)
-
-    def _send_away(self, subscriber: Subscriber, why: End) -> None:
-        subscriber.write(retry(pause()))
-        subscriber.close(why)
-
     async def drain(self, seconds: float) -> None:
         """Send everybody away, spread over *seconds* so that they come back one by one."""
         leaving = list(self._all)
         random.shuffle(leaving)
-        pause = min(seconds / (len(leaving) or 1), 0.02)
+        rest = min(seconds / (len(leaving) or 1), 0.02)
         for number, subscriber in enumerate(leaving):
-            self._send_away(subscriber, End.DRAIN)
+            send_away(subscriber, End.DRAIN)
             if number % 10 == 9:
-                await asyncio.sleep(10 * pause)
+                await asyncio.sleep(10 * rest)
 
     def abandon(self) -> None:
         """Cut every stream: the local copy begins anew."""
         for subscriber in list(self._all):
             subscriber.abort(End.LOST)
-
-
-def pause() -> int:
-    """Milliseconds until a client is to come back; random, so that not all do at once."""
-    return random.randint(*RETRY)  # noqa: S311

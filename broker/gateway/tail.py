@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
 
 import structlog
 
 from broker.errors import LogUnavailableError, UnavailableError
+from broker.gateway.beginning import Beginning
 from broker.gateway.fleet import Fleet
 from broker.gateway.patient_log import PatientLog
 from broker.gateway.read_model import ReadModel
@@ -25,32 +24,12 @@ log = structlog.get_logger()
 SLICE = 256  # records that are taken before others get a turn
 NEWEST = 20_000  # events that a copy begins with where the history has to wait
 GLANCE = 0.25  # s after which a quiet tail looks up: is the local copy still whole?
-NO_COPY = 1.0  # s after which a file that could not be made is tried again
-LONGEST = 3600.0  # s between two beginnings of a copy
 PRUNE_EVERY = 600.0  # s
 KEEP_LONGER = DAY  # by which a job outlives its time here: the broker may be later as well
 DELETED_KEPT = 7 * DAY  # for which the id of a deleted job is not used again
 MOVED = object()  # whoever waits under this key is woken when the tail has moved
 
 Fill = Callable[[Log, ReadModel], Coroutine[None, None, None]]
-
-
-@dataclass(slots=True)
-class Pace:
-    """Of making the copy anew: at once, then after pauses that grow, so that it is not all there is."""
-
-    _pause: float = 0.0  # s from one beginning to the next
-    _begun: float = -LONGEST
-
-    def left(self, now: float) -> float:
-        """Seconds until it may begin again."""
-        return max(0.0, self._begun + self._pause - now)
-
-    def begin(self, now: float) -> None:
-        """It begins."""
-        quiet = now - self._begun >= LONGEST
-        self._pause = 1.0 if quiet else min(2 * self._pause, LONGEST)
-        self._begun = now
 
 
 class Tail:
@@ -70,16 +49,16 @@ class Tail:
         at_ease: bool = False,  # it has no more than half of the time: others are in a hurry
     ) -> None:
         self._kept = kept
-        self._fill, self._begin_with = fill, newest
+        self._fill, self._newest = fill, newest
         self._filling: asyncio.Task[None] | None = None
         self._log, self._model = source, model
         self._patient = PatientLog(source)
+        self._beginning = Beginning(source, self._patient, model)
         self._taker = Taker(model, fleet, audience, waiters)
         self._audience, self._waiters = audience, waiters
         self._at_ease = at_ease
         self.caught_up = asyncio.Event()  # all that was there at the start has been taken
         self._status_end = 0  # of the status topic at the start
-        self._pace = Pace()
 
     @property
     def reachable(self) -> bool:
@@ -93,7 +72,7 @@ class Tail:
 
     async def run(self) -> None:
         """Follow for ever."""
-        await self._have_copy(self._model.open)
+        await self._beginning.have_copy(self._model.open)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._model.write_behind(), name="gateway-write-behind")
             tasks.create_task(self._prune(), name="gateway-prune")
@@ -104,29 +83,18 @@ class Tail:
                 self._audience.abandon()
                 if self._is_filled():
                     self._filling = None
-                    await self._have_copy(self._model.open)
+                    await self._beginning.have_copy(self._model.open)
                     continue
-                log.warning("gateway.cache_dropped")
-                await asyncio.sleep(self._pace.left(time.monotonic()))
-                self._pace.begin(time.monotonic())
-                await self._have_copy(self._model.reset)
-
-    async def _have_copy(self, make: Callable[[str, int], Awaitable[None]]) -> None:
-        while True:
-            try:
-                return await make(self._log.content_of(EVENTS), self._log.partitions(EVENTS))
-            except UnavailableError as error:
-                log.error("gateway.no_copy", error=error.message)
-                await asyncio.sleep(NO_COPY)
+                await self._beginning.anew()
 
     async def _follow(self, tasks: asyncio.TaskGroup) -> None:
         """From where the model stands, until the model is to be made anew, or has been filled.
 
         Or until the log does not go on from there.
         """
-        targets = await self._starts()
-        if self._fill is not None and await self._behind(targets) > 2 * self._begin_with:
-            await self._begin_with_the_newest(targets)
+        targets = await self._beginning.targets()
+        if self._fill is not None and await self._beginning.behind(targets) > 2 * self._newest:
+            await self._beginning.with_the_newest(targets, self._newest)
         starts = {TopicPartition(EVENTS, p): at for p, at in self._model.positions.items()}
         first, self._status_end = await self._patient.bounds(STATUS, 0)
         starts[TopicPartition(STATUS, 0)] = self._taker.status_at = first
@@ -157,34 +125,13 @@ class Tail:
             ):
                 self._model.moved(where.partition, offset)
 
-    async def _behind(self, targets: Mapping[int, int]) -> int:
-        """How many records there are to be read, at most."""
-        count = sum(end - self._model.positions[p] for p, end in targets.items())
-        if not self._model.filled:
-            for partition in range(self._log.partitions(STATE)):
-                first, end = await self._patient.bounds(STATE, partition)
-                count += end - first
-        return count
-
-    async def _begin_with_the_newest(self, targets: Mapping[int, int]) -> None:
-        """Have the model answer from another file, which begins with the newest events."""
-        each = self._begin_with // len(targets)
-        starts, since = {}, 0.0
-        for partition, end in targets.items():
-            first, _ = await self._patient.bounds(EVENTS, partition)
-            starts[partition] = start = max(first, end - each)
-            oldest = await self._patient.read(EVENTS, partition, start, 1)
-            since = max(since, oldest[0].timestamp / 1000 if oldest else time.time())
-        log.info("gateway.begins_with_the_newest", starts=starts)
-        await self._have_copy(partial(self._model.begin_at, starts, iso(since)))
-
     def _is_filled(self) -> bool:
         return self._filling is not None and self._filling.done()
 
     def _has_to_begin_anew(self) -> bool:
         if self._is_filled():
             return True
-        doubted = self._model.doubted and not self._pace.left(time.monotonic())
+        doubted = self._model.doubted and not self._beginning.seconds_left
         return self._model.damaged or doubted
 
     async def _catch_up(self, tasks: asyncio.TaskGroup) -> None:
@@ -197,19 +144,6 @@ class Tail:
             self._model.fill()
         self.caught_up.set()
         log.info("gateway.caught_up", positions=self._model.positions)
-
-    async def _starts(self) -> dict[int, int]:
-        """What there is to catch up with, per partition. A model that the log has left behind, or
-        that is ahead of it, begins anew.
-        """
-        bounds = {
-            p: await self._patient.bounds(EVENTS, p) for p in range(self._log.partitions(EVENTS))
-        }
-        positions = self._model.positions
-        if any(not first <= positions[p] <= end for p, (first, end) in bounds.items()):
-            await self._have_copy(self._model.reset)
-            self._model.start_at({p: first for p, (first, _) in bounds.items()})
-        return {p: end for p, (_, end) in bounds.items()}
 
     def _reached(self, targets: dict[int, int]) -> bool:
         return self._taker.status_at >= self._status_end and all(

@@ -18,8 +18,8 @@ from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector_id
 from broker.gateway.filters import JobFilter
 from broker.gateway.frames import retry
+from broker.gateway.looking_after import pause
 from broker.gateway.recent import HotJob
-from broker.gateway.streams import pause
 from broker.gateway.subscribers import End, Line, Subscriber
 from broker.gateway.tail import MOVED
 from schemas.cloudevents import encode

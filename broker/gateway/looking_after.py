@@ -1,0 +1,88 @@
+"""Who listens is looked after: nobody may be silent, too old, or take nothing for too long."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+from broker.gateway.behind import Behind
+from broker.gateway.channels import ManyChannel
+from broker.gateway.frames import COMMENT, mark, retry
+from broker.gateway.subscribers import End, Subscriber
+
+RETRY = (1000, 5000)  # ms that a client is to wait before it comes back
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long what may last, in seconds."""
+
+    age: float
+    silence: float
+    stall: float
+
+
+class LookingAfter:
+    """Comes to each subscriber when something may be due."""
+
+    def __init__(self, patience: Patience, behind: Behind) -> None:
+        self._patience, self._behind = patience, behind
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self, subscriber: Subscriber) -> None:
+        """*subscriber* has come."""
+        age = self._patience.age * random.uniform(0.8, 1.2)  # noqa: S311
+        subscriber.deadline = self._loop.time() + age
+        self._look(subscriber)
+
+    def _look(self, subscriber: Subscriber) -> None:
+        """See to it that it takes something, and is neither too old nor silent; and come again."""
+        now, patience = self._loop.time(), self._patience
+        if subscriber.is_paused and subscriber.stalled_at(patience.stall) <= now:
+            self._behind.cut(subscriber)
+            return
+        if not subscriber.is_gone:
+            if subscriber.deadline <= now:
+                send_away(subscriber, End.AGE)
+            elif self._is_silent(subscriber, now):
+                self._break_silence(subscriber)
+        again = self._next_look(subscriber, now)
+        subscriber.look = self._loop.call_at(again, self._look, subscriber)
+
+    def _next_look(self, subscriber: Subscriber, now: float) -> float:
+        patience = self._patience
+        if subscriber.is_paused:
+            again = subscriber.stalled_at(patience.stall)
+        else:
+            heard = now if subscriber.is_gone else self._last_heard(subscriber)
+            again = min(heard + patience.silence, now + patience.stall)
+        return again if subscriber.is_gone else min(again, subscriber.deadline)
+
+    def _is_silent(self, subscriber: Subscriber, now: float) -> bool:
+        silent = now - self._last_heard(subscriber) >= self._patience.silence
+        return silent and not subscriber.is_paused
+
+    def _last_heard(self, subscriber: Subscriber) -> float:
+        if subscriber in self._behind:
+            return subscriber.quiet_since
+        return max(subscriber.quiet_since, subscriber.group.told_at)
+
+    def _break_silence(self, subscriber: Subscriber) -> None:
+        """A comment; on a stream of many jobs also how far it has come without a match."""
+        channel = subscriber.group.channel
+        if isinstance(channel, ManyChannel) and subscriber not in self._behind:
+            if not channel.pending:
+                channel.mark_told()
+            subscriber.write(mark(channel.ident(channel.told)))
+        else:
+            subscriber.write(COMMENT)
+
+
+def send_away(subscriber: Subscriber, why: End) -> None:
+    """It is to come back after a while."""
+    subscriber.write(retry(pause()))
+    subscriber.close(why)
+
+
+def pause() -> int:
+    """Milliseconds until a client is to come back; random, so that not all do at once."""
+    return random.randint(*RETRY)  # noqa: S311
