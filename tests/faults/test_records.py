@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.transports.kafka.layout import LAYOUT
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
 from broker.transports.urls import open_log
 from schemas.records import Stored
@@ -17,7 +18,7 @@ from tests.support.records import RECORDS, Raw, any_record
 from tests.support.systems import System, kafka_system
 
 SOME = 300  # records of chance, on each topic
-TOPICS = (REQUESTS, REPORTS, STATUS, INBOX, STATE, EVENTS)
+TOPICS = (REQUESTS, REPORTS, STATUS, INBOX, STATE, EVENTS, LAYOUT.name)
 
 pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(180)]
 

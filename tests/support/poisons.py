@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 
+from broker.transports.kafka.layout import LAYOUT
 from broker.transports.topics import (
     DEAD_LETTERS,
     EVENTS,
@@ -73,7 +74,8 @@ class Place:
 
 def singly(topic: str, records: Sequence[Raw]) -> list[bytes]:
     """*records* for *topic*, each in a batch of its own."""
-    if Cleanup.COMPACT in TOPICS[topic].cleanup:  # without a key Kafka takes nothing there
+    kept = TOPICS.get(topic, LAYOUT).cleanup
+    if Cleanup.COMPACT in kept:  # without a key Kafka takes nothing there
         records = [record if record.key else replace(record, key=b"a/b") for record in records]
     return [batch([record]) for record in records]
 
