@@ -12,8 +12,8 @@ from tests.support.poisons import ON_KAFKA, POISONS, good_jobs, place_of, terms
 from tests.support.systems import System, embedded_system, hanging_store, kafka_system
 
 # s above twice what the jobs before the poison took: on Kafka a fetch may wait for a quarter of a
-# second, on whatever else the node has to store. benchmarks/poison.py tells more.
-ALLOWANCE = 0.3
+# second, and a node that shares two cores needs some for what is thrown, whoever reads it.
+ALLOWANCE = 0.5
 TRIES = 3  # what else a busy machine does is in one of them, or in two; the poison is in all
 SETTLE = 1.0  # s in which a broker that is about to step down does so
 

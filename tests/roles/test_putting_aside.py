@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.ledger import dead_letters, inputs
 from broker.transports.blobs import open_blobs
@@ -127,3 +128,20 @@ async def test_reports_that_nobody_can_read_never_hold_up_the_others(
             await hand.report("runs", Stopped(Reason.USER_REQUEST))
             assert (await qjb.ends("runs"))[-1].kind == "cancelled"
         await until(qjb.letters)
+
+
+async def test_of_very_many_letters_the_last_are_told_in_the_log_of_the_process_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dead_letters, "MOST_LETTERS", 10)
+    hand = Hand(MemoryLog(1), runs=True)
+    async with system(hand) as qjb:
+        with hand.log.fault(Stall(DEAD_LETTERS)), capture_logs() as said:
+            await qjb.raw(*[JUNK] * 15)
+            await qjb.submit("behind")
+            assert [event.kind for event in await qjb.ends("behind")] == RAN
+        await until(lambda: len(qjb.letters()) == 10)
+
+    assert [each["source"] for each in said if each["event"] == "dead_letter.dropped"] == [
+        f"{REQUESTS}:0:{offset}" for offset in range(10, 15)
+    ]
