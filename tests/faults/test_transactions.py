@@ -56,12 +56,15 @@ async def test_committed_requests_run_and_aborted_ones_do_not_whoever_takes_over
             found = await asyncio.gather(*(state_of(place, name) for name in kept))
             assert set(found) == {"completed"}
 
+            await producer.begin_transaction()  # and is open while another broker takes over
+            await producer.send_and_wait(prefix + REQUESTS, named(gone[0]), partition=0)
             broker = system.processes["broker-1"]
             broker.kill()
             broker.start()
             async with asyncio.timeout(30):
                 while terms(system) < 2:
                     await asyncio.sleep(0.1)
+            await producer.abort_transaction()
             assert set((await good_jobs(place, count=8)).states) == {"completed"}
             for name in gone:
                 async with place.http.get(f"{place.url}/jobs/{name}") as answer:
