@@ -1,7 +1,7 @@
 """Very many snapshots to a book: in bulk, in small steps, with no look into those of ended jobs."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import compress, islice
 from operator import itemgetter, not_
 from typing import cast
@@ -28,6 +28,14 @@ log = structlog.get_logger()
 _created: Callable[[Waiting], str] = itemgetter(0)
 
 
+class _Places(dict[tuple[str | None, int, bool], Place]):
+    """One for all who wait there: there may be very many."""
+
+    def __missing__(self, wanted: tuple[str | None, int, bool]) -> Place:
+        place = self[wanted] = place_of(*wanted)
+        return place
+
+
 class Loading:
     """Finds the newest snapshot of each job, by epoch and number: a lost broker may write too.
 
@@ -43,7 +51,7 @@ class Loading:
         self._singly: set[bytes] = set()  # keys of those at which nobody has looked yet
         self._waiting: list[Waiting] = []  # all others that wait
         self._others: dict[bytes, bool] = {}  # all others; whether it is a job
-        self._places: dict[tuple[str | None, int, bool], Place] = {}  # one for all who wait there
+        self._places = _Places()
 
     # Which is the newest
 
@@ -117,8 +125,11 @@ class Loading:
             for key in snapshots:
                 if (outline := outlines.get(key)) is None or outline.state is not State.QUEUED:
                     self._others[key] = outlines.pop(key, None) is not None
-        created = [outline.created for outline in outlines.values()]
-        self._waiting += zip(created, outlines, self._places_of(outlines.values()), strict=True)
+        places = self._places
+        self._waiting += [
+            (each.created, key, places[each.backend, each.details.priority, each.attempt > 0])
+            for key, each in outlines.items()
+        ]
 
     async def finish(self) -> None:
         """Put the jobs into the book, and those that wait into their queues, as they came."""
@@ -153,12 +164,6 @@ class Loading:
             self._book.restore(decode(snapshot, Job))
         except UnreadableError as error:
             log.error("snapshot.unreadable", key=repr(key), error=error.message)
-
-    def _places_of(self, outlines: Iterable[Outline]) -> Iterator[Place]:
-        wanted = [(each.backend, each.details.priority, each.attempt > 0) for each in outlines]
-        for each in set(wanted) - self._places.keys():
-            self._places[each] = place_of(*each)
-        return map(self._places.__getitem__, wanted)
 
 
 def _parted(
