@@ -363,10 +363,11 @@ def _block(db: apsw.Connection, shelf: Shelf, start: int) -> bytes | None:
     if start >= shelf.packed:
         return None
     for query in (
-        f"SELECT data FROM {shelf.blocks} WHERE first <= ?1 AND next > ?1",
-        f"SELECT data FROM {shelf.blocks} WHERE first > ?1 ORDER BY first",
+        f"SELECT data FROM (SELECT data, next FROM {shelf.blocks} WHERE first <= ?1"
+        " ORDER BY first DESC LIMIT 1) WHERE next > ?1",  # never a look at all before it
+        f"SELECT data FROM {shelf.blocks} WHERE first > ?1 ORDER BY first LIMIT 1",
     ):
-        found: bytes | None = db.execute(f"{query} LIMIT 1", (start,)).get
+        found: bytes | None = db.execute(query, (start,)).get
         if found is not None:
             return found
     return None

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,30 @@ async def test_columns_say_the_same_whatever_is_in_keys_and_values(
         seen += zip(page.keys, page.values, strict=True)
     wanted = [*plain[:25], *odd, *plain[25:]]
     assert seen == [(record.key, record.value) for record in wanted]
+    await log.close()
+
+
+async def test_a_read_costs_the_same_however_much_stands_before_it(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db")
+    shelf, count, steps = log._shelves[EVENTS][0], 3_000, 0
+    row = [(0, 0, KEY, b"x", database.pack(()))]
+    with log._db:
+        for first in range(0, 2 * count, 2):  # every other record is not there any more
+            data = zlib.compress(database.pack([(first, *row[0][1:])]))
+            query = f"INSERT INTO {shelf.blocks} VALUES (?, ?, 0, ?)"
+            log._db.execute(query, (first, first + 1, data))
+    shelf.packed = shelf.next = 2 * count
+
+    def count_steps() -> bool:
+        nonlocal steps
+        steps += 1
+        return False
+
+    log._history.set_progress_handler(count_steps, 10)  # of SQLite's machine
+    for start in (2 * count - 4, 2 * count - 3):
+        (record,) = log._select(shelf, start, 10)
+        assert record.offset == start + start % 2
+    assert steps < 100
     await log.close()
 
 
