@@ -163,8 +163,9 @@ class Queues:
         """
         entries = list(zip(self._arrivals, keys, places, strict=False))
         self._entries.update(zip(keys, entries, strict=True))
-        for place in {places[0]} if places.count(places[0]) == len(places) else set(places):
-            theirs = [entry for entry in entries if entry[2] == place]
+        wanted = {places[0]} if places.count(places[0]) == len(places) else set(places)
+        for place in wanted:
+            theirs = [e for e in entries if e[2] == place] if len(wanted) > 1 else entries
             self._queue(place[0]).restore(theirs)
             if place[0] == UNPLACED:
                 self._looked.extend(theirs)

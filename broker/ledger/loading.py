@@ -1,10 +1,10 @@
 """Very many snapshots to a book: in bulk, in small steps, with no look into those of ended jobs."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import compress, islice
 from operator import itemgetter, not_
-from typing import cast
+from typing import NamedTuple, cast
 
 import structlog
 
@@ -19,13 +19,17 @@ from schemas.values import State
 
 STEP = 1000  # jobs that are looked at before others get a turn
 
-Waiting = tuple[str, bytes, Place]  # when the job came, the key of its records, where it waits
-
 _NO_JOBS = frozenset({None, CHECKPOINT_KEY})  # keys of records
 
 log = structlog.get_logger()
 
-_created: Callable[[Waiting], str] = itemgetter(0)
+
+class _Waiting(NamedTuple):
+    """Jobs that wait: of each when it came, the key of its records, and where it waits."""
+
+    created: Sequence[str]
+    keys: Sequence[bytes]
+    places: Sequence[Place]
 
 
 class _Places(dict[tuple[str | None, int, bool], Place]):
@@ -49,7 +53,7 @@ class Loading:
         self._live: dict[bytes, bytes] = {}  # snapshots by the keys of their records
         self._versions: dict[bytes, Version] = {}  # of those
         self._singly: set[bytes] = set()  # keys of those at which nobody has looked yet
-        self._waiting: list[Waiting] = []  # all others that wait
+        self._waiting: list[_Waiting] = []  # all others that wait, some at a time
         self._others: dict[bytes, bool] = {}  # all others; whether it is a job
         self._places = _Places()
 
@@ -125,19 +129,18 @@ class Loading:
             for key in snapshots:
                 if (outline := outlines.get(key)) is None or outline.state is not State.QUEUED:
                     self._others[key] = outlines.pop(key, None) is not None
-        places = self._places
-        self._waiting += [
-            (each.created, key, places[each.backend, each.details.priority, each.attempt > 0])
-            for key, each in outlines.items()
-        ]
+        if outlines:
+            found, places = outlines.values(), self._places
+            where = [(each.backend, each.details.priority, each.attempt > 0) for each in found]
+            created = [each.created for each in found]
+            self._waiting.append(_Waiting(created, list(outlines), [places[it] for it in where]))
 
     async def finish(self) -> None:
         """Put the jobs into the book, and those that wait into their queues, as they came."""
         await self._look_singly()
-        for some in by_age(self._waiting, _created):
-            if some:
-                _, keys, places = zip(*some, strict=True)
-                self._book.queues.restore(keys, places)
+        for some in _by_age(self._waiting):
+            if some is not None:
+                self._book.queues.restore(some.keys, some.places)
             await asyncio.sleep(0)
         for key, is_job in self._others.items():
             snapshot = self._live.pop(key)
@@ -151,7 +154,10 @@ class Loading:
         keys, self._singly = self._singly, set()
         if not keys:
             return
-        self._waiting = [waiting for waiting in self._waiting if waiting[1] not in keys]
+        self._waiting = [
+            waiting if keys.isdisjoint(waiting.keys) else _without(waiting, keys)
+            for waiting in self._waiting
+        ]
         self._others = {key: is_job for key, is_job in self._others.items() if key not in keys}
         snapshots = ((key, value) for key in keys if (value := self._live.get(key)))
         while some := dict(islice(snapshots, STEP)):
@@ -164,6 +170,35 @@ class Loading:
             self._book.restore(decode(snapshot, Job))
         except UnreadableError as error:
             log.error("snapshot.unreadable", key=repr(key), error=error.message)
+
+
+def _without(waiting: _Waiting, keys: Collection[bytes]) -> _Waiting:
+    stays = [key not in keys for key in waiting.keys]
+    created, left, places = waiting
+    return _Waiting(
+        list(compress(created, stays)), list(compress(left, stays)), list(compress(places, stays))
+    )
+
+
+def _by_age(waiting: Sequence[_Waiting]) -> Iterator[_Waiting | None]:
+    """Those in *waiting* in the order of their arrival, some at a time. Mostly they are in it."""
+    waiting = [some for some in waiting if some.keys]
+    newest = ""
+    for some in waiting:
+        if some.created[0] < newest or list(some.created) != sorted(some.created):
+            break
+        newest = some.created[-1]
+        yield None
+    else:
+        yield from waiting
+        return
+    singly = (each for some in waiting for each in zip(*some, strict=True))
+    for found in by_age(singly, itemgetter(0)):
+        if not found:
+            yield None
+            continue
+        created, keys, places = zip(*found, strict=True)
+        yield _Waiting(created, keys, places)
 
 
 def _parted(

@@ -77,3 +77,23 @@ def test_the_newest_states_are_found_however_many_are_read_at_once(
     assert {name for name in NAMES if book.has_ended(keys[name].encode())} == ended
     assert len(epochs) == len(checkpoints)
     assert loading.newest_epoch == max([each[3] for each in said] + epochs, default=0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=12), st.booleans(), st.integers(1, 12))
+def test_those_who_wait_go_in_the_order_of_their_arrival(
+    ages: list[int], is_sorted: bool, size: int
+) -> None:
+    ages = sorted(ages) if is_sorted else ages
+    records = [
+        snapshot(f"j{number}", created=TIME.replace("00Z", f"0{age}Z"))
+        for number, age in enumerate(ages)
+    ]
+    book = Book()
+    loading = Loading(book, lambda value: 1)
+    for start in range(0, len(records), size):
+        loading.take(as_columns(stored(records[start : start + size])))
+    asyncio.run(loading.finish())
+
+    found = [key.job_id for key in book.queues.waiting("", len(ages))]
+    assert found == [f"j{number}" for number in sorted(range(len(ages)), key=ages.__getitem__)]

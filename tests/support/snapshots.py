@@ -11,7 +11,9 @@ from schemas.values import State
 TIME = "2026-01-01T00:00:00.000Z"
 
 
-def snapshot(job_id: str, state: State = State.QUEUED, seq: int = 1, epoch: int = 1) -> Record:
+def snapshot(
+    job_id: str, state: State = State.QUEUED, seq: int = 1, epoch: int = 1, created: str = TIME
+) -> Record:
     """The state of a job, as the broker with *epoch* writes it."""
     job = Job(
         tenant="default",
@@ -19,7 +21,7 @@ def snapshot(job_id: str, state: State = State.QUEUED, seq: int = 1, epoch: int 
         seq=seq,
         state=state,
         terminal=state.is_terminal,
-        created=TIME,
+        created=created,
     )
     return snapshot_record(job, epoch, TIME)
 
