@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
 
 import structlog
 
 from broker.core.catalogue import Catalogue
+from broker.core.overview import queue_snapshots
 from broker.core.roster import Roster
 from broker.core.table import Table
 from broker.errors import LogUnavailableError
@@ -31,9 +31,8 @@ from schemas.cloudevents import CHECKPOINT_KEY, status_record
 from schemas.ledger import InputPosition
 from schemas.records import Stored
 from schemas.values import JobKey, count_in
-from schemas.workers import QUEUE_SHOWN, QueueSnapshot, Status
+from schemas.workers import QueueSnapshot, Status
 
-MISSING_SHOWN = 1_000  # backends that jobs wait for and nobody offers
 # s after which queues are told again: the topic keeps what is told for an hour
 QUEUES_AGAIN = 600.0
 PATIENCE = 5.0  # s for a turn, and for what is written behind, when it is time to go
@@ -251,9 +250,10 @@ class Service:
         while True:
             await asyncio.sleep(1.0)
             is_due = loop.time() >= again_at
+            told = [name for name, last in self._queues.items() if last.queued or last.running]
             changed = [
                 new
-                for new in self._queue_snapshots()
+                for new in queue_snapshots(self._book, self._roster, told)
                 if is_due or self._queues.get(new.backend) != new
             ]
             metrics.JOBS_LIVE.labels("queued").set(len(self._book.queues))
@@ -268,26 +268,6 @@ class Service:
                     self._queues.put(new.backend, new)
                 if is_due:
                     again_at = loop.time() + QUEUES_AGAIN
-
-    def _queue_snapshots(self) -> list[QueueSnapshot]:
-        running: dict[str, int] = {}
-        for key in self._book.attempts:
-            backend = self._book.jobs[key].backend or ""
-            running[backend] = running.get(backend, 0) + 1
-        queues = self._book.queues
-        told = (name for name, last in self._queues.items() if last.queued or last.running)
-        missing = islice(queues.backends(), MISSING_SHOWN)
-        names = {*self._roster.backends, *missing, *running, *told} - {""}
-        return [
-            QueueSnapshot(
-                backend=name,
-                queued=queues.count(name),
-                running=running.get(name, 0),
-                slots=self._roster.slots(name),
-                waiting=tuple(str(key) for key in queues.waiting(name, QUEUE_SHOWN)),
-            )
-            for name in sorted(names)
-        ]
 
 
 def _foremost(errors: Sequence[BaseException]) -> BaseException:

@@ -1,0 +1,39 @@
+"""Who waits for what, as everybody may know it."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from broker.core.book import Book
+from broker.core.roster import Roster
+from schemas.workers import QUEUE_SHOWN, QueueSnapshot
+
+MISSING_SHOWN = 1_000  # backends that jobs wait for and nobody offers
+NAMED = 20_000  # jobs that are named in all
+
+
+def queue_snapshots(
+    book: Book, roster: Roster, told: Iterable[str], named: int = NAMED
+) -> list[QueueSnapshot]:
+    """The queues of all backends that are offered, waited for or used, and of those in *told*.
+
+    At most *named* jobs are named: first those that wait for what is offered.
+    """
+    running: dict[str, int] = {}
+    for key in book.attempts:
+        backend = book.jobs[key].backend or ""
+        running[backend] = running.get(backend, 0) + 1
+    missing = islice(book.queues.backends(), MISSING_SHOWN)
+    names = {*roster.backends, *missing, *running, *told} - {""}
+    found = []
+    for name in sorted(names, key=lambda name: (name not in roster.backends, name)):
+        waiting = book.queues.waiting(name, min(QUEUE_SHOWN, named))
+        named -= len(waiting)
+        snapshot = QueueSnapshot(
+            backend=name,
+            queued=book.queues.count(name),
+            running=running.get(name, 0),
+            slots=roster.slots(name),
+            waiting=tuple(str(key) for key in waiting),
+        )
+        found.append(snapshot)
+    return found
