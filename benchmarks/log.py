@@ -22,14 +22,14 @@ from broker.telemetry.logging import configure
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Log, TopicPartition
 from broker.transports.memory import MemoryLog
-from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS
+from broker.transports.topics import DEAD_LETTERS, EVENTS, REQUESTS
 from broker.transports.urls import open_log
 from schemas.records import Record
 
 HEADERS = tuple((f"ce_name{n}", b"a value of some kind") for n in range(9))
 RECORD = Record(b"x" * 300, b"default/01890a5d-ac96-774b", HEADERS)
 APPENDERS = 64
-TOPICS = (EVENTS, REPORTS, INBOX, REQUESTS)
+TOPICS = (EVENTS, DEAD_LETTERS, REQUESTS)  # those that are not compacted, and last on every log
 
 Step = Callable[[], Awaitable[object]]
 

@@ -131,8 +131,9 @@ class Log(Protocol):
 def stored_as(record: Record, where: TopicPartition, offset: int, timestamp: int) -> Stored:
     """*record* as those in this process read it; the message of a large one is not kept beside it."""
     topic, partition = where
-    value = record.value
-    said = record.said if len(value) <= LARGEST_SAID else None
+    value, said = record.value, record.said
+    if said is not None and len(value) > LARGEST_SAID:
+        said = None
     return Stored(topic, partition, offset, timestamp, record.key, value, record.headers, said)
 
 
