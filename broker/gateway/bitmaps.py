@@ -20,10 +20,11 @@ import apsw
 
 from broker.gateway.damage import CacheDamagedError
 from broker.gateway.filters import JobFilter, Key, Part, tag_text
-from broker.gateway.packing import SEAL, seal
+from broker.gateway.packing import SEAL, is_sealed, seal
 
 PLACES = 1 << 16  # a place is its block * PLACES + its position
 LATEST = "~"  # sorts after every time
+STEP = 31  # by which rows that follow each other differ for their seals
 AT_ONCE = 64  # positions that are looked up one by one; for more the block is read
 
 SCHEMA = """
@@ -181,7 +182,8 @@ def _bits(db: apsw.Connection, asked: int) -> dict[int, int]:
     rows: list[tuple[int, int, bytes]] = db.execute(
         "SELECT block, shift, bits FROM bits WHERE word = ?", (asked,)
     ).fetchall()  # type: ignore[assignment]
-    return {block: unpacked(kept, shift, asked, block) for block, shift, kept in rows}
+    first = row_of(asked, 0)
+    return {block: unpacked(kept, shift, first + STEP * block) for block, shift, kept in rows}
 
 
 def packed(bits: int, asked: int, block: int) -> tuple[int, bytes]:
@@ -189,19 +191,19 @@ def packed(bits: int, asked: int, block: int) -> tuple[int, bytes]:
     shift = (bits & -bits).bit_length() - 1
     bits >>= shift
     rest = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-    return shift, rest + seal(rest, _row(asked, block, shift))
+    return shift, rest + seal(rest, row_of(asked, block) + shift)
 
 
-def unpacked(kept: bytes, shift: int, asked: int, block: int) -> int:
-    """What was packed."""
-    rest = kept[:-SEAL]
-    if kept[-SEAL:] != seal(rest, _row(asked, block, shift)):
+def unpacked(kept: bytes, shift: int, row: int) -> int:
+    """What was packed in that *row*."""
+    if not is_sealed(kept, row + shift):
         raise CacheDamagedError("a bitmap does not say what was written")
-    return int.from_bytes(rest, "little") << shift
+    return int.from_bytes(kept[:-SEAL], "little") << shift
 
 
-def _row(asked: int, block: int, shift: int) -> int:
-    return (asked * 31 + block) * 31 + shift
+def row_of(asked: int, block: int) -> int:
+    """What tells the row of a word and a block from others."""
+    return STEP * (STEP * asked + block)
 
 
 def _bits_where(db: apsw.Connection, block: int, condition: str, values: tuple[str, str]) -> int:

@@ -37,6 +37,7 @@ DICTIONARY = f"{zlib.crc32(repr(_USUAL).encode()):08x}"  # no other one can read
 
 
 SEAL = 4  # bytes
+_SEALED = 0x2144DF1C  # the CRC-32 of whatever has its own behind it
 
 
 def seal(text: bytes, row: int) -> bytes:
@@ -45,6 +46,11 @@ def seal(text: bytes, row: int) -> bytes:
     Pages carry checksums, but not while they are in the write-ahead log.
     """
     return zlib.crc32(text, (row + 1) & 0xFFFFFFFF).to_bytes(SEAL, "little")
+
+
+def is_sealed(kept: bytes, row: int) -> bool:
+    """Whether *kept* is a text of that *row* with its seal behind it."""
+    return zlib.crc32(kept, (row + 1) & 0xFFFFFFFF) == _SEALED
 
 
 def own_phrases(job_id: str, created: str, details: bytes | None, value: bytes | None) -> Own:

@@ -6,7 +6,16 @@ from itertools import groupby
 
 import apsw
 
-from broker.gateway.bitmaps import MEMBER, PLACES, Member, Words, member_of, packed, unpacked
+from broker.gateway.bitmaps import (
+    MEMBER,
+    PLACES,
+    Member,
+    Words,
+    member_of,
+    packed,
+    row_of,
+    unpacked,
+)
 from broker.gateway.filters import Key
 
 FULL = 4096  # positions in a block; it is divided then
@@ -85,7 +94,7 @@ class Writing:
             return bits
         query = "SELECT shift, bits FROM bits WHERE word = ? AND block = ?"
         row = self._db.execute(query, (asked, block)).fetchone()
-        return unpacked(row[1], row[0], asked, block) if row else 0
+        return unpacked(row[1], row[0], row_of(asked, block)) if row else 0
 
     def _block_of(self, key: Key) -> int:
         return self._blocks[bisect_right(self._starts, key) - 1]

@@ -27,9 +27,8 @@ MARGIN = 4096  # bytes that a log may add to a record
 # that is larger is not kept: it stands where it stood.
 KEPT_VALUE, KEPT_KEY, KEPT_HEADERS = 768 * 1024, 64 * 1024, 64 * 1024  # bytes
 PREFIXED = BESIDE + len("original-")
-MOST = (
-    32 * MIB
-)  # that wait to be put aside; beyond, requests wait, and of a report the reason is kept
+# Bytes that wait to be put aside. Beyond, requests wait, and of a report only the reason is kept.
+MOST = 32 * MIB
 MOST_LETTERS = 50_000  # beyond, what comes is told in the log of the process alone
 WITHIN = 2.0  # s for which anybody waits for them: who reads them again puts them aside again
 TOGETHER = 128 * 1024  # bytes that are put aside at once, if it is more than one letter

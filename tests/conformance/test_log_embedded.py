@@ -23,7 +23,7 @@ from broker.errors import (
     LogUnavailableError,
     SettingsError,
 )
-from broker.transports import database, embedded, steady
+from broker.transports import cleaning, database, embedded, steady
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import DAY, EVENTS, INBOX, STATE, STATUS, TOPICS
@@ -522,8 +522,8 @@ async def cleaned(log: EmbeddedLog, topic: str, expected: int) -> list[Stored]:
 
 @pytest.fixture
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.05)
-    monkeypatch.setattr(embedded, "CLEAN_STEP", 50)
+    monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.05)
+    monkeypatch.setattr(cleaning, "CLEAN_STEP", 50)
     monkeypatch.setattr(steady, "BELIEVED_AFTER", 0.0)
 
 
@@ -578,7 +578,7 @@ async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
     assert await log.bounds(EVENTS, 0) == Bounds(0, 1010)
     now[0] += 8 * DAY
     await log.close()
-    monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.01)
+    monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.01)
     log = await opened(path, clock=lambda: now[0])
     while (await log.bounds(EVENTS, 0)).first < 1010:
         await asyncio.sleep(0.01)
@@ -634,8 +634,8 @@ async def test_a_file_of_the_format_before_is_taken_over(tmp_path: Path) -> None
 async def test_space_that_nobody_needs_is_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.01)
-    monkeypatch.setattr(embedded, "VACUUM_EVERY", 0.1)
+    monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.01)
+    monkeypatch.setattr(cleaning, "VACUUM_EVERY", 0.1)
     monkeypatch.setattr(steady, "BELIEVED_AFTER", 0.0)
     path, now = tmp_path / "log.db", [time.time()]
     log = await opened(path, clock=lambda: now[0])
@@ -672,7 +672,7 @@ async def test_a_clock_that_is_set_back_turns_no_time_back(tmp_path: Path) -> No
 async def test_a_clock_that_is_days_ahead_for_a_while_drops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "CLEAN_EVERY", 0.01)
+    monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.01)
     path, now = tmp_path / "log.db", [time.time()]
     log = await opened(path, clock=lambda: now[0])
     await log.append(EVENTS, [Record(b"mine", KEY)] * 3)
