@@ -49,9 +49,7 @@ class Tasks:
         try:
             async with asyncio.timeout(patience):
                 inputs = await self._inputs(dispatch)
-        except (
-            TimeoutError
-        ):  # that says nothing of the job: it waits for the store elsewhere, or here
+        except TimeoutError:  # says nothing of the job, which waits for the store here or elsewhere
             self._answers = False
             why = f"the blob store did not give the inputs within {patience:g} s"
             return Died(Reason.STORE_UNAVAILABLE, why)

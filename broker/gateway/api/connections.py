@@ -139,7 +139,7 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """What was refused before it came to a handler is an error in JSON, too."""
-        if type(resp) is not web.Response and isinstance(resp, web.HTTPException):
+        if isinstance(resp, web.HTTPException):
             resp = refused(request, resp)
         return await super().finish_response(request, resp, start_time)
 
