@@ -1,10 +1,12 @@
 """JSON text to strict values, and what is said of text that is none."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
 import msgspec
+
+from schemas.lines import Lines
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -28,11 +30,16 @@ def decode(value: Buffer, kind: Any) -> Any:
     return decode_each((value,), kind)[0]
 
 
-def decode_each(values: Iterable[Buffer], kind: Any) -> list[Any]:
+def decode_each(values: Sequence[Buffer], kind: Any) -> list[Any]:
     """*values* as messages of that *kind*; raises `UnreadableError` if one of them is none."""
-    decode = _decoder(kind).decode
+    decoder = _decoder(kind)
     try:
-        return [decode(value) for value in values]
+        if isinstance(values, Lines):
+            found = decoder.decode_lines(values.text)
+            if len(found) != len(values):
+                raise UnreadableError("invalid_json", "not one in each line")
+            return found
+        return [decoder.decode(value) for value in values]
     except msgspec.ValidationError as error:
         raise UnreadableError("invalid_message", str(error)) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar, overload
 
+from broker.core.snapshots import Snapshots
 from schemas.decoding import UnreadableError, decode
 from schemas.jobs import Job
 from schemas.values import JobKey
@@ -22,7 +23,7 @@ class Jobs(Mapping[JobKey, Job]):
 
     def __init__(self, lost: Callable[[JobKey, str], object]) -> None:
         self._jobs: dict[JobKey, Job] = {}
-        self._snapshots: dict[bytes, bytes] = {}  # by the keys of their records
+        self._snapshots = Snapshots()
         self._lost = lost
         self.weight = 0  # bytes
 
@@ -69,10 +70,10 @@ class Jobs(Mapping[JobKey, Job]):
         self._let_go(key)
         return job
 
-    def restore(self, snapshots: dict[bytes, bytes]) -> None:
-        """Begin with *snapshots* by the keys of their records, which nobody else may use any more."""
+    def restore(self, snapshots: Snapshots) -> None:
+        """Begin with *snapshots*, which nobody else may use any more."""
         self._snapshots = snapshots
-        self.weight += SNAPSHOT * len(snapshots) + sum(map(len, snapshots.values()))
+        self.weight += SNAPSHOT * len(snapshots) + snapshots.size
 
     def changed(self) -> Iterable[Job]:
         """Those that are not as their snapshots have them."""
@@ -94,7 +95,7 @@ class Jobs(Mapping[JobKey, Job]):
     def _let_go(self, key: JobKey) -> None:
         if (job := self._jobs.pop(key, None)) is not None:
             self.weight -= _weight(job)
-        elif self._snapshots and (snapshot := self._snapshots.pop(key.encode(), None)) is not None:
+        elif self._snapshots and (snapshot := self._snapshots.pop(key.encode())) is not None:
             self.weight -= SNAPSHOT + len(snapshot)
 
 

@@ -2,10 +2,10 @@
 
 from bisect import insort
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
-from itertools import chain, count, groupby, islice
+from itertools import groupby, islice, repeat
 from typing import NamedTuple
 
 from schemas.values import JobKey
@@ -31,15 +31,43 @@ class Rank(NamedTuple):
     arrival: int
 
 
-class _Lane:
-    """Jobs of one rank that wait for one backend: those that were restored, then the others.
+class _Block:
+    """Jobs that were restored together to one place. Entries are made once one of them is touched.
 
-    *known*: the entries of all that wait, wherever. One that was restored leaves its entry behind.
+    One that waits no more leaves its entry behind.
     """
 
-    def __init__(self, known: dict[bytes, Entry]) -> None:
+    __slots__ = ("_arrivals", "_keys", "entries", "place")
+
+    def __init__(self, arrivals: Sequence[int], keys: Sequence[bytes], place: Place) -> None:
+        self._arrivals, self._keys, self.place = arrivals, keys, place
+        self.entries: deque[Entry] = deque()
+
+    def __len__(self) -> int:
+        return len(self._keys) + len(self.entries)
+
+    def open(self, known: "_Known") -> None:
+        """Make the entries, by which those jobs are *known* from now on."""
+        if self._keys:
+            self.entries.extend(zip(self._arrivals, self._keys, repeat(self.place)))
+            known.update(zip(self._keys, self.entries, strict=True))
+            self._keys = ()
+
+    @property
+    def is_open(self) -> bool:
+        return not self._keys
+
+
+_Known = dict[bytes, Entry | _Block]  # all that wait, by the keys of their records
+
+
+class _Lane:
+    """Jobs of one rank that wait for one backend: those that were restored, then the others."""
+
+    def __init__(self, known: _Known) -> None:
         self._known = known
-        self._restored: deque[Entry] = deque()
+        self._restored: deque[_Block] = deque()
+        self._behind = 0  # entries in those of jobs that wait no more
         self._added: OrderedDict[bytes, Entry] = OrderedDict()
         self._length = 0
 
@@ -47,42 +75,53 @@ class _Lane:
         return self._length
 
     def __iter__(self) -> Iterator[Entry]:
-        return chain(filter(self._waits, self._restored), self._added.values())
+        for block in self._restored:
+            block.open(self._known)
+            yield from filter(self._waits, block.entries)
+        yield from self._added.values()
 
     def add(self, entry: Entry) -> None:
         self._added[entry[1]] = entry
         self._length += 1
 
-    def restore(self, entries: Sequence[Entry]) -> None:
+    def restore(self, block: _Block) -> None:
         """Add very many at once, before any other is added."""
-        self._restored.extend(entries)
-        self._length += len(entries)
+        self._restored.append(block)
+        self._length += len(block)
 
     def remove(self, entry: Entry) -> None:
         self._length -= 1
         if self._added.pop(entry[1], None) is None:
+            self._behind += 1
             self._tidy()
 
     def _tidy(self) -> None:
         """Let go of entries that were left behind: at the front, and where they are too many."""
-        restored = self._restored
-        while restored and not self._waits(restored[0]):
-            restored.popleft()
-        if len(restored) > 2 * (self._length - len(self._added)) + SPARE:
-            self._restored = _those_known(restored, self._known)
+        while self._restored and self._restored[0].is_open:
+            entries = self._restored[0].entries
+            while entries and not self._waits(entries[0]):
+                entries.popleft()
+                self._behind -= 1
+            if entries:
+                break
+            self._restored.popleft()
+        if self._behind > self._length + SPARE:
+            for block in self._restored:
+                block.entries = _those_known(block.entries, self._known)
+            self._behind = 0
 
     def _waits(self, entry: Entry) -> bool:
         return self._known.get(entry[1]) is entry
 
 
-def _those_known(entries: Iterable[Entry], known: Mapping[bytes, Entry]) -> deque[Entry]:
+def _those_known(entries: Iterable[Entry], known: _Known) -> deque[Entry]:
     return deque([entry for entry in entries if known.get(entry[1]) is entry])
 
 
 class _Queue:
     """The jobs that wait for one backend. Every step costs the same however many wait."""
 
-    def __init__(self, known: dict[bytes, Entry]) -> None:
+    def __init__(self, known: _Known) -> None:
         self._known = known
         self._lanes: dict[Lane, _Lane] = {}
         self._order: list[Lane] = []
@@ -100,10 +139,10 @@ class _Queue:
         self._lane(entry[2][1]).add(entry)
         self._length += 1
 
-    def restore(self, entries: Sequence[Entry]) -> None:
-        """Add very many of one lane at once, before any other is added."""
-        self._lane(entries[0][2][1]).restore(entries)
-        self._length += len(entries)
+    def restore(self, block: _Block) -> None:
+        """Add very many at once, before any other is added."""
+        self._lane(block.place[1]).restore(block)
+        self._length += len(block)
 
     def remove(self, entry: Entry) -> None:
         lane = entry[2][1]
@@ -139,8 +178,8 @@ class Queues:
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
-        self._entries: dict[bytes, Entry] = {}
-        self._arrivals = count(1)
+        self._entries: _Known = {}
+        self._arrivals = 0
         # Those that wait for any backend, and some that do not any more:
         self._unlooked: deque[Entry] = deque()  # one that is there now may suit them
         self._looked: deque[Entry] = deque()  # none does
@@ -154,21 +193,29 @@ class Queues:
     def add(self, key: JobKey, backend: str, priority: int, again: bool = False) -> None:
         """Put a job at the end of its priority; with *again*, behind the lost ones at its front."""
         place = place_of(backend, priority, again)
-        self._put(next(self._arrivals), key.encode(), *place)
+        self._arrivals += 1
+        self._put(self._arrivals, key.encode(), *place)
 
     def restore(self, keys: Sequence[bytes], places: Sequence[Place]) -> None:
-        """Put very many jobs at the ends of *places*, which must be the same where they are equal.
+        """Put very many jobs at the ends of *places*. Only before any other is added."""
+        arrivals = range(self._arrivals + 1, self._arrivals + len(keys) + 1)
+        self._arrivals += len(keys)
+        if places.count(places[0]) == len(places):
+            self._restore(_Block(arrivals, keys, places[0]), keys)
+            return
+        parts: dict[Place, list[tuple[int, bytes]]] = {}
+        for place, arrival, key in zip(places, arrivals, keys, strict=True):
+            parts.setdefault(place, []).append((arrival, key))
+        for place, part in parts.items():
+            theirs, names = zip(*part, strict=True)
+            self._restore(_Block(theirs, names, place), names)
 
-        Only before any other is added.
-        """
-        entries = list(zip(self._arrivals, keys, places, strict=False))
-        self._entries.update(zip(keys, entries, strict=True))
-        wanted = {places[0]} if places.count(places[0]) == len(places) else set(places)
-        for place in wanted:
-            theirs = [e for e in entries if e[2] == place] if len(wanted) > 1 else entries
-            self._queue(place[0]).restore(theirs)
-            if place[0] == UNPLACED:
-                self._looked.extend(theirs)
+    def _restore(self, block: _Block, keys: Sequence[bytes]) -> None:
+        self._entries.update(dict.fromkeys(keys, block))
+        self._queue(block.place[0]).restore(block)
+        if block.place[0] == UNPLACED:
+            block.open(self._entries)
+            self._looked.extend(block.entries)
 
     def place(self, key: JobKey, backend: str) -> None:
         """*backend* was found for a job that waited for any; it goes when it would have gone."""
@@ -198,7 +245,8 @@ class Queues:
             self._take(key)
 
     def _take(self, key: JobKey) -> Entry:
-        entry = self._entries.pop(key.encode())
+        entry = self._entry(key)
+        del self._entries[entry[1]]
         backend = entry[2][0]
         queue = self._queues[backend]
         queue.remove(entry)
@@ -206,6 +254,13 @@ class Queues:
             del self._queues[backend]
         if backend == UNPLACED:
             self._tidy()
+        return entry
+
+    def _entry(self, key: JobKey) -> Entry:
+        entry = self._entries[key.encode()]
+        while isinstance(entry, _Block):
+            entry.open(self._entries)
+            entry = self._entries[key.encode()]
         return entry
 
     def head(self, backend: str) -> tuple[Rank, JobKey] | None:
@@ -231,7 +286,7 @@ class Queues:
 
     def ahead_of(self, key: JobKey) -> int:
         """How many jobs go before *key* on its backend. As costly as there are."""
-        entry = self._entries[key.encode()]
+        entry = self._entry(key)
         queue = self._queues[entry[2][0]]
         return next(ahead for ahead, other in enumerate(queue) if other is entry)
 

@@ -3,22 +3,28 @@
 import asyncio
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import compress, islice
-from operator import itemgetter, not_
+from operator import attrgetter, itemgetter, not_
 from typing import NamedTuple, cast
 
 import structlog
 
 from broker.core.book import Book, by_age
 from broker.core.scheduler import Place, place_of
+from broker.core.snapshots import Sheet, Snapshots
 from broker.ledger.reading import Version, version_in
 from broker.transports.columns import Columns
 from schemas.cloudevents import CHECKPOINT_KEY
 from schemas.decoding import UnreadableError, decode, decode_each
 from schemas.jobs import Job, Outline
+from schemas.lines import Lines
 from schemas.values import State
 
 STEP = 1000  # jobs that are looked at before others get a turn
 
+# What decides on the place of a job that waits.
+_where: Callable[[Outline], tuple[str | None, int, int]] = attrgetter(
+    "backend", "details.priority", "attempt"
+)
 _NO_JOBS = frozenset({None, CHECKPOINT_KEY})  # keys of records
 
 log = structlog.get_logger()
@@ -32,11 +38,12 @@ class _Waiting(NamedTuple):
     places: Sequence[Place]
 
 
-class _Places(dict[tuple[str | None, int, bool], Place]):
+class _Places(dict[tuple[str | None, int, int], Place]):
     """One for all who wait there: there may be very many."""
 
-    def __missing__(self, wanted: tuple[str | None, int, bool]) -> Place:
-        place = self[wanted] = place_of(*wanted)
+    def __missing__(self, wanted: tuple[str | None, int, int]) -> Place:
+        backend, priority, attempt = wanted
+        place = self[wanted] = place_of(backend, priority, attempt > 0)
         return place
 
 
@@ -50,8 +57,9 @@ class Loading:
         self._book = book
         self._checkpoint = checkpoint  # takes the value of such a record, and says its epoch
         self.newest_epoch = 0
-        self._live: dict[bytes, bytes] = {}  # snapshots by the keys of their records
-        self._versions: dict[bytes, Version] = {}  # of those
+        self._live = Snapshots()
+        self._versions: dict[bytes, Version] = {}  # of those,
+        self._versions_of_all: dict[Sheet, Version] = {}  # or of all that stand together
         self._singly: set[bytes] = set()  # keys of those at which nobody has looked yet
         self._waiting: list[_Waiting] = []  # all others that wait, some at a time
         self._others: dict[bytes, bool] = {}  # all others; whether it is a job
@@ -79,21 +87,26 @@ class Loading:
         epochs = {kind.epoch for kind in kinds.values()} or {0}
         if len(kinds) < len(versions) or len(epochs) > 1 or max(epochs) < self.newest_epoch:
             return False
-        ended, live, of = _parted(page, kinds)
+        ended, keys, values, heads = _parted(page, kinds)
+        sheet = Sheet(keys, values)
+        live = dict.fromkeys(keys, sheet)
         if (
-            len(ended) + len(live) < len(keys)  # one of them is there twice
-            or not all(live.values())
-            or not _NO_JOBS.isdisjoint(keys)
+            len(live) < len(keys)  # one of them is there twice
+            or not (isinstance(values, Lines) or all(values))
+            or not _NO_JOBS.isdisjoint(page.keys)
             or not live.keys().isdisjoint(ended)
-            or not self._live.keys().isdisjoint(keys)  # or was
+            or not self._live.has_none_of(page.keys)  # or was
         ):
             return False
         self.newest_epoch = max(epochs)
         self._book.remember(ended)
         if live:
-            self._live.update(live)
-            self._versions.update(of)
-            self._look(live)
+            self._live.add(live)
+            if len(kinds) == 1:
+                self._versions_of_all[sheet] = next(iter(kinds.values()))
+            else:
+                self._versions.update(zip(keys, map(kinds.__getitem__, heads), strict=True))
+            self._look(keys, values)
         return True
 
     def _take_other(self, key: bytes, value: bytes) -> None:
@@ -106,13 +119,13 @@ class Loading:
 
     def _take_one(self, key: bytes, value: bytes, version: Version) -> None:
         self.newest_epoch = max(self.newest_epoch, version.epoch)
-        before = self._versions.get(key)
+        before = self._version_of(key)
         self._singly.add(key)
         if before is not None and version[:2] < before[:2]:
             return
         if version.is_last:
             self._versions.pop(key, None)
-            self._live.pop(key, None)
+            self._live.pop(key)
             self._book.remember((key,))
         elif before is not None or not (
             version.epoch < self.newest_epoch and self._book.has_ended(key)
@@ -120,20 +133,41 @@ class Loading:
             self._versions[key] = version
             self._live[key] = value
 
+    def _version_of(self, key: bytes) -> Version | None:
+        """Of the newest that was met so far."""
+        if (sheet := self._live.sheet_of(key)) in self._versions_of_all:
+            return self._versions_of_all[sheet]
+        return self._versions.get(key)
+
     # What they say
 
-    def _look(self, snapshots: Mapping[bytes, bytes]) -> None:
-        outlines = _outlines(snapshots)
-        states = {outline.state for outline in outlines.values()}
-        if len(outlines) < len(snapshots) or states != {State.QUEUED}:
-            for key in snapshots:
-                if (outline := outlines.get(key)) is None or outline.state is not State.QUEUED:
-                    self._others[key] = outlines.pop(key, None) is not None
-        if outlines:
-            found, places = outlines.values(), self._places
-            where = [(each.backend, each.details.priority, each.attempt > 0) for each in found]
-            created = [each.created for each in found]
-            self._waiting.append(_Waiting(created, list(outlines), [places[it] for it in where]))
+    def _look(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        outlines = _outlines(keys, values)
+        if len(outlines) < len(keys) or {each.state for each in outlines} != {State.QUEUED}:
+            keys, outlines = self._look_at_each(keys, values)
+        if keys:
+            created = [each.created for each in outlines]
+            self._waiting.append(_Waiting(created, keys, self._places_of(outlines)))
+
+    def _look_at_each(
+        self, keys: Sequence[bytes], values: Sequence[bytes]
+    ) -> tuple[Sequence[bytes], Sequence[Outline]]:
+        """Those that wait, and what their snapshots say."""
+        waiting: dict[bytes, Outline] = {}
+        for key, value in zip(keys, values, strict=True):
+            outline = _outline(key, value)
+            if outline is not None and outline.state is State.QUEUED:
+                waiting[key] = outline
+            else:
+                self._others[key] = outline is not None
+        return list(waiting), list(waiting.values())
+
+    def _places_of(self, waiting: Sequence[Outline]) -> Sequence[Place]:
+        """Where they wait; mostly all do so at one place."""
+        found = set(map(_where, waiting))
+        if len(found) == 1:
+            return [self._places[found.pop()]] * len(waiting)
+        return [self._places[_where(each)] for each in waiting]
 
     async def finish(self) -> None:
         """Put the jobs into the book, and those that wait into their queues, as they came."""
@@ -143,14 +177,14 @@ class Loading:
                 self._book.queues.restore(some.keys, some.places)
             await asyncio.sleep(0)
         for key, is_job in self._others.items():
-            snapshot = self._live.pop(key)
-            if is_job:
+            if (snapshot := self._live.pop(key)) and is_job:
                 self._restore(key, snapshot)
         self._book.jobs.restore(self._live)
 
     async def _look_singly(self) -> None:
         """Look at those at which nobody has looked; what was seen of them before is old."""
         self._versions.clear()
+        self._versions_of_all.clear()
         keys, self._singly = self._singly, set()
         if not keys:
             return
@@ -161,7 +195,7 @@ class Loading:
         self._others = {key: is_job for key, is_job in self._others.items() if key not in keys}
         snapshots = ((key, value) for key in keys if (value := self._live.get(key)))
         while some := dict(islice(snapshots, STEP)):
-            self._look(some)
+            self._look(list(some), list(some.values()))
             await asyncio.sleep(0)
 
     def _restore(self, key: bytes, snapshot: bytes) -> None:
@@ -203,38 +237,28 @@ def _by_age(waiting: Sequence[_Waiting]) -> Iterator[_Waiting | None]:
 
 def _parted(
     page: Columns, kinds: Mapping[Hashable, Version]
-) -> tuple[Sequence[bytes], dict[bytes, bytes], dict[bytes, Version]]:
-    """The keys of those that have ended; of all others the snapshots, and their versions."""
+) -> tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes], Sequence[Hashable]]:
+    """The keys of those that have ended; of all others the keys, the snapshots and the heads."""
     keys, values, heads = cast("Sequence[bytes]", page.keys), page.values, page.heads
     is_last = {head: kind.is_last for head, kind in kinds.items()}
     if all(is_last.values()):
-        return keys, {}, {}
-    ended: Sequence[bytes] = ()
-    if any(is_last.values()):
-        has_ended = [is_last[head] for head in heads]
-        lives = list(map(not_, has_ended))
-        ended, keys = list(compress(keys, has_ended)), list(compress(keys, lives))
-        values, heads = list(compress(values, lives)), list(compress(heads, lives))
-    live = dict(zip(keys, values, strict=True))
-    if len(kinds) == 1:
-        return ended, live, dict.fromkeys(live, *kinds.values())
-    return ended, live, dict(zip(keys, map(kinds.__getitem__, heads), strict=True))
+        return keys, (), (), ()
+    if not any(is_last.values()):
+        return (), keys, values, heads
+    has_ended = [is_last[head] for head in heads]
+    lives = list(map(not_, has_ended))
+    ended, keys = list(compress(keys, has_ended)), list(compress(keys, lives))
+    return ended, keys, list(compress(values, lives)), list(compress(heads, lives))
 
 
-def _outlines(snapshots: Mapping[bytes, bytes]) -> dict[bytes, Outline]:
-    """What *snapshots* say, by the keys of their records; without those that can not be read."""
+def _outlines(keys: Sequence[bytes], values: Sequence[bytes]) -> Sequence[Outline]:
+    """What those snapshots say; nothing if one can not be read, or is not of the job with its key."""
     try:
-        found = dict(zip(snapshots, decode_each(snapshots.values(), Outline), strict=True))
+        found: list[Outline] = decode_each(values, Outline)
     except UnreadableError:
-        found = {key: each for key, value in snapshots.items() if (each := _outline(key, value))}
-    names = [f"{each.tenant}/{each.job_id}" for each in found.values()]
-    if "\n".join(names).encode() == b"\n".join(found):
-        return found
-    for key, name in list(zip(found, names, strict=True)):
-        if name.encode() != key:
-            log.error("snapshot.of_another_job", key=repr(key), job=name)
-            del found[key]
-    return found
+        return ()
+    names = "\n".join([f"{each.tenant}/{each.job_id}" for each in found])
+    return found if names.encode() == b"\n".join(keys) else ()
 
 
 def _outline(key: bytes, snapshot: bytes) -> Outline | None:
@@ -242,5 +266,9 @@ def _outline(key: bytes, snapshot: bytes) -> Outline | None:
         outline: Outline = decode(snapshot, Outline)
     except UnreadableError as error:
         log.error("snapshot.unreadable", key=repr(key), error=error.message)
+        return None
+    name = f"{outline.tenant}/{outline.job_id}"
+    if name.encode() != key:
+        log.error("snapshot.of_another_job", key=repr(key), job=name)
         return None
     return outline

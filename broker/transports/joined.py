@@ -3,9 +3,7 @@
 What a row costs more than that is then paid while the next rows are read, by another processor.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import cache, cached_property
-from typing import overload
+from functools import cache
 
 import apsw
 
@@ -13,9 +11,9 @@ from broker.transports import database
 from broker.transports.brief import HEAD, known
 from broker.transports.columns import Columns
 from broker.transports.database import Shelf
+from schemas.lines import BETWEEN, Lines
 
 MOST = 32 * 1024 * 1024  # bytes of one column at once
-_BETWEEN = b"\n"  # in no key that anybody should have, and in no JSON that we write
 
 
 def columns(db: apsw.Connection, shelf: Shelf, start: int, limit: int) -> Columns:
@@ -31,7 +29,7 @@ def columns(db: apsw.Connection, shelf: Shelf, start: int, limit: int) -> Column
 @cache  # one for each table
 def _query(table: str) -> str:
     return (
-        "SELECT max(position), count(*), count(key),"
+        "SELECT max(position), count(*), count(key), min(length(value)),"
         " CAST(group_concat(CAST(key AS TEXT), x'0a') AS BLOB),"
         " CAST(group_concat(CAST(value AS TEXT), x'0a') AS BLOB),"
         " CAST(group_concat(CAST(substr(headers, 1, ?3) AS TEXT), '') AS BLOB)"
@@ -40,17 +38,17 @@ def _query(table: str) -> str:
 
 
 def _split(
-    last: int, count: int, with_key: int, keys: bytes, values: bytes, heads: bytes
+    last: int, count: int, with_key: int, shortest: int, keys: bytes, values: bytes, heads: bytes
 ) -> Columns | None:
     """The columns, if that is all that is needed to tell them."""
-    if not count or with_key < count or len(heads) < HEAD * count:
+    if not count or not shortest or with_key < count or len(heads) < HEAD * count:
         return None
-    if max(keys.count(_BETWEEN), values.count(_BETWEEN)) >= count:
+    if max(keys.count(BETWEEN), values.count(BETWEEN)) >= count:
         return None
     found = _heads(heads, count)
     if (kinds := known(found)) is None:
         return None
-    return Columns(last + 1, keys.split(_BETWEEN), Parts(values, count), found, kinds)
+    return Columns(last + 1, keys.split(BETWEEN), Lines(values, count), found, kinds)
 
 
 def _heads(joined: bytes, count: int) -> list[bytes]:
@@ -58,28 +56,3 @@ def _heads(joined: bytes, count: int) -> list[bytes]:
     if joined == first * count:  # mostly
         return [first] * count
     return [joined[at : at + HEAD] for at in range(0, len(joined), HEAD)]
-
-
-class Parts(Sequence[bytes]):
-    """The *count* values in *joined*, which are taken apart once somebody looks at one of them."""
-
-    def __init__(self, joined: bytes, count: int) -> None:
-        self._joined = joined
-        self._count = count
-
-    @cached_property
-    def _parts(self) -> list[bytes]:
-        return self._joined.split(_BETWEEN)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._parts)
-
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
-        return self._parts[index]

@@ -1,8 +1,14 @@
 """Jobs that stay as their snapshots have them until they change."""
 
+from collections.abc import Callable
+
+import pytest
+
 from broker.core.jobs import JOB, SNAPSHOT, Jobs
+from broker.core.snapshots import Sheet, Snapshots
 from schemas.decoding import decode
 from schemas.jobs import Job
+from schemas.lines import Lines
 from schemas.values import JobKey
 from tests.support.snapshots import snapshot
 
@@ -10,14 +16,44 @@ KEY = JobKey("default", "j1")
 OTHER = JobKey("default", "j2")
 
 
-def restored(*values: tuple[JobKey, bytes]) -> tuple[Jobs, list[tuple[JobKey, str]]]:
-    lost: list[tuple[JobKey, str]] = []
-    jobs = Jobs(lambda key, why: lost.append((key, why)))
-    jobs.restore({key.encode(): value for key, value in values})
-    return jobs, lost
+Restored = Callable[..., tuple[Jobs, list[tuple[JobKey, str]]]]
 
 
-def test_a_restored_job_is_there_like_any_other() -> None:
+@pytest.fixture(params=["singly", "together", "as lines"])
+def restored(request: pytest.FixtureRequest) -> Restored:
+    """Jobs with those snapshots, and who is lost; *together*: as they were read."""
+
+    def restore(*found: tuple[JobKey, bytes]) -> tuple[Jobs, list[tuple[JobKey, str]]]:
+        snapshots = Snapshots()
+        keys, values = [key.encode() for key, _ in found], [value for _, value in found]
+        if request.param == "singly":
+            for key, value in zip(keys, values, strict=True):
+                snapshots[key] = value
+        else:
+            lines = Lines(b"\n".join(values), len(values))
+            sheet = Sheet(keys, lines if request.param == "as lines" else values)
+            snapshots.add(dict.fromkeys(keys, sheet))
+        lost: list[tuple[JobKey, str]] = []
+        jobs = Jobs(lambda key, why: lost.append((key, why)))
+        jobs.restore(snapshots)
+        return jobs, lost
+
+    return restore
+
+
+def test_a_newer_snapshot_replaces_one_that_stands_with_others() -> None:
+    snapshots, value = Snapshots(), snapshot("j1").value
+    keys = [KEY.encode(), OTHER.encode()]
+    snapshots.add(dict.fromkeys(keys, Sheet(keys, [value, value])))
+    snapshots[keys[0]] = b"newer"
+
+    assert dict(snapshots) == {keys[0]: b"newer", keys[1]: value}
+    assert snapshots.size == len(value) + 5
+    assert [snapshots.pop(key) for key in keys] == [b"newer", value]
+    assert (len(snapshots), snapshots.size) == (0, 0)
+
+
+def test_a_restored_job_is_there_like_any_other(restored: Restored) -> None:
     value = snapshot("j1").value
     jobs, lost = restored((KEY, value))
 
@@ -30,7 +66,7 @@ def test_a_restored_job_is_there_like_any_other() -> None:
     assert not lost
 
 
-def test_what_jobs_weigh_is_counted_as_they_change_and_go() -> None:
+def test_what_jobs_weigh_is_counted_as_they_change_and_go(restored: Restored) -> None:
     value = snapshot("j1").value
     jobs, _ = restored((KEY, value), (OTHER, value))
     assert jobs.weight == 2 * (SNAPSHOT + len(value)) < 2 * JOB
@@ -47,7 +83,7 @@ def test_what_jobs_weigh_is_counted_as_they_change_and_go() -> None:
     assert (jobs.weight, len(jobs)) == (0, 0)
 
 
-def test_one_whose_snapshot_is_damaged_is_told_once_and_is_not_there() -> None:
+def test_one_whose_snapshot_is_damaged_is_told_once_and_is_not_there(restored: Restored) -> None:
     good = snapshot("j2").value
     jobs, lost = restored((KEY, good.replace(b'"seq":1', b'"seq":"x"')), (OTHER, good))
 
