@@ -125,6 +125,12 @@ def version_in(headers: Headers) -> Version | None:
         return None
 
 
+def is_last(headers: Headers) -> bool:
+    """Whether they are those of a job's last snapshot."""
+    version = version_in(headers)
+    return version is not None and version.is_last
+
+
 def version_of(record: Stored) -> Version | None:
     """The version of the snapshot that *record* is; None if it is none, or none any more."""
     if not record.value or record.key in (None, CHECKPOINT_KEY):

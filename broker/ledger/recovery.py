@@ -11,7 +11,7 @@ from broker.core.reader_rule import PartitionReader
 from broker.ledger.collecting import rarely_collected
 from broker.ledger.inputs import next_of
 from broker.ledger.loading import Loading
-from broker.ledger.reading import named_snapshot
+from broker.ledger.reading import is_last, named_snapshot
 from broker.taking import take_each
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import EVENTS, STATE
@@ -21,7 +21,7 @@ from schemas.ledger import Checkpoint, Claim, Deletion, Entry
 from schemas.records import Stored
 from schemas.values import JobKey
 
-AT_ONCE = 2000  # snapshots that are taken before others get a turn
+AT_ONCE = 4000  # snapshots that are taken before others get a turn
 SAVED_EARLY = 10_000  # snapshots of ended jobs that may overtake the ledger
 
 log = structlog.get_logger()
@@ -72,7 +72,8 @@ class Replica:
     async def _read_snapshots(self, loading: Loading, partition: int) -> int:
         """Those of one partition; where they end."""
         position = (await self._log.bounds(STATE, partition)).first
-        async with aclosing(self._log.columns(STATE, partition, position, AT_ONCE)) as pages:
+        reading = self._log.columns(STATE, partition, position, AT_ONCE, is_last)
+        async with aclosing(reading) as pages:
             async for page in pages:
                 loading.take(page)
                 position = page.next

@@ -9,6 +9,14 @@ from schemas.records import Headers, Stored
 _VERSION = list(VERSION)
 
 
+NOT_READ = b"?"  # stands for a value that nobody wanted
+
+
+def no_kind(headers: Headers) -> bool:
+    """Whether of records with *headers* only the keys are wanted."""
+    return False
+
+
 class Columns(NamedTuple):
     """Records of one partition in order.
 
@@ -24,6 +32,7 @@ class Columns(NamedTuple):
     kinds: Mapping[Hashable, Headers]
 
 
+Kind = Callable[[Headers], bool]
 Read = Callable[[str, int, int, int], Awaitable[Sequence[Stored]]]
 
 

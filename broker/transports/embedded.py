@@ -31,7 +31,7 @@ from broker.errors import (
 from broker.transports import database, joined
 from broker.transports.brief import brief
 from broker.transports.cleaning import Cleaner
-from broker.transports.columns import Columns, in_columns
+from broker.transports.columns import Columns, Kind, in_columns, no_kind
 from broker.transports.database import Shelf
 from broker.transports.files import make_database
 from broker.transports.lock import FileLock
@@ -47,7 +47,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-AHEAD = 2  # reads of columns that wait for the one who reads: it always has something to do
+AHEAD = 4  # reads of columns that wait for the one who reads: it always has something to do
 GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
 BEHIND = 10**9  # offsets by which a start's records in memory stand behind those of the last one
 TAIL = 10_000  # records of a partition that followers get from memory
@@ -175,17 +175,26 @@ class EmbeddedLog:
         return await self._in_words(self._in_reader(self._select, shelf, start, limit))
 
     def columns(
-        self, topic: str, partition: int, start: int, limit: int = 1000
+        self,
+        topic: str,
+        partition: int,
+        start: int,
+        limit: int = 1000,
+        by_key: Kind = no_kind,
     ) -> AsyncGenerator[Columns, None]:
         if topic not in self._shelves or topic in self._packed:
             return in_columns(self.read, topic, partition, start, limit)
-        return self._columns(self._shelves[topic][partition], start, limit)
+        return self._columns(self._shelves[topic][partition], start, limit, by_key)
 
-    async def _columns(self, shelf: Shelf, start: int, limit: int) -> AsyncGenerator[Columns, None]:
+    async def _columns(
+        self, shelf: Shelf, start: int, limit: int, by_key: Kind
+    ) -> AsyncGenerator[Columns, None]:
+        only_keys = False
+
         def following() -> Columns:
-            nonlocal start
-            page = joined.columns(self._history, shelf, start, limit)
-            start = page.next
+            nonlocal start, only_keys
+            page = joined.columns(self._history, shelf, start, limit, by_key, only_keys)
+            start, only_keys = page.next, all(map(by_key, page.kinds.values()))
             return page
 
         reads = deque(self._in_reader(following) for _ in range(AHEAD))

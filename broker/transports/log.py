@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from broker.errors import RecordTooLargeError
-from broker.transports.columns import Columns
+from broker.transports.columns import Columns, Kind, no_kind
 from schemas.records import Record, Stored
 
 # What one record may take in all logs: under Kafka's default of 1 MiB for a batch with its overhead.
@@ -92,12 +92,17 @@ class Log(Protocol):
         """
 
     def columns(
-        self, topic: str, partition: int, start: int, limit: int = 1000
+        self,
+        topic: str,
+        partition: int,
+        start: int,
+        limit: int = 1000,
+        by_key: Kind = no_kind,
     ) -> AsyncGenerator[Columns, None]:
         """All that `read` would give from *start* on, in columns, *limit* records at a time.
 
         Very many snapshots are read so at a fraction of the price, the next ones while the caller
-        looks at these.
+        looks at these. The values of those of a kind of which only keys are wanted may be `NOT_READ`.
         """
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> Follower:

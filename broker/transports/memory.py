@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from broker.budget import Room
 from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableError
-from broker.transports.columns import Columns, in_columns
+from broker.transports.columns import Columns, Kind, in_columns, no_kind
 from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.retention import survivors
@@ -209,7 +209,12 @@ class MemoryLog:
         return self._tails[TopicPartition(topic, partition)].since(start, limit)
 
     def columns(
-        self, topic: str, partition: int, start: int, limit: int = 1000
+        self,
+        topic: str,
+        partition: int,
+        start: int,
+        limit: int = 1000,
+        by_key: Kind = no_kind,
     ) -> AsyncGenerator[Columns, None]:
         return in_columns(self.read, topic, partition, start, limit)
 

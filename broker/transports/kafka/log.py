@@ -17,7 +17,7 @@ from aiokafka.errors import (
 
 from broker.errors import AppendFailedError, LogUnavailableError
 from broker.transports.cluster import Cluster
-from broker.transports.columns import Columns, in_columns
+from broker.transports.columns import Columns, Kind, in_columns, no_kind
 from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients
 from broker.transports.kafka.follower import KafkaFollower
 from broker.transports.kafka.history import Reader
@@ -108,7 +108,12 @@ class KafkaLog:
         return await self._patiently(lambda: reader.read(where, start, limit))
 
     def columns(
-        self, topic: str, partition: int, start: int, limit: int = 1000
+        self,
+        topic: str,
+        partition: int,
+        start: int,
+        limit: int = 1000,
+        by_key: Kind = no_kind,
     ) -> AsyncGenerator[Columns, None]:
         return in_columns(self.read, topic, partition, start, limit)
 
