@@ -42,7 +42,7 @@ from tests.support.gateway import Ledger
 
 START = 1_760_000_000  # s since 1970; a hundred jobs are created a second
 AT_ONCE = 1000  # rows that the reference reads at once
-PAUSE = 0.001  # s between looks at whether the loop is held
+PAUSE = 0.01  # s between looks at whether the loop is held: more of them would hold it
 
 
 def snapshots(ended: int, queued: int) -> Iterator[Row]:
