@@ -2,8 +2,8 @@
 
     python -m benchmarks.poison [--kafka] [--times 3] [--only NAME]
 
-200 small jobs are asked for at a steady rate, in turns without anything and with a poison in their
-middle. The ratio is of the medians of the p99s.
+200 small jobs are asked for, all at once and then at a steady rate, in turns without anything and
+with a poison in their middle. The ratio is of the medians of the p99s.
 """
 
 import argparse
@@ -15,7 +15,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from benchmarks.common import kafka_node, line, machine, percentile, running
-from tests.support.poisons import ON_KAFKA, POISONS, Place, good_jobs, place_of, quiet
+from tests.support.poisons import (
+    AT_ONCE,
+    ON_KAFKA,
+    POISONS,
+    STEADY,
+    Place,
+    good_jobs,
+    place_of,
+    quiet,
+)
 from tests.support.systems import System, embedded_system, hanging_store, kafka_system
 
 
@@ -26,7 +35,9 @@ async def main(kafka: bool, times: int, wanted: str) -> None:
             continue
         async with _system(kafka) as system, place_of(system) as place:
             await good_jobs(place)
-            await _compare(name, place, times)
+            print(f"\n{name}")
+            await _compare(name, place, times, AT_ONCE)
+            await _compare(name, place, times, STEADY)
 
 
 @contextlib.asynccontextmanager
@@ -45,15 +56,15 @@ async def _system(kafka: bool) -> AsyncIterator[System]:
             yield system
 
 
-async def _compare(name: str, place: Place, times: int) -> None:
+async def _compare(name: str, place: Place, times: int, rate: float) -> None:
     without, among = [], []
     for _ in range(times):
-        without.append((await good_jobs(place)).seconds)
-        among.append((await good_jobs(place, name)).seconds)
+        without.append((await good_jobs(place, rate=rate)).seconds)
+        among.append((await good_jobs(place, name, rate=rate)).seconds)
         await quiet(place)
-    print(f"\n{name}")
-    print(line("without", [second for run in without for second in run]))
-    print(line("with it in the middle", [second for run in among for second in run]))
+    how = "at once" if rate == AT_ONCE else f"{rate:.0f}/s"
+    print(line(f"{how}, without", [second for run in without for second in run]))
+    print(line(f"{how}, with it", [second for run in among for second in run]))
     p99s = [statistics.median(percentile(run, 0.99) for run in runs) for runs in (without, among)]
     print(
         f"p99 {p99s[0] * 1e3:.1f} → {p99s[1] * 1e3:.1f} ms: × {p99s[1] / p99s[0]:.2f}", flush=True

@@ -7,6 +7,7 @@ so that what it takes to throw does not count as a delay of the good ones.
 import asyncio
 import contextlib
 import json
+import math
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -34,7 +35,8 @@ from tests.support.records import RECORDS, Hand, Raw, batch
 from tests.support.systems import System
 
 BELL = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; h q; c = measure q;'
-GOOD, RATE = 200, 40.0  # good jobs, and how many of them are asked for in a second
+GOOD = 200  # good jobs
+STEADY, AT_ONCE = 40.0, math.inf  # how many of them are asked for in a second
 PATIENCE = aiohttp.ClientTimeout(total=120)
 HELLO = {"program_id": "hello-world", "params": {"iterations": 0}}
 
@@ -179,15 +181,17 @@ class Good:
     states: Sequence[str]
 
 
-async def good_jobs(place: Place, poison: str = "", count: int = GOOD) -> Good:
-    """Ask for *count* jobs, at a rate that waits for nothing, and throw *poison* in the middle."""
+async def good_jobs(
+    place: Place, poison: str = "", count: int = GOOD, rate: float = STEADY
+) -> Good:
+    """Ask for *count* jobs, at a *rate* that waits for nothing, and throw *poison* in the middle."""
     async with contextlib.AsyncExitStack() as stack:
         throw = await stack.enter_async_context(_thrower(place, poison)) if poison else None
         async with asyncio.TaskGroup() as tasks:
             began = asyncio.get_running_loop().time()
-            jobs = [tasks.create_task(_one(place, began + n / RATE)) for n in range(count)]
+            jobs = [tasks.create_task(_one(place, began + n / rate)) for n in range(count)]
             if throw is not None:
-                await asyncio.sleep(count / 2 / RATE)
+                await asyncio.sleep(count / 2 / rate)
                 await throw()
     found = [job.result() for job in jobs]
     return Good(
