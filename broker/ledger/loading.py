@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import compress, islice
-from operator import attrgetter, itemgetter, not_
+from operator import itemgetter, not_
 from typing import NamedTuple, cast
 
 import structlog
@@ -21,10 +21,6 @@ from schemas.values import State
 
 STEP = 1000  # jobs that are looked at before others get a turn
 
-# What decides on the place of a job that waits.
-_where: Callable[[Outline], tuple[str | None, int, int]] = attrgetter(
-    "backend", "details.priority", "attempt"
-)
 _NO_JOBS = frozenset({None, CHECKPOINT_KEY})  # keys of records
 
 log = structlog.get_logger()
@@ -164,10 +160,13 @@ class Loading:
 
     def _places_of(self, waiting: Sequence[Outline]) -> Sequence[Place]:
         """Where they wait; mostly all do so at one place."""
-        found = set(map(_where, waiting))
-        if len(found) == 1:
-            return [self._places[found.pop()]] * len(waiting)
-        return [self._places[_where(each)] for each in waiting]
+        backends = {each.backend for each in waiting}
+        priorities = {each.details.priority for each in waiting}
+        attempts = {each.attempt for each in waiting}
+        if len(backends) == len(priorities) == len(attempts) == 1:
+            return [self._places[backends.pop(), priorities.pop(), attempts.pop()]] * len(waiting)
+        where = ((each.backend, each.details.priority, each.attempt) for each in waiting)
+        return [self._places[each] for each in where]
 
     async def finish(self) -> None:
         """Put the jobs into the book, and those that wait into their queues, as they came."""
@@ -257,8 +256,16 @@ def _outlines(keys: Sequence[bytes], values: Sequence[bytes]) -> Sequence[Outlin
         found: list[Outline] = decode_each(values, Outline)
     except UnreadableError:
         return ()
-    names = "\n".join([f"{each.tenant}/{each.job_id}" for each in found])
-    return found if names.encode() == b"\n".join(keys) else ()
+    return found if _names(found).encode() == b"\n".join(keys) else ()
+
+
+def _names(found: Sequence[Outline]) -> str:
+    """The keys of their records, a line each. Mostly all are of one tenant."""
+    tenants = {each.tenant for each in found}
+    if len(tenants) == 1:
+        begin = f"{tenants.pop()}/"
+        return begin + f"\n{begin}".join([each.job_id for each in found])
+    return "\n".join([f"{each.tenant}/{each.job_id}" for each in found])
 
 
 def _outline(key: bytes, snapshot: bytes) -> Outline | None:
