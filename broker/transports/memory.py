@@ -199,10 +199,10 @@ class MemoryLog:
         await asyncio.sleep(
             0
         )  # the others suspend here, so nobody comes to rely on this one not to
-        fault = next((f for f in self.faults if f.applies(topic)), None)
-        if fault is None:
-            return self._store(places, records)
-        return await fault.append(lambda: self._store(places, records))
+        for fault in self.faults:
+            if fault.applies(topic):
+                return await fault.append(lambda: self._store(places, records))
+        return self._store(places, records)
 
     async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
         await self._reachable(topic)
@@ -290,7 +290,7 @@ class MemoryLog:
             tail = self._tails[where]
             offset = tail.next
             stored = Stored(*where, offset, timestamp, record.key, record.value, record.headers)
-            tail.extend((stored,))
+            tail.append(stored)
             positions.append(Position(where.partition, offset))
             if len(tail) >= self._clean_at[where]:
                 self._clean(where, self.now())

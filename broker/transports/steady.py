@@ -29,7 +29,10 @@ class LogTime:
 
     def now(self) -> float:
         """What was stored so long before this as it is kept, is old. In any thread."""
-        wall, at = self._wall(), self._steady()
+        return self._at(self._wall())
+
+    def _at(self, wall: float) -> float:
+        at = self._steady()
         then, since = self._known
         now = then + at - since
         ahead = wall - now
@@ -43,7 +46,8 @@ class LogTime:
 
     def stamp(self) -> float:
         """When what is stored now is stored: what the wall clock says, but nothing that is past."""
-        return max(self._wall(), self.now())
+        wall = self._wall()
+        return max(wall, self._at(wall))
 
     def _believes(self, leapt_to: float, at: float) -> bool:
         """Whether the wall clock has stayed where it leapt to for long."""

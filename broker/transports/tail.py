@@ -34,6 +34,12 @@ class Tail:
     def __len__(self) -> int:
         return len(self._records)
 
+    def append(self, record: Stored) -> None:
+        """Put *record* at the end."""
+        self._records.append(record)
+        self._grow(weight(record))
+        self.next = record.offset + 1
+
     def extend(self, records: Sequence[Stored]) -> None:
         """Put *records* at the end."""
         self._records += records
