@@ -26,6 +26,7 @@ from broker.errors import (
     JobExistsError,
     JobNotEndedError,
     QjbError,
+    TooLargeError,
     UnavailableError,
     UnknownBackendError,
     UnknownJobError,
@@ -41,6 +42,8 @@ from broker.telemetry.times import new_traceparent, now
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.space import Space
+from schemas.batches import MOST_BYTES
+from schemas.batches import lines as lines_in
 from schemas.cloudevents import request_record
 from schemas.decoding import UnreadableError
 from schemas.jobs import Job
@@ -152,6 +155,19 @@ class Intake:
         backend = known.backend if known else request.backend
         return Accepted(key, backend, session_id, known, known.warnings if known else told)
 
+    async def part(self, body: bytes, *, lines: bool) -> Sequence[bytes]:
+        """The jobs that *body* asks for: JSON *lines*, or an object with a list of them.
+
+        Raises `InvalidRequestError`, `TooLargeError` or `UnavailableError`.
+        """
+        if len(body) > MOST_BYTES:
+            raise TooLargeError(f"jobs: {len(body):,} bytes, but at most {MOST_BYTES:,} at once")
+        try:
+            found = lines_in(body) if lines else await self._judge.part(body)
+        except UnreadableError as error:
+            raise InvalidRequestError(_unreadable(error)) from error
+        return [body[start:stop] for start, stop in found]
+
     async def _place(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
         """Put *request* onto the log; what has become of it, if that is soon known."""
         if len(request.params) <= INLINE_LIMIT:
@@ -224,8 +240,7 @@ class Intake:
             refused = malformed("", error.violations)
             raise InvalidRequestError(refused.message, refused.violations) from error
         except UnreadableError as error:
-            what = "the body is not JSON: " if error.code == "invalid_json" else ""
-            raise InvalidRequestError(f"{what}{error.message}") from error
+            raise InvalidRequestError(_unreadable(error)) from error
 
     def _check_space(self) -> None:
         if self._space is not None and self._space.is_low:
@@ -285,6 +300,11 @@ async def _digest(request: SubmitJob, findings: Findings) -> str:
         return digest(request, findings.sha256)
     params = memoryview(request.params)
     return digest(request, await asyncio.to_thread(lambda: hashlib.sha256(params).hexdigest()))
+
+
+def _unreadable(error: UnreadableError) -> str:
+    what = "the body is not JSON: " if error.code == "invalid_json" else ""
+    return f"{what}{error.message}"
 
 
 def _exists(job: Job, asked_for: str) -> JobExistsError:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from broker.judging.wire import Answer, Question, Wrong, receive, send
+from schemas.batches import spans
 from schemas.decoding import UnreadableError
 from schemas.specification import Findings, Program, parse_specification
 from schemas.submits import EMPTY, WrongFieldsError, read_submit
@@ -55,6 +56,8 @@ def _answer(question: Question, data: bytearray) -> Answer:
     try:
         if question.kind == "read":
             return _read(data)
+        if question.kind == "part":
+            return _part(data)
         program = _program(bytes(question.specification))
         return Answer(findings=program.examine(data, circuits=question.circuits))
     except MemoryError:
@@ -76,6 +79,13 @@ def _read(data: bytearray) -> Answer:
     start = data.find(params)  # -1 for what is not written there
     place = (start, start + len(params)) if start >= 0 else (0, 0)
     return Answer(msgspec.structs.replace(request, params=EMPTY), *place)
+
+
+def _part(data: bytearray) -> Answer:
+    try:
+        return Answer(spans=spans(data))
+    except UnreadableError as error:
+        return Answer(wrong=Wrong(error.code, error.message))
 
 
 @lru_cache(100)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from broker.errors import UnavailableError
 from broker.judging.wire import Answer, Question, Wrong, receive, send
+from schemas.batches import Span, spans
 from schemas.decoding import UnreadableError
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program
@@ -104,6 +105,15 @@ class Judge:
             raise _error(answer.wrong or Wrong("invalid_message", _UNJUDGED))
         params = memoryview(body)[answer.start : answer.stop] or b"{}"
         return replace(answer.request, params=msgspec.Raw(params))
+
+    async def part(self, body: bytes | bytearray) -> Sequence[Span]:
+        """Where each submit of a batch stands in *body*. Raises `UnreadableError`."""
+        if is_small(body):
+            return spans(body)
+        answer = await self._ask(Question("part"), memoryview(body))
+        if answer.spans is None:
+            raise _error(answer.wrong or Wrong("invalid_message", _UNJUDGED))
+        return answer.spans
 
     async def look(
         self,

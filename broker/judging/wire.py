@@ -2,10 +2,12 @@
 
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+from schemas.batches import Span
 from schemas.requests import SubmitJob
 from schemas.specification import Findings
 from schemas.values import Violation
@@ -15,9 +17,9 @@ MOST_AT_ONCE = 1024 * 1024  # bytes
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Read a submit; or look at inputs of the program with that specification."""
+    """Read a submit, or part a batch; or look at inputs of the program with that specification."""
 
-    kind: Literal["read", "look"]
+    kind: Literal["read", "part", "look"]
     specification: msgspec.Raw = msgspec.Raw(b"null")
     circuits: bool = True  # also how wide they are
 
@@ -31,11 +33,14 @@ class Wrong(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A submit without its inputs, with where these stand; or what is wrong; or what was found."""
+    """A submit without its inputs, with where these stand; or where each submit of a batch does;
+    or what is wrong; or what was found.
+    """
 
     request: SubmitJob | None = None
     start: int = 0
     stop: int = 0
+    spans: Sequence[Span] | None = None
     wrong: Wrong | None = None
     findings: Findings | None = None
     retires: bool = False  # the helper ends, as it has become large

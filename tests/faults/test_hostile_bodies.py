@@ -52,6 +52,10 @@ BODIES = {
     "16 MiB of a job id": filled(b'{"program_id":"sampler","job_id":"', b"x", b'"}', 16 * MIB),
     "16 MiB of unknown fields": filled(b'{"program_id":7,', b'"":[{}],', b'"a":1}', 16 * MIB),
     "16 MiB of no JSON": b'{"program_id":"sampler","params":' + b"[" * 16 * MIB,
+    "8 MiB of jobs that are ones": filled(b'{"jobs":[', b"1,", b"1]}", 8 * MIB),
+    "8 MiB of jobs that are empty": filled(b'{"jobs":[', b"{},", b"{}]}", 8 * MIB),
+    "8 MiB of jobs that are lists": filled(b'{"jobs":[', b"[[]],", b"{}]}", 8 * MIB),
+    "8 MiB of what is no field beside jobs": filled(b'{"jobs":[],', b'"":1,', b'"a":1}', 8 * MIB),
     "16 MiB of requirements": filled(
         b'{"program_id":"sampler","backend_requirements":{', b'"":1,', b'"a":1}}', 16 * MIB
     ),

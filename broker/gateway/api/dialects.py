@@ -4,6 +4,7 @@ One job object satisfies all of them; only lists of backends depend on the `IBM-
 a client sends.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ import orjson
 from broker.gateway.fleet import Fleet
 from schemas.jobs import Job
 from schemas.specification import Program
-from schemas.values import Reason, State
+from schemas.values import Reason, State, Violation
 from schemas.workers import BackendAnnounced
 
 RAN_TOO_LONG = 1305  # the only reason code that clients know
@@ -26,6 +27,14 @@ _STATUS = {
     State.CANCELLED: "Cancelled",
     State.REJECTED: "Failed",
 }
+
+
+def error_object(code: str, message: str, violations: Sequence[Violation] = ()) -> dict[str, Any]:
+    """An error: `error` is what older clients read, `errors` what newer ones do."""
+    listed: list[dict[str, Any]] = [
+        {"code": code, **violation_object(v), "message": v.message or v.rule} for v in violations
+    ] or [{"code": code, "message": message}]
+    return {"error": {"code": code, "message": message, "name": code.upper()}, "errors": listed}
 
 
 def state_of(job: Job) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -13,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from broker.errors import QjbError
 from broker.gateway.api.bodies import ENCODINGS
-from broker.gateway.api.dialects import violation_object
+from broker.gateway.api.dialects import error_object
 from broker.gateway.api.parts import TRACEPARENT, answer, parts_of
 from broker.gateway.api.routes import without_prefix
 from broker.gateway.intake import trace_of
@@ -49,16 +48,8 @@ _MESSAGES = {
 def error_answer(
     status: int, code: str, message: str, trace: str, violations: Sequence[Violation] = ()
 ) -> web.Response:
-    """An error as JSON: `error` is what older clients read, `errors` what newer ones do."""
-    listed: list[dict[str, Any]] = [
-        {"code": code, **violation_object(v), "message": v.message or v.rule} for v in violations
-    ] or [{"code": code, "message": message}]
-    body = {
-        "error": {"code": code, "message": message, "name": code.upper()},
-        "errors": listed,
-        "trace": trace,
-    }
-    response = answer(body, status)
+    """An error as JSON."""
+    response = answer(error_object(code, message, violations) | {"trace": trace}, status)
     if status == 503:
         response.headers["Retry-After"] = "1"
     if status == 415:

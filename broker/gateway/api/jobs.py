@@ -6,6 +6,7 @@ import orjson
 from aiohttp import web
 
 from broker.errors import InvalidRequestError, UnavailableError
+from broker.gateway.api.batches import accepted_object, has_several, submit_all
 from broker.gateway.api.dialects import job_object, wants_params
 from broker.gateway.api.parts import (
     TRACEPARENT,
@@ -20,7 +21,6 @@ from broker.gateway.api.sending import Content, content_of, send
 from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import list_cursor, parse_list_cursor
 from broker.gateway.filters import JobFilter, Part
-from broker.gateway.intake import Accepted
 from broker.gateway.read_model import NOT_YET
 from broker.gateway.rows import JobPage
 from broker.telemetry.times import iso, seconds_of
@@ -33,20 +33,19 @@ MAX_PAGE = 200  # jobs
 
 async def submit(request: web.Request) -> web.Response:
     """POST /jobs."""
-    parts = parts_of(request)
-    if (body := parts.bodies.at_hand(request)) is not None:
-        return _told(await parts.intake.submit(tenant_of(request), body, request[TRACEPARENT]))
-    async with parts.bodies.read(request) as body:
-        return _told(await parts.intake.submit(tenant_of(request), body, request[TRACEPARENT]))
+    bodies = parts_of(request).bodies
+    if (body := bodies.at_hand(request)) is not None:
+        return await _submit(request, body)
+    async with bodies.read(request) as body:
+        return await _submit(request, body)
 
 
-def _told(accepted: Accepted) -> web.Response:
-    said: dict[str, Any] = {"id": accepted.key.job_id, "backend": accepted.backend or ""}
-    if accepted.session_id:
-        said["session_id"] = accepted.session_id
-    if accepted.warnings:
-        said["warnings"] = accepted.warnings
-    return answer(said)
+async def _submit(request: web.Request, body: bytes) -> web.Response:
+    if has_several(request, body):
+        return await submit_all(request, body)
+    intake = parts_of(request).intake
+    accepted = await intake.submit(tenant_of(request), body, request[TRACEPARENT])
+    return answer(accepted_object(accepted))
 
 
 async def details(request: web.Request) -> web.StreamResponse:

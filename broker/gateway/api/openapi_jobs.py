@@ -63,6 +63,18 @@ def of_jobs() -> list[tuple[str, str, Schema]]:
         session_id=text(),
         warnings=a_list(text()),
     )
+    refused = an_object(
+        "status error errors",
+        status=WHOLE,
+        error=an_object("code message", code=text(), message=text(), name=text()),
+        errors=a_list(an_object("code message")),
+    )
+    several = an_object(
+        "jobs accepted refused",
+        jobs=a_list({"anyOf": [accepted, refused]}),
+        accepted=WHOLE,
+        refused=WHOLE,
+    )
     return [
         (
             "post",
@@ -72,7 +84,10 @@ def of_jobs() -> list[tuple[str, str, Schema]]:
                 "jobs",
                 "Submit a job",
                 {
-                    "200": as_json("It is on the log, for good.", accepted),
+                    "200": as_json(
+                        "It is on the log, for good. Of several jobs, what became of each.",
+                        {"anyOf": [accepted, several]},
+                    ),
                     "400": as_json("Inputs or request are invalid.", ref("Error")),
                     "404": as_json("There is no such program.", ref("Error")),
                     "409": as_json("The id is another job's.", ref("Error")),
@@ -82,15 +97,20 @@ def of_jobs() -> list[tuple[str, str, Schema]]:
                 [header("traceparent", "The trace that the job belongs to (W3C).")],
                 description=(
                     "`job_id` is the client's idempotency key: the same id twice is one job, and 409 if"
-                    " something else is asked for with it. `warnings` names what nobody knows."
+                    " something else is asked for with it. `warnings` names what nobody knows. An"
+                    " object that begins with `jobs`, and JSON Lines, ask for several jobs: each of"
+                    " them is accepted or refused by itself."
                 ),
                 requestBody={
                     "required": True,
                     "content": {
                         "application/json": {
-                            "schema": ref("SubmitJob"),
+                            "schema": {"anyOf": [ref("SubmitJob"), ref("SubmitJobs")]},
                             "examples": {"hello": {"value": _HELLO}, "bell": {"value": _BELL}},
-                        }
+                        },
+                        "application/x-ndjson": {
+                            "schema": text("A `SubmitJob` in each line."),
+                        },
                     },
                 },
             ),

@@ -15,6 +15,7 @@ from broker.gateway.api.describing import (
     text,
 )
 from schemas import published
+from schemas.batches import MOST_JOBS
 from schemas.specification import Specification
 from schemas.values import State
 
@@ -29,6 +30,9 @@ def schemas() -> dict[str, Schema]:
         "description": "What happened to a job. Kinds that a reader does not know are to be ignored.",
         "anyOf": [ref(kind) for kind in kinds],
     }
+    made["SubmitJobs"] = an_object(
+        "jobs", jobs=a_list(ref("SubmitJob")) | {"maxItems": MOST_JOBS}
+    ) | {"additionalProperties": False}
     made["Error"] = _error()
     made["Job"] = _job()
     made["JobPage"] = an_object(

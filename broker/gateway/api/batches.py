@@ -1,0 +1,74 @@
+"""Several jobs in one request: each is accepted or refused by itself."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from broker.errors import QjbError
+from broker.gateway.api.dialects import error_object
+from broker.gateway.api.parts import TRACEPARENT, answer, parts_of
+from broker.gateway.auth import tenant_of
+from broker.gateway.intake import Accepted, Intake
+from schemas.batches import is_batch
+
+JSON_LINES = frozenset(
+    {
+        "application/jsonl",
+        "application/jsonlines",
+        "application/x-ndjson",
+        "application/x-jsonlines",
+    }
+)
+AT_ONCE = 8  # jobs that are begun before others get a turn
+
+
+def has_lines(request: web.Request) -> bool:
+    """Whether the body of *request* is JSON Lines."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() in JSON_LINES
+
+
+def has_several(request: web.Request, body: bytes) -> bool:
+    """Whether *body* asks for several jobs."""
+    return is_batch(body) or has_lines(request)
+
+
+async def submit_all(request: web.Request, body: bytes) -> web.Response:
+    """POST /jobs with several: what became of each, in their order."""
+    intake, trace = parts_of(request).intake, request[TRACEPARENT]
+    jobs = await intake.part(body, lines=has_lines(request))
+    said = await _each(intake, tenant_of(request), jobs, trace)
+    refused = sum("error" in each for each in said)
+    return answer({"jobs": said, "accepted": len(said) - refused, "refused": refused})
+
+
+async def _each(
+    intake: Intake, tenant: str, jobs: Sequence[bytes], trace: str
+) -> list[dict[str, Any]]:
+    """They go to the log together, as they are begun before any of them is there."""
+    begun = []
+    async with asyncio.TaskGroup() as tasks:
+        for number, job in enumerate(jobs, 1):
+            begun.append(tasks.create_task(_one(intake, tenant, job, trace)))
+            if not number % AT_ONCE:
+                await asyncio.sleep(0)
+    return [task.result() for task in begun]
+
+
+async def _one(intake: Intake, tenant: str, job: bytes, trace: str) -> dict[str, Any]:
+    try:
+        return accepted_object(await intake.submit(tenant, job, trace))
+    except QjbError as error:
+        found = error_object(error.code, error.message, error.violations)
+        return {"status": error.status, **found}
+
+
+def accepted_object(accepted: Accepted) -> dict[str, Any]:
+    """What is answered to one who asked for a job."""
+    said: dict[str, Any] = {"id": accepted.key.job_id, "backend": accepted.backend or ""}
+    if accepted.session_id:
+        said["session_id"] = accepted.session_id
+    if accepted.warnings:
+        said["warnings"] = accepted.warnings
+    return said
