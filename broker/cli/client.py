@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from io import BytesIO
 from types import TracebackType
 from typing import Any, Required, Self, TypedDict
 from urllib.parse import quote, urlsplit
@@ -71,6 +72,25 @@ class _Backend(TypedDict, total=False):
     status: _Named | None
 
 
+class _Error(TypedDict):
+    name: str
+    message: str
+
+
+class _Each(TypedDict, total=False):
+    id: str
+    status: int
+    error: _Error
+    errors: list[dict[str, Any]]
+    warnings: list[str]
+
+
+class _Several(TypedDict):
+    """What the commands read in the answer to a submit of several jobs."""
+
+    jobs: list[_Each]
+
+
 class _Answer(TypedDict, total=False):
     """What the commands read in an answer or an event, as far as its shape could mislead them."""
 
@@ -119,6 +139,15 @@ class Client:
     async def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Submit a job; `{"id": …, "backend": …}`."""
         return await self._object("id", "POST", "/jobs", json=request)
+
+    async def submit_all(self, body: bytes) -> list[dict[str, Any]]:
+        """Submit the jobs in *body*; what is answered of each, see `refusal`."""
+        answer = self._read(await self._answer("POST", "/jobs", data=BytesIO(body)))
+        try:
+            msgspec.convert(answer, _Several)
+        except msgspec.ValidationError as error:
+            raise self._not_a_gateway() from error
+        return list(answer["jobs"])
 
     async def job(self, job_id: str) -> dict[str, Any]:
         """A job's details."""
@@ -271,18 +300,7 @@ class Client:
 
     def _refusal(self, status: int, body: bytes) -> QjbError:
         try:
-            answer = json.loads(body)
-            error = answer["error"]
-            violations = tuple(
-                Violation(
-                    *(str(item.get(name, "")) for name in ("path", "rule", "value", "message"))
-                )
-                for item in answer.get("errors", ())
-                if "path" in item and "rule" in item
-            )
-            trace = f" (trace {answer['trace']})" if status == 500 and "trace" in answer else ""
-            message = str(error["message"]) + trace
-            return AnswerError(status, str(error["name"]), message, violations)
+            return refusal(status, json.loads(body))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return self._not_a_gateway(f" (HTTP {status})")
 
@@ -291,6 +309,18 @@ class Client:
 
     def _not_a_gateway(self, more: str = "") -> GatewayMissingError:
         return GatewayMissingError(f"no gateway answers at {self._shown}, but something else{more}")
+
+
+def refusal(status: int, answer: Mapping[str, Any]) -> AnswerError:
+    """What an *answer* with an error says."""
+    error = answer["error"]
+    violations = tuple(
+        Violation(*(str(item.get(name, "")) for name in ("path", "rule", "value", "message")))
+        for item in answer.get("errors", ())
+        if "path" in item and "rule" in item
+    )
+    trace = f" (trace {answer['trace']})" if status == 500 and "trace" in answer else ""
+    return AnswerError(status, str(error["name"]), str(error["message"]) + trace, violations)
 
 
 class _Stream:

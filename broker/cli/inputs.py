@@ -111,17 +111,28 @@ def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _from_file(name: str) -> Any:
+def text_of(name: str) -> tuple[str, str]:
+    """How the file *name* is called, and the text in it. Raises `InputError`."""
+    shown, data = _data(name)
+    return shown, _text(data, shown)
+
+
+def _data(name: str) -> tuple[str, bytes]:
     shown = "standard input" if name == STDIN else name or "@"
     data = _read(name, shown)
     if not data.strip():
         raise InputError(f"{shown} is empty")
+    return shown, data
+
+
+def _from_file(name: str) -> Any:
+    shown, data = _data(name)
     if data.startswith(_QPY):
         return _circuit(data, shown)
     text = _text(data, shown)
     if name.endswith(".qpy"):
         raise InputError(f"{shown} is not a QPY file")
-    return _json(shown, text) if name.endswith(".json") else text
+    return json_of(shown, text) if name.endswith(".json") else text
 
 
 def _read(name: str, shown: str) -> bytes:
@@ -159,7 +170,8 @@ def _text(data: bytes, shown: str) -> str:
     return text
 
 
-def _json(name: str, text: str) -> Any:
+def json_of(name: str, text: str) -> Any:
+    """The JSON in *text*, which stands at *name*. Raises `InputError`."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from broker.cli import inputs, schema, show
+from broker.cli import batches, inputs, schema, show
 from broker.cli.client import Client
 from broker.cli.exits import OF_EVENTS, Exit
 from broker.cli.options import integer, of_a_client, run
@@ -41,6 +41,14 @@ from broker.shown import on_one_line
     help="Cancel the job when it has run for so long.",
 )
 @click.option("--watch", is_flag=True, help="Show what happens until the job has ended.")
+@click.option(
+    "--from",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="Submit the jobs in FILE: JSON, a submit or a list of them, or one in each line; - for "
+    "standard input. Prints the id of each.",
+)
 @of_a_client
 def submit(
     url: str,
@@ -50,19 +58,25 @@ def submit(
     pairs: tuple[str, ...],
     shots: int | None,
     watch: bool,
+    files: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Submit a job that runs PROGRAM.
+    """Submit a job that runs PROGRAM, or all that stand in files.
 
     \b
     qjb submit hello-world -i iterations=3 --watch
     qjb submit sampler -i circuits=@bell.qasm --shots 2000 --backend fake_line_5 --watch
     qjb submit sampler -i circuits=@one.qasm -i circuits=@two.qpy
+    qjb submit --from jobs.jsonl
     qjb programs sampler    what the program takes
 
     Prints the job's id, or with --watch its events and its result. With --watch --json: one event
     a line, as it comes.
     """
+    if files:
+        _must_be_alone(program, pairs, shots, watch, *options.values())
+        run(batches.submit(url, files, as_json=as_json))
+        return
     if program is None:
         run(_which_program(url))
         return
@@ -90,6 +104,14 @@ def submit(
             return Exit.DONE
 
     run(work())
+
+
+def _must_be_alone(*others: Any) -> None:
+    """Raise `InputError` for what a job in a file says for itself."""
+    if any(other not in (None, (), False) for other in others):
+        raise inputs.InputError(
+            "--from: each job in the file says for itself what it is; only --url and --json go with it"
+        )
 
 
 async def _which_program(url: str) -> Exit:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -249,6 +250,78 @@ def test_what_can_not_be_done_is_said_in_plain_words(
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+HELLO = '{"program_id": "hello-world", "params": {"iterations": 0}, "job_id": "%s"}'
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%s\n%s\n", "[%s, %s]", '{"jobs": [\n%s,\n%s\n]}', "\ufeff%s\r\n\r\n%s"],
+    ids=["lines", "list", "object", "lines of Windows"],
+)
+def test_the_jobs_in_a_file_are_submitted_and_their_ids_printed(
+    qjb: Qjb, tmp_path: Path, form: str
+) -> None:
+    ids = [f"{uuid.uuid4().hex}-{number}" for number in range(2)]
+    (tmp_path / "jobs").write_text(form % tuple(HELLO % job for job in ids), newline="")
+    done = qjb("submit", "--from", str(tmp_path / "jobs"))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ids
+    assert qjb("result", ids[1], "--wait").stdout == '"Hello, World!"\n'
+
+
+def test_more_jobs_than_one_request_may_have_are_submitted_all(qjb: Qjb, tmp_path: Path) -> None:
+    prefix = uuid.uuid4().hex
+    ids = [f"{prefix}-{number}" for number in range(1500)]
+    (tmp_path / "one").write_text("\n".join(HELLO % job for job in ids[:1]))
+    (tmp_path / "many").write_text("\n".join(HELLO % job for job in ids[1:]))
+    done = qjb("submit", "--from", str(tmp_path / "one"), "--from", str(tmp_path / "many"))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ids
+
+
+def test_of_jobs_in_a_file_those_that_are_refused_are_told_by_their_numbers(
+    qjb: Qjb, tmp_path: Path
+) -> None:
+    wrong = '{"program_id": "hello-wrld"}', '{"program_id": "hello-world", "prams": {}}', "{}"
+    (tmp_path / "jobs").write_text("\n".join([HELLO % uuid.uuid4().hex, *wrong]))
+    done = qjb("submit", "--from", str(tmp_path / "jobs"))
+    shown = qjb("submit", "--from", str(tmp_path / "jobs"), "--json")
+
+    assert done.returncode == shown.returncode == 6
+    assert len(done.stdout.split()) == 2
+    assert "Error: job 2: there is no program 'hello-wrld'; did you mean" in done.stderr
+    assert "Note: job 3: " in done.stderr
+    assert "Error: job 4: the request is not valid: " in done.stderr
+    answers = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert ["error" in answer for answer in answers] == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "jobs is empty"),
+        ("{]", "jobs is not JSON"),
+        ('{"program_id": "hello-world"}\n{]', "jobs, line 2 is not JSON"),
+        ("[7]", "job 1 is no object, such as"),
+        ("5", "jobs is no list"),
+        ('{"program_id": "hello-world", "params": {"iterations": NaN}}', "NaN is not JSON"),
+    ],
+)
+def test_a_file_without_jobs_is_refused_before_any_is_submitted(
+    qjb: Qjb, tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "jobs").write_text(text)
+    done = qjb("submit", "--from", str(tmp_path / "jobs"))
+    also = qjb("submit", "hello-world", "--from", str(tmp_path / "jobs"))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert also.returncode == 2
+    assert "each job in the file says for itself" in also.stderr
 
 
 def test_one_rule_that_a_request_breaks_is_one_sentence(qjb: Qjb) -> None:
