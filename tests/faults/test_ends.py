@@ -57,7 +57,9 @@ async def ended(process: Process, within: float = 40.0) -> int:
 @pytest.fixture
 async def system(tmp_path: Path) -> AsyncIterator[System]:
     found = embedded_system(tmp_path, grace="30")
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as it is where nohup started the tests
     await found.start()
+    signal.signal(signal.SIGHUP, ignored)
     yield found
     found.stop()
 
