@@ -195,7 +195,9 @@ async def test_nothing_that_was_begun_before_a_reset_reaches_the_next_file(tmp_p
             while not resets.done():
                 model._behind.moved.set()
                 model._behind._hurry.set()
-                await asyncio.sleep(0)
+                await asyncio.sleep(
+                    0.0001
+                )  # a turn for the threads, which a spinning loop keeps out
             await resets
             held = checksums.connect(tmp_path / "gateway.db")
             assert held.execute("SELECT count(*) FROM jobs").get == 0
