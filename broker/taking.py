@@ -7,7 +7,7 @@ import structlog
 from schemas.decoding import UnreadableError
 from schemas.records import Stored
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 def take_each(records: Iterable[Stored], take: Callable[[Stored], object]) -> None:
@@ -16,9 +16,11 @@ def take_each(records: Iterable[Stored], take: Callable[[Stored], object]) -> No
         try:
             take(record)
         except UnreadableError as error:
-            log.warning("record.unreadable", **_where(record), code=error.code, error=error.message)
+            logger.warning(
+                "record.unreadable", **_where(record), code=error.code, error=error.message
+            )
         except Exception:
-            log.exception("record.failed", **_where(record))
+            logger.exception("record.failed", **_where(record))
 
 
 def _where(record: Stored) -> dict[str, object]:

@@ -47,7 +47,7 @@ CAN_NOT_LISTEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 PATIENCE = 3.0  # s that the log may take to open without a word about it
 NUMBERS = range(1, 1000)  # workers or gateways that share a data folder
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 Role: TypeAlias = Broker | Worker | Gateway
@@ -91,21 +91,21 @@ async def serving(
     async with AsyncExitStack() as stack:
         _make_data_folder(settings.data)
         blobs = open_blobs(settings.blobs)
-        target = open_log(
+        log = open_log(
             settings.log,
             partitions=settings.partitions,
             prefix=settings.topic_prefix,
             topics=keeping_events(settings.kept_events),
         )
-        stack.push_async_callback(target.close)
-        await _open(target, settings)
-        logs = target.path if isinstance(target, EmbeddedLog) else None
+        stack.push_async_callback(log.close)
+        await _open(log, settings)
+        logs = log.path if isinstance(log, EmbeddedLog) else None
         space = Space(settings.min_free, settings.data, logs, blobs.folder)
         await asyncio.to_thread(space.look)
-        parts = Parts(settings, target, blobs, stack, space)
+        parts = Parts(settings, log, blobs, stack, space)
         with _plain_errors(settings):
             async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(target.watch(), name="log")
+                watch = tasks.create_task(log.watch(), name="log")
                 watch_space = tasks.create_task(space.watch(), name="space")
                 running = _start(parts, roles, tasks)
                 yield await _ready(parts, running)
@@ -122,13 +122,13 @@ def _make_data_folder(folder: Path) -> None:
         raise SettingsError(f"QJB_DATA: the folder {folder} can not be used: {why}") from error
 
 
-async def _open(target: Log, settings: Settings) -> None:
+async def _open(log: Log, settings: Settings) -> None:
     """Open the log, and say so if it has to be waited for."""
     late = asyncio.get_running_loop().call_later(
-        PATIENCE, lambda: log.warning("log.waited_for", log=url_visible(settings.log))
+        PATIENCE, lambda: logger.warning("log.waited_for", log=url_visible(settings.log))
     )
     try:
-        await target.open()
+        await log.open()
     finally:
         late.cancel()
 
@@ -139,14 +139,14 @@ class Parts:
     def __init__(
         self,
         settings: Settings,
-        target: Log,
+        log: Log,
         blobs: Blobs,
         held: AsyncExitStack,
         space: Space | None = None,
     ) -> None:
         self.settings, self._space = settings, space
         self.broker_id = settings.broker_id or f"{host_name()}-{os.getpid()}"
-        self._log = target
+        self._log = log
         self._blobs = blobs
         self._held = held
         self._programs = built_in_programs()
@@ -273,7 +273,7 @@ async def _ready(parts: Parts, running: Running) -> Serving:
 
 async def _drain(running: Running) -> None:
     """End what brings work in and what does it; then, with their last reports in, the broker."""
-    log.info("draining")
+    logger.info("draining")
     first = [(role, task) for role, task in running if not isinstance(role, Broker)]
     for part in (first, [pair for pair in running if pair not in first]):
         for role, _ in part:

@@ -27,7 +27,7 @@ from broker.telemetry import logging
 
 ALIVE_WITHIN = 10.0  # s; a role touches its file every second
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 _data = click.option(
     "--data",
@@ -120,7 +120,7 @@ def _serve(roles: tuple[str, ...], options: dict[str, Any]) -> None:
     level = settings.log_level or ("warning" if sys.stderr.isatty() else "info")
     logging.configure(level, settings.log_format)
     for name in unknown_variables():
-        log.warning("setting.unknown", variable=name)
+        logger.warning("setting.unknown", variable=name)
     _use_all_descriptors()
     try:
         asyncio.run(_until_told(settings, roles))
@@ -193,7 +193,7 @@ async def _touch(file: Path | None) -> None:
         try:
             await asyncio.to_thread(file.touch)
         except OSError as error:
-            log.warning("health.not_touched", error=str(error))
+            logger.warning("health.not_touched", error=str(error))
         await asyncio.sleep(1.0)
 
 

@@ -12,7 +12,7 @@ from broker.transports.log import Log
 from broker.transports.topics import REQUESTS
 from schemas.records import Record
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 PAUSES = (0.05, 1.0)  # s before an append is tried again: the first time, and at most
 
@@ -29,8 +29,8 @@ class _Waiting:
 class Appender:
     """Appends requests. One that was put is appended, whether somebody waits for that or not."""
 
-    def __init__(self, target: Log, persist: float, room: Room) -> None:
-        self._log, self._persist, self._room = target, persist, room
+    def __init__(self, log: Log, persist: float, room: Room) -> None:
+        self._log, self._persist, self._room = log, persist, room
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -99,7 +99,7 @@ class Appender:
         try:
             await self._log.append(REQUESTS, records)
         except LogUnavailableError as error:
-            log.warning("intake.append_failed", error=str(error), records=len(records))
+            logger.warning("intake.append_failed", error=str(error), records=len(records))
             return False
         return True
 

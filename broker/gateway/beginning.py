@@ -15,7 +15,7 @@ from broker.telemetry.times import iso
 from broker.transports.log import Log
 from broker.transports.topics import EVENTS, STATE
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 NO_COPY = 1.0  # s after which a file that could not be made is tried again
 LONGEST = 3600.0  # s between two beginnings of a copy
@@ -42,13 +42,13 @@ class Pace:
 class Beginning:
     """Has *model* begin where the log allows it."""
 
-    def __init__(self, source: Log, patient: PatientLog, model: ReadModel) -> None:
-        self._log, self._patient, self._model = source, patient, model
+    def __init__(self, log: Log, patient: PatientLog, model: ReadModel) -> None:
+        self._log, self._patient, self._model = log, patient, model
         self._pace = Pace()
 
     async def anew(self) -> None:
         """Another file takes the place of this one, in good time."""
-        log.warning("gateway.cache_dropped")
+        logger.warning("gateway.cache_dropped")
         await asyncio.sleep(self.seconds_left)
         self._pace.begin(time.monotonic())
         await self.have_copy(self._model.reset)
@@ -64,7 +64,7 @@ class Beginning:
             try:
                 return await make(self._log.content_of(EVENTS), self._log.partitions(EVENTS))
             except UnavailableError as error:
-                log.error("gateway.no_copy", error=error.message)
+                logger.error("gateway.no_copy", error=error.message)
                 await asyncio.sleep(NO_COPY)
 
     async def targets(self) -> dict[int, int]:
@@ -98,5 +98,5 @@ class Beginning:
             starts[partition] = start = max(first, end - each)
             oldest = await self._patient.read(EVENTS, partition, start, 1)
             since = max(since, oldest[0].timestamp / 1000 if oldest else time.time())
-        log.info("gateway.begins_with_the_newest", starts=starts)
+        logger.info("gateway.begins_with_the_newest", starts=starts)
         await self.have_copy(partial(self._model.begin_at, starts, iso(since)))

@@ -15,7 +15,7 @@ from broker.gateway.channels import Page
 from broker.gateway.subscribers import End, Group, Subscriber
 from broker.telemetry import metrics
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 POLL = 0.005  # s between rounds of reading on for connections that are behind
 HASTE = 1.0  # s that one may take nothing while others wait for the memory that it holds
@@ -187,5 +187,5 @@ def _or_cut(subscriber: Subscriber) -> Iterator[None]:
     try:
         yield
     except Exception:
-        log.exception("stream.unreadable")
+        logger.exception("stream.unreadable")
         subscriber.abort(End.LOST)

@@ -21,7 +21,7 @@ from broker.gateway.damage import CacheDamagedError
 from broker.gateway.rows import Batch, Held
 from broker.gateway.store import Store
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -162,7 +162,7 @@ class CopyFile:
     def broken(self, store: Store, error: Exception) -> UnavailableError:
         """*store* was found to be damaged: that counts if it is the one that is used."""
         if store is self.store and not self.damaged:
-            log.error("gateway.cache_damaged", error=str(error))
+            logger.error("gateway.cache_damaged", error=str(error))
             self.damaged = True
         return UnavailableError(MADE_ANEW)
 

@@ -32,13 +32,13 @@ class Nobody:
         """Nobody listens."""
 
 
-async def fill(source: Log, model: ReadModel) -> None:
+async def fill(log: Log, model: ReadModel) -> None:
     """Fill the file of *model*, which answers from another one, until it is about as far as that.
 
     What is in the file when this is cancelled is gone on from later.
     """
     copy = ReadModel(model.path, MEMORY)
-    tail = Tail(source, copy, Fleet(), Nobody(), Waiters(), at_ease=True)
+    tail = Tail(log, copy, Fleet(), Nobody(), Waiters(), at_ease=True)
     task = asyncio.create_task(tail.run(), name="gateway-fill")
     try:
         while not (tail.caught_up.is_set() and _is_close(copy.positions, model.positions)):

@@ -13,7 +13,7 @@ from schemas.records import Stored
 from schemas.values import JobKey
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 SILENCE = 10_000  # ms without a heartbeat after which a worker is not counted
 FORGOTTEN = 3600_000  # ms after which it is not remembered either, nor a backend
@@ -52,7 +52,7 @@ class Fleet:
         try:
             body: Status = decode(record.value, Status)
         except UnreadableError as error:
-            log.warning("status.unreadable", offset=record.offset, error=error.message)
+            logger.warning("status.unreadable", offset=record.offset, error=error.message)
             return
         match body:
             case Heartbeat():

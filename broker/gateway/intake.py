@@ -100,7 +100,7 @@ class Intake:
 
     def __init__(
         self,
-        target: Log,
+        log: Log,
         blobs: Blobs,
         programs: Mapping[str, Program],
         fleet: Fleet,
@@ -115,7 +115,7 @@ class Intake:
         self._judge, self._space = judge, space
         self._blobs, self._programs, self._fleet = blobs, programs, fleet
         self._model, self._waiters = model, waiters
-        self._appender = Appender(target, holding.persist, room)
+        self._appender = Appender(log, holding.persist, room)
         self._acknowledge = holding.acknowledge
         self._running: set[asyncio.Task[Any]] = set()
         self._awaited: set[JobKey] = set()  # submitted here, and not yet seen on the ledger

@@ -11,7 +11,7 @@ from broker.errors import LogUnavailableError
 from broker.transports.log import Log
 from schemas.records import Stored
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -21,8 +21,8 @@ AGAIN = 0.5  # s after which it is asked again
 class PatientLog:
     """Asks the log until it answers."""
 
-    def __init__(self, source: Log) -> None:
-        self._log = source
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self.reachable = True  # whether it answered lately
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
@@ -48,6 +48,6 @@ class PatientLog:
     async def is_away(self, error: Exception) -> None:
         """It did not answer: until it may be asked again."""
         if self.reachable:
-            log.warning("gateway.log_unavailable", error=str(error))
+            logger.warning("gateway.log_unavailable", error=str(error))
         self.reachable = False
         await asyncio.sleep(AGAIN)

@@ -29,7 +29,7 @@ from schemas.ledger import Entry
 from schemas.records import Stored
 from schemas.values import JobKey
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -256,7 +256,7 @@ class ReadModel:
         except CacheDamagedError as error:
             self._file.broken(store, error)
         except apsw.Error as error:
-            log.error("gateway.cache_not_pruned", error=str(error))
+            logger.error("gateway.cache_not_pruned", error=str(error))
         self._looked_up.clear()
         self._behind.moved.set()
 
@@ -288,7 +288,7 @@ class ReadModel:
         if len(self._odd) > ODD:
             del self._odd[next(iter(self._odd))]
         if self.filled and not self.doubted:
-            log.error("gateway.cache_doubted", job_id=key.job_id)
+            logger.error("gateway.cache_doubted", job_id=key.job_id)
             self.doubted = True
 
     def check_whole_for(self, what: object) -> None:

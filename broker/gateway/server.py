@@ -35,7 +35,7 @@ from broker.transports.log import Log
 from broker.transports.space import Space
 from schemas.specification import Program
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
 TOO_MANY = "too many requests wait for the log"
@@ -177,14 +177,14 @@ class Gateway:
         self._hosts.on_loopback = doors.on_loopback
         url = f"http://{host}:{port}"
         self._listening.set_result(url)
-        log.info("gateway.listening", url=url)
+        logger.info("gateway.listening", url=url)
         return doors
 
     async def _drain(self, doors: Doors) -> None:
         """New connections are refused, streams end one after the other, requests are finished."""
         parts = self._parts
         parts.draining.set()
-        log.info("gateway.draining", streams=len(parts.streams))
+        logger.info("gateway.draining", streams=len(parts.streams))
         doors.close()
         await parts.streams.drain(self._options.drain)
         parts.waiters.close()
@@ -192,7 +192,7 @@ class Gateway:
 
 
 def _parts(
-    source: Log,
+    log: Log,
     blobs: Blobs,
     programs: dict[str, Program],
     cache: Path | None,
@@ -209,7 +209,7 @@ def _parts(
         model=model,
         streams=streams,
         intake=Intake(
-            source,
+            log,
             blobs,
             programs,
             fleet,
@@ -222,7 +222,7 @@ def _parts(
         ),
         fleet=fleet,
         tail=Tail(
-            source,
+            log,
             model,
             fleet,
             streams,

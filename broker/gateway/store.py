@@ -23,7 +23,7 @@ from broker.transports import checksums
 from broker.transports.files import SQLITE, Mark, make_database
 from schemas.values import JobKey
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 FORMAT = f"6-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
 MARK = Mark(0x716A6267, old="events_of_job")
@@ -59,7 +59,7 @@ class Store:
             if self._meta() == {"identity": identity, "format": FORMAT}:
                 return self._held()
         except (apsw.Error, CacheDamagedError) as error:
-            log.warning("gateway.cache_damaged", error=str(error))
+            logger.warning("gateway.cache_damaged", error=str(error))
         self.begin(identity)
         return Held()
 

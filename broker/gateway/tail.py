@@ -19,7 +19,7 @@ from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, STATE, STATUS
 from schemas.records import Stored
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 SLICE = 256  # records that are taken before others get a turn
 NEWEST = 20_000  # events that a copy begins with where the history has to wait
@@ -37,7 +37,7 @@ class Tail:
 
     def __init__(
         self,
-        source: Log,
+        log: Log,
         model: ReadModel,
         fleet: Fleet,
         audience: Audience,
@@ -51,9 +51,9 @@ class Tail:
         self._kept = kept
         self._fill, self._newest = fill, newest
         self._filling: asyncio.Task[None] | None = None
-        self._log, self._model = source, model
-        self._patient = PatientLog(source)
-        self._beginning = Beginning(source, self._patient, model)
+        self._log, self._model = log, model
+        self._patient = PatientLog(log)
+        self._beginning = Beginning(log, self._patient, model)
         self._taker = Taker(model, fleet, audience, waiters)
         self._audience, self._waiters = audience, waiters
         self._at_ease = at_ease
@@ -143,7 +143,7 @@ class Tail:
             await self._take_snapshots()
             self._model.fill()
         self.caught_up.set()
-        log.info("gateway.caught_up", positions=self._model.positions)
+        logger.info("gateway.caught_up", positions=self._model.positions)
 
     def _reached(self, targets: dict[int, int]) -> bool:
         return self._taker.status_at >= self._status_end and all(
@@ -163,7 +163,7 @@ class Tail:
             if record.offset != position:
                 first, _ = await self._patient.bounds(EVENTS, record.partition)
                 if record.offset < position or first > position:
-                    log.warning("gateway.lost_its_place", was=position, found=record.offset)
+                    logger.warning("gateway.lost_its_place", was=position, found=record.offset)
                     return True
             at[record.partition] = record.offset + 1
         return False

@@ -20,7 +20,7 @@ from schemas.jobs import Job
 from schemas.ledger import Claim, Deletion
 from schemas.records import Stored
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 DELETED = "deleted"  # what those are told who follow the events of many jobs
 
@@ -62,7 +62,7 @@ class Taker:
             raise
         except Exception:
             where = {"partition": record.partition, "offset": record.offset}
-            log.exception("tail.failed", topic=record.topic, **where)
+            logger.exception("tail.failed", topic=record.topic, **where)
 
     def measure_lag(self) -> None:
         """Of what was taken since the last time."""
@@ -92,7 +92,7 @@ class Taker:
         try:
             said = read_ledger(record)
         except UnreadableError as error:
-            log.warning(
+            logger.warning(
                 "ledger.unreadable",
                 partition=record.partition,
                 offset=record.offset,
@@ -130,4 +130,4 @@ class Taker:
             else:
                 self._model.base(decode(record.value, Job))
         except UnreadableError as error:
-            log.warning("state.unreadable", offset=record.offset, error=error.message)
+            logger.warning("state.unreadable", offset=record.offset, error=error.message)

@@ -14,7 +14,7 @@ from broker.gateway.rows import Batch
 from broker.gateway.store import Store
 from broker.gateway.unwritten import Unwritten
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 PAUSE = 0.5  # s between writes, so that most of a job is written at once
 AGAIN = 1.0  # s after which what could not be written is tried again
@@ -76,12 +76,12 @@ class WriteBehind:
         except CacheDamagedError as error:
             self._file.broken(store, error)
         except apsw.Error as error:  # a full disk, say: keep everything and try again
-            log.error("gateway.cache_not_written", error=str(error))
+            logger.error("gateway.cache_not_written", error=str(error))
             unwritten.take_back(handed)
             self.moved.set()
             await asyncio.sleep(AGAIN)
         except Exception as error:  # nobody thought of it: better without this file than not at all
-            log.exception("gateway.cache_failed")
+            logger.exception("gateway.cache_failed")
             self._file.broken(store, error)
         else:
             unwritten.done(handed)

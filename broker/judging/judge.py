@@ -35,7 +35,7 @@ PATIENCE = 20.0  # s that the helper gets for one
 ROOM_WITHIN = 10.0  # s for which there may be no room for the helper's process
 AGAIN_AFTER = 0.2  # s
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 def is_small(data: bytes | bytearray | memoryview) -> bool:
@@ -144,7 +144,7 @@ class Judge:
             try:
                 answer = helper.ask(question, data)
             except OSError as error:
-                log.warning("judge.lost", error=repr(error), bytes=len(data))
+                logger.warning("judge.lost", error=repr(error), bytes=len(data))
                 self._end()
                 if fresh or isinstance(error, TimeoutError):
                     break

@@ -11,16 +11,16 @@ from schemas.records import Record
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # s between tries
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
-async def append_surely(target: Log, topic: str, records: Sequence[Record]) -> list[Position]:
+async def append_surely(log: Log, topic: str, records: Sequence[Record]) -> list[Position]:
     """Append *records*, perhaps twice; returns when they are there. Raises `RecordTooLargeError`."""
     pause = FIRST_PAUSE
     while True:
         try:
-            return await target.append(topic, records)
+            return await log.append(topic, records)
         except LogUnavailableError as error:
-            log.warning("append.again", topic=topic, code=error.code, error=error.message)
+            logger.warning("append.again", topic=topic, code=error.code, error=error.message)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

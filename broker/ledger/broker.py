@@ -32,7 +32,7 @@ from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Tick
 RETRY = 1.0  # s after a failure that nobody foresaw
 QUEUES = 32 * MIB  # bytes of what was told of queues
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +173,12 @@ class Broker:
             try:
                 await self._one_term()
             except SteppedDownError as error:
-                log.warning("broker.stepped_down", broker=self.identity, why=str(error))
+                logger.warning("broker.stepped_down", broker=self.identity, why=str(error))
             except LogUnavailableError as error:
-                log.warning("broker.no_log", code=error.code, error=error.message)
+                logger.warning("broker.no_log", code=error.code, error=error.message)
                 await asyncio.sleep(RETRY)
             except Exception:
-                log.exception("broker.failed", broker=self.identity)
+                logger.exception("broker.failed", broker=self.identity)
                 await asyncio.sleep(RETRY)
             _heed_cancellation()
 
@@ -196,7 +196,7 @@ class Broker:
 
     async def _await_turn(self, replica: Replica) -> Mandate | None:
         """Stand by until nobody seems to be active, and claim; None when told to stop."""
-        log.info("broker.stands_by", broker=self.identity, jobs=len(replica.book.jobs))
+        logger.info("broker.stands_by", broker=self.identity, jobs=len(replica.book.jobs))
         self._watch.stand_by(self._ticker.number)
         known = replica.highest_epoch
         while not self._stop.is_set():
@@ -255,7 +255,7 @@ class Broker:
         self.active.set()
         metrics.BROKER_ACTIVE.set(1)
         metrics.CLAIMS.inc()
-        log.info("broker.active", broker=self.identity, epoch=epoch)
+        logger.info("broker.active", broker=self.identity, epoch=epoch)
 
     async def _leave(self, service: Service) -> None:
         """Write what is due, and let another broker take over at once."""
@@ -264,8 +264,8 @@ class Broker:
             async with asyncio.timeout(PATIENCE):
                 await self._ticker.tick(retiring=True)
         except TimeoutError:
-            log.warning("broker.left_unsaid", broker=self.identity)
-        log.info("broker.retired", broker=self.identity, epoch=self._ticker.epoch)
+            logger.warning("broker.left_unsaid", broker=self.identity)
+        logger.info("broker.retired", broker=self.identity, epoch=self._ticker.epoch)
 
 
 def _heed_cancellation() -> None:

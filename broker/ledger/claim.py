@@ -16,7 +16,7 @@ from schemas.workers import Tick
 
 PAUSE = 0.2  # s between looks at whether to claim
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class SteppedDownError(Exception):
@@ -30,8 +30,8 @@ class AsleepError(SteppedDownError):
 class Ticker:
     """Says twice a second that this broker lives, and what it is. *identity*: of this start."""
 
-    def __init__(self, target: Log, identity: str, interval: float) -> None:
-        self._log = target
+    def __init__(self, log: Log, identity: str, interval: float) -> None:
+        self._log = log
         self._interval = interval
         self.identity = identity
         self.number = 0
@@ -56,7 +56,7 @@ class Ticker:
         try:
             await self._log.append(STATUS, [status_record(body, times.now())])
         except LogUnavailableError as error:  # a tick that does not come back counts for nobody
-            log.warning("tick.lost", code=error.code, error=error.message)
+            logger.warning("tick.lost", code=error.code, error=error.message)
 
 
 class Watch:
@@ -126,7 +126,7 @@ class Mandate:
     checkpoint: Checkpoint | None
 
 
-async def claim(target: Log, replica: Replica, identity: str) -> Mandate | None:
+async def claim(log: Log, replica: Replica, identity: str) -> Mandate | None:
     """Try to become the active broker; None if another one was faster.
 
     Partition 0 decides: only who holds it goes on to claim the others. Afterwards the replica has
@@ -134,14 +134,14 @@ async def claim(target: Log, replica: Replica, identity: str) -> Mandate | None:
     """
     state = {
         TopicPartition(STATE, partition): replica.position(STATE, partition)
-        for partition in range(target.partitions(STATE))
+        for partition in range(log.partitions(STATE))
     }
     checkpoint = replica.checkpoint
     body = Claim(epoch=replica.highest_epoch + 1, broker=identity)
     ledger: dict[int, int] = {}
     for partitions in ([0], list(replica.readers)[1:]):
         records = [claim_record(body, partition, times.now()) for partition in partitions]
-        positions = await target.append(EVENTS, records) if records else []
+        positions = await log.append(EVENTS, records) if records else []
         if any(at.offset < replica.position(EVENTS, at.partition) for at in positions):
             raise SteppedDownError("the ledger is not the one that was read: it was made anew")
         for position in positions:
@@ -149,6 +149,6 @@ async def claim(target: Log, replica: Replica, identity: str) -> Mandate | None:
             await replica.read_past(position.partition, position.offset)
             reader = replica.readers[position.partition]
             if (reader.newest_claim, reader.holder) != (body.epoch, identity):
-                log.info("claim.lost", epoch=body.epoch, holder=reader.holder)
+                logger.info("claim.lost", epoch=body.epoch, holder=reader.holder)
                 return None
     return Mandate(body.epoch, ledger, state, checkpoint)

@@ -35,14 +35,14 @@ TOGETHER = 128 * 1024  # bytes that are put aside at once, if it is more than on
 
 Letter = tuple[DeadLetter, Stored | None]
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class DeadLetters:
     """Letters that wait to be put aside, in order."""
 
-    def __init__(self, target: Log) -> None:
-        self._log = target
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self._waiting: deque[tuple[Letter, int]] = deque()  # with what it weighs
         self._room = Room("dead_letters", MOST)
         self._come, self._none_left = asyncio.Event(), asyncio.Event()
@@ -60,7 +60,7 @@ class DeadLetters:
         """Have *letters* put aside; does not wait."""
         for reason, original in letters:
             if len(self._waiting) >= MOST_LETTERS:
-                log.error("dead_letter.dropped", source=str(reason.source), code=reason.code)
+                logger.error("dead_letter.dropped", source=str(reason.source), code=reason.code)
                 continue
             letter = (reason, None if self.is_full else original)
             self._waiting.append((letter, size := _weight(letter)))
@@ -94,7 +94,7 @@ class DeadLetters:
         try:
             await put_aside(self._log, share)
         except Exception:
-            log.exception("dead_letter.failed", sources=[str(one.source) for one, _ in share])
+            logger.exception("dead_letter.failed", sources=[str(one.source) for one, _ in share])
         for _ in share:
             self._room.give_back(self._waiting.popleft()[1])
         if not self._waiting:
@@ -112,18 +112,18 @@ class DeadLetters:
         return share
 
 
-async def put_aside(target: Log, letters: Sequence[Letter]) -> None:
+async def put_aside(log: Log, letters: Sequence[Letter]) -> None:
     """Append *letters*, each with the record that it is about, if it is about one."""
     time = times.now()
     try:
         records = [_record(*letter, time) for letter in letters]
-        await append_surely(target, DEAD_LETTERS, records)
+        await append_surely(log, DEAD_LETTERS, records)
     except RecordTooLargeError:  # the log takes less than it should
         for letter in letters:
-            await _put_one(target, letter, time)
+            await _put_one(log, letter, time)
     for reason, _ in letters:
         metrics.DEAD_LETTERS.labels(reason.code).inc()
-        log.warning(
+        logger.warning(
             "dead_letter",
             code=reason.code,
             source=str(reason.source) if reason.source else None,
@@ -131,14 +131,14 @@ async def put_aside(target: Log, letters: Sequence[Letter]) -> None:
         )
 
 
-async def _put_one(target: Log, letter: Letter, time: str) -> None:
+async def _put_one(log: Log, letter: Letter, time: str) -> None:
     """Append it, or what the log takes of it."""
     reason, original = letter
     for about in (original, None):
         try:
-            await append_surely(target, DEAD_LETTERS, [_record(reason, about, time)])
+            await append_surely(log, DEAD_LETTERS, [_record(reason, about, time)])
         except RecordTooLargeError as error:
-            log.error("dead_letter.too_large", source=str(reason.source), error=error.message)
+            logger.error("dead_letter.too_large", source=str(reason.source), error=error.message)
         else:
             return
 

@@ -12,7 +12,7 @@ from schemas.inbox import Dispatch
 from schemas.values import JobKey
 
 
-async def instruct(target: Log, book: Book, instructions: Sequence[Instructed], time: str) -> None:
+async def instruct(log: Log, book: Book, instructions: Sequence[Instructed], time: str) -> None:
     """Append *instructions*; a worker that is told twice heeds it once.
 
     Notes in *book* where each dispatch stands, so that a worker which has read past it and does
@@ -23,7 +23,7 @@ async def instruct(target: Log, book: Book, instructions: Sequence[Instructed], 
     records = [
         instruction_record(told.worker, told.body, time, told.traceparent) for told in instructions
     ]
-    positions = await append_surely(target, INBOX, records)
+    positions = await append_surely(log, INBOX, records)
     for told, position in zip(instructions, positions, strict=True):
         if not isinstance(told.body, Dispatch):
             continue

@@ -25,40 +25,40 @@ AT_ONCE = 500
 DELETED_KEPT = 7 * DAY  # s for which the id of a deleted job is not used again
 PAUSE = 0.05  # s between reads: nobody is in a hurry
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
-async def expire_for_ever(target: Log, book: Book, kept: float | None) -> None:
+async def expire_for_ever(log: Log, book: Book, kept: float | None) -> None:
     """Look a while after the start, and a few times a day, until cancelled.
 
     *kept*: seconds after its end for which a job is kept; None: for ever.
     """
     await asyncio.sleep(FIRST_AFTER)
     while True:
-        for partition in range(target.partitions(STATE)):
+        for partition in range(log.partitions(STATE)):
             try:
-                await expire(target, book, partition, target.now(), kept)
+                await expire(log, book, partition, log.now(), kept)
             except LogUnavailableError as error:  # the next pass will do
-                log.warning("expiry.put_off", code=error.code, error=error.message)
+                logger.warning("expiry.put_off", code=error.code, error=error.message)
         await asyncio.sleep(EVERY)
 
 
-async def expire(target: Log, book: Book, partition: int, now: float, kept: float | None) -> int:
+async def expire(log: Log, book: Book, partition: int, now: float, kept: float | None) -> int:
     """Remove from one partition what ended more than *kept* before *now* (seconds since 1970).
 
     And what says that a job was deleted, when nobody asks for it again. How many jobs it was.
     """
     ages = {b"1": DELETED_KEPT, None: kept}
-    replaced = await _replaced(target, partition)
+    replaced = await _replaced(log, partition)
     count = 0
-    async for records in _reads(target, partition):
+    async for records in _reads(log, partition):
         old = (
             record for record in records if _is_old(record, now, ages.get(record.header(DELETED)))
         )
         keys = [key for record in old if (key := replaced.newest_of(record)) is not None]
         gone = [Record(b"", key.encode()) for key in dict.fromkeys(keys) if key not in book.jobs]
         for start in range(0, len(gone), AT_ONCE):
-            await append_surely(target, STATE, gone[start : start + AT_ONCE])
+            await append_surely(log, STATE, gone[start : start + AT_ONCE])
         count += len(gone)
     return count
 
@@ -84,20 +84,20 @@ class _Replaced:
         return None if (record.key or b"") in self.removed else named_snapshot(record)[0]
 
 
-async def _replaced(target: Log, partition: int) -> _Replaced:
+async def _replaced(log: Log, partition: int) -> _Replaced:
     found = _Replaced()
-    async for records in _reads(target, partition):
+    async for records in _reads(log, partition):
         for record in records:
             found.note(record)
     return found
 
 
-async def _reads(target: Log, partition: int) -> AsyncIterator[list[Stored]]:
+async def _reads(log: Log, partition: int) -> AsyncIterator[list[Stored]]:
     """What the partition holds now, some at a time."""
-    bounds = await target.bounds(STATE, partition)
+    bounds = await log.bounds(STATE, partition)
     position = bounds.first
     while position < bounds.next:
-        records = await target.read(STATE, partition, position, 1000)
+        records = await log.read(STATE, partition, position, 1000)
         if not records:
             break
         yield records

@@ -38,7 +38,7 @@ _KIND = re.compile(rb'"(?:qjb\.request\.)?(?:cancel|delete)"')
 T = TypeVar("T")
 Offsets = dict[TopicPartition, int]
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,10 @@ class Inputs:
     """Gathers inputs while the writer is busy, and remembers which of them are done with."""
 
     def __init__(
-        self, target: Log, preparation: Preparation, starts: Mapping[TopicPartition, int]
+        self, log: Log, preparation: Preparation, starts: Mapping[TopicPartition, int]
     ) -> None:
-        self._log = target
-        self.letters = DeadLetters(target)
+        self._log = log
+        self.letters = DeadLetters(log)
         self._done: Offsets = dict(starts)
         self._kinds = {topic: _Gathered() for topic in (REQUESTS, REPORTS)}
         self._followers: dict[str, Follower] = {}
@@ -264,7 +264,7 @@ async def next_of(follower: Follower, wait: float = 60.0) -> Sequence[Stored]:
     try:
         return await follower.next(wait)
     except LogUnavailableError as error:
-        log.warning("log.unreachable", code=error.code, error=error.message)
+        logger.warning("log.unreachable", code=error.code, error=error.message)
         await asyncio.sleep(PAUSE)
         return ()
 

@@ -23,7 +23,7 @@ STEP = 1000  # jobs that are looked at before others get a turn
 
 _NO_JOBS = frozenset({None, CHECKPOINT_KEY})  # keys of records
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class _Waiting(NamedTuple):
@@ -111,7 +111,7 @@ class Loading:
                 raise UnreadableError("invalid_message", "nothing says which state it is")
             self.newest_epoch = max(self.newest_epoch, self._checkpoint(value))
         except UnreadableError as error:
-            log.error("snapshot.unreadable", key=repr(key), error=error.message)
+            logger.error("snapshot.unreadable", key=repr(key), error=error.message)
 
     def _take_one(self, key: bytes, value: bytes, version: Version) -> None:
         self.newest_epoch = max(self.newest_epoch, version.epoch)
@@ -202,7 +202,7 @@ class Loading:
         try:
             self._book.restore(decode(snapshot, Job))
         except UnreadableError as error:
-            log.error("snapshot.unreadable", key=repr(key), error=error.message)
+            logger.error("snapshot.unreadable", key=repr(key), error=error.message)
 
 
 def _without(waiting: _Waiting, keys: Collection[bytes]) -> _Waiting:
@@ -272,10 +272,10 @@ def _outline(key: bytes, snapshot: bytes) -> Outline | None:
     try:
         outline: Outline = decode(snapshot, Outline)
     except UnreadableError as error:
-        log.error("snapshot.unreadable", key=repr(key), error=error.message)
+        logger.error("snapshot.unreadable", key=repr(key), error=error.message)
         return None
     name = f"{outline.tenant}/{outline.job_id}"
     if name.encode() != key:
-        log.error("snapshot.of_another_job", key=repr(key), job=name)
+        logger.error("snapshot.of_another_job", key=repr(key), job=name)
         return None
     return outline

@@ -11,16 +11,16 @@ from schemas.records import Stored
 from schemas.values import JobKey
 
 
-async def true_states(target: Log, keys: Collection[JobKey]) -> list[Job | Deletion]:
+async def true_states(log: Log, keys: Collection[JobKey]) -> list[Job | Deletion]:
     """The newest snapshots of *keys* by epoch and number, read from all that are still there.
 
     Costs as much as there are snapshots; it is needed only when a broker was thought dead, was not,
     and wrote about a job that has ended since.
     """
     best: dict[JobKey, tuple[tuple[int, int], Stored]] = {}
-    for partition in {target.partition_of(STATE, key.encode()) for key in keys}:
-        position = (await target.bounds(STATE, partition)).first
-        while records := await target.read(STATE, partition, position, 1000):
+    for partition in {log.partition_of(STATE, key.encode()) for key in keys}:
+        position = (await log.bounds(STATE, partition)).first
+        while records := await log.read(STATE, partition, position, 1000):
             for record in records:
                 key, epoch, seq = named_snapshot(record)
                 if key is None or key not in keys:

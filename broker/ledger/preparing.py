@@ -36,7 +36,7 @@ LOOK = 0.1  # s between looks at whether a backend has been announced
 Request = Submitted | CancelAsked | DeleteAsked
 T = TypeVar("T")
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Preparation:
@@ -135,7 +135,7 @@ class Preparation:
         try:
             ready = await self._ready(item, body) if self._is_large(body) else item
         except Exception as error:
-            log.exception("inputs.not_prepared", job_id=item.key.job_id)
+            logger.exception("inputs.not_prepared", job_id=item.key.job_id)
             message = "the inputs could not be checked"
             text = f"{message}: {type(error).__name__}"
             ready = replace(item, body=_unread(body, Reason.PAYLOAD_MISSING, text))
@@ -182,7 +182,7 @@ class Preparation:
             except PayloadMissingError:
                 raise
             except QjbError as error:
-                log.warning("inputs.unavailable", code=error.code, error=error.message)
+                logger.warning("inputs.unavailable", code=error.code, error=error.message)
             await asyncio.sleep(PAUSE)
 
 

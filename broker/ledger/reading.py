@@ -22,7 +22,7 @@ from schemas.submits import WrongFieldsError
 from schemas.values import DEFAULT_TENANT, JobKey, Reason, count_in, is_id
 from schemas.workers import Status
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 LARGEST_REPORT = 900_000  # bytes: what it says must fit into an event, with what that adds
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -136,7 +136,7 @@ def version_of(record: Stored) -> Version | None:
     if not record.value or record.key in (None, CHECKPOINT_KEY):
         return None
     if (version := version_in(record.headers)) is None:
-        log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
+        logger.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
     return version
 
 
@@ -147,7 +147,7 @@ def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
     try:
         return JobKey.decode(record.key or b""), version.epoch, version.seq
     except ValueError:
-        log.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
+        logger.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
         return None, 0, 0
 
 
@@ -157,7 +157,7 @@ def read_snapshot(record: Stored) -> Job | Deletion | None:
     try:
         job: Job | Deletion = decode(record.value, kind)
     except UnreadableError as error:
-        log.error("snapshot.unreadable", offset=record.offset, error=error.message)
+        logger.error("snapshot.unreadable", offset=record.offset, error=error.message)
         return None
     return job
 

@@ -24,7 +24,7 @@ from schemas.values import JobKey
 AT_ONCE = 4000  # snapshots that are taken before others get a turn
 SAVED_EARLY = 10_000  # snapshots of ended jobs that may overtake the ledger
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Replica:
@@ -34,11 +34,11 @@ class Replica:
     snapshot is seen: whoever takes over writes those that are missing.
     """
 
-    def __init__(self, target: Log, remembered: int) -> None:
-        self._log = target
+    def __init__(self, log: Log, remembered: int) -> None:
+        self._log = log
         self.book = Book(remembered, _say_lost)
         self.checkpoint: Checkpoint | None = None
-        self.readers = {p: PartitionReader() for p in range(target.partitions(EVENTS))}
+        self.readers = {p: PartitionReader() for p in range(log.partitions(EVENTS))}
         self._positions: dict[TopicPartition, int] = {}
         self._follower: Follower | None = None
         self._newest_epoch = 0
@@ -185,4 +185,4 @@ class Replica:
 
 
 def _say_lost(key: JobKey, why: str) -> None:
-    log.error("snapshot.unreadable", job_id=key.job_id, tenant=key.tenant, error=why)
+    logger.error("snapshot.unreadable", job_id=key.job_id, tenant=key.tenant, error=why)

@@ -37,7 +37,7 @@ from schemas.workers import QueueSnapshot, Status
 QUEUES_AGAIN = 600.0
 PATIENCE = 5.0  # s for a turn, and for what is written behind, when it is time to go
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Service:
@@ -45,7 +45,7 @@ class Service:
 
     def __init__(
         self,
-        target: Log,
+        log: Log,
         blobs: Blobs,
         catalogue: Catalogue,
         roster: Roster,
@@ -56,7 +56,7 @@ class Service:
         excused: frozenset[InputPosition] = frozenset(),
     ) -> None:
         self._judge = judge
-        self._log = target
+        self._log = log
         self._blobs = blobs
         self._catalogue = catalogue
         self._roster = roster
@@ -166,7 +166,7 @@ class Service:
             async with asyncio.timeout(PATIENCE):
                 await self._snapshots.flush()
         except TimeoutError:
-            log.warning("snapshots.not_written")
+            logger.warning("snapshots.not_written")
 
     def heard(self, status: Status) -> None:
         """A message of the status topic has come."""
@@ -226,7 +226,7 @@ class Service:
                 records = await next_of(follower)
                 foreign = [record for record in records if self._is_of_a_lost_broker(record)]
                 if foreign:
-                    log.warning("snapshots.of_a_lost_broker", count=len(foreign))
+                    logger.warning("snapshots.of_a_lost_broker", count=len(foreign))
                 for record in foreign:
                     self._rewrite(record.key or b"")
         finally:

@@ -25,7 +25,7 @@ BEHIND = 20_000  # jobs whose snapshots are due: the writer waits for them
 
 State = Job | Deletion
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Snapshots:
     """Writes behind. An ended job leaves the book once its last snapshot is stored."""
 
     def __init__(
-        self, target: Log, book: Book, epoch: int, cut: Callable[[], Cut], interval: float
+        self, log: Log, book: Book, epoch: int, cut: Callable[[], Cut], interval: float
     ) -> None:
-        self._log = target
+        self._log = log
         self._book = book
         self._epoch = epoch
         self._cut = cut
@@ -114,7 +114,7 @@ class Snapshots:
         try:
             jobs = {job.key: job for job in await true_states(self._log, keys)}
         except LogUnavailableError as error:  # the next flush will do
-            log.warning("snapshots.not_mended", code=error.code, error=error.message)
+            logger.warning("snapshots.not_mended", code=error.code, error=error.message)
             return {}
         self._forgotten -= keys
         return jobs
@@ -136,7 +136,7 @@ class Snapshots:
                 record = snapshot_record(job, self._epoch, times.now())
                 await append_surely(self._log, STATE, [record])
                 continue
-            log.error("snapshot.too_large", job_id=job.job_id, tenant=job.tenant)
+            logger.error("snapshot.too_large", job_id=job.job_id, tenant=job.tenant)
 
     async def _write_checkpoint(self, cut: Cut) -> None:
         checkpoint = Checkpoint(

@@ -32,38 +32,36 @@ _REFERENCE = re.compile(rb'"sha256"\s*:\s*"([0-9a-f]{64})"')
 
 Users = dict[bytes | None, set[str]]
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
-async def sweep_for_ever(target: Log, blobs: Blobs, book: Book) -> None:
+async def sweep_for_ever(log: Log, blobs: Blobs, book: Book) -> None:
     """Sweep a while after the start, and a few times a day, until cancelled."""
     await asyncio.sleep(FIRST_AFTER)
     while True:
         try:
-            await sweep(target, blobs, book, min(target.now(), time.time()) - GRACE)
+            await sweep(log, blobs, book, min(log.now(), time.time()) - GRACE)
         except QjbError as error:  # the next pass will do
-            log.warning("sweep.put_off", code=error.code, error=error.message)
+            logger.warning("sweep.put_off", code=error.code, error=error.message)
         await asyncio.sleep(EVERY)
 
 
-async def sweep(
-    target: Log, blobs: Blobs, book: Book, before: float, at_once: int = AT_ONCE
-) -> int:
+async def sweep(log: Log, blobs: Blobs, book: Book, before: float, at_once: int = AT_ONCE) -> int:
     """Drop payloads that were put *before* (seconds since 1970) and have no user; how many.
 
     The log is read once for each *at_once* of them, so that no more are in memory.
     """
-    if not await blobs.is_of(target.identity):
-        log.warning("sweep.blobs_are_shared", advice="give each log a blob store of its own")
+    if not await blobs.is_of(log.identity):
+        logger.warning("sweep.blobs_are_shared", advice="give each log a blob store of its own")
         return 0
     found = dropped = 0
     async for some in _parts(blobs.older_than(before), at_once):
-        unused = some - await _used(target, book, some)
+        unused = some - await _used(log, book, some)
         found += len(some)
         for sha256 in unused:
             dropped += await blobs.drop(sha256, before)
     if found:
-        log.info("sweep.done", old=found, dropped=dropped)
+        logger.info("sweep.done", old=found, dropped=dropped)
     return dropped
 
 
@@ -78,13 +76,13 @@ async def _parts(names: AsyncIterator[str], at_once: int) -> AsyncIterator[set[s
         yield some
 
 
-async def _used(target: Log, book: Book, some: set[str]) -> set[str]:
+async def _used(log: Log, book: Book, some: set[str]) -> set[str]:
     """Those of *some* that anything refers to which is not of a deleted job."""
     users: Users = {}
-    async for record in _all(target, REQUESTS):
+    async for record in _all(log, REQUESTS):
         _use(users, *_asked(record, some))
     for topic in (STATE, REPORTS, EVENTS):
-        async for record in _all(target, topic):
+        async for record in _all(log, topic):
             if record.header(DELETED) or record.header("ce_type") == DELETION:
                 users.pop(record.key, None)
             else:
@@ -102,10 +100,10 @@ def _use(users: Users, key: bytes | None, used: set[str]) -> None:
         users.setdefault(key, set()).update(used)
 
 
-async def _all(target: Log, topic: str) -> AsyncIterator[Stored]:
-    for partition in range(target.partitions(topic)):
-        position = (await target.bounds(topic, partition)).first
-        while records := await target.read(topic, partition, position):
+async def _all(log: Log, topic: str) -> AsyncIterator[Stored]:
+    for partition in range(log.partitions(topic)):
+        position = (await log.bounds(topic, partition)).first
+        while records := await log.read(topic, partition, position):
             for record in records:
                 yield record
             position = records[-1].offset + 1

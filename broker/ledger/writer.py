@@ -41,7 +41,7 @@ STEP = 50  # jobs that are placed, or slots that are given away, between looks a
 T = TypeVar("T")
 R = TypeVar("R", bound=Item)
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class Writer:
         try:
             self._place(taken.turn)
         except Exception:
-            log.exception("dispatch.failed")
+            logger.exception("dispatch.failed")
         return Batch(reports, status, prepared, requests, ahead)
 
     def _request(self, taken: _Taken, record: Stored) -> None:
@@ -190,7 +190,7 @@ class Writer:
         try:
             note = taken.turn.take(item)
         except Exception as error:
-            log.exception("input.failed", kind=type(item).__name__)
+            logger.exception("input.failed", kind=type(item).__name__)
             position: InputPosition | None = getattr(item, "position", None)
             letter = DeadLetter(code="internal_error", message=repr(error)[:500], source=position)
             taken.letters.append((letter, record))
@@ -224,9 +224,9 @@ class Writer:
         if not (turn.entries or turn.deletions or turn.instructions):
             return ()
         await self._make_sure()
-        target, book = self._parts.log, self._parts.book
+        log, book = self._parts.log, self._parts.book
         beside = [told for told in turn.instructions if not told.waits]
-        telling = asyncio.create_task(instruct(target, book, beside, turn.time)) if beside else None
+        telling = asyncio.create_task(instruct(log, book, beside, turn.time)) if beside else None
         try:
             positions = await self._append(turn)
             await self._check_gaps(positions)
@@ -235,7 +235,7 @@ class Writer:
         finally:
             if telling is not None:
                 telling.cancel()
-        await instruct(target, book, [t for t in turn.instructions if t.waits], turn.time)
+        await instruct(log, book, [t for t in turn.instructions if t.waits], turn.time)
         return positions
 
     async def _append(self, turn: Turn) -> Sequence[Position]:
@@ -249,7 +249,7 @@ class Writer:
             try:
                 positions = await self._parts.log.append(EVENTS, records)
             except AppendFailedError as error:  # nothing was stored
-                log.warning("ledger.append_failed", error=error.message)
+                logger.warning("ledger.append_failed", error=error.message)
             except LogUnavailableError as error:
                 raise SteppedDownError(f"outcome of an append unknown: {error.message}") from error
             else:
@@ -314,7 +314,7 @@ class Writer:
         try:
             ends = await reported(self._parts.log)
         except LogUnavailableError as error:  # the next heartbeat or tick brings it up again
-            log.warning("reports.unreachable", code=error.code, error=error.message)
+            logger.warning("reports.unreachable", code=error.code, error=error.message)
             return
         for suspect in new:
             self._doubts[str(suspect.key), suspect.number] = _Doubt(suspect, ends)
@@ -330,11 +330,11 @@ class Writer:
                 self._take(taken, doubt.suspect, None)
 
 
-async def reported(target: Log) -> Offsets:
+async def reported(log: Log) -> Offsets:
     """Where the reports end. Raises `LogUnavailableError`."""
     return {
-        TopicPartition(REPORTS, partition): (await target.bounds(REPORTS, partition)).next
-        for partition in range(target.partitions(REPORTS))
+        TopicPartition(REPORTS, partition): (await log.bounds(REPORTS, partition)).next
+        for partition in range(log.partitions(REPORTS))
     }
 
 
@@ -373,7 +373,7 @@ def _read(read: Callable[[R], T], item: R) -> T | Unreadable:
         return read(item)
     except Exception as error:
         position = place(item)
-        log.exception("input.failed", position=str(position))
+        logger.exception("input.failed", position=str(position))
         return Unreadable(position, "internal_error", repr(error)[:500])
 
 
@@ -388,7 +388,7 @@ def _tell(turn: Turn, inputs: int) -> None:
             _time(event, job)
         kind = event.kind
         counts[kind] = counts.get(kind, 0) + 1
-        say = log.debug if isinstance(event, (Interim, LogEvent)) else log.info
+        say = logger.debug if isinstance(event, (Interim, LogEvent)) else logger.info
         say(
             "job.event",
             job_id=event.job_id,
@@ -403,7 +403,7 @@ def _tell(turn: Turn, inputs: int) -> None:
     for kind, count in counts.items():
         metrics.EVENTS.labels(kind).inc(count)
     for deletion in turn.deletions:
-        log.info("job.deleted", job_id=deletion.job_id, tenant=deletion.tenant)
+        logger.info("job.deleted", job_id=deletion.job_id, tenant=deletion.tenant)
 
 
 _queue_seconds = cache(metrics.QUEUE_SECONDS.labels)
@@ -426,6 +426,6 @@ def _note(note: str, item: Input) -> None:
     key = getattr(item, "key", None)
     if isinstance(item, Reported):
         report = item.report
-        log.debug(note, job_id=report.job_id, attempt=report.attempt, number=report.number)
+        logger.debug(note, job_id=report.job_id, attempt=report.attempt, number=report.number)
     else:
-        log.info(note, job_id=key.job_id if key else None)
+        logger.info(note, job_id=key.job_id if key else None)

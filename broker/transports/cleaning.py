@@ -17,7 +17,7 @@ VACUUM_EVERY = 20.0  # seconds: what nobody has used for so long is given back
 SPARE_PAGES = 256  # 1 MiB; so many are not given back
 VACUUM_STEP = 64  # pages
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Vacuum:
@@ -80,7 +80,7 @@ class Cleaner:
         except Exception as error:
             if database.is_fatal(error):
                 raise
-            log.warning("log.cleaning_failed", topic=shelf.where.topic, error=repr(error))
+            logger.warning("log.cleaning_failed", topic=shelf.where.topic, error=repr(error))
             more, shelf.first, shelf.cleaned = False, first, cleaned  # none of it was stored
         if more:
             self._due = time.monotonic() + 0.02

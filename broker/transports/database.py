@@ -31,7 +31,7 @@ from broker.transports.retention import TOMBSTONES_KEPT
 from broker.transports.topics import Cleanup, Topic
 from schemas.records import Headers, Stored
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 MARK = Mark(0x716A6231, newest=2)
 ROWS = 128  # in one INSERT: one statement gives up the interpreter's lock once
@@ -313,7 +313,7 @@ def checkpoint(db: apsw.Connection, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE) 
     except apsw.Error as error:
         if is_fatal(error):
             raise
-        log.warning("log.checkpoint_failed", error=str(error))
+        logger.warning("log.checkpoint_failed", error=str(error))
         return None
     return pages
 

@@ -43,7 +43,7 @@ from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import TOPICS, Topic
 from schemas.records import Record, Stored
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -391,13 +391,13 @@ class EmbeddedLog:
             for shelf, following, timestamp in shelves.values():
                 shelf.next, shelf.timestamp = following, timestamp
             if not self._failing:  # a full disk fails every append, so it is said once
-                log.error("log.append_failed", error=repr(error))
+                logger.error("log.append_failed", error=repr(error))
             self._failing = True
             self._note(error)
             self._tell(self._refuse, group, _refusal(error))
         else:
             if self._failing:
-                log.info("log.appends_again")
+                logger.info("log.appends_again")
             self._failing = False
             self._tell(self._settle, group)
 
@@ -428,7 +428,7 @@ class EmbeddedLog:
         try:
             self._loop.call_soon_threadsafe(what, *with_these)
         except RuntimeError:  # the loop was closed without closing the log
-            log.warning("log.nobody_waits")
+            logger.warning("log.nobody_waits")
 
     def _surely(self, work: Callable[[], T]) -> T | None:
         """Do it, unless the file is not what it was; None if it is not, or was not before."""
@@ -443,7 +443,7 @@ class EmbeddedLog:
     def _note(self, error: Exception) -> None:
         """Take nothing any more if *error* makes the file unsure."""
         if self._broken is None and database.is_fatal(error):
-            log.critical("log.broken", path=str(self.path), error=str(error))
+            logger.critical("log.broken", path=str(self.path), error=str(error))
             self._broken = _broken(self.path, error)
             self._tell(self._give_up, self._broken)
 
@@ -476,7 +476,7 @@ class EmbeddedLog:
         except apsw.Error as error:
             if database.is_fatal(error):
                 raise
-            log.warning("log.not_packed", error=str(error))  # the next time will do
+            logger.warning("log.not_packed", error=str(error))  # the next time will do
 
 
 def _size(tail: Tail) -> int:

@@ -17,7 +17,7 @@ SQLITE = ("", "-wal", "-shm", "-journal")  # what a database may consist of
 HEADER = 100  # bytes at the start of each database; one of a single byte SQLite takes to be empty
 PATIENCE = 10_000  # ms that a lock of another program is waited for
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 def make_folder(folder: Path) -> None:
@@ -31,7 +31,7 @@ def make_folder(folder: Path) -> None:
     if not entries or OURS & entries:
         close_to_others(folder)
     elif folder.stat().st_mode & OTHERS:
-        log.warning("folder.open_to_others", folder=str(folder), advice=f"chmod 700 {folder}")
+        logger.warning("folder.open_to_others", folder=str(folder), advice=f"chmod 700 {folder}")
 
 
 def close_to_others(path: Path) -> None:
@@ -43,7 +43,7 @@ def close_to_others(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:  # it belongs to another user
-        log.warning("file.open_to_others", path=str(path), error=str(error))
+        logger.warning("file.open_to_others", path=str(path), error=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _check(path: Path, mark: Mark, named: str, connect: Callable[[Path], apsw.Co
 
 def _set_aside(path: Path) -> None:
     """Put an empty file in the place of what can not be read, and keep that: it is a last look."""
-    log.warning("file.set_aside", path=str(path), kept=f"{path.name}.unreadable")
+    logger.warning("file.set_aside", path=str(path), kept=f"{path.name}.unreadable")
     path.rename(path.with_name(f"{path.name}.unreadable"))
     for suffix in SQLITE[1:]:
         path.with_name(path.name + suffix).unlink(missing_ok=True)

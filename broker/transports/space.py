@@ -14,7 +14,7 @@ from broker.telemetry import metrics
 EVERY = 5.0  # s between looks
 WALK = 100  # times as long as it took is waited before payloads are counted again
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Space:
@@ -39,7 +39,7 @@ class Space:
         try:
             self.free = min(shutil.disk_usage(each).free for each in folders if each is not None)
         except OSError as error:  # what can not be looked at can not be written either
-            log.warning("space.unknown", error=str(error))
+            logger.warning("space.unknown", error=str(error))
             return
         self._judge(self.free < self._least)
         metrics.DISK_FREE_BYTES.set(self.free)
@@ -51,7 +51,7 @@ class Space:
 
     def _judge(self, low: bool) -> None:
         if low is not self.is_low:
-            say = log.warning if low else log.info
+            say = logger.warning if low else logger.info
             say("space.low" if low else "space.enough", free=self.free, least=self._least)
         self.is_low = low
 

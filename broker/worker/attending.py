@@ -21,7 +21,7 @@ from schemas.values import Reason
 _BUSY = metrics.SLOTS.labels("busy")
 _ended_as = cache(metrics.ATTEMPTS.labels)
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Attendant:
@@ -74,9 +74,9 @@ class Attendant:
             outcome = "void" if attempt.is_void else str(last.__struct_config__.tag)
             _ended_as(outcome).inc()
             metrics.ATTEMPT_SECONDS.observe(seconds)
-            log.info("attempt.ended", **about, outcome=outcome, seconds=seconds)
+            logger.info("attempt.ended", **about, outcome=outcome, seconds=seconds)
         except Exception:
-            log.exception("attempt.unreported", **about)
+            logger.exception("attempt.unreported", **about)
         finally:
             self._attempts.end(attempt, loop.time())
             self._attending.discard(asyncio.current_task())
@@ -91,10 +91,10 @@ class Attendant:
             return await self._report(attempt, Raised(error.code, error.message))
         except Exception as error:
             if isinstance(error, TimeoutError) and attempt.is_overdue:
-                log.warning("executor.overdue", job_id=attempt.dispatch.job_id)
+                logger.warning("executor.overdue", job_id=attempt.dispatch.job_id)
                 reason = attempt.stop.reason or Reason.RAN_TOO_LONG
                 return await self._report(attempt, Stopped(reason))
-            log.exception("executor.failed", job_id=attempt.dispatch.job_id)
+            logger.exception("executor.failed", job_id=attempt.dispatch.job_id)
             why = f"the executor failed: {type(error).__name__}: {error}"
             return await self._report(attempt, Died(Reason.CHILD_DIED, why))
 

@@ -18,16 +18,16 @@ from schemas.workers import BackendAnnounced, Heartbeat, Status
 EVERY = 1.0  # s between heartbeats
 ANNOUNCE_EVERY = 60.0  # s between announcements of the backends
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Heart:
     """Beats once a second, and at once when asked."""
 
     def __init__(
-        self, target: Log, attempts: Attempts, worker: str, instance: str, slots: Slots
+        self, log: Log, attempts: Attempts, worker: str, instance: str, slots: Slots
     ) -> None:
-        self._log = target
+        self._log = log
         self._attempts = attempts
         self._worker = worker
         self._instance = instance
@@ -80,4 +80,4 @@ class Heart:
         try:
             await self._log.append(STATUS, [status_record(body, time) for body in bodies])
         except LogUnavailableError as error:  # the next one will do
-            log.warning("heartbeat.lost", code=error.code, error=error.message)
+            logger.warning("heartbeat.lost", code=error.code, error=error.message)

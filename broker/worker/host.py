@@ -33,7 +33,7 @@ PAUSE = 0.5  # s before an inbox that can not be read is tried again
 
 _OFFERED = metrics.SLOTS.labels("offered")
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Worker:
@@ -46,7 +46,7 @@ class Worker:
 
     def __init__(
         self,
-        target: Log,
+        log: Log,
         blobs: Blobs,
         executor: Executor,
         worker_id: str,
@@ -62,15 +62,15 @@ class Worker:
         self.instance = secrets.token_hex(8)
         self.ready = asyncio.Event()  # set once the broker has been told
         self._key = worker_id.encode()
-        self._log = target
+        self._log = log
         self._executor = executor
         self._grace = grace
         self._stopping = asyncio.Event()
         self._attempts = Attempts(patience)
         metrics.holds("inputs", self._attempts, Attempts.held)
         self._slots = Slots(slots)
-        self._reports = Reports(target, blobs, worker_id, self.instance)
-        self._heart = Heart(target, self._attempts, worker_id, self.instance, self._slots)
+        self._reports = Reports(log, blobs, worker_id, self.instance)
+        self._heart = Heart(log, self._attempts, worker_id, self.instance, self._slots)
         self._attendant = Attendant(
             worker_id,
             executor,
@@ -120,7 +120,7 @@ class Worker:
             services.append(tasks.create_task(self._heart.run(), name="worker heartbeat"))
             _OFFERED.set(self._slots.count)
             self.ready.set()
-            log.info("worker.ready", worker=self.worker_id, slots=self._slots.count)
+            logger.info("worker.ready", worker=self.worker_id, slots=self._slots.count)
             await self._stopping.wait()
             try:
                 await self._drain()
@@ -132,12 +132,12 @@ class Worker:
         self._heart.stopping = True
         self._heart.beat_now()
         running = self._attempts.running
-        log.info("worker.draining", worker=self.worker_id, running=len(running))
+        logger.info("worker.draining", worker=self.worker_id, running=len(running))
         if not await self._all_ended(within=self._grace):
             for attempt in list(running.values()):
                 attempt.end(Reason.WORKER_STOPPED)
             if not await self._all_ended(within=HAND_BACK):
-                log.warning("worker.abandons", worker=self.worker_id, running=len(running))
+                logger.warning("worker.abandons", worker=self.worker_id, running=len(running))
         with suppress(TimeoutError):
             async with asyncio.timeout(HAND_BACK):
                 self._heart.left = True
@@ -164,7 +164,7 @@ class Worker:
             try:
                 records = await inbox.next(60.0)
             except LogUnavailableError as error:
-                log.warning("inbox.unavailable", code=error.code, error=error.message)
+                logger.warning("inbox.unavailable", code=error.code, error=error.message)
                 await asyncio.sleep(PAUSE)
                 continue
             take_each(records, self._heed)
@@ -178,14 +178,14 @@ class Worker:
             case Dispatch() if instruction.instance == self.instance:
                 self._begin(instruction)
             case Dispatch():
-                log.info("dispatch.ignored", job_id=instruction.job_id, why="earlier start")
+                logger.info("dispatch.ignored", job_id=instruction.job_id, why="earlier start")
             case CancelAttempt():
                 self._attempts.cancel(instruction)
 
     def _begin(self, dispatch: Dispatch) -> None:
         attempt = self._attempts.begin(dispatch)
         if attempt is None:
-            log.info("dispatch.ignored", job_id=dispatch.job_id, why="known already, or void")
+            logger.info("dispatch.ignored", job_id=dispatch.job_id, why="known already, or void")
             return
         if self._stopping.is_set():
             attempt.stop.ask(Reason.WORKER_STOPPED)

@@ -28,7 +28,7 @@ BATCH = 500  # reports in one append
 MESSAGE_LIMIT = 64 * 1024  # characters of a message; of a longer one the end is kept
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # s between tries while the log can not be reached
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 T = TypeVar("T")
 
 
@@ -63,8 +63,8 @@ class Reports:
     waits a little for what follows, and goes in one report with the end of a short attempt.
     """
 
-    def __init__(self, target: Log, blobs: Blobs, worker: str, instance: str) -> None:
-        self._log = target
+    def __init__(self, log: Log, blobs: Blobs, worker: str, instance: str) -> None:
+        self._log = log
         self._blobs = blobs
         self._worker = worker
         self._instance = instance
@@ -198,6 +198,6 @@ async def _persistently(what: Callable[[], Awaitable[T]], event: str) -> T:
         except QjbError as error:
             if error.status != UnavailableError.status:
                 raise
-            log.warning(event, code=error.code, error=error.message, pause=pause)
+            logger.warning(event, code=error.code, error=error.message, pause=pause)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)

@@ -21,7 +21,7 @@ FETCH_FOR = 30.0  # s to get inputs from the blob store, and
 FETCH_BRIEFLY = 1.0  # where it did not answer last: others want the slot as well
 PAUSE = 0.5  # s before it is tried again
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Tasks:
@@ -76,7 +76,7 @@ class Tasks:
             try:
                 return await payloads.fetch(dispatch.params, dispatch.params_ref, self._blobs)
             except UnavailableError as error:
-                log.warning("inputs.unavailable", job_id=dispatch.job_id, error=error.message)
+                logger.warning("inputs.unavailable", job_id=dispatch.job_id, error=error.message)
             await asyncio.sleep(PAUSE)
 
 

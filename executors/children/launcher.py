@@ -25,7 +25,7 @@ _ENDED_WITH_SERVER = End("ended with its fork server")
 _NOT_MADE = End("could not be made")
 _SHORTAGES = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE})
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class ForkServerError(Exception):
@@ -106,7 +106,7 @@ class ForkServer:
                 del self._asked[self._tickets]
                 raise
             # It is gone or stuck: in both cases the next one will serve.
-            log.error("forkserver.unreachable", pid=self.pid, error=str(error))
+            logger.error("forkserver.unreachable", pid=self.pid, error=str(error))
             self._kill()
 
     def reap(self, pid: int) -> None:
@@ -151,7 +151,7 @@ class ForkServer:
                 ended = msgspec.json.decode(payload, type=Ended)
                 self._children.pop(ended.pid).on_ended(ended.end)
             case _:
-                log.error("forkserver.nonsense", pid=self.pid, kind=frame.kind)
+                logger.error("forkserver.nonsense", pid=self.pid, kind=frame.kind)
                 self._kill()
 
     def _on_end(self, why: str | None) -> None:
@@ -160,7 +160,7 @@ class ForkServer:
         if not self._ready.done():
             self._ready.set_exception(ConnectionError("hung up"))
             return
-        log.error("forkserver.lost", pid=self.pid, why=why)
+        logger.error("forkserver.lost", pid=self.pid, why=why)
         self._on_lost()
         self._end_all()
 

@@ -22,7 +22,7 @@ RESTART_AFTER = 0.1  # s; doubles each time up to
 RESTART_AT_MOST = 10.0  # s
 LIVED = 30.0  # s after which a fork server that is lost was not lost for what it is
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class NoChildError(Exception):
@@ -68,7 +68,7 @@ class Pool:
     async def start(self) -> Sequence[BackendAnnounced]:
         """Start the fork server and the children; the backends on offer."""
         announced = await self._server.start()
-        log.info("children.ready", slots=self.slots, memory=told(self.memory))
+        logger.info("children.ready", slots=self.slots, memory=told(self.memory))
         self._serve()
         return announced
 
@@ -159,13 +159,13 @@ class Pool:
     def _on_made(self) -> None:
         if self._shortage is not None:
             self._shortage = None
-            log.info("child.made_again")
+            logger.info("child.made_again")
         self._wake_one()
 
     def _tell_shortage(self, why: str) -> None:
         """Say it once, however often it is tried."""
         if self._shortage is None:
-            log.error("child.not_made", error=why)
+            logger.error("child.not_made", error=why)
         self._shortage = why
 
     def _forget(self, child: Child) -> None:
@@ -221,7 +221,7 @@ class Pool:
             try:
                 await self._server.start()
             except Exception as error:  # noqa: BLE001 - without it nothing runs here any more
-                log.error("forkserver.start_failed", error=repr(error))
+                logger.error("forkserver.start_failed", error=repr(error))
                 continue
             self._serve()
             return

@@ -20,7 +20,7 @@ from broker.gateway.api.errors import SERVER, error_answer, refused, trace_heade
 from broker.gateway.intake import trace_of
 from broker.gateway.subscribers import Flow
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 KEPT = 200  # descriptors that are for everything else
 FEWEST = 16  # connections, however few descriptors there are
@@ -125,9 +125,9 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0 or isinstance(exc, ConnectionError):
             raise ConnectionError("there is nobody to answer, or a part of an answer has gone out")
         if status == 500:
-            log.error("http.broken", error=str(exc), exc_info=exc)
+            logger.error("http.broken", error=str(exc), exc_info=exc)
         else:
-            log.info("http.malformed", error=_line(message))
+            logger.info("http.malformed", error=_line(message))
         trace = trace_of(None)[3:35]
         response = _malformed(status, exc, _line(message), trace)
         response.headers["Server"] = SERVER
@@ -147,9 +147,9 @@ class Connection(web.RequestHandler):
         """A request that breaks off while nobody reads it is no error of ours."""
         error = named.get("exc_info")
         if isinstance(error, web.RequestPayloadError | HttpProcessingError):
-            log.info("http.malformed", error=_line(str(error)))
+            logger.info("http.malformed", error=_line(str(error)))
         else:
-            log.error("http.broken", error=str(error), exc_info=error)
+            logger.error("http.broken", error=str(error), exc_info=error)
 
 
 def _bound(sock: socket.socket | None) -> None:

@@ -19,7 +19,7 @@ from broker.gateway.intake import trace_of
 from broker.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from schemas.values import Violation
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 Check = Callable[[web.Request], web.StreamResponse | None]
 Finish = Callable[[web.Request, web.StreamResponse], Awaitable[web.StreamResponse]]
@@ -93,7 +93,9 @@ def _of_error(request: web.Request, error: Exception, trace: str) -> web.Respons
         return error_answer(error.status, error.code, error.message, trace, error.violations)
     if isinstance(error, ConnectionError) and _has_gone(request):
         raise error
-    log.error("http.failed", method=request.method, path=request.path, trace=trace, exc_info=error)
+    logger.error(
+        "http.failed", method=request.method, path=request.path, trace=trace, exc_info=error
+    )
     message = "something went wrong here; the log has it under this trace"
     return error_answer(500, "internal_error", message, trace)
 
@@ -138,7 +140,7 @@ def _note(request: web.Request, response: web.StreamResponse, seconds: float, tr
     _count(method, route, response.status).inc()
     if response.headers.get("Content-Type") != "text/event-stream":
         HTTP_SECONDS.observe(seconds)
-    tell = log.debug if route in PROBES else log.info
+    tell = logger.debug if route in PROBES else logger.info
     tell(
         "http.request",
         method=request.method,

@@ -25,7 +25,7 @@ from broker.gateway.tail import MOVED
 from schemas.cloudevents import encode
 from schemas.values import JobKey
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 RESUME_NAMES = frozenset({"lasteventid", "evslasteventid", "after"})  # in URLs, spelt anyhow
 LONGEST_WAIT = 60.0  # s of a long poll
@@ -83,7 +83,7 @@ async def _or_later(
         accepted = request.headers.get("Accept", "")
         if "text/event-stream" not in accepted or "application/json" in accepted:
             raise
-        log.info("stream.later", error=error.message)
+        logger.info("stream.later", error=error.message)
         later = web.Response(body=retry(pause()), headers=HEADERS)
         later.force_close()  # it may come back to another gateway
         return later

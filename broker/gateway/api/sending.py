@@ -20,7 +20,7 @@ from schemas.values import BlobRef
 
 T = TypeVar("T")
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 PIECE = 64 * 1024  # bytes that are handed to a connection at once; what is no longer is sent whole
 AT_HAND = 4 * PIECE  # bytes of an answer in pieces that are read, packed or handed over at a time
@@ -226,7 +226,7 @@ async def _write(
             async with asyncio.timeout(stall):
                 await response.write(view[start : start + PIECE])
     except TimeoutError:
-        log.info("http.stalled", path=request.path)
+        logger.info("http.stalled", path=request.path)
         raise ConnectionResetError("the client takes nothing") from None
 
 

@@ -36,7 +36,7 @@ _LENGTH = struct.Struct(">qi")  # the first of these: first offset, bytes behind
 _CHECKED_AT = 21
 _PACKED, _APPEND_TIME, _TRANSACTION, _CONTROL = 0x07, 0x08, 0x10, 0x20  # in the attributes
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def _records(batch: _Batch, where: TopicPartition) -> list[Stored]:
         return list(_read(batch, where))
     except Exception as error:  # whatever a codec or a parser may raise
         why = f"{type(error).__name__}: {error}"[:500]
-        log.exception("log.batch_unreadable", topic=where.topic, offset=batch.first)
+        logger.exception("log.batch_unreadable", topic=where.topic, offset=batch.first)
         headers = ((UNREADABLE, why.encode(errors="replace")),)
         return [Stored(*where, batch.last, batch.newest_time, None, batch.whole, headers)]
 

@@ -22,7 +22,7 @@ from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import COMMITTED
 from schemas.records import Stored
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 REQUEST = 10.0  # seconds for one request; the producer then tries again, without duplicates
 BACKOFF = 0.1  # seconds between two tries
@@ -135,7 +135,7 @@ class Clients:
             except Exception as error:
                 if isinstance(error, TROUBLE) and not isinstance(error, UNREAD):
                     raise
-                log.warning("log.read_by_hand", error=repr(error)[:500])
+                logger.warning("log.read_by_hand", error=repr(error)[:500])
                 self._by_hand[consumer] = time.monotonic()
                 consumer.pause(*map(self.named, starts))
             else:
@@ -280,4 +280,4 @@ async def quietly(stop: Awaitable[None]) -> None:
         async with asyncio.timeout(CLOSE_WITHIN):
             await stop
     except (KafkaError, OSError, TimeoutError) as error:
-        log.info("log.client_stopped", error=repr(error))
+        logger.info("log.client_stopped", error=repr(error))

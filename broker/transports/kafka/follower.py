@@ -19,7 +19,7 @@ from broker.transports.tail import BATCH
 from broker.transports.topics import GROWING
 from schemas.records import Stored
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 WATCH = 5.0  # seconds between two looks at a follower that hears nothing
 
@@ -67,7 +67,7 @@ class KafkaFollower:
             except TopicAuthorizationFailedError as error:
                 raise LogUnavailableError(f"Kafka does not let us read: {error}") from error
             except TROUBLE as error:
-                log.warning("log.follower_retry", error=repr(error))
+                logger.warning("log.follower_retry", error=repr(error))
                 await asyncio.sleep(min(left, BACKOFF))
                 found = []
             if found:
@@ -143,7 +143,7 @@ class KafkaFollower:
             position = self._positions[where]
             kept = bounds[where].resume(position)
             if kept < position:
-                log.error("log.shrunk", topic=where.topic, was=position, now=kept)
+                logger.error("log.shrunk", topic=where.topic, was=position, now=kept)
             if kept != position:
                 self._positions[where] = kept
             self._consumer.seek(name, kept)
@@ -174,7 +174,7 @@ class KafkaFollower:
         self._unreachable = ""
         behind = {w: p for w, p in positions.items() if p < bounds[w].next}
         if any(self._seen.get(where) == position for where, position in behind.items()):
-            log.warning("log.follower_silent", behind=len(behind))
+            logger.warning("log.follower_silent", behind=len(behind))
             self._silent = True
         self._seen = behind
 

@@ -20,7 +20,7 @@ from broker.transports.kafka.clients import CLOSE_WITHIN, TROUBLE, Clients
 from broker.transports.log import Position, TopicPartition
 from schemas.records import Record
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 WAITING_BYTES = 64 * 1024 * 1024  # what may wait to be sent
 
@@ -112,7 +112,7 @@ class Lane:
             self._refuse_all(AppendUnknownError("the log was closed meanwhile"))
             raise
         except Exception as error:
-            log.exception("log.lane_failed", topic=self._where.topic)
+            logger.exception("log.lane_failed", topic=self._where.topic)
             self._refuse_all(AppendUnknownError(f"appending failed: {error!r}"))
         finally:
             self.task = None
@@ -144,7 +144,7 @@ class Lane:
             try:
                 return await self._clients.producer()
             except TROUBLE as error:
-                log.warning("log.no_producer", error=repr(error))
+                logger.warning("log.no_producer", error=repr(error))
                 await asyncio.sleep(1.0)
 
     def _fill(self, batch: Any) -> list[tuple[_Waiting, int]]:
@@ -183,7 +183,7 @@ class Lane:
     async def _failed(
         self, producer: Any, shares: list[tuple[_Waiting, int]], error: Exception
     ) -> None:
-        log.error("log.append_failed", topic=self._where.topic, error=repr(error))
+        logger.error("log.append_failed", topic=self._where.topic, error=repr(error))
         self._refuse(shares, _refusal(error, self._where.topic))
         # Even where it is certain that nothing was stored, the batch has taken sequence numbers,
         # and the cluster would refuse those that follow.

@@ -14,7 +14,7 @@ from schemas.records import Record, Stored
 
 LAYOUT = Topic("qjb.layout.v1", 1, Cleanup.COMPACT, None)
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 def name_of(topic: str, ident: str) -> bytes:
@@ -41,5 +41,5 @@ def placed_by(records: Sequence[Stored], keys: Mapping[str, bytes]) -> dict[str,
             found = msgspec.json.decode(record.value, type=dict[str, str | int])["partitions"]
             said.setdefault(record.key, max(1, int(found)))
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
-            log.error("layout.unreadable", offset=record.offset, error=str(error))
+            logger.error("layout.unreadable", offset=record.offset, error=str(error))
     return {topic: said[key] for topic, key in keys.items() if key in said}

@@ -31,7 +31,7 @@ from broker.transports.steady import LogTime
 from broker.transports.topics import COMMITTED, TOPICS, Topic
 from schemas.records import Record, Stored
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 OPEN_WITHIN = 30.0  # seconds in which a cluster must be found at first
 LOOK = 5.0  # seconds between looks at whether topics have grown, or were made anew
@@ -191,7 +191,7 @@ class KafkaLog:
         try:
             self._found = await self._clients.ask_topics(self._topics)
         except NotImplementedError:
-            log.warning("log.topics_unwatched", reason="the cluster is older than Kafka 3.1")
+            logger.warning("log.topics_unwatched", reason="the cluster is older than Kafka 3.1")
         idents = {name: found.ident for name, found in self._found.items()}
         keys = {name: name_of(name, idents.get(name, "")) for name in self._topics}
         placed = placed_by(await self._layout(), keys)
@@ -223,19 +223,19 @@ class KafkaLog:
                 if self._heed(found):
                     await self._place()
             except (*TROUBLE, NotImplementedError) as error:
-                log.warning("log.topics_unseen", error=repr(error))
+                logger.warning("log.topics_unseen", error=repr(error))
 
     def _heed(self, found: Mapping[str, Found]) -> bool:
         """Follow what has changed; whether a topic was made anew. One that is not there may come."""
         counts, anew = self._placement.counts, False
         for name, topic in found.items():
             if name in self._found and topic.ident != self._found[name].ident:
-                log.error("log.topic_made_anew", topic=name, partitions=topic.partitions)
+                logger.error("log.topic_made_anew", topic=name, partitions=topic.partitions)
                 anew, counts[name] = True, topic.partitions
                 for follower in self._followers:
                     follower.start_over(name)
             elif topic.partitions > counts[name]:
-                log.info("log.partitions_added", topic=name, partitions=topic.partitions)
+                logger.info("log.partitions_added", topic=name, partitions=topic.partitions)
                 added = range(counts[name], topic.partitions)
                 counts[name] = topic.partitions
                 for follower in self._followers:
@@ -253,7 +253,7 @@ class KafkaLog:
             except TROUBLE as error:
                 if time.monotonic() > deadline:
                     raise LogUnavailableError(f"Kafka does not answer: {error}") from error
-                log.warning("log.retry", error=repr(error))
+                logger.warning("log.retry", error=repr(error))
             await asyncio.sleep(BACKOFF)
 
 

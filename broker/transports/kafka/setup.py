@@ -20,7 +20,7 @@ from broker.transports.kafka.clients import REQUEST
 from broker.transports.kafka.topics import configs, findings, risks
 from broker.transports.topics import Topic
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class TopicSetup:
@@ -61,7 +61,7 @@ class TopicSetup:
                 wrong.append(f"{name}: not to be seen, and not to be made: {_reason(code, why)}")
         if wrong:
             raise TopicMisconfiguredError("; ".join(wrong))
-        log.info("log.topics_made", topics=[topic.name for topic in missing])
+        logger.info("log.topics_made", topics=[topic.name for topic in missing])
 
     async def _check(self) -> dict[str, int]:
         described = await self._described()
@@ -80,7 +80,7 @@ class TopicSetup:
         if wrong:
             raise TopicMisconfiguredError("; ".join(wrong))
         for risk, names in at_risk.items():
-            log.warning("log.risk", risk=risk, topics=len(names))
+            logger.warning("log.risk", risk=risk, topics=len(names))
         return counts
 
     async def _described(self) -> dict[str, Any]:
@@ -103,7 +103,9 @@ class TopicSetup:
         for answer in await self._admin.describe_configs(asked):
             for code, _, _, name, entries in answer.resources:
                 if for_code(code) is TopicAuthorizationFailedError:
-                    log.warning("log.unchecked", topic=name, reason="not allowed to see its setup")
+                    logger.warning(
+                        "log.unchecked", topic=name, reason="not allowed to see its setup"
+                    )
                 found[name] = {entry[0]: entry[1] for entry in entries}
         return found
 
