@@ -6,21 +6,14 @@ Sources: AsyncAPI 3.0.0 and its Kafka bindings 0.5.0. Its schemas are of JSON Sc
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from schemas.published import (
-    CHANNELS,
-    DEAD_LETTERS,
-    EVENTS,
-    MESSAGES,
-    REQUESTS,
-    STATE,
-    Message,
-    json_schema,
-)
+from schemas.published import MESSAGES, json_schema
+from schemas.topics import DEAD_LETTERS, EVENTS, REQUESTS, STATE, TOPICS, Message, Topic
 
 VERSION = "1.0.0"
 BINDING = "0.5.0"
 
 Json: TypeAlias = dict[str, Any]
+AnyTopic: TypeAlias = Topic[Any, ...]
 
 _NUMBER: Json = {"type": "string", "pattern": "^[0-9]+$"}
 _TEXT: Json = {"type": "string"}
@@ -47,8 +40,8 @@ _SEQ = _NUMBER | {"description": "Which of the job's events: skip what is not th
 _ATTEMPT = _NUMBER | {"description": "Which try at running the job, 0 before the first."}
 _EVENT_HEADERS: Json = {"qjb-seq": _SEQ, "qjb-epoch": _EPOCH, "qjb-attempt": _ATTEMPT}
 _HEADERS: dict[str, Json] = {  # by topic or, before that, message: those beside the CloudEvent's
-    EVENTS: _EVENT_HEADERS,
-    REQUESTS: {"content-type": _STRUCTURED},
+    EVENTS.name: _EVENT_HEADERS,
+    REQUESTS.name: {"content-type": _STRUCTURED},
     "ledger-claim": {"qjb-epoch": _EPOCH},
     "ledger-deletion": {"qjb-epoch": _EPOCH},
     "job-deletion": {
@@ -63,17 +56,17 @@ _HEADERS: dict[str, Json] = {  # by topic or, before that, message: those beside
         "qjb-epoch": _EPOCH,
         "qjb-terminal": {"type": "string", "enum": ["0", "1"]},
     },
-    DEAD_LETTERS: {
+    DEAD_LETTERS.name: {
         "qjb-code": _TEXT | {"description": "What was wrong, as a stable code."},
         "qjb-message": _TEXT | {"description": "The same in words."},
     },
 }
 _MAY: dict[str, Json] = {  # those that may be missing
-    EVENTS: {
+    EVENTS.name: {
         "qjb-report": _NUMBER | {"description": "The worker's report that led to it."},
         "qjb-in": _TEXT | {"description": "The record that led to it, as topic:partition:offset."},
     },
-    DEAD_LETTERS: {
+    DEAD_LETTERS.name: {
         "qjb-source": _TEXT | {"description": "Where the record was, as topic:partition:offset."},
         "qjb-cut": _TEXT | {"description": "The sizes that it had, if only its beginning is kept."},
     },
@@ -102,101 +95,117 @@ BLOB_STORE: Json = {
 }
 
 
-def document(examples: Mapping[str, Any], topics: Mapping[str, Json]) -> Json:
-    """The document; *examples* are JSON values by message name, *topics* how each is set up."""
+_INFO: Json = {
+    "title": "Quantum job broker",
+    "version": VERSION,
+    "description": (
+        "Job requests in, job events out, on Apache Kafka. Records are CloudEvents 1.0 in"
+        " Kafka's binary mode; requests may also be structured CloudEvents or bare JSON,"
+        " which needs no headers at all. "
+    )
+    + str(BLOB_STORE["description"]),
+    "license": {"name": "Apache-2.0"},
+}
+_SERVER: Json = {
+    "host": "localhost:9092",
+    "protocol": "kafka",
+    "description": "Any Apache Kafka from 3.0 on; docs/operations.md says how to get in.",
+}
+_OPERATIONS: tuple[tuple[str, str, AnyTopic, str], ...] = (
+    (
+        "submitOrCancel",
+        "receive",
+        REQUESTS,
+        "Ask for a job, or for its end. The answer is an event.",
+    ),
+    (
+        "publishEvents",
+        "send",
+        EVENTS,
+        "Everything that happens to a job, in order, numbered per job.",
+    ),
+    ("publishStates", "send", STATE, "The newest state of each job, with the final result."),
+    (
+        "publishDeadLetters",
+        "send",
+        DEAD_LETTERS,
+        "What nobody could read, and jobs whose last attempt failed.",
+    ),
+)
+
+
+def document(examples: Mapping[str, Any], setups: Mapping[str, Json]) -> Json:
+    """The document; *examples* are JSON values by message name, *setups* are of topics by theirs."""
+    topics = [topic for topic in TOPICS.values() if topic.who]
     return {
         "asyncapi": "3.0.0",
-        "info": {
-            "title": "Quantum job broker",
-            "version": VERSION,
-            "description": (
-                "Job requests in, job events out, on Apache Kafka. Records are CloudEvents 1.0 in"
-                " Kafka's binary mode; requests may also be structured CloudEvents or bare JSON,"
-                " which needs no headers at all. "
-            )
-            + str(BLOB_STORE["description"]),
-            "license": {"name": "Apache-2.0"},
-        },
+        "info": _INFO,
         "defaultContentType": "application/json",
-        "servers": {
-            "kafka": {
-                "host": "localhost:9092",
-                "protocol": "kafka",
-                "description": "Any Apache Kafka from 3.0 on; docs/operations.md says how to get in.",
-            }
-        },
-        "channels": {topic: _channel(topic, topics[topic]) for topic in CHANNELS},
+        "servers": {"kafka": _SERVER},
+        "channels": {topic.name: _channel(topic, setups[topic.name]) for topic in topics},
         "operations": {
-            "submitOrCancel": _operation(
-                "receive", REQUESTS, "Ask for a job, or for its end. The answer is an event."
-            ),
-            "publishEvents": _operation(
-                "send", EVENTS, "Everything that happens to a job, in order, numbered per job."
-            ),
-            "publishStates": _operation(
-                "send", STATE, "The newest state of each job, with the final result."
-            ),
-            "publishDeadLetters": _operation(
-                "send", DEAD_LETTERS, "What nobody could read, and jobs whose last attempt failed."
-            ),
+            name: {
+                "action": action,
+                "channel": {"$ref": f"#/channels/{topic.name}"},
+                "summary": summary,
+            }
+            for name, action, topic, summary in _OPERATIONS
         },
         "components": {
             "schemas": {"CloudEvent": _CLOUD_EVENT, **_shared()},
-            "messages": {message.name: _message(message, examples) for message in MESSAGES},
+            "messages": {
+                message.name: _message(topic, message, examples[message.name])
+                for topic in topics
+                for message in topic.messages
+            },
         },
         "x-blob-store": BLOB_STORE,
     }
 
 
-def _operation(action: str, topic: str, summary: str) -> Json:
-    return {"action": action, "channel": {"$ref": f"#/channels/{topic}"}, "summary": summary}
-
-
-def _channel(topic: str, setup: Json) -> Json:
-    title, key, who = CHANNELS[topic]
+def _channel(topic: AnyTopic, setup: Json) -> Json:
     return {
-        "address": topic,
-        "title": title,
-        "description": f"{who} Record key: {key}.",
+        "address": topic.name,
+        "title": topic.title,
+        "description": f"{topic.who} Record key: {topic.key}.",
         "messages": {
             message.name: {"$ref": f"#/components/messages/{message.name}"}
-            for message in MESSAGES
-            if message.topic == topic
+            for message in topic.messages
         },
-        "bindings": {"kafka": {"topic": topic, **setup, "bindingVersion": BINDING}},
+        "bindings": {"kafka": {"topic": topic.name, **setup, "bindingVersion": BINDING}},
     }
 
 
-def _message(message: Message, examples: Mapping[str, Any]) -> Json:
+def _message(topic: AnyTopic, message: Message, example: Any) -> Json:
     payload = {
         word: value
         for word, value in json_schema(message).items()
         if word not in ("$defs", "$schema", "$id")  # an $id would be what $refs start from
     }
-    key = {"key": {"type": "string", "description": CHANNELS[message.topic][1]}}
+    key = {"key": {"type": "string", "description": topic.key}}
     return {
         "name": message.name,
         "title": message.name,
         "summary": message.title,
         "contentType": "application/json",
-        "headers": _headers(message),
+        "headers": _headers(topic, message),
         "payload": _of_draft_7(payload),
         "bindings": {
             "kafka": {**({} if message.name in _NO_KEY else key), "bindingVersion": BINDING}
         },
-        "examples": [{"name": message.name, "payload": examples[message.name]}],
+        "examples": [{"name": message.name, "payload": example}],
     }
 
 
-def _headers(message: Message) -> Json:
+def _headers(topic: AnyTopic, message: Message) -> Json:
     """The schema of a record's headers. A request as bare JSON has none."""
-    own = _HEADERS.get(message.name, _HEADERS.get(message.topic, {}))
-    may = {} if message.name in _HEADERS else _MAY.get(message.topic, {})
+    own = _HEADERS.get(message.name, _HEADERS.get(topic.name, {}))
+    may = {} if message.name in _HEADERS else _MAY.get(topic.name, {})
     fixed = {"const": message.type}
     if message.type.endswith("*"):
         fixed = {"pattern": f"^{message.type[:-1]}[a-z_]+$".replace(".", r"\.")}
     names = {"type": "object", "properties": {"ce_type": {"type": "string", **fixed}, **own, **may}}
-    if message.topic == REQUESTS:
+    if topic is REQUESTS:
         return names | {"properties": _CLOUD_EVENT["properties"] | names["properties"]}
     event = {"$ref": "#/components/schemas/CloudEvent"}
     return {"allOf": [event, names | {"required": ["ce_type", *own]}]}

@@ -13,17 +13,18 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from schemas import events, inbox, ledger, reports, requests, workers
+from schemas import events, inbox, reports, requests, workers
 from schemas.decoding import UnreadableError as UnreadableError
 from schemas.decoding import decode as decode
 from schemas.jobs import Job
-from schemas.ledger import Claim, DeadLetter, Deletion, Entry, InputPosition
+from schemas.ledger import Checkpoint, Claim, DeadLetter, Deletion, Entry, InputPosition
 from schemas.records import Headers, Record, Stored
 from schemas.submits import read_submit
 from schemas.values import MOST, JobKey, count_in
 
 SOURCE = b"/qjb"
 CONTENT_TYPE = b"application/json"
+LARGEST_REPORT = 900_000  # bytes: what it says must fit into an event, with what that adds
 STRUCTURED = "application/cloudevents+json"
 
 REQUEST_TYPES: dict[str, type[requests.Request]] = {
@@ -259,7 +260,17 @@ def snapshot_record(job: Job | Deletion, epoch: int, time: str) -> Record:
 CHECKPOINT_KEY = b"~checkpoint"
 
 
-def checkpoint_record(checkpoint: ledger.Checkpoint, time: str) -> Record:
+def read_state(record: Stored) -> Job | Deletion | Checkpoint:
+    """What *record* of the state topic says; raises `UnreadableError`."""
+    if record.key == CHECKPOINT_KEY:
+        kind: Any = Checkpoint
+    else:
+        kind = Deletion if record.header(DELETED) else Job
+    found: Job | Deletion | Checkpoint = decode(record.value, kind)
+    return found
+
+
+def checkpoint_record(checkpoint: Checkpoint, time: str) -> Record:
     """*checkpoint* for partition 0 of the state topic."""
     more: Headers = (("qjb-epoch", b"%d" % checkpoint.epoch),)
     headers = _headers(b"qjb.ledger.checkpoint", _new_id(), b"", time, more)
@@ -267,6 +278,20 @@ def checkpoint_record(checkpoint: ledger.Checkpoint, time: str) -> Record:
 
 
 # Workers
+
+
+def read_report(record: Stored) -> reports.Report:
+    """What *record* of the reports topic says; raises `UnreadableError`."""
+    if isinstance(record.said, reports.Report):  # of a worker here, who looked at the values
+        return record.said
+    if len(record.value) > LARGEST_REPORT:
+        raise UnreadableError("too_large", f"a report of {len(record.value)} bytes")
+    try:
+        record.value.decode()  # values in it are passed on as they are
+    except UnicodeDecodeError as error:
+        raise UnreadableError("invalid_json", str(error)) from error
+    report: reports.Report = decode(record.value, reports.Report)
+    return report
 
 
 def report_record(report: reports.Report, traceparent: str | None = None) -> Record:
@@ -318,7 +343,18 @@ def status_record(body: workers.Status, time: str) -> Record:
     return Record(encode(body), key.encode(), headers, 0)
 
 
+def read_status(record: Stored) -> workers.Status:
+    """What *record* of the status topic says; raises `UnreadableError`."""
+    status: workers.Status = decode(record.value, workers.Status)
+    return status
+
+
 # Dead letters
+
+
+def as_it_is(record: Stored) -> Stored:
+    """*record*, of a topic of which nobody reads more."""
+    return record
 
 
 def dead_letter_record(letter: DeadLetter, time: str, original: Stored | None = None) -> Record:

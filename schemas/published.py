@@ -9,80 +9,19 @@ import operator
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from schemas import events, inbox, jobs, ledger, reports, requests, specification, workers
+from schemas.specification import Specification
+from schemas.topics import TOPICS, Message
 from schemas.values import NOTHING, Reason
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One kind of message: its name, the type that it has in the code, its CloudEvents type."""
-
-    name: str
-    kind: Any
-    type: str
-    topic: str
-    title: str
-
-
-def _first_line(kind: Any) -> str:
-    return (kind.__doc__ or "").strip().splitlines()[0]
-
-
-def _message(name: str, kind: Any, event_type: str, topic: str) -> Message:
-    return Message(name, kind, event_type, topic, _first_line(kind))
-
-
-REQUESTS, EVENTS, STATE = "qjb.requests.v1", "qjb.events.v1", "qjb.state.v1"
-REPORTS, INBOX, STATUS = "qjb.reports.v1", "qjb.inbox.v1", "qjb.status.v1"
-DEAD_LETTERS, PROGRAMS = "qjb.dead-letters.v1", "qjb.programs.v1"
-
-MESSAGES: tuple[Message, ...] = (
-    _message("submit-job", requests.SubmitJob, "qjb.request.submit", REQUESTS),
-    _message("cancel-job", requests.CancelJob, "qjb.request.cancel", REQUESTS),
-    _message("delete-job", requests.DeleteJob, "qjb.request.delete", REQUESTS),
-    *(
-        _message(
-            f"event-{str(kind.__struct_config__.tag).replace('_', '-')}",
-            kind,
-            f"qjb.event.{kind.__struct_config__.tag}",
-            EVENTS,
-        )
-        for kind in events.EVENT_TYPES
-    ),
-    _message("ledger-claim", ledger.Claim, "qjb.ledger.claim", EVENTS),
-    _message("ledger-deletion", ledger.Deletion, "qjb.ledger.deletion", EVENTS),
-    _message("job-deletion", ledger.Deletion, "qjb.job.deletion", STATE),
-    _message("job-snapshot", jobs.Job, "qjb.job.snapshot", STATE),
-    _message("ledger-checkpoint", ledger.Checkpoint, "qjb.ledger.checkpoint", STATE),
-    _message("report", reports.Report, "qjb.report.*", REPORTS),
-    _message("dispatch", inbox.Dispatch, "qjb.inbox.dispatch", INBOX),
-    _message("cancel-attempt", inbox.CancelAttempt, "qjb.inbox.cancel", INBOX),
-    _message("heartbeat", workers.Heartbeat, "qjb.status.heartbeat", STATUS),
-    _message("backend", workers.BackendAnnounced, "qjb.status.backend", STATUS),
-    _message("tick", workers.Tick, "qjb.status.tick", STATUS),
-    _message("queue", workers.QueueSnapshot, "qjb.status.queue", STATUS),
-    _message("dead-letter", ledger.DeadLetter, "qjb.dead-letter", DEAD_LETTERS),
-)
-PROGRAM = _message("program", specification.Specification, "qjb.program", PROGRAMS)
-
-CHANNELS: dict[str, tuple[str, str, str]] = {
-    # topic: title, key, who writes it and who reads it
-    REQUESTS: ("Requests", "job id", "Clients and gateways write, the broker reads."),
-    EVENTS: ("The ledger", "tenant/job id", "The active broker writes, everybody may read."),
-    STATE: ("Newest states", "tenant/job id", "The active broker writes; compacted."),
-    REPORTS: ("Reports", "tenant/job id", "Workers write, the broker reads."),
-    INBOX: ("Inboxes", "worker id", "The broker writes, each worker reads its own."),
-    STATUS: ("Status", "worker/…, backend/…, broker/…, queue/…", "Workers and brokers write."),
-    DEAD_LETTERS: ("Dead letters", "key of the source", "The broker writes, operators read."),
-}
-
+MESSAGES = tuple(message for topic in TOPICS.values() for message in topic.messages)
+PROGRAM = Message("program", Specification, "qjb.program")
 
 _BARE_KIND = {  # what tells requests apart when they are bare JSON, without a CloudEvents type
     "submit-job": {"kind": {"const": "submit", "default": "submit"}},
@@ -134,7 +73,7 @@ def json_schema(message: Message) -> dict[str, Any]:
     definitions: dict[str, Any] = schema.pop("$defs", {})
     reference = schema.get("$ref", "").removeprefix("#/$defs/")
     top = dict(definitions[reference]) if reference in definitions else schema
-    if message.topic == REQUESTS:
+    if message.name in _BARE_KIND:
         top["properties"] = {**_BARE_KIND[message.name], **top["properties"]}
         if "params" in top["properties"]:
             del top["properties"]["unknown_fields"]  # what a gateway tells the broker

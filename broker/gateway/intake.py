@@ -7,7 +7,6 @@ is safe once it is on the log.
 import asyncio
 import hashlib
 import random
-import re
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ from broker.gateway.read_model import ReadModel
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.payloads import INLINE_LIMIT
-from broker.telemetry.times import new_traceparent, now
+from broker.telemetry.times import now
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.space import Space
@@ -55,7 +54,6 @@ from schemas.unknown import MOST_WARNINGS, no
 from schemas.values import JobKey, Reason, State, Violation
 
 FORGET = 60.0  # s after which a submitted job that nobody took up is not waited for any more
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
@@ -69,11 +67,6 @@ def new_job_id() -> str:
     """
     number = (time.time_ns() // 1_000_000 << 70) | random.getrandbits(70)
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(110, -10, -10)])
-
-
-def trace_of(header: str | None) -> str:
-    """The trace that a request brings along, or a new one (W3C Trace Context)."""
-    return header if header and _TRACEPARENT.fullmatch(header) else new_traceparent()
 
 
 @dataclass(frozen=True, slots=True)

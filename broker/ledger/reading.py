@@ -1,6 +1,5 @@
 """Records to inputs: what a request, a report or a status message says, or why it can not be read."""
 
-import re
 from typing import NamedTuple
 
 import msgspec
@@ -9,23 +8,19 @@ from msgspec.structs import replace
 
 from broker.core.admission import Refused, malformed
 from broker.core.turn import CancelAsked, DeleteAsked, Reported, Submitted
-from broker.telemetry import times
-from broker.transports.topics import REQUESTS
+from broker.telemetry.times import trace_of
 from schemas.cloudevents import CHECKPOINT_KEY, DELETED, SOURCE, SUBMIT, read_request
 from schemas.decoding import UnreadableError, decode
 from schemas.jobs import Job
 from schemas.ledger import Deletion, InputPosition
 from schemas.records import Headers, Stored
-from schemas.reports import Report
 from schemas.requests import CancelJob, DeleteJob
 from schemas.submits import WrongFieldsError
+from schemas.topics import REPORTS, REQUESTS, STATUS
 from schemas.values import DEFAULT_TENANT, JobKey, Reason, count_in, is_id
 from schemas.workers import Status
 
 logger = structlog.get_logger()
-
-LARGEST_REPORT = 900_000  # bytes: what it says must fit into an event, with what that adds
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -61,23 +56,15 @@ def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unread
     if isinstance(body, DeleteJob):
         return DeleteAsked(position, JobKey(DEFAULT_TENANT, body.job_id))
     key = JobKey(DEFAULT_TENANT, body.job_id or derived_id(record))
-    return Submitted(position, key, body, _trace(request.traceparent))
+    return Submitted(position, key, body, trace_of(request.traceparent))
 
 
 def read_report(record: Stored) -> Reported | Unreadable:
     """What *record* of the reports topic says."""
-    if isinstance(record.said, Report):  # of a worker in this process, who looked at the values
-        return Reported(position_of(record), record.said)
     try:
-        if len(record.value) > LARGEST_REPORT:
-            raise UnreadableError("too_large", f"a report of {len(record.value)} bytes")
-        record.value.decode()  # values in it are passed on as they are
-        report: Report = decode(record.value, Report)
+        return Reported(position_of(record), REPORTS.read(record))
     except UnreadableError as error:
         return Unreadable(position_of(record), error.code, error.message)
-    except UnicodeDecodeError as error:
-        return Unreadable(position_of(record), "invalid_json", str(error))
-    return Reported(position_of(record), report)
 
 
 def given_up(item: Stored | Submitted | CancelAsked | DeleteAsked) -> Submitted | Unreadable:
@@ -90,21 +77,18 @@ def given_up(item: Stored | Submitted | CancelAsked | DeleteAsked) -> Submitted 
         return Unreadable(item.position, Reason.BROKER_LOST, message)
     found, key = item.named_headers(), (item.key or b"").decode("utf-8", "replace")
     ours = (found.get("ce_source"), found.get("ce_type")) == (SOURCE, SUBMIT)
-    if item.topic != REQUESTS or not ours or not (key == "" or is_id(key)):
+    if item.topic != REQUESTS.name or not ours or not (key == "" or is_id(key)):
         return Unreadable(position_of(item), Reason.BROKER_LOST, message)
     named = JobKey(DEFAULT_TENANT, key or derived_id(item))
-    return Submitted(position_of(item), named, refusal, _trace(None))
+    return Submitted(position_of(item), named, refusal, trace_of(None))
 
 
 def read_status(record: Stored) -> Status | None:
     """What *record* of the status topic says; None if that can not be read, or no more is there."""
-    if not record.value:
-        return None
     try:
-        status: Status = decode(record.value, Status)
+        return STATUS.read(record) if record.value else None
     except UnreadableError:
         return None
-    return status
 
 
 class Version(NamedTuple):
@@ -162,16 +146,10 @@ def read_snapshot(record: Stored) -> Job | Deletion | None:
     return job
 
 
-def _trace(traceparent: str | None) -> str:
-    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
-        return traceparent
-    return times.new_traceparent()
-
-
 def _as_rejected(record: Stored, position: InputPosition, error: WrongFieldsError) -> Submitted:
     """A request that is wrong, but names a program: its owner can be told."""
     body = malformed(error.program_id, error.violations)
     named = error.job_id if is_id(error.job_id) else derived_id(record)
     trace = record.header("traceparent")
     key = JobKey(DEFAULT_TENANT, named)
-    return Submitted(position, key, body, _trace(trace.decode("latin-1") if trace else None))
+    return Submitted(position, key, body, trace_of(trace.decode("latin-1") if trace else None))

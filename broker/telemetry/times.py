@@ -1,9 +1,14 @@
 """The wall clock, as it is written into messages; and trace ids."""
 
 import random
+import re
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 
 
 def now() -> str:
@@ -23,8 +28,13 @@ def iso(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds") + "Z"
 
 
-def new_traceparent() -> str:
-    """The start of a trace, for a request that brought none (W3C Trace Context, version 00)."""
+def trace_of(brought: str | None) -> str:
+    """The trace that a request brings along, or the start of one (W3C Trace Context).
+
+    A version that is yet to come begins like this one, and is understood as this one.
+    """
+    if brought is not None and _TRACEPARENT.fullmatch(brought):
+        return brought
     return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-01"
 
 

@@ -1,63 +1,23 @@
-"""The topics: names, partitions, how long records are kept."""
+"""What a log is told of the topics: their names, how each is set up, and where a key goes there."""
 
-import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any, TypeAlias
 
-DAY = 24 * 3600.0
+from schemas import topics
+from schemas.topics import DAY as DAY
+from schemas.topics import TOPICS as TOPICS
+from schemas.topics import Cleanup as Cleanup
 
+Topic: TypeAlias = topics.Topic[Any, ...]  # a log asks not what is said there
 
-class Cleanup(enum.Flag):
-    """What happens to old records."""
+REQUESTS, EVENTS, STATE = topics.REQUESTS.name, topics.EVENTS.name, topics.STATE.name
+REPORTS, INBOX, STATUS = topics.REPORTS.name, topics.INBOX.name, topics.STATUS.name
+DEAD_LETTERS = topics.DEAD_LETTERS.name
 
-    DELETE = enum.auto()
-    COMPACT = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """How a topic is to be set up. `retention` in seconds, None: for ever.
-
-    *passing*: what is said there is of no use once all who spoke and listened are gone.
-    """
-
-    name: str
-    partitions: int
-    cleanup: Cleanup
-    retention: float | None
-    passing: bool = False
-
-
-REQUESTS = "qjb.requests.v1"
-EVENTS = "qjb.events.v1"
-STATE = "qjb.state.v1"
-REPORTS = "qjb.reports.v1"
-INBOX = "qjb.inbox.v1"
-STATUS = "qjb.status.v1"
-PROGRAMS = "qjb.programs.v1"
-TENANTS = "qjb.tenants.v1"
-DEAD_LETTERS = "qjb.dead-letters.v1"
-
-TOPICS: dict[str, Topic] = {
-    topic.name: topic
-    for topic in (
-        Topic(REQUESTS, 4, Cleanup.DELETE, 3 * DAY),
-        Topic(EVENTS, 4, Cleanup.DELETE, 7 * DAY),
-        Topic(STATE, 4, Cleanup.COMPACT, None),
-        Topic(REPORTS, 4, Cleanup.DELETE, 3 * DAY, passing=True),
-        Topic(INBOX, 8, Cleanup.DELETE, 3600.0, passing=True),
-        Topic(STATUS, 1, Cleanup.COMPACT | Cleanup.DELETE, 3600.0, passing=True),
-        Topic(PROGRAMS, 1, Cleanup.COMPACT, None),
-        Topic(TENANTS, 1, Cleanup.COMPACT, None),
-        Topic(DEAD_LETTERS, 1, Cleanup.DELETE, 30 * DAY),
-    )
-}
-# Whoever follows these also reads what partitions hold that they get meanwhile: others write there.
-GROWING = frozenset((REQUESTS, REPORTS))
-# Others may write here in transactions: what they abort is not read. Nobody else does, and elsewhere
-# a transaction that somebody left open would hold back what our own roles say to each other.
-COMMITTED = frozenset((REQUESTS,))
+GROWING = frozenset(name for name, topic in TOPICS.items() if topic.growing)
+COMMITTED = frozenset(name for name, topic in TOPICS.items() if topic.committed)
 
 
 def keeping_events(retention: float | None) -> Mapping[str, Topic]:

@@ -11,7 +11,7 @@ import pytest
 
 from broker.transports.blobs import open_blobs
 from broker.transports.topics import TOPICS
-from schemas import asyncapi, cloudevents, published
+from schemas import asyncapi, cloudevents, published, topics
 from schemas.decoding import decode
 from schemas.ledger import Entry, InputPosition
 from schemas.records import Record
@@ -92,21 +92,21 @@ def test_the_example_of_a_message_is_what_its_payload_may_be(name: str) -> None:
     assert not validator(name, "payload").is_valid({})
 
 
-def example(message: published.Message) -> Any:
+def example(message: topics.Message) -> Any:
     text = (ROOT / "schemas" / "examples" / f"{message.name}.json").read_bytes()
     return decode(text, message.kind)
 
 
-def records(message: published.Message) -> Iterator[Record]:
+def records(message: topics.Message) -> Iterator[Record]:
     """Records as they are written: with everything in their headers, and with the least."""
     body = example(message)
-    if message.topic == published.REQUESTS:
+    if message in topics.REQUESTS.messages:
         yield cloudevents.request_record(body, TIME, TRACE)
     elif message.name == "ledger-claim":
         yield cloudevents.claim_record(body, 0, TIME)
     elif message.name == "ledger-deletion":
         yield cloudevents.deletion_record(body)
-    elif message.topic == published.EVENTS:
+    elif message in topics.EVENTS.messages:
         key = JobKey("default", body.job_id)
         yield cloudevents.entry_record(
             Entry(key, body, 7, 3, InputPosition("qjb.requests.v1", 0, 5), TRACE)
@@ -116,11 +116,11 @@ def records(message: published.Message) -> Iterator[Record]:
         yield cloudevents.snapshot_record(body, 7, TIME)
     elif message.name == "ledger-checkpoint":
         yield cloudevents.checkpoint_record(body, TIME)
-    elif message.topic == published.REPORTS:
+    elif message in topics.REPORTS.messages:
         yield cloudevents.report_record(body, TRACE)
-    elif message.topic == published.INBOX:
+    elif message in topics.INBOX.messages:
         yield cloudevents.instruction_record("w", body, TIME, TRACE)
-    elif message.topic == published.STATUS:
+    elif message in topics.STATUS.messages:
         yield cloudevents.status_record(body, TIME)
     else:
         yield cloudevents.dead_letter_record(body, TIME)
@@ -128,12 +128,12 @@ def records(message: published.Message) -> Iterator[Record]:
 
 @pytest.mark.parametrize("message", published.MESSAGES, ids=lambda message: message.name)
 def test_the_headers_of_records_are_those_that_the_document_lists(
-    message: published.Message,
+    message: topics.Message,
 ) -> None:
     for record in records(message):
         headers = {name: value.decode() for name, value in record.headers}
         validator(message.name, "headers").validate(headers)
-        if message.topic != published.REQUESTS:
+        if message not in topics.REQUESTS.messages:
             assert not validator(message.name, "headers").is_valid(headers | {"ce_type": "x"})
             assert not validator(message.name, "headers").is_valid({})
         assert set(headers) <= named(MESSAGES[message.name]["headers"])

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from schemas import published
+from schemas.topics import Message
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = {path.stem: path for path in (ROOT / "schemas" / "examples").glob("*.json")}
@@ -28,7 +29,7 @@ def test_every_message_has_an_example_and_every_example_a_message() -> None:
 
 
 @pytest.mark.parametrize("message", published.MESSAGES, ids=lambda message: message.name)
-def test_an_example_is_valid_and_is_what_the_code_reads(message: published.Message) -> None:
+def test_an_example_is_valid_and_is_what_the_code_reads(message: Message) -> None:
     text = EXAMPLES[message.name].read_bytes()
 
     jsonschema_rs.validator_for(published.json_schema(message)).validate(json.loads(text))
@@ -40,7 +41,7 @@ def test_an_example_is_valid_and_is_what_the_code_reads(message: published.Messa
 
 
 @pytest.mark.parametrize("message", published.MESSAGES, ids=lambda message: message.name)
-def test_a_message_without_a_required_field_breaks_its_schema(message: published.Message) -> None:
+def test_a_message_without_a_required_field_breaks_its_schema(message: Message) -> None:
     schema = published.json_schema(message)
     validator = jsonschema_rs.validator_for(schema)
 

@@ -1,10 +1,14 @@
 """Where a key goes: the same partition on every log, and for every Kafka client."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.transports.topics import TOPICS, Cleanup, murmur2, partition_for
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # From org.apache.kafka.common.utils.UtilsTest.testMurmur2, as unsigned numbers.
 KNOWN: list[tuple[bytes, int]] = [
@@ -38,3 +42,23 @@ def test_keys_are_spread_over_the_partitions() -> None:
 def test_every_topic_says_how_its_records_end(topic: Any) -> None:
     assert topic.cleanup
     assert (topic.retention is not None) == (Cleanup.DELETE in topic.cleanup)
+
+
+def test_a_topic_has_its_name_from_one_place_alone() -> None:
+    files = [
+        path for part in ("schemas", "broker", "executors") for path in (ROOT / part).rglob("*.py")
+    ]
+
+    for name in TOPICS:
+        quoted = re.compile(rf"""["']{re.escape(name)}["']""")
+        where = [str(path.relative_to(ROOT)) for path in files if quoted.search(path.read_text())]
+        assert where == ["schemas/topics.py"], name
+
+
+@pytest.mark.parametrize(
+    "topic", [topic for topic in TOPICS.values() if topic.who], ids=lambda topic: topic.name
+)
+def test_a_topic_that_is_used_says_by_what_key_and_what_is_said_there(topic: Any) -> None:
+    assert topic.title
+    assert topic.key
+    assert topic.messages

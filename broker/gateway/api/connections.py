@@ -17,8 +17,8 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from broker.gateway.api.errors import SERVER, error_answer, refused, trace_header
-from broker.gateway.intake import trace_of
 from broker.gateway.subscribers import Flow
+from broker.telemetry.times import trace_of
 
 logger = structlog.get_logger()
 

@@ -15,8 +15,8 @@ from broker.gateway.api.bodies import ENCODINGS
 from broker.gateway.api.dialects import error_object
 from broker.gateway.api.parts import TRACEPARENT, answer, parts_of
 from broker.gateway.api.routes import without_prefix
-from broker.gateway.intake import trace_of
 from broker.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from broker.telemetry.times import trace_of
 from schemas.values import Violation
 
 logger = structlog.get_logger()

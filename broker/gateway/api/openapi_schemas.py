@@ -14,12 +14,12 @@ from broker.gateway.api.describing import (
     ref,
     text,
 )
-from schemas import published
+from schemas import published, topics
 from schemas.batches import MOST_JOBS
 from schemas.specification import Specification
 from schemas.values import State
 
-EVENTS = [message for message in published.MESSAGES if message.topic == published.EVENTS]
+EVENTS = topics.EVENTS.messages
 
 
 def schemas() -> dict[str, Schema]:

@@ -10,9 +10,12 @@ import msgspec
 import structlog
 
 from broker.transports.topics import Cleanup, Topic
+from schemas.cloudevents import as_it_is
 from schemas.records import Record, Stored
 
-LAYOUT = Topic("qjb.layout.v1", 1, Cleanup.COMPACT, None)
+LAYOUT = Topic(
+    name="qjb.layout.v1", read=as_it_is, write=Record, partitions=1, cleanup=Cleanup.COMPACT
+)
 
 logger = structlog.get_logger()
 

@@ -1,0 +1,214 @@
+"""The topics, all that there is to say about each in one place.
+
+Name, key, what is said there and who says it, how a record becomes a message and the other way
+round, how many partitions, and how long records are kept.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from schemas import cloudevents, events, inbox, jobs, ledger, reports, requests, workers
+from schemas.records import Record, Stored
+
+DAY = 24 * 3600.0
+
+M = TypeVar("M")
+P = ParamSpec("P")
+
+
+class Cleanup(enum.Flag):
+    """What happens to old records."""
+
+    DELETE = enum.auto()
+    COMPACT = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One kind of message: its name, the type that it has in the code, its CloudEvents type."""
+
+    name: str
+    kind: Any
+    type: str
+
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return str(self.kind.__doc__ or "").strip().splitlines()[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic(Generic[M, P]):
+    """A topic on which each record says one M. `retention` in seconds, None: for ever.
+
+    *read* raises `UnreadableError`; *write* makes the record of what is said most. Without *who*, who
+    writes there and who reads it, nobody does yet. *passing*: what is said there is of no use once
+    all who spoke and listened are gone.
+    """
+
+    name: str
+    title: str = ""
+    key: str = ""
+    who: str = ""
+    messages: tuple[Message, ...] = ()
+    read: Callable[[Stored], M]
+    write: Callable[P, Record]
+    partitions: int
+    cleanup: Cleanup
+    retention: float | None = None
+    passing: bool = False
+    # Whoever follows it also reads what partitions hold that it gets meanwhile: others write there.
+    growing: bool = False
+    # Others may write here in transactions: what they abort is not read. Nobody else does, and
+    # elsewhere one that somebody left open would hold back what our own roles say to each other.
+    committed: bool = False
+
+
+def _events() -> tuple[Message, ...]:
+    tags = {kind: str(kind.__struct_config__.tag) for kind in events.EVENT_TYPES}
+    return tuple(
+        Message(f"event-{tag.replace('_', '-')}", kind, f"qjb.event.{tag}")
+        for kind, tag in tags.items()
+    )
+
+
+REQUESTS = Topic(
+    name="qjb.requests.v1",
+    title="Requests",
+    key="job id",
+    who="Clients and gateways write, the broker reads.",
+    messages=(
+        Message("submit-job", requests.SubmitJob, "qjb.request.submit"),
+        Message("cancel-job", requests.CancelJob, "qjb.request.cancel"),
+        Message("delete-job", requests.DeleteJob, "qjb.request.delete"),
+    ),
+    read=cloudevents.read_request,
+    write=cloudevents.request_record,
+    partitions=4,
+    cleanup=Cleanup.DELETE,
+    retention=3 * DAY,
+    growing=True,
+    committed=True,
+)
+EVENTS = Topic(
+    name="qjb.events.v1",
+    title="The ledger",
+    key="tenant/job id",
+    who="The active broker writes, everybody may read.",
+    messages=(
+        *_events(),
+        Message("ledger-claim", ledger.Claim, "qjb.ledger.claim"),
+        Message("ledger-deletion", ledger.Deletion, "qjb.ledger.deletion"),
+    ),
+    read=cloudevents.read_ledger,
+    write=cloudevents.entry_record,
+    partitions=4,
+    cleanup=Cleanup.DELETE,
+    retention=7 * DAY,
+)
+STATE = Topic(
+    name="qjb.state.v1",
+    title="Newest states",
+    key="tenant/job id",
+    who="The active broker writes; compacted.",
+    messages=(
+        Message("job-deletion", ledger.Deletion, "qjb.job.deletion"),
+        Message("job-snapshot", jobs.Job, "qjb.job.snapshot"),
+        Message("ledger-checkpoint", ledger.Checkpoint, "qjb.ledger.checkpoint"),
+    ),
+    read=cloudevents.read_state,
+    write=cloudevents.snapshot_record,
+    partitions=4,
+    cleanup=Cleanup.COMPACT,
+)
+REPORTS = Topic(
+    name="qjb.reports.v1",
+    title="Reports",
+    key="tenant/job id",
+    who="Workers write, the broker reads.",
+    messages=(Message("report", reports.Report, "qjb.report.*"),),
+    read=cloudevents.read_report,
+    write=cloudevents.report_record,
+    partitions=4,
+    cleanup=Cleanup.DELETE,
+    retention=3 * DAY,
+    passing=True,
+    growing=True,
+)
+INBOX = Topic(
+    name="qjb.inbox.v1",
+    title="Inboxes",
+    key="worker id",
+    who="The broker writes, each worker reads its own.",
+    messages=(
+        Message("dispatch", inbox.Dispatch, "qjb.inbox.dispatch"),
+        Message("cancel-attempt", inbox.CancelAttempt, "qjb.inbox.cancel"),
+    ),
+    read=cloudevents.read_instruction,
+    write=cloudevents.instruction_record,
+    partitions=8,
+    cleanup=Cleanup.DELETE,
+    retention=3600.0,
+    passing=True,
+)
+STATUS = Topic(
+    name="qjb.status.v1",
+    title="Status",
+    key="worker/…, backend/…, broker/…, queue/…",
+    who="Workers and brokers write.",
+    messages=(
+        Message("heartbeat", workers.Heartbeat, "qjb.status.heartbeat"),
+        Message("backend", workers.BackendAnnounced, "qjb.status.backend"),
+        Message("tick", workers.Tick, "qjb.status.tick"),
+        Message("queue", workers.QueueSnapshot, "qjb.status.queue"),
+    ),
+    read=cloudevents.read_status,
+    write=cloudevents.status_record,
+    partitions=1,
+    cleanup=Cleanup.COMPACT | Cleanup.DELETE,
+    retention=3600.0,
+    passing=True,
+)
+PROGRAMS = Topic(
+    name="qjb.programs.v1",
+    read=cloudevents.as_it_is,
+    write=Record,
+    partitions=1,
+    cleanup=Cleanup.COMPACT,
+)
+TENANTS = Topic(
+    name="qjb.tenants.v1",
+    read=cloudevents.as_it_is,
+    write=Record,
+    partitions=1,
+    cleanup=Cleanup.COMPACT,
+)
+DEAD_LETTERS = Topic(
+    name="qjb.dead-letters.v1",
+    title="Dead letters",
+    key="key of the source",
+    who="The broker writes, operators read.",
+    messages=(Message("dead-letter", ledger.DeadLetter, "qjb.dead-letter"),),
+    read=cloudevents.as_it_is,
+    write=cloudevents.dead_letter_record,
+    partitions=1,
+    cleanup=Cleanup.DELETE,
+    retention=30 * DAY,
+)
+
+TOPICS: dict[str, "Topic[Any, ...]"] = {
+    topic.name: topic
+    for topic in (
+        REQUESTS,
+        EVENTS,
+        STATE,
+        REPORTS,
+        INBOX,
+        STATUS,
+        PROGRAMS,
+        TENANTS,
+        DEAD_LETTERS,
+    )
+}
