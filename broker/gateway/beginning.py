@@ -11,9 +11,10 @@ import structlog
 from broker.errors import UnavailableError
 from broker.gateway.patient_log import PatientLog
 from broker.gateway.read_model import ReadModel
+from broker.reading import bounds_of
 from broker.telemetry.times import iso
 from broker.transports.log import Log
-from broker.transports.topics import EVENTS, STATE
+from schemas.topics import EVENTS, STATE
 
 logger = structlog.get_logger()
 
@@ -62,7 +63,8 @@ class Beginning:
         """Have the model *make* one, however long there can be none."""
         while True:
             try:
-                return await make(self._log.content_of(EVENTS), self._log.partitions(EVENTS))
+                log, name = self._log, EVENTS.name
+                return await make(log.content_of(name), log.partitions(name))
             except UnavailableError as error:
                 logger.error("gateway.no_copy", error=error.message)
                 await asyncio.sleep(NO_COPY)
@@ -71,22 +73,20 @@ class Beginning:
         """What there is to catch up with, per partition. A model that the log has left behind, or
         that is ahead of it, begins anew.
         """
-        bounds = {
-            p: await self._patient.bounds(EVENTS, p) for p in range(self._log.partitions(EVENTS))
-        }
+        found = await bounds_of(self._patient, EVENTS)
+        bounds = {where.partition: each for where, each in found.items()}
         positions = self._model.positions
-        if any(not first <= positions[p] <= end for p, (first, end) in bounds.items()):
+        if any(not each.first <= positions[p] <= each.next for p, each in bounds.items()):
             await self.have_copy(self._model.reset)
-            self._model.start_at({p: first for p, (first, _) in bounds.items()})
-        return {p: end for p, (_, end) in bounds.items()}
+            self._model.start_at({p: each.first for p, each in bounds.items()})
+        return {p: each.next for p, each in bounds.items()}
 
     async def behind(self, targets: Mapping[int, int]) -> int:
         """How many records there are to be read, at most."""
         count = sum(end - self._model.positions[p] for p, end in targets.items())
         if not self._model.filled:
-            for partition in range(self._log.partitions(STATE)):
-                first, end = await self._patient.bounds(STATE, partition)
-                count += end - first
+            bounds = await bounds_of(self._patient, STATE)
+            count += sum(each.next - each.first for each in bounds.values())
         return count
 
     async def with_the_newest(self, targets: Mapping[int, int], newest: int) -> None:
@@ -94,9 +94,9 @@ class Beginning:
         each = newest // len(targets)
         starts, since = {}, 0.0
         for partition, end in targets.items():
-            first, _ = await self._patient.bounds(EVENTS, partition)
-            starts[partition] = start = max(first, end - each)
-            oldest = await self._patient.read(EVENTS, partition, start, 1)
+            bounds = await self._patient.bounds(EVENTS.name, partition)
+            starts[partition] = start = max(bounds.first, end - each)
+            oldest = await self._patient.read(EVENTS.name, partition, start, 1)
             since = max(since, oldest[0].timestamp / 1000 if oldest else time.time())
         logger.info("gateway.begins_with_the_newest", starts=starts)
         await self.have_copy(partial(self._model.begin_at, starts, iso(since)))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from broker.gateway.fleet import Fleet
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import KeptEvent
-from broker.gateway.tail import Tail
+from broker.gateway.tail import LedgerTail
 from broker.gateway.waiters import Waiters
 from broker.transports.log import Log
 
@@ -38,7 +38,7 @@ async def fill(log: Log, model: ReadModel) -> None:
     What is in the file when this is cancelled is gone on from later.
     """
     copy = ReadModel(model.path, MEMORY)
-    tail = Tail(log, copy, Fleet(), Nobody(), Waiters(), at_ease=True)
+    tail = LedgerTail(log, copy, Fleet(), Nobody(), Waiters(), at_ease=True)
     task = asyncio.create_task(tail.run(), name="gateway-fill")
     try:
         while not (tail.caught_up.is_set() and _is_close(copy.positions, model.positions)):

@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 
-import structlog
-
 from broker.budget import MIB, weight_of_status
 from broker.core.table import Table
+from broker.reading import said_in
 from broker.telemetry import metrics
-from schemas.cloudevents import UnreadableError, decode
 from schemas.jobs import Job
 from schemas.records import Stored
+from schemas.topics import STATUS
 from schemas.values import JobKey
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
-
-logger = structlog.get_logger()
 
 SILENCE = 10_000  # ms without a heartbeat after which a worker is not counted
 FORGOTTEN = 3600_000  # ms after which it is not remembered either, nor a backend
@@ -49,10 +46,7 @@ class Fleet:
         """Take a record of the status topic."""
         self._now += max(0, record.timestamp - self._newest)
         self._newest = record.timestamp
-        try:
-            body: Status = decode(record.value, Status)
-        except UnreadableError as error:
-            logger.warning("status.unreadable", offset=record.offset, error=error.message)
+        if (body := said_in(record, STATUS.read)) is None:
             return
         match body:
             case Heartbeat():

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from broker.appending import Appender
 from broker.budget import RECORD, Room
 from broker.core.admission import malformed
 from broker.errors import (
@@ -31,7 +32,6 @@ from broker.errors import (
     UnknownJobError,
     UnknownProgramError,
 )
-from broker.gateway.appending import Appender
 from broker.gateway.fleet import Fleet
 from broker.gateway.read_model import ReadModel
 from broker.gateway.waiters import Waiters
@@ -50,6 +50,7 @@ from schemas.records import Record
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
 from schemas.specification import Findings, Program
 from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
+from schemas.topics import REQUESTS
 from schemas.unknown import MOST_WARNINGS, no
 from schemas.values import JobKey, Reason, State, Violation
 
@@ -108,7 +109,7 @@ class Intake:
         self._judge, self._space = judge, space
         self._blobs, self._programs, self._fleet = blobs, programs, fleet
         self._model, self._waiters = model, waiters
-        self._appender = Appender(log, holding.persist, room)
+        self._appender = Appender(log, REQUESTS, room, holding.persist)
         self._acknowledge = holding.acknowledge
         self._running: set[asyncio.Task[Any]] = set()
         self._awaited: set[JobKey] = set()  # submitted here, and not yet seen on the ledger

@@ -27,7 +27,7 @@ from broker.gateway.intake import Holding, Intake
 from broker.gateway.looking_after import Patience
 from broker.gateway.read_model import ReadModel
 from broker.gateway.streams import Streams
-from broker.gateway.tail import NEWEST, Tail
+from broker.gateway.tail import NEWEST, LedgerTail
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.transports.blobs import Blobs
@@ -221,7 +221,7 @@ def _parts(
             space,
         ),
         fleet=fleet,
-        tail=Tail(
+        tail=LedgerTail(
             log,
             model,
             fleet,

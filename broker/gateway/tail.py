@@ -1,23 +1,24 @@
 """The way out: follows the ledger and the status topic, into the read model and the streams."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing, suppress
 
 import structlog
 
-from broker.errors import LogUnavailableError, UnavailableError
+from broker.errors import UnavailableError
 from broker.gateway.beginning import Beginning
 from broker.gateway.fleet import Fleet
 from broker.gateway.patient_log import PatientLog
 from broker.gateway.read_model import ReadModel
 from broker.gateway.taking import Audience, Taker
 from broker.gateway.waiters import Waiters
+from broker.reading import bounds_of, pages, places_of, take_each, take_said
 from broker.telemetry.times import iso
 from broker.transports.log import Follower, Log, TopicPartition
-from broker.transports.topics import DAY, EVENTS, STATE, STATUS
 from schemas.records import Stored
+from schemas.topics import DAY, EVENTS, STATE, STATUS
 
 logger = structlog.get_logger()
 
@@ -32,7 +33,7 @@ MOVED = object()  # whoever waits under this key is woken when the tail has move
 Fill = Callable[[Log, ReadModel], Coroutine[None, None, None]]
 
 
-class Tail:
+class LedgerTail:
     """Reads on for as long as it runs. A log that is away for a while is waited for."""
 
     def __init__(
@@ -77,7 +78,7 @@ class Tail:
             tasks.create_task(self._model.write_behind(), name="gateway-write-behind")
             tasks.create_task(self._prune(), name="gateway-prune")
             while True:
-                with contextlib.suppress(UnavailableError):  # the model is damaged
+                with suppress(UnavailableError):  # the model is damaged
                     await self._follow(tasks)
                 self.caught_up.clear()
                 self._audience.abandon()
@@ -95,20 +96,16 @@ class Tail:
         targets = await self._beginning.targets()
         if self._fill is not None and await self._beginning.behind(targets) > 2 * self._newest:
             await self._beginning.with_the_newest(targets, self._newest)
-        starts = {TopicPartition(EVENTS, p): at for p, at in self._model.positions.items()}
-        first, self._status_end = await self._patient.bounds(STATUS, 0)
-        starts[TopicPartition(STATUS, 0)] = self._taker.status_at = first
+        starts = {TopicPartition(EVENTS.name, p): at for p, at in self._model.positions.items()}
+        status = await self._patient.bounds(STATUS.name, 0)
+        starts[TopicPartition(STATUS.name, 0)] = self._taker.status_at = status.first
+        self._status_end = status.next
         follower = self._log.follow(starts)
         try:
             while not self._has_to_begin_anew():
                 if not self.caught_up.is_set() and self._reached(targets):
                     await self._catch_up(tasks)
-                try:
-                    records = await follower.next(GLANCE)
-                except LogUnavailableError as error:
-                    await self._patient.is_away(error)
-                    continue
-                self._patient.reachable = True
+                records = await self._patient.next_of(follower, GLANCE)
                 if await self._has_lost_its_place(records):
                     return
                 await self._take_all(records)
@@ -120,7 +117,7 @@ class Tail:
     def _pass_over(self, follower: Follower) -> None:
         """What was cleaned away before it came will not come."""
         for where, offset in follower.positions().items():
-            if where.topic == EVENTS and offset > self._model.positions.get(
+            if where.topic == EVENTS.name and offset > self._model.positions.get(
                 where.partition, offset
             ):
                 self._model.moved(where.partition, offset)
@@ -157,11 +154,11 @@ class Tail:
         """
         at = dict(self._model.positions)
         for record in records:
-            if record.topic != EVENTS:
+            if record.topic != EVENTS.name:
                 continue
             position = at[record.partition]
             if record.offset != position:
-                first, _ = await self._patient.bounds(EVENTS, record.partition)
+                first = (await self._patient.bounds(EVENTS.name, record.partition)).first
                 if record.offset < position or first > position:
                     logger.warning("gateway.lost_its_place", was=position, found=record.offset)
                     return True
@@ -173,8 +170,7 @@ class Tail:
             if self._model.damaged:
                 return
             part, began = records[start : start + SLICE], time.monotonic()
-            for record in part:
-                self._taker.take_one(record)
+            take_each(part, self._taker.take_one)
             self._audience.flush()
             self._waiters.wake(MOVED)
             self._taker.measure_lag()
@@ -188,14 +184,11 @@ class Tail:
 
     async def _take_snapshots(self) -> None:
         """Jobs whose events the ledger has dropped, or some of them."""
-        for partition in range(self._log.partitions(STATE)):
-            start, end = await self._patient.bounds(STATE, partition)
-            while start < end:
-                records = await self._patient.read(STATE, partition, start, SLICE)
+        places = places_of(self._patient, STATE)
+        async with aclosing(pages(self._patient, places, SLICE)) as reading:
+            async for records in reading:
                 began = time.monotonic()
-                for record in records:
-                    self._taker.take_snapshot(record)
-                start = records[-1].offset + 1 if records else end
+                take_said(STATE, records, self._taker.take_snapshot)
                 await self._rest(began)
                 await self._model.room()
 
@@ -205,8 +198,8 @@ class Tail:
             if not self.caught_up.is_set():
                 continue
             firsts = {
-                p: (await self._patient.bounds(EVENTS, p))[0]
-                for p in range(self._log.partitions(EVENTS))
+                where.partition: bounds.first
+                for where, bounds in (await bounds_of(self._patient, EVENTS)).items()
             }
             now = min(self._log.now(), time.time())
             await self._model.prune(firsts, self._forgotten_before(now), iso(now - DELETED_KEPT))

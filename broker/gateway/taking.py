@@ -4,23 +4,18 @@ import time
 from typing import Protocol
 
 import orjson
-import structlog
 
-from broker.errors import UnavailableError
 from broker.gateway.fleet import Fleet
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import KeptEvent
 from broker.gateway.waiters import Waiters
+from broker.reading import said_in
 from broker.telemetry.metrics import TAIL_LAG_SECONDS
 from broker.telemetry.times import seconds_of
-from broker.transports.topics import EVENTS
-from schemas.cloudevents import CHECKPOINT_KEY, UnreadableError, decode, read_ledger
-from schemas.cloudevents import DELETED as DELETED_HEADER
 from schemas.jobs import Job
-from schemas.ledger import Claim, Deletion
+from schemas.ledger import Checkpoint, Claim, Deletion
 from schemas.records import Stored
-
-logger = structlog.get_logger()
+from schemas.topics import EVENTS
 
 DELETED = "deleted"  # what those are told who follow the events of many jobs
 
@@ -51,18 +46,12 @@ class Taker:
         self.lag = 0.0  # s between the append of the newest event and its coming here
 
     def take_one(self, record: Stored) -> None:
-        """Take *record*, and live on if there is something about it that nobody thought of."""
-        try:
-            if record.topic == EVENTS:
-                self._take(record)
-            else:
-                self._fleet.take(record)
-                self.status_at = record.offset + 1
-        except UnavailableError:  # the model is damaged: the record is not taken
-            raise
-        except Exception:
-            where = {"partition": record.partition, "offset": record.offset}
-            logger.exception("tail.failed", topic=record.topic, **where)
+        """Take *record*. Raises `UnavailableError` if the model is damaged: it is not taken then."""
+        if record.topic == EVENTS.name:
+            self._take(record)
+        else:
+            self._fleet.take(record)
+            self.status_at = record.offset + 1
 
     def measure_lag(self) -> None:
         """Of what was taken since the last time."""
@@ -89,15 +78,7 @@ class Taker:
 
     def _absorb(self, record: Stored) -> KeptEvent | None:
         """Have the model take *record*; what is to be told of it."""
-        try:
-            said = read_ledger(record)
-        except UnreadableError as error:
-            logger.warning(
-                "ledger.unreadable",
-                partition=record.partition,
-                offset=record.offset,
-                error=error.message,
-            )
+        if (said := said_in(record, EVENTS.read)) is None:
             return None
         if isinstance(said, Claim):
             self._model.reader(record.partition).claim(said)
@@ -119,15 +100,9 @@ class Taker:
         if job.started and job.ended:
             self._fleet.ran(job, seconds_of(job.ended) - seconds_of(job.started))
 
-    def take_snapshot(self, record: Stored) -> None:
-        """Take *record* of the state topic: a job of which the ledger may not tell any more."""
-        if record.key == CHECKPOINT_KEY or not record.value:
-            return
-        try:
-            if record.header(DELETED_HEADER):
-                deletion = decode(record.value, Deletion)
-                self._model.remove(deletion.key, deletion.time)
-            else:
-                self._model.base(decode(record.value, Job))
-        except UnreadableError as error:
-            logger.warning("state.unreadable", offset=record.offset, error=error.message)
+    def take_snapshot(self, _record: Stored, said: Job | Deletion | Checkpoint | None) -> None:
+        """Take what the state topic says of a job, of which the ledger may not tell any more."""
+        if isinstance(said, Deletion):
+            self._model.remove(said.key, said.time)
+        elif isinstance(said, Job):
+            self._model.base(said)

@@ -15,19 +15,17 @@ from broker.core.table import Table
 from broker.errors import LogUnavailableError
 from broker.judging.judge import Judge
 from broker.ledger.claim import PAUSE, AsleepError, Mandate, SteppedDownError, Ticker, Watch, claim
-from broker.ledger.inputs import next_of
-from broker.ledger.reading import read_status
 from broker.ledger.recovery import Replica
 from broker.ledger.service import PATIENCE, Service
-from broker.taking import take_each
+from broker.reading import next_of, read_whole, take_said
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
-from broker.transports.log import Follower, Log, TopicPartition
-from broker.transports.topics import STATUS
+from broker.transports.log import Follower, Log
 from schemas.ledger import Checkpoint, InputPosition
 from schemas.records import Stored
 from schemas.specification import Program
-from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Tick
+from schemas.topics import STATUS
+from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
 
 RETRY = 1.0  # s after a failure that nobody foresaw
 QUEUES = 32 * MIB  # bytes of what was told of queues
@@ -121,18 +119,9 @@ class Broker:
 
     async def _open_status(self) -> Follower:
         """Read who was there lately, and which backends; follow from there."""
-        bounds = await self._log.bounds(STATUS, 0)
-        position = bounds.first
-        while position < bounds.next:
-            records = await self._log.read(STATUS, 0, position, 1000)
-            if not records:
-                break
-            take_each(records, self._recall)
-            position = records[-1].offset + 1
-        return self._log.follow({TopicPartition(STATUS, 0): position})
+        return self._log.follow(await read_whole(self._log, STATUS, self._recall))
 
-    def _recall(self, record: Stored) -> None:
-        status = read_status(record)
+    def _recall(self, record: Stored, status: Status | None) -> None:
         if isinstance(status, BackendAnnounced):
             self._roster.announce(status)
         elif isinstance(status, Heartbeat):
@@ -144,10 +133,9 @@ class Broker:
 
     async def _listen(self, status: Follower) -> None:
         while True:
-            take_each(await next_of(status), self._hear)
+            take_said(STATUS, await next_of(status), self._hear)
 
-    def _hear(self, record: Stored) -> None:
-        status = read_status(record)
+    def _hear(self, record: Stored, status: Status | None) -> None:
         if status is None:
             return
         service = self._service

@@ -7,11 +7,13 @@ import structlog
 
 from broker.errors import LogUnavailableError
 from broker.ledger.recovery import Replica
+from broker.reading import places_of
 from broker.telemetry import times
 from broker.transports.log import Log, TopicPartition
-from broker.transports.topics import EVENTS, STATE, STATUS
+from broker.transports.topics import EVENTS, STATUS
 from schemas.cloudevents import claim_record, status_record
 from schemas.ledger import Checkpoint, Claim
+from schemas.topics import STATE
 from schemas.workers import Tick
 
 PAUSE = 0.2  # s between looks at whether to claim
@@ -132,10 +134,7 @@ async def claim(log: Log, replica: Replica, identity: str) -> Mandate | None:
     Partition 0 decides: only who holds it goes on to claim the others. Afterwards the replica has
     read everything that counts. Raises `LogUnavailableError`.
     """
-    state = {
-        TopicPartition(STATE, partition): replica.position(STATE, partition)
-        for partition in range(log.partitions(STATE))
-    }
+    state = {where: replica.position(*where) for where in places_of(log, STATE)}
     checkpoint = replica.checkpoint
     body = Claim(epoch=replica.highest_epoch + 1, broker=identity)
     ledger: dict[int, int] = {}

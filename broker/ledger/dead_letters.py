@@ -12,15 +12,14 @@ from contextlib import suppress
 import structlog
 from msgspec.structs import replace
 
+from broker.appending import append_surely
 from broker.budget import MIB, RECORD, Room, weight
 from broker.errors import RecordTooLargeError
-from broker.ledger.appending import append_surely
 from broker.telemetry import metrics, times
 from broker.transports.log import BESIDE, LARGEST_RECORD, Log, size_of
-from broker.transports.topics import DEAD_LETTERS
-from schemas.cloudevents import dead_letter_record
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.records import Headers, Record, Stored
+from schemas.topics import DEAD_LETTERS
 
 MARGIN = 4096  # bytes that a log may add to a record
 # What is kept of a record that does not fit beside its reason; together they always do. A value
@@ -150,12 +149,12 @@ def _weight(letter: Letter) -> int:
 
 def _record(letter: DeadLetter, original: Stored | None, time: str) -> Record:
     if original is None:
-        return dead_letter_record(letter, time)
+        return DEAD_LETTERS.write(letter, time)
     if not _is_far_too_large(original):
-        whole = dead_letter_record(letter, time, original)
+        whole = DEAD_LETTERS.write(letter, time, original)
         if size_of(whole) <= LARGEST_RECORD - MARGIN:
             return whole
-    cut = dead_letter_record(letter, time, _cut(original))
+    cut = DEAD_LETTERS.write(letter, time, _cut(original))
     return replace(cut, headers=(*cut.headers, ("qjb-cut", _sizes(original))))
 
 

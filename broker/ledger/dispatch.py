@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
+from broker.appending import append_surely
 from broker.core.book import Book
 from broker.core.turn import Instructed
-from broker.ledger.appending import append_surely
 from broker.transports.log import Log
-from broker.transports.topics import INBOX
-from schemas.cloudevents import instruction_record
 from schemas.inbox import Dispatch
+from schemas.topics import INBOX
 from schemas.values import JobKey
 
 
@@ -20,9 +19,7 @@ async def instruct(log: Log, book: Book, instructions: Sequence[Instructed], tim
     """
     if not instructions:
         return
-    records = [
-        instruction_record(told.worker, told.body, time, told.traceparent) for told in instructions
-    ]
+    records = [INBOX.write(told.worker, told.body, time, told.traceparent) for told in instructions]
     positions = await append_surely(log, INBOX, records)
     for told, position in zip(instructions, positions, strict=True):
         if not isinstance(told.body, Dispatch):

@@ -4,20 +4,20 @@ As fast as they are read, however many there are: what ends faster than it goes 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import structlog
 
+from broker.appending import append_surely
 from broker.core.book import Book
 from broker.core.ended import Ended
 from broker.errors import LogUnavailableError
-from broker.ledger.appending import append_surely
 from broker.ledger.reading import named_snapshot
-from broker.transports.log import Log
-from broker.transports.topics import DAY, STATE
+from broker.reading import pages, places_of
+from broker.transports.log import Log, TopicPartition
 from schemas.cloudevents import DELETED
 from schemas.records import Record, Stored
+from schemas.topics import DAY, STATE
 from schemas.values import JobKey
 
 FIRST_AFTER, EVERY = 600.0, 6 * 3600.0  # s
@@ -35,7 +35,7 @@ async def expire_for_ever(log: Log, book: Book, kept: float | None) -> None:
     """
     await asyncio.sleep(FIRST_AFTER)
     while True:
-        for partition in range(log.partitions(STATE)):
+        for _, partition in places_of(log, STATE):
             try:
                 await expire(log, book, partition, log.now(), kept)
             except LogUnavailableError as error:  # the next pass will do
@@ -51,7 +51,7 @@ async def expire(log: Log, book: Book, partition: int, now: float, kept: float |
     ages = {b"1": DELETED_KEPT, None: kept}
     replaced = await _replaced(log, partition)
     count = 0
-    async for records in _reads(log, partition):
+    async for records in pages(log, [TopicPartition(STATE.name, partition)], pause=PAUSE):
         old = (
             record for record in records if _is_old(record, now, ages.get(record.header(DELETED)))
         )
@@ -86,23 +86,10 @@ class _Replaced:
 
 async def _replaced(log: Log, partition: int) -> _Replaced:
     found = _Replaced()
-    async for records in _reads(log, partition):
+    async for records in pages(log, [TopicPartition(STATE.name, partition)], pause=PAUSE):
         for record in records:
             found.note(record)
     return found
-
-
-async def _reads(log: Log, partition: int) -> AsyncIterator[list[Stored]]:
-    """What the partition holds now, some at a time."""
-    bounds = await log.bounds(STATE, partition)
-    position = bounds.first
-    while position < bounds.next:
-        records = await log.read(STATE, partition, position, 1000)
-        if not records:
-            break
-        yield records
-        position = records[-1].offset + 1
-        await asyncio.sleep(PAUSE)
 
 
 def _is_old(record: Stored, now: float, kept: float | None) -> bool:

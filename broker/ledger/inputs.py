@@ -12,9 +12,9 @@ from typing import TypeVar
 import structlog
 
 from broker.budget import MIB, Room, weight, weight_of_status
-from broker.errors import LogUnavailableError
 from broker.ledger.dead_letters import DeadLetters
 from broker.ledger.preparing import Preparation, Request
+from broker.reading import next_of
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.topics import REPORTS, REQUESTS
 from schemas.records import Stored
@@ -29,7 +29,6 @@ GATHERED = 4_000  # records of one kind that wait here; more wait in the log
 GATHERED_BYTES = 32 * MIB  # of one kind
 LARGEST_AHEAD = 16 * 1024  # bytes of a request that is taken out of turn
 LINGER = 5.0  # s for which the requests that wait are looked through after they last had to
-PAUSE = 0.5  # s before a log that can not be reached is tried again
 
 # How requests name what they ask for, in a header or inside.
 _MAKE_ROOM = frozenset({b"qjb.request.cancel", b"qjb.request.delete"})
@@ -257,16 +256,6 @@ class Inputs:
         """Requests that were taken aside can be decided."""
         self._prepared.extend(items)
         self._wake.set()
-
-
-async def next_of(follower: Follower, wait: float = 60.0) -> Sequence[Stored]:
-    """What has come; nothing while the log can not be reached."""
-    try:
-        return await follower.next(wait)
-    except LogUnavailableError as error:
-        logger.warning("log.unreachable", code=error.code, error=error.message)
-        await asyncio.sleep(PAUSE)
-        return ()
 
 
 def _makes_room(record: Stored) -> bool:

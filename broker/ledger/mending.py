@@ -3,11 +3,12 @@
 from collections.abc import Collection
 
 from broker.ledger.reading import named_snapshot, read_snapshot
+from broker.reading import pages, places_of
 from broker.transports.log import Log
-from broker.transports.topics import STATE
 from schemas.jobs import Job
 from schemas.ledger import Deletion
 from schemas.records import Stored
+from schemas.topics import STATE
 from schemas.values import JobKey
 
 
@@ -18,14 +19,14 @@ async def true_states(log: Log, keys: Collection[JobKey]) -> list[Job | Deletion
     and wrote about a job that has ended since.
     """
     best: dict[JobKey, tuple[tuple[int, int], Stored]] = {}
-    for partition in {log.partition_of(STATE, key.encode()) for key in keys}:
-        position = (await log.bounds(STATE, partition)).first
-        while records := await log.read(STATE, partition, position, 1000):
-            for record in records:
-                key, epoch, seq = named_snapshot(record)
-                if key is None or key not in keys:
-                    continue
-                if key not in best or (epoch, seq) >= best[key][0]:
-                    best[key] = (epoch, seq), record
-            position = records[-1].offset + 1
+    where = {log.partition_of(STATE.name, key.encode()) for key in keys}
+    async for records in pages(
+        log, [place for place in places_of(log, STATE) if place[1] in where]
+    ):
+        for record in records:
+            key, epoch, seq = named_snapshot(record)
+            if key is None or key not in keys:
+                continue
+            if key not in best or (epoch, seq) >= best[key][0]:
+                best[key] = (epoch, seq), record
     return [job for _, record in best.values() if (job := read_snapshot(record)) is not None]

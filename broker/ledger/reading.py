@@ -8,17 +8,17 @@ from msgspec.structs import replace
 
 from broker.core.admission import Refused, malformed
 from broker.core.turn import CancelAsked, DeleteAsked, Reported, Submitted
+from broker.reading import said_in, say_unreadable
 from broker.telemetry.times import trace_of
-from schemas.cloudevents import CHECKPOINT_KEY, DELETED, SOURCE, SUBMIT, read_request
-from schemas.decoding import UnreadableError, decode
+from schemas.cloudevents import CHECKPOINT_KEY, SOURCE, SUBMIT, read_request
+from schemas.decoding import UnreadableError
 from schemas.jobs import Job
-from schemas.ledger import Deletion, InputPosition
+from schemas.ledger import Checkpoint, Deletion, InputPosition
 from schemas.records import Headers, Stored
 from schemas.requests import CancelJob, DeleteJob
 from schemas.submits import WrongFieldsError
-from schemas.topics import REPORTS, REQUESTS, STATUS
+from schemas.topics import REPORTS, REQUESTS, STATE
 from schemas.values import DEFAULT_TENANT, JobKey, Reason, count_in, is_id
-from schemas.workers import Status
 
 logger = structlog.get_logger()
 
@@ -83,14 +83,6 @@ def given_up(item: Stored | Submitted | CancelAsked | DeleteAsked) -> Submitted 
     return Submitted(position_of(item), named, refusal, trace_of(None))
 
 
-def read_status(record: Stored) -> Status | None:
-    """What *record* of the status topic says; None if that can not be read, or no more is there."""
-    try:
-        return STATUS.read(record) if record.value else None
-    except UnreadableError:
-        return None
-
-
 class Version(NamedTuple):
     """Which state of a job a snapshot is; a later one is larger."""
 
@@ -120,7 +112,7 @@ def version_of(record: Stored) -> Version | None:
     if not record.value or record.key in (None, CHECKPOINT_KEY):
         return None
     if (version := version_in(record.headers)) is None:
-        logger.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
+        say_unreadable(record, UnreadableError("invalid_message", "nothing says which state it is"))
     return version
 
 
@@ -130,20 +122,15 @@ def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
         return None, 0, 0
     try:
         return JobKey.decode(record.key or b""), version.epoch, version.seq
-    except ValueError:
-        logger.error("snapshot.unreadable", partition=record.partition, offset=record.offset)
+    except ValueError as error:
+        say_unreadable(record, UnreadableError("invalid_message", str(error)))
         return None, 0, 0
 
 
 def read_snapshot(record: Stored) -> Job | Deletion | None:
     """The state in *record*, or that the job was deleted; None if it can not be read."""
-    kind = Deletion if record.header(DELETED) else Job
-    try:
-        job: Job | Deletion = decode(record.value, kind)
-    except UnreadableError as error:
-        logger.error("snapshot.unreadable", offset=record.offset, error=error.message)
-        return None
-    return job
+    found = said_in(record, STATE.read)
+    return None if isinstance(found, Checkpoint) else found
 
 
 def _as_rejected(record: Stored, position: InputPosition, error: WrongFieldsError) -> Submitted:

@@ -9,16 +9,16 @@ import structlog
 from broker.core.book import Book
 from broker.core.reader_rule import PartitionReader
 from broker.ledger.collecting import rarely_collected
-from broker.ledger.inputs import next_of
 from broker.ledger.loading import Loading
 from broker.ledger.reading import is_last, named_snapshot
-from broker.taking import take_each
+from broker.reading import bounds_of, ends_of, next_of, places_of, take_each
 from broker.transports.log import Follower, Log, TopicPartition
-from broker.transports.topics import EVENTS, STATE
-from schemas.cloudevents import CHECKPOINT_KEY, DELETED, decode, read_ledger
+from schemas.cloudevents import CHECKPOINT_KEY, DELETED
+from schemas.decoding import decode
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Claim, Deletion, Entry
 from schemas.records import Stored
+from schemas.topics import EVENTS, STATE
 from schemas.values import JobKey
 
 AT_ONCE = 4000  # snapshots that are taken before others get a turn
@@ -38,7 +38,7 @@ class Replica:
         self._log = log
         self.book = Book(remembered, _say_lost)
         self.checkpoint: Checkpoint | None = None
-        self.readers = {p: PartitionReader() for p in range(log.partitions(EVENTS))}
+        self.readers = {p: PartitionReader() for _, p in places_of(log, EVENTS)}
         self._positions: dict[TopicPartition, int] = {}
         self._follower: Follower | None = None
         self._newest_epoch = 0
@@ -53,26 +53,23 @@ class Replica:
         with rarely_collected():
             await self._load()
         reached = self.checkpoint.ledger if self.checkpoint else {}
-        for partition, reader in self.readers.items():
-            bounds = await self._log.bounds(EVENTS, partition)
-            start = bounds.resume(reached.get(partition, 0))
-            self._positions[TopicPartition(EVENTS, partition)] = start
-            if self.checkpoint and partition in reached:
-                reader.newest_claim = self.checkpoint.epoch
+        for where, bounds in (await bounds_of(self._log, EVENTS)).items():
+            self._positions[where] = bounds.resume(reached.get(where.partition, 0))
+            if self.checkpoint and where.partition in reached:
+                self.readers[where.partition].newest_claim = self.checkpoint.epoch
         self._follower = self._log.follow(dict(self._positions))
 
     async def _load(self) -> None:
         loading = Loading(self.book, self._take_checkpoint)
-        for partition in range(self._log.partitions(STATE)):
-            where = TopicPartition(STATE, partition)
-            self._positions[where] = await self._read_snapshots(loading, partition)
+        for where in places_of(self._log, STATE):
+            self._positions[where] = await self._read_snapshots(loading, where)
         await loading.finish()
         self._newest_epoch = max(self._newest_epoch, loading.newest_epoch)
 
-    async def _read_snapshots(self, loading: Loading, partition: int) -> int:
+    async def _read_snapshots(self, loading: Loading, where: TopicPartition) -> int:
         """Those of one partition; where they end."""
-        position = (await self._log.bounds(STATE, partition)).first
-        reading = self._log.columns(STATE, partition, position, AT_ONCE, is_last)
+        position = (await self._log.bounds(*where)).first
+        reading = self._log.columns(*where, position, AT_ONCE, is_last)
         async with aclosing(reading) as pages:
             async for page in pages:
                 loading.take(page)
@@ -84,19 +81,18 @@ class Replica:
         """Read on, waiting up to *wait* seconds for something new."""
         assert self._follower is not None, "load first"
         records = await next_of(self._follower, wait)
-        take_each((record for record in records if record.topic == EVENTS), self._fold)
-        take_each((record for record in records if record.topic == STATE), self._see_snapshot)
+        take_each((record for record in records if record.topic == EVENTS.name), self._fold)
+        take_each((record for record in records if record.topic == STATE.name), self._see_snapshot)
         self._positions |= self._follower.positions()
 
     async def catch_up(self) -> None:
         """Read all that is on the ledger now."""
-        for partition in self.readers:
-            end = (await self._log.bounds(EVENTS, partition)).next
-            await self.read_past(partition, end - 1)
+        for where, end in (await ends_of(self._log, EVENTS)).items():
+            await self.read_past(where.partition, end - 1)
 
     async def read_past(self, partition: int, offset: int) -> None:
         """Read on until the record at *offset* of the ledger has been read."""
-        while self.position(EVENTS, partition) <= offset:
+        while self.position(EVENTS.name, partition) <= offset:
             await self.follow(1.0)
 
     async def close(self) -> None:
@@ -126,7 +122,7 @@ class Replica:
     # The ledger
 
     def _fold(self, record: Stored) -> None:
-        found = read_ledger(record)
+        found = EVENTS.read(record)
         reader = self.readers[record.partition]
         match found:
             case Claim():

@@ -16,17 +16,19 @@ from broker.judging.judge import Judge
 from broker.ledger.care import BEYOND, Care, tried_before
 from broker.ledger.claim import AsleepError, Mandate, SteppedDownError
 from broker.ledger.expiry import expire_for_ever
-from broker.ledger.inputs import Inputs, Offsets, next_of
+from broker.ledger.inputs import Inputs, Offsets
 from broker.ledger.preparing import Preparation
 from broker.ledger.recovery import Replica
 from broker.ledger.snapshots import Snapshots
 from broker.ledger.stall import Stall
 from broker.ledger.sweeping import sweep_for_ever
 from broker.ledger.writer import Parts, Writer, reported
+from broker.reading import bounds_of, next_of
 from broker.telemetry import metrics, times
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import INBOX, REPORTS, REQUESTS, STATUS
+from schemas import topics
 from schemas.cloudevents import CHECKPOINT_KEY, status_record
 from schemas.ledger import InputPosition
 from schemas.records import Stored
@@ -186,11 +188,10 @@ class Service:
         """Where to read on: at the checkpoint, or at the first record that is kept."""
         reached = self._mandate.checkpoint.inputs if self._mandate.checkpoint else {}
         starts = {}
-        for topic in (REQUESTS, REPORTS):
-            for partition in range(self._log.partitions(topic)):
-                bounds = await self._log.bounds(topic, partition)
-                at = reached.get(f"{topic}:{partition}", 0)
-                starts[TopicPartition(topic, partition)] = bounds.resume(at)
+        for topic in (topics.REQUESTS, topics.REPORTS):
+            for where, bounds in (await bounds_of(self._log, topic)).items():
+                at = reached.get(f"{where.topic}:{where.partition}", 0)
+                starts[where] = bounds.resume(at)
         return starts
 
     async def _begun(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:

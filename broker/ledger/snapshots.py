@@ -8,16 +8,16 @@ from itertools import islice
 
 import structlog
 
+from broker.appending import append_surely
 from broker.core.book import Book
 from broker.errors import LogUnavailableError, RecordTooLargeError
-from broker.ledger.appending import append_surely
 from broker.ledger.mending import true_states
 from broker.telemetry import times
 from broker.transports.log import Log
-from broker.transports.topics import STATE
 from schemas.cloudevents import checkpoint_record, snapshot_record
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Deletion, InputPosition
+from schemas.topics import STATE
 from schemas.values import JobKey
 
 AT_ONCE = 500  # snapshots in one append

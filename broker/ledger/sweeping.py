@@ -9,18 +9,20 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import structlog
 
 from broker.core.book import Book
 from broker.errors import QjbError
+from broker.reading import pages, places_of
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
-from broker.transports.topics import DAY, EVENTS, REPORTS, REQUESTS, STATE
-from schemas.cloudevents import DELETED, DELETION, read_request
+from schemas.cloudevents import DELETED, DELETION
 from schemas.decoding import UnreadableError
 from schemas.records import Stored
 from schemas.requests import SubmitJob
+from schemas.topics import DAY, EVENTS, REPORTS, REQUESTS, STATE, Topic
 from schemas.values import DEFAULT_TENANT, JobKey
 
 FIRST_AFTER, EVERY = 900.0, 6 * 3600.0  # s
@@ -100,14 +102,10 @@ def _use(users: Users, key: bytes | None, used: set[str]) -> None:
         users.setdefault(key, set()).update(used)
 
 
-async def _all(log: Log, topic: str) -> AsyncIterator[Stored]:
-    for partition in range(log.partitions(topic)):
-        position = (await log.bounds(topic, partition)).first
-        while records := await log.read(topic, partition, position):
-            for record in records:
-                yield record
-            position = records[-1].offset + 1
-            await asyncio.sleep(PAUSE)
+async def _all(log: Log, topic: Topic[Any, ...]) -> AsyncIterator[Stored]:
+    async for records in pages(log, places_of(log, topic), pause=PAUSE):
+        for record in records:
+            yield record
 
 
 def _references(value: bytes, some: set[str]) -> set[str]:
@@ -119,7 +117,7 @@ def _references(value: bytes, some: set[str]) -> set[str]:
 def _asked(record: Stored, some: set[str]) -> tuple[bytes | None, set[str]]:
     """Which job a request is for, if it says so, and what it refers to."""
     try:
-        body = read_request(record).body
+        body = REQUESTS.read(record).body
     except UnreadableError:
         return None, _references(record.value, some)
     if not isinstance(body, SubmitJob) or body.params_ref is None:

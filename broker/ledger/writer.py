@@ -22,10 +22,11 @@ from broker.ledger.inputs import Batch, Inputs, Offsets
 from broker.ledger.reading import Unreadable, given_up, read_input, read_report
 from broker.ledger.snapshots import Cut, Snapshots
 from broker.ledger.stall import Stall
-from broker.taking import take_each
+from broker.reading import ends_of, take_each
 from broker.telemetry import metrics, times
-from broker.transports.log import Log, Position, TopicPartition
-from broker.transports.topics import EVENTS, REPORTS
+from broker.transports.log import Log, Position
+from broker.transports.topics import EVENTS
+from schemas import topics
 from schemas.cloudevents import deletion_record, entry_record, read_ledger
 from schemas.events import AnyEvent, Dispatched, Interim, Rejected
 from schemas.events import Log as LogEvent
@@ -332,10 +333,7 @@ class Writer:
 
 async def reported(log: Log) -> Offsets:
     """Where the reports end. Raises `LogUnavailableError`."""
-    return {
-        TopicPartition(REPORTS, partition): (await log.bounds(REPORTS, partition)).next
-        for partition in range(log.partitions(REPORTS))
-    }
+    return await ends_of(log, topics.REPORTS)
 
 
 # Within the time of a turn

@@ -4,21 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-import structlog
-
 from broker.errors import LogUnavailableError
+from broker.retrying import say_unavailable
 from broker.telemetry import times
 from broker.transports.log import Log
-from broker.transports.topics import STATUS
 from broker.worker.attempts import Attempts
 from broker.worker.slots import Slots
-from schemas.cloudevents import status_record
+from schemas.topics import STATUS
 from schemas.workers import BackendAnnounced, Heartbeat, Status
 
 EVERY = 1.0  # s between heartbeats
 ANNOUNCE_EVERY = 60.0  # s between announcements of the backends
-
-logger = structlog.get_logger()
 
 
 class Heart:
@@ -78,6 +74,6 @@ class Heart:
     async def _append(self, *bodies: Status) -> None:
         time = times.now()
         try:
-            await self._log.append(STATUS, [status_record(body, time) for body in bodies])
+            await self._log.append(STATUS.name, [STATUS.write(body, time) for body in bodies])
         except LogUnavailableError as error:  # the next one will do
-            logger.warning("heartbeat.lost", code=error.code, error=error.message)
+            say_unavailable(error, topic=STATUS.name)

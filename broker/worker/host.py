@@ -7,29 +7,26 @@ from contextlib import suppress
 
 import structlog
 
-from broker.errors import LogUnavailableError
 from broker.judging.judge import Judge
-from broker.taking import take_each
+from broker.reading import next_of, take_each
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
-from broker.transports.topics import INBOX
-from broker.worker.attempts import PATIENCE, Attempts
+from broker.worker.attempts import STOP_WITHIN, Attempts
 from broker.worker.attending import Attendant
 from broker.worker.heartbeat import Heart
 from broker.worker.reports import Reports
 from broker.worker.slots import Slots
 from broker.worker.tasks import Tasks
 from executors.base import Executor
-from schemas.cloudevents import read_instruction
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.records import Stored
 from schemas.specification import Program
+from schemas.topics import INBOX
 from schemas.values import Reason
 
 LATE = 60.0  # s beyond its time limit after which an executor is not waited for any more
 HAND_BACK = 10.0  # s to end what the grace did not suffice for, and to report it
-PAUSE = 0.5  # s before an inbox that can not be read is tried again
 
 _OFFERED = metrics.SLOTS.labels("offered")
 
@@ -54,7 +51,7 @@ class Worker:
         *,
         programs: Iterable[Program] = (),
         grace: float = 30.0,
-        patience: float = PATIENCE,
+        patience: float = STOP_WITHIN,
         judge: Judge | None = None,
     ) -> None:
         self._judge = judge or Judge()
@@ -109,11 +106,11 @@ class Worker:
             await self._serve(inbox)
         finally:
             await self._attendant.drop()
+            await self._reports.drop()
 
     async def _serve(self, inbox: Follower) -> None:
         async with asyncio.TaskGroup() as tasks:
             services = [
-                tasks.create_task(self._reports.run(), name="worker reports"),
                 tasks.create_task(self._read(inbox), name="worker inbox"),
             ]
             await self._heart.beat()
@@ -154,19 +151,14 @@ class Worker:
     # The inbox
 
     async def _open_inbox(self) -> Follower:
-        partition = self._log.partition_of(INBOX, self._key)
-        bounds = await self._log.bounds(INBOX, partition)
-        self._heart.inbox = bounds.next  # what was said to an earlier start is not for this one
-        return self._log.follow({TopicPartition(INBOX, partition): bounds.next})
+        where = TopicPartition(INBOX.name, self._log.partition_of(INBOX.name, self._key))
+        end = (await self._log.bounds(*where)).next
+        self._heart.inbox = end  # what was said to an earlier start is not for this one
+        return self._log.follow({where: end})
 
     async def _read(self, inbox: Follower) -> None:
         while True:
-            try:
-                records = await inbox.next(60.0)
-            except LogUnavailableError as error:
-                logger.warning("inbox.unavailable", code=error.code, error=error.message)
-                await asyncio.sleep(PAUSE)
-                continue
+            records = await next_of(inbox)
             take_each(records, self._heed)
             if records:  # only now: whatever a heartbeat counts as read has its attempt beside it
                 self._heart.inbox = records[-1].offset + 1
@@ -174,7 +166,7 @@ class Worker:
     def _heed(self, record: Stored) -> None:
         if record.key != self._key:
             return
-        match instruction := read_instruction(record):
+        match instruction := INBOX.read(record):
             case Dispatch() if instruction.instance == self.instance:
                 self._begin(instruction)
             case Dispatch():

@@ -1,59 +1,28 @@
 """What attempts say, numbered and put on record, in order, several in one append."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import sys
+from functools import partial
 
-import structlog
 from msgspec.structs import replace
 
 from broker import payloads
-from broker.budget import RECORD
-from broker.errors import QjbError, RecordTooLargeError, UnavailableError
-from broker.telemetry import metrics, times
+from broker.appending import Appender
+from broker.budget import Room, weight
+from broker.retrying import until_it_works
+from broker.telemetry import times
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
-from broker.transports.topics import REPORTS
 from broker.worker.attempts import Attempt
-from schemas.cloudevents import report_record
-from schemas.records import Record
 from schemas.reports import LAST, Began, Body, Died, Logged, Published, Raised, Report, Returned
+from schemas.topics import REPORTS
 
 # What is merely told: to have it on record before the program runs on would protect nobody, and
 # at a few milliseconds a record would hold up a program that publishes much.
 NEWS = (Began, Published, Logged)
 AHEAD = 32  # reports of one attempt that may be on their way while its program runs on
 COMPANY = 0.002  # s that a beginning waits at most: that of a short attempt goes with its end
-BATCH = 500  # reports in one append
 MESSAGE_LIMIT = 64 * 1024  # characters of a message; of a longer one the end is kept
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # s between tries while the log can not be reached
-
-logger = structlog.get_logger()
-T = TypeVar("T")
-
-
-class Waiting:
-    """A report that is not on record yet, and who waits until it is."""
-
-    def __init__(self, report: Report, traceparent: str | None, done: asyncio.Future[None]) -> None:
-        self.report = report
-        self.traceparent = traceparent
-        self.done = done
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes."""
-        match self.report.body:
-            case Published(value) | Returned(value):
-                return RECORD + len(value)
-            case Raised(_, text) | Died(_, text) | Logged(text):
-                return RECORD + len(text)
-            case _:
-                return RECORD
-
-    def record(self) -> Record:
-        """What goes to the log."""
-        return report_record(self.report, self.traceparent)
 
 
 class Reports:
@@ -64,21 +33,13 @@ class Reports:
     """
 
     def __init__(self, log: Log, blobs: Blobs, worker: str, instance: str) -> None:
-        self._log = log
         self._blobs = blobs
         self._worker = worker
         self._instance = instance
-        self._beginnings: dict[Attempt, Waiting] = {}  # those that wait for company
+        self._beginnings: dict[Attempt, Report] = {}  # those that wait for company
         self._company: asyncio.TimerHandle | None = None  # when they have waited enough
-        self._pending: list[Waiting] = []
-        self._going: list[Waiting] = []  # being appended
-        metrics.holds("reports", self, Reports.held)
-        self._wake = asyncio.Event()
-
-    def held(self) -> int:
-        """Bytes of those that are not on record yet."""
-        waiting = (*self._beginnings.values(), *self._pending, *self._going)
-        return sum(report.size for report in waiting)
+        # The broker knows a report by its number, so one that is stored twice does no harm.
+        self._appender = Appender(log, REPORTS, Room("reports", sys.maxsize))
 
     async def append(self, attempt: Attempt, body: Body) -> None:
         """Put *body* on record as *attempt*'s next report.
@@ -96,19 +57,16 @@ class Reports:
         attempt.number += 1
         beginning = self._beginnings.pop(attempt, None)
         if beginning is not None and isinstance(body, LAST):
-            beginning.report = self._report(attempt, body, began=True)
-            self._send(beginning)
+            self._send(attempt, self._report(attempt, body, began=True))
             return
         if beginning is not None:
-            self._pending.append(beginning)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(self._report(attempt, body), attempt.dispatch.traceparent, done)
-        attempt.on_their_way.append(done)
+            self._send(attempt, beginning)
+        report = self._report(attempt, body)
         if isinstance(body, Began):
-            self._beginnings[attempt] = waiting
+            self._beginnings[attempt] = report
             self._await_company()
         else:
-            self._send(waiting)
+            self._send(attempt, report)
 
     def _report(self, attempt: Attempt, body: Body, began: bool = False) -> Report:
         dispatch = attempt.dispatch
@@ -125,9 +83,9 @@ class Reports:
             began=began,
         )
 
-    def _send(self, *reports: Waiting) -> None:
-        self._pending.extend(reports)
-        self._wake.set()
+    def _send(self, attempt: Attempt, report: Report) -> None:
+        record = REPORTS.write(report, attempt.dispatch.traceparent)
+        attempt.on_their_way.append(self._appender.put(record, weight(record)))
 
     def _await_company(self) -> None:
         if self._company is None:
@@ -135,40 +93,15 @@ class Reports:
 
     def _await_no_longer(self) -> None:
         self._company = None
-        if self._beginnings:
-            self._send(*self._beginnings.values())
-            self._beginnings.clear()
+        for attempt, beginning in self._beginnings.items():
+            self._send(attempt, beginning)
+        self._beginnings.clear()
 
-    async def run(self) -> None:
-        """Append what is waiting, until cancelled."""
-        while True:
-            await self._wake.wait()
-            batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
-            if not self._pending:
-                self._wake.clear()
-            if batch:  # what was waited for may have gone with others
-                self._going = batch
-                await self._append(batch)
-                self._going = []
-
-    async def _append(self, batch: list[Waiting]) -> None:
-        records = [waiting.record() for waiting in batch]
-        try:
-            # The broker knows a report by its number, so one that is stored twice does no harm.
-            await _persistently(lambda: self._log.append(REPORTS, records), "reports.waiting")
-        except RecordTooLargeError as error:
-            await self._append_singly(batch, error)
-            return
-        for waiting in batch:
-            if not waiting.done.done():
-                waiting.done.set_result(None)
-
-    async def _append_singly(self, batch: list[Waiting], error: RecordTooLargeError) -> None:
-        if len(batch) > 1:
-            for waiting in batch:
-                await self._append([waiting])
-        elif not batch[0].done.done():
-            batch[0].done.set_exception(error)
+    async def drop(self) -> None:
+        """Let go of what is not on record yet."""
+        if self._company is not None:
+            self._company.cancel()
+        await self._appender.drop()
 
     async def stowed(self, body: Body) -> Body:
         """*body* as it may travel: a large value by reference, no endless message."""
@@ -177,9 +110,7 @@ class Reports:
                 value = bytes(body.value)
                 if len(value) <= payloads.INLINE_LIMIT or body.value_ref is not None:
                     return body
-                raw, ref = await _persistently(
-                    lambda: payloads.stow(value, self._blobs), "payloads.waiting"
-                )
+                raw, ref = await until_it_works(partial(payloads.stow, value, self._blobs))
                 return replace(body, value=raw, value_ref=ref)
             case Raised() | Died() if len(body.message) > MESSAGE_LIMIT:
                 return replace(body, message="… " + body.message[-MESSAGE_LIMIT:])
@@ -187,17 +118,3 @@ class Reports:
                 return replace(body, text="… " + body.text[-MESSAGE_LIMIT:])
             case _:
                 return body
-
-
-async def _persistently(what: Callable[[], Awaitable[T]], event: str) -> T:
-    """Do *what* until it works; between the tries, ever longer pauses."""
-    pause = FIRST_PAUSE
-    while True:
-        try:
-            return await what()
-        except QjbError as error:
-            if error.status != UnavailableError.status:
-                raise
-            logger.warning(event, code=error.code, error=error.message, pause=pause)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)

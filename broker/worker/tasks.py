@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable
-
-import structlog
+from functools import partial
 
 from broker import payloads
-from broker.errors import PayloadMissingError, UnavailableError
+from broker.errors import PayloadMissingError
 from broker.judging.judge import Judge
+from broker.retrying import say_unavailable, until_it_works
 from broker.transports.blobs import Blobs
 from broker.worker.attempts import Attempt
 from executors.base import Task
@@ -19,9 +19,6 @@ from schemas.values import Reason, Violation
 CHECKED_BY_THE_BROKER = 8 * 1024 * 1024  # bytes of inputs; larger ones are checked here
 FETCH_FOR = 30.0  # s to get inputs from the blob store, and
 FETCH_BRIEFLY = 1.0  # where it did not answer last: others want the slot as well
-PAUSE = 0.5  # s before it is tried again
-
-logger = structlog.get_logger()
 
 
 class Tasks:
@@ -72,12 +69,8 @@ class Tasks:
     async def _inputs(self, dispatch: Dispatch) -> bytes:
         if dispatch.params_ref is None:
             return bytes(dispatch.params) or b"{}"
-        while True:
-            try:
-                return await payloads.fetch(dispatch.params, dispatch.params_ref, self._blobs)
-            except UnavailableError as error:
-                logger.warning("inputs.unavailable", job_id=dispatch.job_id, error=error.message)
-            await asyncio.sleep(PAUSE)
+        fetch = partial(payloads.fetch, dispatch.params, dispatch.params_ref, self._blobs)
+        return await until_it_works(fetch, partial(say_unavailable, job_id=dispatch.job_id))
 
 
 def _task(dispatch: Dispatch, inputs: bytes) -> Task:

@@ -13,16 +13,17 @@ import aiohttp
 import pytest
 from openapi_spec_validator import validate
 
+from broker.appending import Appender
 from broker.budget import Room
 from broker.errors import RecordTooLargeError
 from broker.gateway.api import connections, results
 from broker.gateway.api.pages import Past, all_events
 from broker.gateway.api.routes import API, AROUND
-from broker.gateway.appending import Appender
 from broker.transports.blobs import open_blobs
 from broker.transports.log import Position
 from broker.transports.memory import Fault, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import REQUESTS
+from schemas import topics
 from schemas.cloudevents import read_request, request_record
 from schemas.events import Cancelled, Completed, Dispatched, Interim, Log, Retried
 from schemas.records import Record, Stored
@@ -846,7 +847,7 @@ async def test_pages_from_origins_that_are_allowed_may_use_everything() -> None:
 async def test_a_request_in_a_batch_that_the_log_finds_too_large_fails_alone() -> None:
 
     log = MemoryLog()
-    appender = Appender(log, 1.0, Room("requests", 0))
+    appender = Appender(log, topics.REQUESTS, Room("requests", 0), 1.0)
     good = request_record(SubmitJob("hello-world", job_id="a"), "t")
     bad = request_record(SubmitJob("hello-world", job_id="b", backend="x" * 3_000_000), "t")
     results = await asyncio.gather(

@@ -295,7 +295,6 @@ async def test_a_blob_store_that_is_away_is_no_missing_payload(
 ) -> None:
     monkeypatch.setattr(tasks, "FETCH_FOR", 0.3)
     monkeypatch.setattr(tasks, "FETCH_BRIEFLY", 0.05)
-    monkeypatch.setattr(tasks, "PAUSE", 0.01)
     blobs = AwayBlobs(hangs)
     ref = await blobs.put(b'{"iterations":1}')
     async with working(blobs=blobs) as qjb:

@@ -11,7 +11,7 @@ from broker.gateway.filters import JobFilter, Part
 from broker.gateway.fleet import Fleet
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import KeptEvent
-from broker.gateway.tail import Tail
+from broker.gateway.tail import LedgerTail
 from broker.gateway.waiters import Waiters
 from broker.transports.log import Log
 from schemas.values import JobKey
@@ -39,7 +39,7 @@ class Copy:
     """A model, the tail that fills it, and the task in which that runs."""
 
     model: ReadModel
-    tail: Tail
+    tail: LedgerTail
     audience: Nobody
     task: "asyncio.Task[None]"
 
@@ -57,7 +57,7 @@ class Copy:
 async def following(log: Log, cache: Path, memory: int = 1) -> AsyncIterator[Copy]:
     """A copy of *log* in *cache* that is kept up; little of it stays in memory."""
     model, audience = ReadModel(cache, memory), Nobody()
-    tail = Tail(log, model, Fleet(), audience, Waiters())
+    tail = LedgerTail(log, model, Fleet(), audience, Waiters())
     task = asyncio.create_task(tail.run())
     try:
         yield Copy(model, tail, audience, task)

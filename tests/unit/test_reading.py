@@ -18,11 +18,12 @@ from broker.ledger.reading import (
     read_input,
     read_report,
     read_snapshot,
-    read_status,
 )
+from broker.reading import said_in
 from schemas.cloudevents import STRUCTURED, request_record
 from schemas.records import Headers, Stored
 from schemas.requests import CancelJob, SubmitJob
+from schemas.topics import STATUS
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
@@ -163,8 +164,10 @@ def test_what_is_no_request_is_unreadable_and_says_why(
 def test_whatever_a_record_contains_reading_it_raises_nothing(
     value: bytes, headers: Headers
 ) -> None:
-    for read in (read_input, read_report, read_status, read_snapshot, named_snapshot):
-        read(stored(value, headers))
+    record = stored(value, headers)
+    for read in (read_input, read_report, read_snapshot, named_snapshot):
+        read(record)
+    said_in(record, STATUS.read)
 
 
 def test_a_report_that_can_not_be_read_says_so() -> None:

@@ -17,7 +17,7 @@ from broker.gateway.intake import Intake
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob
 from broker.gateway.streams import Streams
-from broker.gateway.tail import Tail
+from broker.gateway.tail import LedgerTail
 from broker.gateway.waiters import Waiters
 from broker.transports.blobs import Blobs
 from schemas.specification import Program
@@ -35,7 +35,7 @@ class Parts:
     streams: Streams
     intake: Intake
     fleet: Fleet
-    tail: Tail
+    tail: LedgerTail
     waiters: Waiters
     programs: Mapping[str, Program]
     blobs: Blobs

@@ -1,20 +1,27 @@
-"""Requests on their way to the log: those that come while an append is under way share the next."""
+"""Topics as roles write to them: until it is done, and many records in one append."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import structlog
+from functools import partial
+from typing import Any
 
 from broker.budget import Room
-from broker.errors import LogUnavailableError, QjbError, RecordTooLargeError, UnavailableError
-from broker.transports.log import Log
-from broker.transports.topics import REQUESTS
+from broker.errors import QjbError, RecordTooLargeError, UnavailableError
+from broker.retrying import say_unavailable, until_it_works
+from broker.transports.log import Log, Position
 from schemas.records import Record
+from schemas.topics import Topic
 
-logger = structlog.get_logger()
+TOGETHER = 1000  # records in one append
 
-PAUSES = (0.05, 1.0)  # s before an append is tried again: the first time, and at most
+
+async def append_surely(
+    log: Log, topic: Topic[Any, ...], records: Sequence[Record]
+) -> list[Position]:
+    """Append *records*, perhaps twice; returns when they are there. Raises `RecordTooLargeError`."""
+    say = partial(say_unavailable, topic=topic.name)
+    return await until_it_works(partial(log.append, topic.name, records), say)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,10 +34,16 @@ class _Waiting:
 
 
 class Appender:
-    """Appends requests. One that was put is appended, whether somebody waits for that or not."""
+    """Appends to *topic*; records that come while an append is under way share the next one.
 
-    def __init__(self, log: Log, persist: float, room: Room) -> None:
-        self._log, self._persist, self._room = log, persist, room
+    One that was put is appended, whether somebody waits for that or not; perhaps twice. It is given
+    up after *persist* seconds; None: never. What waits takes its cost of *room*.
+    """
+
+    def __init__(
+        self, log: Log, topic: Topic[Any, ...], room: Room, persist: float | None = None
+    ) -> None:
+        self._log, self._topic, self._room, self._persist = log, topic, room, persist
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -47,7 +60,7 @@ class Appender:
         waiting = _Waiting(record, asyncio.get_running_loop().create_future(), cost)
         self._waiting.append(waiting)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="gateway-append")
+            self._task = asyncio.create_task(self._run(), name=f"append to {self._topic.name}")
         return waiting.appended
 
     async def finish(self) -> None:
@@ -55,9 +68,15 @@ class Appender:
         if self._task is not None:
             await asyncio.wait([self._task])
 
+    async def drop(self) -> None:
+        """Let go of everything that was put at once."""
+        if self._task is not None:
+            self._task.cancel()
+            await self.finish()
+
     async def _run(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
             try:
                 await self._store([each.record for each in batch])
             except RecordTooLargeError as error:
@@ -85,23 +104,11 @@ class Appender:
                 self._settle([each])
 
     async def _store(self, records: list[Record]) -> None:
-        """Append, again if need be: a request that is on the log twice is one request."""
-        pause, longest = PAUSES
         try:
             async with asyncio.timeout(self._persist):
-                while not await self._try(records):
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, longest)
+                await append_surely(self._log, self._topic, records)
         except TimeoutError as error:
             raise UnavailableError("the log can not be reached; try again") from error
-
-    async def _try(self, records: list[Record]) -> bool:
-        try:
-            await self._log.append(REQUESTS, records)
-        except LogUnavailableError as error:
-            logger.warning("intake.append_failed", error=str(error), records=len(records))
-            return False
-        return True
 
     def _settle(self, batch: Sequence[_Waiting], error: BaseException | None = None) -> None:
         self._room.give_back(sum(each.cost for each in batch))
