@@ -27,6 +27,7 @@ from executors.faults import InvalidInputsError, blame, quiet, within
 from executors.gates import apart, flat
 from executors.limits import Unpacking
 
+_SUMS = frozenset({"PauliSumOp", "TaperedPauliSumOp"})  # of Qiskit before 1.0
 _SETTINGS = {kind.__name__: kind for kind in (SparsePauliOp, PauliList, Pauli, Operator)}
 
 
@@ -239,6 +240,8 @@ def _to_sparse_matrix(typed: dict[str, Any], room: Unpacking) -> Any:
 
 
 def _to_settings(typed: dict[str, Any], room: Unpacking) -> Any:
+    if typed["__module__"].startswith("qiskit.opflow"):
+        return _to_sum(typed)
     kind = _SETTINGS.get(typed["__class__"])
     if kind is None or not typed["__module__"].startswith("qiskit.quantum_info"):
         known = ", ".join(_SETTINGS)
@@ -247,6 +250,17 @@ def _to_settings(typed: dict[str, Any], room: Unpacking) -> Any:
     if kind is Operator:
         limits.check_operator(settings, room)
     return kind(**settings)
+
+
+def _to_sum(typed: dict[str, Any]) -> Any:
+    """A sum of Paulis of 2021; what else an operator of then knows of itself stays as it came."""
+    if typed["__class__"] not in _SUMS:
+        return typed
+    settings = typed["__value__"]
+    operator, factor = settings["primitive"], settings.get("coeff", 1.0)
+    if not isinstance(operator, SparsePauliOp) or not isinstance(factor, int | float | complex):
+        raise InvalidInputsError("it is no sum of Paulis times a number")
+    return operator * factor
 
 
 def _with_int_keys(settings: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import Measure
+from qiskit.circuit import Gate, Measure
 from qiskit.circuit.classical import expr, types
 
 from executors import limits
@@ -47,14 +47,7 @@ def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) ->
     """Raise `InvalidInputsError` if one has open parameters, measures nothing or is too wide."""
     for number, circuit in enumerate(circuits):
         name = f"circuits[{number}]"
-        if backend.most_qubits is not None and circuit.num_qubits > backend.most_qubits:
-            named = openqasm.hardware_qubits(circuit)
-            has = (
-                f"names hardware qubit ${named[-1]}"
-                if named
-                else f"has {circuit.num_qubits} qubits"
-            )
-            raise InvalidInputsError(f"{name} {has}, {backend.name} has {backend.most_qubits}")
+        must_fit(circuit, name, backend)
         if circuit.parameters:
             names = ", ".join(parameter.name for parameter in circuit.parameters)
             raise InvalidInputsError(
@@ -64,6 +57,32 @@ def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) ->
             raise InvalidInputsError(f"{name} has {found}, which the simulators here do not run")
         if not _measures(circuit):
             raise InvalidInputsError(f"{name} measures nothing: add a measurement")
+
+
+def must_fit(circuit: QuantumCircuit, name: str, backend: LocalSimulator) -> None:
+    """Raise `InvalidInputsError` if *circuit*, which is called *name*, is wider than *backend*."""
+    if backend.most_qubits is None or circuit.num_qubits <= backend.most_qubits:
+        return
+    named = openqasm.hardware_qubits(circuit)
+    has = f"names hardware qubit ${named[-1]}" if named else f"has {circuit.num_qubits} qubits"
+    raise InvalidInputsError(f"{name} {has}, {backend.name} has {backend.most_qubits}")
+
+
+def read_state(value: Any, field: str, backend: LocalSimulator) -> QuantumCircuit:
+    """The circuit in *value* that prepares a state, by gates alone; without classical bits."""
+    circuit = read_circuit(value, field)
+    must_fit(circuit, field, backend)
+    if not circuit.num_qubits:
+        raise InvalidInputsError(f"{field} has no qubits")
+    made = QuantumCircuit(circuit.qubits, *circuit.qregs, global_phase=circuit.global_phase)
+    for number, item in enumerate(circuit.data):
+        if item.name != "barrier" and not isinstance(item.operation, Gate):
+            raise InvalidInputsError(
+                f"{field} must prepare a state by gates alone, and instruction {number} is "
+                f"{item.name}: leave it out"
+            )
+        made._append(item)
+    return made
 
 
 def _beyond_aer(circuit: QuantumCircuit) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Measurement error mitigation through mthree (M3): calibrate the qubits used, correct the counts."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,21 +21,51 @@ class Mitigated:
     overhead: float
 
 
+class Calibrated:
+    """Corrects the counts of *circuits*, whose qubits are calibrated at first, once.
+
+    Raises `InvalidInputsError` where that is not possible.
+    """
+
+    def __init__(
+        self, backend: LocalSimulator, circuits: Sequence[QuantumCircuit], seed: int | None = None
+    ) -> None:
+        mthree = _mthree()
+        self._measured = [_measured(circuit, number) for number, circuit in enumerate(circuits)]
+        self._mitigation = mthree.M3Mitigation(_Seeded(backend, seed) if seed else backend)
+        qubits = sorted({qubit for listed in self._measured for qubit in listed})
+        self._mitigation.cals_from_system(qubits, shots=CALIBRATION_SHOTS)
+
+    def corrected(self, counts: Sequence[Mapping[str, int]]) -> list[Mitigated]:
+        """*counts* of the circuits, corrected."""
+        return [
+            _corrected(self._mitigation, found, listed)
+            for found, listed in zip(counts, self._measured, strict=True)
+        ]
+
+
+class _Seeded:
+    """A backend whose runs are drawn by one seed after the other."""
+
+    def __init__(self, backend: LocalSimulator, seed: int) -> None:
+        self._backend = backend
+        self._seeds = itertools.count(seed)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def run(self, circuits: Any, **options: Any) -> Any:
+        """Run *circuits*, repeatably."""
+        return self._backend.run(circuits, seed_simulator=next(self._seeds), **options)
+
+
 def mitigated(
     backend: LocalSimulator,
     circuits: Sequence[QuantumCircuit],
     counts: Sequence[Mapping[str, int]],
 ) -> list[Mitigated]:
     """*counts* of *circuits* corrected; raises `InvalidInputsError` where that is not possible."""
-    mthree = _mthree()
-    measured = [_measured(circuit, number) for number, circuit in enumerate(circuits)]
-    mitigation = mthree.M3Mitigation(backend)
-    qubits = sorted({qubit for listed in measured for qubit in listed})
-    mitigation.cals_from_system(qubits, shots=CALIBRATION_SHOTS)
-    return [
-        _corrected(mitigation, found, listed)
-        for found, listed in zip(counts, measured, strict=True)
-    ]
+    return Calibrated(backend, circuits).corrected(counts)
 
 
 def _mthree() -> Any:

@@ -14,7 +14,11 @@ from tests.support.streams import Subscriber, history_is_sound
 from tests.support.systems import System
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "programs").glob("*.md")),
+]
 BELL = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2]; h q[0]; cx q[0],q[1]; measure q -> c;'
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -23,6 +23,7 @@ from broker.transports.blobs import open_blobs
 from broker.transports.log import Position
 from broker.transports.memory import Fault, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
 from broker.transports.topics import REQUESTS
+from executors.programs.builtin import ENTRIES
 from schemas import topics
 from schemas.cloudevents import read_request, request_record
 from schemas.events import Cancelled, Completed, Dispatched, Interim, Log, Retried
@@ -154,7 +155,7 @@ async def test_an_unknown_program_is_not_found() -> None:
     assert error["error"]["message"] == same["error"]["message"]
     assert error["error"]["message"] == (
         "there is no program 'samplar'; did you mean sampler? "
-        "There are: circuit-runner, hello-world, sample-program, sampler"
+        f"There are: {', '.join(sorted(ENTRIES))}"
     )
 
 

@@ -13,7 +13,7 @@ from executors.programs.circuits import read_circuits
 from executors.programs.running import run, run_options
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded
 
-BUILT_IN = ("sampler", "circuit-runner", "sample-program", "hello-world")
+BUILT_IN = ("sampler", "circuit-runner", "sample-program", "hello-world", "vqe")
 
 
 class Heard:

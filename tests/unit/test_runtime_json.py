@@ -255,3 +255,28 @@ def test_what_is_encoded_is_found_however_its_name_is_written() -> None:
 
     assert runtime_json.decode_inputs(plain) == {"a": [[1.5, 2]]}
     assert runtime_json.decode_inputs(escaped) == {"a": [1.5 + 2j]}
+
+
+def test_sums_of_paulis_of_2021_are_read_as_what_there_is_today() -> None:
+    operator = SparsePauliOp.from_list([("XX", 0.5), ("ZI", -1)])
+    primitive = json.loads(runtime_json.encode(operator))
+    sectors = typed(
+        "settings", {}, __module__="qiskit.opflow.primitive_ops", __class__="Z2Symmetries"
+    )
+    for kind in ("PauliSumOp", "TaperedPauliSumOp"):
+        value = {"primitive": primitive, "coeff": 2.0, "z2_symmetries": sectors}
+        sent = typed("settings", value, __module__="qiskit.opflow.primitive_ops", __class__=kind)
+
+        assert runtime_json.decode(sent) == operator * 2
+
+
+def test_a_sum_of_paulis_of_something_else_is_refused() -> None:
+    for primitive, factor in (
+        ("XX", 1),
+        (json.loads(runtime_json.encode(SparsePauliOp("X"))), "2"),
+    ):
+        value = {"primitive": primitive, "coeff": factor}
+        sent = typed("settings", value, __module__="qiskit.opflow", __class__="PauliSumOp")
+
+        with pytest.raises(InvalidInputsError, match="operator"):
+            runtime_json.decode(sent, "operator")

@@ -1,0 +1,245 @@
+"""Expectation values of operators in the state that a circuit prepares.
+
+Sampled, as on a device: each set of terms that agree qubit by qubit is measured by one circuit.
+Or exact, which only a simulator without noise can do.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import qiskit_aer.library  # noqa: F401  teaches circuits to save what Aer computes
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+
+from executors.backends.aer import NAME as IDEAL
+from executors.backends.aer import LocalSimulator
+from executors.faults import InvalidInputsError
+from executors.programs.mitigation import Calibrated
+from executors.programs.running import counts_of, run
+from executors.programs.transpiling import transpiled
+
+AT_ONCE = 1 << 22  # signs of terms that are worked out together
+CIRCUITS = 200  # that are run together
+
+Numbers = np.ndarray[Any, Any]
+Values = Sequence[float] | Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An expectation value, and the variance of this estimate of it."""
+
+    value: float
+    variance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Terms that one circuit measures: what they are on the measured qubits, and their weights."""
+
+    basis: Mapping[int, str]  # qubit → X, Y or Z
+    masks: Numbers  # one row for each term: which measured qubits it is on
+    weights: Numbers
+
+    def values(self, outcomes: Sequence[str]) -> Numbers:
+        """What the terms come to, together, for each outcome."""
+        bits = np.array([[bit == "1" for bit in reversed(outcome)] for outcome in outcomes])
+        step = max(1, AT_ONCE // len(self.weights))
+        parts = [
+            (1 - 2 * (bits[start : start + step].astype(np.int32) @ self.masks.T % 2))
+            @ self.weights
+            for start in range(0, len(bits), step)
+        ]
+        return np.concatenate(parts)
+
+
+def grouped(operator: SparsePauliOp) -> tuple[float, list[Group]]:
+    """What *operator* is in any state, and the rest of it by circuits to measure."""
+    on_any = operator.paulis.x.any(axis=1) | operator.paulis.z.any(axis=1)
+    constant = float(np.sum(operator.coeffs[~on_any].real))
+    if not on_any.any():
+        return constant, []
+    rest = SparsePauliOp(operator.paulis[on_any], operator.coeffs[on_any])
+    return constant, [_group(part) for part in rest.group_commuting(qubit_wise=True)]
+
+
+def _group(part: SparsePauliOp) -> Group:
+    x, z = part.paulis.x, part.paulis.z
+    with_x, with_z = x.any(axis=0), z.any(axis=0)
+    qubits = [int(qubit) for qubit in np.flatnonzero(with_x | with_z)]
+    letters = {(True, False): "X", (True, True): "Y", (False, True): "Z"}
+    basis = {qubit: letters[bool(with_x[qubit]), bool(with_z[qubit])] for qubit in qubits}
+    return Group(basis, (x | z)[:, qubits].astype(np.int32), part.coeffs.real)
+
+
+def _measuring(state: QuantumCircuit, group: Group) -> QuantumCircuit:
+    made = QuantumCircuit(state.qubits, *state.qregs, global_phase=state.global_phase)
+    for item in state.data:
+        made._append(item)
+    bits = QuantumCircuit(0, len(group.basis)).clbits
+    made.add_bits(bits)
+    for bit, (qubit, letter) in zip(bits, group.basis.items(), strict=True):
+        if letter == "Y":
+            made.sdg(qubit)
+        if letter != "Z":
+            made.h(qubit)
+        made.measure(qubit, bit)
+    return made
+
+
+class Bound:
+    """Compiled circuits that take values for the parameters that *state* has."""
+
+    def __init__(self, state: QuantumCircuit, circuits: Sequence[QuantumCircuit]) -> None:
+        self.parameters: list[Parameter] = list(state.parameters)
+        self.circuits = circuits
+
+    def at(self, values: Values) -> list[QuantumCircuit]:
+        """The circuits with those values; compiling may have done away with a parameter."""
+        named = dict(zip(self.parameters, map(float, values), strict=True))
+        return [circuit.assign_parameters(named, strict=False) for circuit in self.circuits]
+
+
+class Sampled:
+    """Estimates of what *operator* is in a state, from so many shots for each circuit."""
+
+    def __init__(
+        self,
+        backend: LocalSimulator,
+        state: QuantumCircuit,
+        operator: SparsePauliOp,
+        options: Mapping[str, Any],
+        mitigated: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        self._backend = backend
+        self._constant, self._groups = grouped(operator)
+        circuits = [_measuring(state, group) for group in self._groups]
+        ready = transpiled(circuits, backend, options) if circuits else []
+        self._bound = Bound(state, ready)
+        self._calibrated = Calibrated(backend, ready, seed) if mitigated and ready else None
+
+    def at(self, values: Values, shots: int, seed: int | None) -> Estimate:
+        """The estimate for those values of the state's parameters."""
+        if not self._groups:
+            return Estimate(self._constant)
+        options = {"shots": shots, "seed_simulator": seed}
+        found = []
+        circuits = self._bound.at(values)
+        for start in range(0, len(circuits), CIRCUITS):
+            found += counts_of(run(self._backend, circuits[start : start + CIRCUITS], options))
+        parts = [
+            _estimate(group, counts, 1.0) for group, counts in zip(self._groups, found, strict=True)
+        ]
+        if self._calibrated is not None:
+            corrected = self._calibrated.corrected(found)
+            parts = [
+                _estimate(group, one.quasi, one.overhead, shots)
+                for group, one in zip(self._groups, corrected, strict=True)
+            ]
+        value = self._constant + math.fsum(part.value for part in parts)
+        return Estimate(value, math.fsum(part.variance for part in parts))
+
+
+def _estimate(
+    group: Group, counts: Mapping[str, float], overhead: float, shots: int | None = None
+) -> Estimate:
+    """The value of a group, and its variance: M3 needs *overhead* times the shots."""
+    numbers = np.array(list(counts.values()), dtype=float)
+    total = float(numbers.sum())
+    values = group.values([outcome.replace(" ", "") for outcome in counts])
+    mean = float(values @ numbers) / total
+    spread = max(0.0, float((values - mean) ** 2 @ numbers) / total)
+    return Estimate(mean, spread * overhead / (shots or total))
+
+
+class Exact:
+    """What *operator* is in a state, without the noise of shots."""
+
+    def __init__(
+        self,
+        backend: LocalSimulator,
+        state: QuantumCircuit,
+        operator: SparsePauliOp,
+        options: Mapping[str, Any],
+    ) -> None:
+        must_be_ideal(backend)
+        self._backend = backend
+        (ready,) = transpiled([state], backend, options)
+        saving = ready.copy()
+        saving.save_expectation_value(operator, list(range(operator.num_qubits)), label="value")
+        self._bound = Bound(state, [saving])
+
+    def at(self, values: Values) -> Estimate:
+        """The value for those values of the state's parameters."""
+        result = run(self._backend, self._bound.at(values), {})
+        return Estimate(float(result.data(0)["value"]))
+
+
+class Overlaps:
+    """How much two states overlap, |⟨first|second⟩|², each with values for its parameters."""
+
+    def __init__(
+        self,
+        backend: LocalSimulator,
+        state: QuantumCircuit,
+        options: Mapping[str, Any],
+        exact: bool = False,
+    ) -> None:
+        self._backend = backend
+        self._exact = exact
+        first = {parameter: Parameter(f"first {number}") for number, parameter in _numbered(state)}
+        second = {
+            parameter: Parameter(f"second {number}") for number, parameter in _numbered(state)
+        }
+        self._names = [*first.values(), *second.values()]
+        made = state.assign_parameters(second)
+        for item in state.assign_parameters(first).inverse().data:
+            made._append(item)
+        if exact:
+            must_be_ideal(backend)
+            (ready,) = transpiled([made], backend, options)
+            self._ready = ready.copy()
+            self._ready.save_amplitudes_squared([0], label="value")
+        else:
+            made.measure_all()
+            (self._ready,) = transpiled([made], backend, options)
+        self._qubits = state.num_qubits
+
+    def of(self, pairs: Sequence[tuple[Values, Values]], shots: int, seed: int | None) -> Numbers:
+        """One overlap for each pair of values."""
+        found: list[float] = []
+        for start in range(0, len(pairs), CIRCUITS):
+            circuits = [
+                self._ready.assign_parameters(
+                    dict(zip(self._names, map(float, (*one, *other)), strict=True)), strict=False
+                )
+                for one, other in pairs[start : start + CIRCUITS]
+            ]
+            found += self._run(circuits, shots, seed if seed is None else seed + start)
+        return np.array(found)
+
+    def _run(self, circuits: list[QuantumCircuit], shots: int, seed: int | None) -> list[float]:
+        if self._exact:
+            result = run(self._backend, circuits, {})
+            return [float(result.data(number)["value"][0]) for number in range(len(circuits))]
+        result = run(self._backend, circuits, {"shots": shots, "seed_simulator": seed})
+        nothing = "0" * self._qubits
+        return [counts.get(nothing, 0) / shots for counts in counts_of(result)]
+
+
+def _numbered(state: QuantumCircuit) -> list[tuple[int, Parameter]]:
+    return list(enumerate(state.parameters))
+
+
+def must_be_ideal(backend: LocalSimulator, field: str = "exact") -> None:
+    """Raise `InvalidInputsError` if values without shots are not to be had."""
+    if backend.name != IDEAL:
+        raise InvalidInputsError(
+            f"{field}: {backend.name} has noise, which is sampled; values without shots are for "
+            f"the backend {IDEAL}"
+        )

@@ -1,0 +1,72 @@
+"""Programs that take long, in children: inputs as clients encode them, and an end at once."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from qiskit.circuit.library import real_amplitudes
+from qiskit.quantum_info import SparsePauliOp
+
+from executors import runtime_json
+from executors.base import Stop
+from executors.simulator import SimulatorExecutor
+from tests.support.executing import bodies, kind, kinds, last, started, task, value
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def executor() -> AsyncIterator[SimulatorExecutor]:
+    async with started(SimulatorExecutor(1)) as made:
+        yield made
+
+
+def encoded(thing: Any) -> Any:
+    return json.loads(runtime_json.encode(thing))
+
+
+def vqe(maxiter: int) -> dict[str, Any]:
+    return {
+        "ansatz": encoded(real_amplitudes(2, reps=1)),
+        "operator": encoded(SparsePauliOp.from_list([("ZZ", 1.0), ("XX", 0.5)])),
+        "optimizer": {"name": "SPSA", "maxiter": float(maxiter)},
+        "initial_parameters": encoded(np.zeros(4)),
+        "aux_operators": [None],
+        "shots": None,
+        "seed": 3,
+    }
+
+
+async def test_vqe_runs_with_what_a_client_encodes(executor: SimulatorExecutor) -> None:
+    found = await bodies(executor, task("vqe", vqe(2)))
+
+    assert kinds(found) == ["began", "published", "published", "returned"]
+    result = runtime_json.decode(value(found[-1]))
+    assert result["optimal_point"].shape == (4,)
+    assert isinstance(result["eigenvalue"], complex)
+
+
+async def test_the_next_attempt_in_the_same_child_draws_its_own(
+    executor: SimulatorExecutor,
+) -> None:
+    inputs = vqe(1) | {"seed": None}
+
+    ends = [await last(executor, task("vqe", inputs)) for _ in range(2)]
+
+    assert value(ends[0])["optimal_point"] != value(ends[1])["optimal_point"]
+
+
+async def test_a_run_that_takes_hours_ends_when_asked(executor: SimulatorExecutor) -> None:
+    stop = Stop()
+    run = executor.run(task("vqe", vqe(100_000)), stop)
+    assert [kind(await anext(run)) for _ in range(3)] == ["began", "published", "published"]
+
+    stop.ask("user_request")
+    async with asyncio.timeout(5):
+        ends = [kind(body) async for body in run]
+
+    assert ends[-1] == "stopped"
