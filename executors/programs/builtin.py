@@ -18,6 +18,7 @@ ENTRIES = {
     "circuit-runner": "executors.programs.circuit_runner:main",
     "sample-program": "executors.programs.sample_program:main",
     "hello-world": "executors.programs.hello_world:main",
+    "quantum-kernel-alignment": "executors.programs.quantum_kernel_alignment:main",
     "vqe": "executors.programs.vqe:main",
 }  # where each program's `main` is
 

@@ -108,7 +108,7 @@ def minimize(
     start: Any,
     chosen: Mapping[str, Any],
     seed: int,
-    callback: Callback,
+    callback: Callback | None = None,
     fidelity: Callable[[Any, Any], Any] | None = None,
 ) -> Any:
     """The result of the optimizer with settings *chosen*: of QN-SPSA, where *fidelity* is given."""

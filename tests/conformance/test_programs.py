@@ -50,6 +50,23 @@ async def test_vqe_runs_with_what_a_client_encodes(executor: SimulatorExecutor) 
     assert isinstance(result["eigenvalue"], complex)
 
 
+async def test_a_kernel_is_aligned_with_what_a_client_encodes(executor: SimulatorExecutor) -> None:
+    feature_map = '{"feature_dimension": 2, "entangler_map": []}'
+    inputs = {
+        "feature_map": {"__type__": "to_json", "__value__": feature_map},
+        "data": encoded(np.array([[0.1, 0.2], [1.0, -0.5], [0.3, 0.1]])),
+        "labels": encoded(np.array([1, -1, 1])),
+        "maxiters": 2.0,
+        "C": None,
+    }
+
+    found = await bodies(executor, task("quantum-kernel-alignment", inputs))
+
+    assert kinds(found) == ["began", "published", "published", "returned"]
+    result = runtime_json.decode(value(found[-1]))
+    assert result["aligned_kernel_matrix"].shape == (3, 3)
+
+
 async def test_the_next_attempt_in_the_same_child_draws_its_own(
     executor: SimulatorExecutor,
 ) -> None:

@@ -13,7 +13,14 @@ from executors.programs.circuits import read_circuits
 from executors.programs.running import run, run_options
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded
 
-BUILT_IN = ("sampler", "circuit-runner", "sample-program", "hello-world", "vqe")
+BUILT_IN = (
+    "sampler",
+    "circuit-runner",
+    "sample-program",
+    "hello-world",
+    "quantum-kernel-alignment",
+    "vqe",
+)
 
 
 class Heard:
