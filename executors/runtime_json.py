@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 from qiskit import QuantumCircuit, QuantumRegister, qpy
 from qiskit.circuit import Instruction, Parameter
+from qiskit.primitives import BitArray, DataBin, PrimitiveResult, PubResult
 from qiskit.qpy.binary_io import value as qpy_value
 from qiskit.quantum_info import Operator, Pauli, PauliList, SparsePauliOp
 from qiskit.result import Result
@@ -99,6 +100,24 @@ def _of_settings(value: Any) -> dict[str, Any]:
     return _typed("settings", value.settings, __module__=kind.__module__, __class__=kind.__name__)
 
 
+def _of_primitive_result(value: PrimitiveResult[Any]) -> dict[str, Any]:
+    return _typed("PrimitiveResult", {"pub_results": list(value), "metadata": value.metadata})
+
+
+def _of_pub_result(value: PubResult) -> dict[str, Any]:
+    return _typed(type(value).__name__, {"data": value.data, "metadata": value.metadata})
+
+
+def _of_data_bin(value: DataBin) -> dict[str, Any]:
+    names = list(value)
+    fields = {name: value[name] for name in names}
+    return _typed("DataBin", {"field_names": names, "shape": value.shape, "fields": fields})
+
+
+def _of_bit_array(value: BitArray) -> dict[str, Any]:
+    return _typed("BitArray", {"array": value.array, "num_bits": value.num_bits})
+
+
 def _of_set(value: Any) -> dict[str, Any]:
     return _typed("set", list(value))
 
@@ -127,6 +146,10 @@ _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Instruction, _of_instruction),
     (tuple(_SETTINGS.values()), _of_settings),
     (sparse.spmatrix, _of_sparse_matrix),
+    (PrimitiveResult, _of_primitive_result),
+    (PubResult, _of_pub_result),
+    (DataBin, _of_data_bin),
+    (BitArray, _of_bit_array),
 )
 
 

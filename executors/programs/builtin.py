@@ -17,6 +17,7 @@ ENTRIES = {
     "sampler": "executors.programs.sampler:main",
     "circuit-runner": "executors.programs.circuit_runner:main",
     "sample-program": "executors.programs.sample_program:main",
+    "estimator": "executors.programs.estimator:main",
     "hello-world": "executors.programs.hello_world:main",
     "quantum-kernel-alignment": "executors.programs.quantum_kernel_alignment:main",
     "vqe": "executors.programs.vqe:main",

@@ -5,6 +5,7 @@ Or exact, which only a simulator without noise can do.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import qiskit_aer.library  # noqa: F401  teaches circuits to save what Aer computes
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
+from qiskit.circuit import Parameter, pauli_twirl_2q_gates
 from qiskit.quantum_info import SparsePauliOp
 
 from executors.backends.aer import NAME as IDEAL
@@ -115,8 +116,10 @@ class Sampled:
         options: Mapping[str, Any],
         mitigated: bool = False,
         seed: int | None = None,
+        twirls: int = 0,
     ) -> None:
         self._backend = backend
+        self._twirls = 0 if backend.name == IDEAL else twirls  # there is nothing to average
         self._constant, self._groups = grouped(operator)
         circuits = [_measuring(state, group) for group in self._groups]
         ready = transpiled(circuits, backend, options) if circuits else []
@@ -127,22 +130,47 @@ class Sampled:
         """The estimate for those values of the state's parameters."""
         if not self._groups:
             return Estimate(self._constant)
-        options = {"shots": shots, "seed_simulator": seed}
-        found = []
-        circuits = self._bound.at(values)
-        for start in range(0, len(circuits), CIRCUITS):
-            found += counts_of(run(self._backend, circuits[start : start + CIRCUITS], options))
+        found = self._counts(self._bound.at(values), shots, seed)
         parts = [
             _estimate(group, counts, 1.0) for group, counts in zip(self._groups, found, strict=True)
         ]
         if self._calibrated is not None:
             corrected = self._calibrated.corrected(found)
             parts = [
-                _estimate(group, one.quasi, one.overhead, shots)
-                for group, one in zip(self._groups, corrected, strict=True)
+                _estimate(group, one.quasi, one.overhead, sum(counts.values()))
+                for group, one, counts in zip(self._groups, corrected, found, strict=True)
             ]
         value = self._constant + math.fsum(part.value for part in parts)
         return Estimate(value, math.fsum(part.variance for part in parts))
+
+    def _counts(
+        self, circuits: Sequence[QuantumCircuit], shots: int, seed: int | None
+    ) -> list[dict[str, int]]:
+        """One histogram for each of *circuits*."""
+        if self._twirls:
+            return self._twirled(circuits, shots, seed)
+        found = []
+        options = {"shots": shots, "seed_simulator": seed}
+        for start in range(0, len(circuits), CIRCUITS):
+            found += counts_of(run(self._backend, circuits[start : start + CIRCUITS], options))
+        return found
+
+    def _twirled(
+        self, circuits: Sequence[QuantumCircuit], shots: int, seed: int | None
+    ) -> list[dict[str, int]]:
+        """The same, each from that many circuits with random Paulis around two-qubit gates."""
+        each = {"shots": math.ceil(shots / self._twirls), "seed_simulator": seed}
+        found = []
+        for circuit in circuits:
+            total: Counter[str] = Counter()
+            made = pauli_twirl_2q_gates(
+                circuit, seed=seed, num_twirls=self._twirls, target=self._backend.target
+            )
+            for start in range(0, len(made), CIRCUITS):
+                for counts in counts_of(run(self._backend, made[start : start + CIRCUITS], each)):
+                    total.update(counts)
+            found.append(dict(total))
+        return found
 
 
 def _estimate(

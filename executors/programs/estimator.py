@@ -1,0 +1,337 @@
+"""`estimator`: expectation values of operators, for clients of the V1 and the V2 primitives."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.primitives import DataBin, PrimitiveResult, PubResult
+
+from executors.backends.aer import NAME as IDEAL
+from executors.backends.aer import LocalSimulator
+from executors.faults import InvalidInputsError, blame, within
+from executors.programs import primitive_options
+from executors.programs.circuits import read_state
+from executors.programs.expectation import Estimate, Exact, Numbers, Sampled, must_be_ideal
+from executors.programs.operators import read_operator
+from executors.programs.primitive_options import nested, whole
+from executors.programs.spsa import numbers
+
+MOST_PUBS = 1_000
+MOST_VALUES = 100_000  # expectation values of one job
+MOST_SHOTS = 1_000_000
+KEPT = 1_000  # observables whose circuits are kept compiled
+MOST_LEVELS = 8  # of lists of observables
+DEFAULT_PRECISION = 1 / 64
+DEFAULT_SHOTS_V1 = 4_000
+DEFAULT_TWIRLS = 32
+SEEDS = 2**31
+
+_NEITHER = "give pubs (V2), or circuits and observables (V1)"
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How expectation values are estimated."""
+
+    backend: LocalSimulator
+    options: Mapping[str, Any]  # the transpiler's
+    mitigated: bool
+    twirls: int
+    random: np.random.Generator
+
+    def seed(self) -> int:
+        """The next one."""
+        return 1 + int(self.random.integers(SEEDS - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Pub:
+    """A circuit, observables and values, of shapes that go together, and how often it is run."""
+
+    state: QuantumCircuit
+    observables: Numbers  # of operators
+    values: Numbers  # one more dimension: the parameters
+    shots: int  # 0: exact
+    precision: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the result."""
+        return np.broadcast_shapes(self.observables.shape, self.values.shape[:-1])
+
+
+def main(
+    backend: LocalSimulator,
+    user_messenger: Any,
+    pubs: Any = None,
+    options: Mapping[str, Any] | None = None,
+    resilience_level: Any = None,
+    circuits: Any = None,
+    observables: Any = None,
+    parameter_values: Any = None,
+    transpilation_settings: Mapping[str, Any] | None = None,
+    resilience_settings: Mapping[str, Any] | None = None,
+    run_options: Mapping[str, Any] | None = None,
+    **ignored: Any,
+) -> Any:
+    """Values and standard errors, in the form that the client's generation reads."""
+    del user_messenger, ignored
+    if (pubs is None) == (circuits is None):
+        raise InvalidInputsError(f"the inputs are of no generation, or of two: {_NEITHER}")
+    if pubs is not None:
+        return _second(backend, pubs, options or {}, resilience_level)
+    settings = (transpilation_settings or {}, resilience_settings or {}, run_options or {})
+    return _first(backend, circuits, observables, parameter_values, *settings)
+
+
+# V2
+
+
+def _second(
+    backend: LocalSimulator, pubs: Any, options: Mapping[str, Any], level: Any
+) -> PrimitiveResult[PubResult]:
+    primitive_options.check(options)
+    if not isinstance(pubs, list) or not 1 <= len(pubs) <= MOST_PUBS:
+        raise InvalidInputsError(f"pubs must be a list of 1 to {MOST_PUBS:,}")
+    level = options.get("resilience_level") if level is None else level
+    asked = nested(options, "resilience", "measure_mitigation")
+    read = [_pub(pub, f"pubs[{number}]", backend, options) for number, pub in enumerate(pubs)]
+    _check_sum(math.prod(pub.shape) for pub in read)
+    seed = options.get("seed_estimator")
+    if seed is None:
+        seed = nested(options, "simulator", "seed_simulator")
+    random = np.random.default_rng(whole(seed, "options.seed_estimator", 0, 2**64 - 1))
+    mitigated = bool(_is_mitigating(level, "resilience_level") if asked is None else asked)
+    results = []
+    for pub in read:
+        how = How(backend, _in_place(pub.state, backend), mitigated, _twirls(options), random)
+        results.append(_result(pub, how))
+    return PrimitiveResult(results, metadata={"version": 2})
+
+
+def _is_mitigating(level: Any, field: str) -> bool:
+    """Whether that level of resilience corrects readout errors."""
+    found = whole(level, field, 0, 3)
+    if found is not None and found > 1:
+        raise InvalidInputsError(
+            f"{field} {found} can not be honoured: it extrapolates to zero noise or cancels "
+            "errors, and there is neither here; 1 corrects readout errors"
+        )
+    return found == 1
+
+
+def _twirls(options: Mapping[str, Any]) -> int:
+    if not nested(options, "twirling", "enable_gates"):
+        return 0
+    asked = nested(options, "twirling", "num_randomizations")
+    if asked in (None, "auto"):
+        return DEFAULT_TWIRLS
+    return whole(asked, "options.twirling.num_randomizations", 1, 1_000) or DEFAULT_TWIRLS
+
+
+def _in_place(state: QuantumCircuit, backend: LocalSimulator) -> Mapping[str, Any]:
+    """Circuits of V2 are compiled already: their qubits are the backend's."""
+    if backend.name == IDEAL:
+        return {"optimization_level": 0}
+    return {"optimization_level": 0, "initial_layout": list(range(state.num_qubits))}
+
+
+def _pub(value: Any, where: str, backend: LocalSimulator, options: Mapping[str, Any]) -> Pub:
+    if not isinstance(value, list) or not 2 <= len(value) <= 4:
+        raise InvalidInputsError(f"{where} must be [circuit, observables, values, precision]")
+    circuit, observables, values, precision = [*value, None, None][:4]
+    state = read_state(circuit, f"{where}[0]", backend)
+    found = _observables(observables, f"{where}[1]", state.num_qubits)
+    given = _values(values, f"{where}[2]", state)
+    try:
+        np.broadcast_shapes(found.shape, given.shape[:-1])
+    except ValueError as error:
+        raise InvalidInputsError(
+            f"{where}: observables of shape {found.shape} and values of shape {given.shape[:-1]} "
+            "do not go together"
+        ) from error
+    return Pub(state, found, given, *_precision(precision, f"{where}[3]", backend, options))
+
+
+def _precision(
+    value: Any, where: str, backend: LocalSimulator, options: Mapping[str, Any]
+) -> tuple[int, float]:
+    """Shots, 0 for an exact value, and the precision that these stand for."""
+    if value is None and options.get("default_precision") is None:
+        shots = whole(options.get("default_shots"), "options.default_shots", 1, MOST_SHOTS)
+        if shots is not None:
+            return shots, 1 / math.sqrt(shots)
+    if value is None:
+        value, where = options.get("default_precision"), "options.default_precision"
+    if value is None:
+        value = DEFAULT_PRECISION
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidInputsError(f"{where} must be a number, 0 or more")
+    if value < 0 or 0 < value < 1 / math.sqrt(MOST_SHOTS):
+        raise InvalidInputsError(
+            f"{where} is {value}: at least {1 / math.sqrt(MOST_SHOTS)} is taken, for which "
+            f"{MOST_SHOTS:,} shots are run, or 0 for exact values"
+        )
+    if value == 0:
+        must_be_ideal(backend, where)
+        return 0, 0.0
+    return math.ceil(1 / value**2 - 1e-9), float(value)
+
+
+def _observables(value: Any, where: str, num_qubits: int) -> Numbers:
+    """Operators in the shape of the lists that they stand in."""
+    shape: list[int] = []
+    inner = value
+    while isinstance(inner, list):
+        if not inner or len(shape) == MOST_LEVELS:
+            raise InvalidInputsError(f"{where} has an empty list, or too many levels of lists")
+        shape.append(len(inner))
+        inner = inner[0]
+    if math.prod(shape) > MOST_VALUES:
+        raise InvalidInputsError(f"{where} has more than {MOST_VALUES:,} observables")
+    found: Numbers = np.empty(shape, dtype=object)
+    for place in np.ndindex(*shape):
+        inner, name = value, where
+        for level, index in enumerate(place):
+            if not isinstance(inner, list) or len(inner) != shape[level]:
+                raise InvalidInputsError(f"{name} has not as many entries as the others")
+            inner, name = inner[index], f"{name}[{index}]"
+        if isinstance(inner, list):
+            raise InvalidInputsError(f"{name} has more levels of lists than the others")
+        found[place] = read_operator(inner, name, num_qubits)
+    return found
+
+
+def _values(value: Any, where: str, state: QuantumCircuit) -> Numbers:
+    """Values of the parameters, which are the last dimension."""
+    wanted = state.num_parameters
+    if isinstance(value, Mapping):
+        value = _by_name(value, where, state)
+    with blame(InvalidInputsError, f"{where} must be numbers"):
+        found: Numbers = np.array([] if value is None else value)
+        if found.size and found.dtype.kind not in "iuf":
+            raise InvalidInputsError(f"{where} must be numbers")
+        found = found.astype(float)
+    if wanted == 1 and found.size and found.shape[-1:] != (1,):
+        found = found[..., np.newaxis]
+    if found.ndim == 0 or found.shape[-1] != wanted:
+        names = ", ".join(parameter.name for parameter in state.parameters)[:300] or "none"
+        raise InvalidInputsError(
+            f"{where} has the shape {found.shape}, and the circuit {wanted} parameters: {names}"
+        )
+    if not np.all(np.isfinite(found)):
+        raise InvalidInputsError(f"{where} has a value that is no finite number")
+    return found
+
+
+def _by_name(value: Mapping[Any, Any], where: str, state: QuantumCircuit) -> Any:
+    names = [parameter.name for parameter in state.parameters]
+    if set(map(str, value)) != set(names):
+        raise InvalidInputsError(
+            f"{where} must name each of the circuit's parameters: {', '.join(names)[:300]}"
+        )
+    with blame(InvalidInputsError, f"{where} must be numbers of one shape"):
+        return np.stack([np.asarray(value[name]) for name in names], axis=-1)
+
+
+def _check_sum(sizes: Iterator[int]) -> None:
+    if (wanted := sum(sizes)) > MOST_VALUES:
+        raise InvalidInputsError(
+            f"the job asks for {wanted:,} expectation values, at most {MOST_VALUES:,} are taken"
+        )
+
+
+def _result(pub: Pub, how: How) -> PubResult:
+    evs, stds = np.empty(pub.shape), np.empty(pub.shape)
+    observables = np.broadcast_to(pub.observables, pub.shape)
+    values = np.broadcast_to(pub.values, (*pub.shape, pub.state.num_parameters))
+    made: dict[int, Any] = {}
+    for place in np.ndindex(*pub.shape):
+        operator = observables[place]
+        if len(made) == KEPT:
+            made.clear()
+        if id(operator) not in made:
+            made[id(operator)] = _estimator(pub.state, operator, pub.shots, how)
+        found = made[id(operator)](values[place])
+        evs[place], stds[place] = found.value, math.sqrt(found.variance)
+    metadata: dict[str, Any] = {"target_precision": pub.precision, "circuit_metadata": {}}
+    if pub.shots:
+        metadata["shots"] = pub.shots
+    return PubResult(DataBin(evs=evs, stds=stds, shape=pub.shape), metadata=metadata)
+
+
+def _estimator(state: QuantumCircuit, operator: Any, shots: int, how: How) -> Any:
+    """From values of the parameters to an estimate."""
+    if not shots:
+        return Exact(how.backend, state, operator, how.options).at
+    made = Sampled(how.backend, state, operator, how.options, how.mitigated, how.seed(), how.twirls)
+    return lambda values: made.at(values, shots, how.seed())
+
+
+# V1
+
+
+def _first(
+    backend: LocalSimulator,
+    circuits: Any,
+    observables: Any,
+    values: Any,
+    compiling: Mapping[str, Any],
+    resilience: Mapping[str, Any],
+    running: Mapping[str, Any],
+) -> dict[str, Any]:
+    states = [
+        read_state(circuit, f"circuits[{number}]", backend)
+        for number, circuit in enumerate(_listed(circuits, "circuits"))
+    ]
+    operators = _listed(observables, "observables")
+    given = _listed(values, "parameter_values") if values is not None else [[]] * len(states)
+    if not len(states) == len(operators) == len(given):
+        raise InvalidInputsError(
+            f"there are {len(states)} circuits, {len(operators)} observables and {len(given)} "
+            "parameter_values: one of each is wanted for each value"
+        )
+    mitigated = _is_mitigating(resilience.get("level"), "resilience_settings.level")
+    shots = whole(running.get("shots"), "run_options.shots", 1, MOST_SHOTS) or DEFAULT_SHOTS_V1
+    seed = whole(running.get("seed_simulator"), "run_options.seed_simulator", 0, 2**64 - 1)
+    if running.get("noise_model"):
+        raise InvalidInputsError(
+            "run_options.noise_model can not be chosen: run on a backend with noise instead"
+        )
+    random = np.random.default_rng(seed)
+    how = How(backend, compiler_options(compiling), mitigated, 0, random)
+    tasks = []
+    for number, (state, operator) in enumerate(zip(states, operators, strict=True)):
+        read = read_operator(operator, f"observables[{number}]", state.num_qubits)
+        point = numbers(given[number], f"parameter_values[{number}]", state.num_parameters)
+        tasks.append((state, read, point))
+    found: list[Estimate] = [
+        _estimator(state, operator, shots, how)(point) for state, operator, point in tasks
+    ]
+    return {
+        "values": np.array([one.value for one in found]),
+        "metadata": [{"variance": one.variance * shots, "shots": shots} for one in found],
+    }
+
+
+def _listed(value: Any, field: str) -> Sequence[Any]:
+    found = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(found, list) or not 1 <= len(found) <= MOST_PUBS:
+        raise InvalidInputsError(f"{field} must be a list of 1 to {MOST_PUBS:,}")
+    return found
+
+
+def compiler_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the transpiler, as V1 primitives have them."""
+    with within("transpilation_settings"):
+        chosen = {name: value for name, value in settings.items() if value not in (None, {})}
+        level = nested(chosen, "optimization_settings", "level")
+        skipped = bool(chosen.pop("skip_transpilation", False))
+        chosen.pop("optimization_settings", None)
+        wanted = whole(level, "optimization_settings.level", 0, 3)
+    if skipped:
+        return {"optimization_level": 0}
+    return chosen if wanted is None else {**chosen, "optimization_level": wanted}
