@@ -67,11 +67,19 @@ def widest(circuits: Any, name: str = "circuits") -> Widest:
 
 
 def declared(circuit: Any) -> Declared:
-    """What *circuit* declares: OpenQASM text, or QPY in the Runtime encoding."""
+    """What *circuit* declares: OpenQASM text, or QPY in the Runtime encoding.
+
+    A list that begins with one is a pub of the V2 primitives; a map of features by its dimension
+    takes half as many qubits.
+    """
+    if isinstance(circuit, list) and circuit and not isinstance(circuit[0], list):
+        return declared(circuit[0])
     if isinstance(circuit, str):
         return of_text(circuit)
     if isinstance(circuit, dict) and circuit.get("__type__") == "QuantumCircuit":
         return of_encoded(circuit.get("__value__"))
+    if isinstance(circuit, dict) and isinstance(size := circuit.get("feature_dimension"), int):
+        return Declared(max(0, size // 2))
     return Declared()
 
 

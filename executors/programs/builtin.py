@@ -19,6 +19,7 @@ ENTRIES = {
     "sample-program": "executors.programs.sample_program:main",
     "estimator": "executors.programs.estimator:main",
     "hello-world": "executors.programs.hello_world:main",
+    "qasm3-runner": "executors.programs.qasm3_runner:main",
     "quantum-kernel-alignment": "executors.programs.quantum_kernel_alignment:main",
     "vqe": "executors.programs.vqe:main",
 }  # where each program's `main` is

@@ -54,10 +54,10 @@ def main(
     ready = transpiled(asked, backend, options)
     chosen = {"shots": shots, "memory": memory or None, "seed_simulator": seed_simulator}
     found = run(backend, ready, chosen)
-    return _whole(found, backend, ready, mitigated=measurement_error_mitigation)
+    return whole(found, backend, ready, mitigated=measurement_error_mitigation)
 
 
-def _whole(found: Result, backend: LocalSimulator, ready: Any, mitigated: bool) -> dict[str, Any]:
+def whole(found: Result, backend: LocalSimulator, ready: Any, mitigated: bool) -> dict[str, Any]:
     """All of *found*; if asked for, with the corrected distributions."""
     result: dict[str, Any] = found.to_dict()
     if mitigated:

@@ -84,6 +84,9 @@ def test_what_is_no_qpy_of_one_circuit_says_little_or_nothing() -> None:
         ({"__type__": "ndarray"}, "the circuit", 0),
         ([], "circuits", 0),
         (7, "the circuit", 0),
+        ([["OPENQASM 3.0; qubit[4] q;", "ZZZZ", None]], "circuits[0]", 4),
+        ([[], [[BELL_2]]], "circuits[0]", 0),
+        ({"feature_dimension": 12}, "the circuit", 6),
     ],
 )
 def test_the_widest_is_named(circuits: Any, where: str, qubits: int) -> None:
