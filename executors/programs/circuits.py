@@ -53,10 +53,15 @@ def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) ->
             raise InvalidInputsError(
                 f"{name} has parameters without a value: {names[:300]}; give parameter_values"
             )
-        if found := next(_beyond_aer(circuit), None):
-            raise InvalidInputsError(f"{name} has {found}, which the simulators here do not run")
-        if not _measures(circuit):
-            raise InvalidInputsError(f"{name} measures nothing: add a measurement")
+        must_measure(circuit, name)
+
+
+def must_measure(circuit: QuantumCircuit, name: str) -> None:
+    """Raise `InvalidInputsError` if *circuit* measures nothing, or Aer does not run it."""
+    if found := next(_beyond_aer(circuit), None):
+        raise InvalidInputsError(f"{name} has {found}, which the simulators here do not run")
+    if not _measures(circuit):
+        raise InvalidInputsError(f"{name} measures nothing: add a measurement")
 
 
 def must_fit(circuit: QuantumCircuit, name: str, backend: LocalSimulator) -> None:

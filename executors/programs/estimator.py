@@ -9,14 +9,20 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 
-from executors.backends.aer import NAME as IDEAL
 from executors.backends.aer import LocalSimulator
-from executors.faults import InvalidInputsError, blame, within
+from executors.faults import InvalidInputsError
 from executors.programs import primitive_options
 from executors.programs.circuits import read_state
 from executors.programs.expectation import Estimate, Exact, Numbers, Sampled, must_be_ideal
 from executors.programs.operators import read_operator
-from executors.programs.primitive_options import nested, whole
+from executors.programs.primitive_options import (
+    compiler_options,
+    in_place,
+    is_mitigating,
+    nested,
+    read_values,
+    whole,
+)
 from executors.programs.spsa import numbers
 
 MOST_PUBS = 1_000
@@ -104,23 +110,12 @@ def _second(
     if seed is None:
         seed = nested(options, "simulator", "seed_simulator")
     random = np.random.default_rng(whole(seed, "options.seed_estimator", 0, 2**64 - 1))
-    mitigated = bool(_is_mitigating(level, "resilience_level") if asked is None else asked)
+    mitigated = bool(is_mitigating(level, "resilience_level") if asked is None else asked)
     results = []
     for pub in read:
-        how = How(backend, _in_place(pub.state, backend), mitigated, _twirls(options), random)
+        how = How(backend, in_place(pub.state, backend), mitigated, _twirls(options), random)
         results.append(_result(pub, how))
     return PrimitiveResult(results, metadata={"version": 2})
-
-
-def _is_mitigating(level: Any, field: str) -> bool:
-    """Whether that level of resilience corrects readout errors."""
-    found = whole(level, field, 0, 3)
-    if found is not None and found > 1:
-        raise InvalidInputsError(
-            f"{field} {found} can not be honoured: it extrapolates to zero noise or cancels "
-            "errors, and there is neither here; 1 corrects readout errors"
-        )
-    return found == 1
 
 
 def _twirls(options: Mapping[str, Any]) -> int:
@@ -132,20 +127,13 @@ def _twirls(options: Mapping[str, Any]) -> int:
     return whole(asked, "options.twirling.num_randomizations", 1, 1_000) or DEFAULT_TWIRLS
 
 
-def _in_place(state: QuantumCircuit, backend: LocalSimulator) -> Mapping[str, Any]:
-    """Circuits of V2 are compiled already: their qubits are the backend's."""
-    if backend.name == IDEAL:
-        return {"optimization_level": 0}
-    return {"optimization_level": 0, "initial_layout": list(range(state.num_qubits))}
-
-
 def _pub(value: Any, where: str, backend: LocalSimulator, options: Mapping[str, Any]) -> Pub:
     if not isinstance(value, list) or not 2 <= len(value) <= 4:
         raise InvalidInputsError(f"{where} must be [circuit, observables, values, precision]")
     circuit, observables, values, precision = [*value, None, None][:4]
     state = read_state(circuit, f"{where}[0]", backend)
     found = _observables(observables, f"{where}[1]", state.num_qubits)
-    given = _values(values, f"{where}[2]", state)
+    given = read_values(values, f"{where}[2]", state)
     try:
         np.broadcast_shapes(found.shape, given.shape[:-1])
     except ValueError as error:
@@ -205,38 +193,6 @@ def _observables(value: Any, where: str, num_qubits: int) -> Numbers:
     return found
 
 
-def _values(value: Any, where: str, state: QuantumCircuit) -> Numbers:
-    """Values of the parameters, which are the last dimension."""
-    wanted = state.num_parameters
-    if isinstance(value, Mapping):
-        value = _by_name(value, where, state)
-    with blame(InvalidInputsError, f"{where} must be numbers"):
-        found: Numbers = np.array([] if value is None else value)
-        if found.size and found.dtype.kind not in "iuf":
-            raise InvalidInputsError(f"{where} must be numbers")
-        found = found.astype(float)
-    if wanted == 1 and found.size and found.shape[-1:] != (1,):
-        found = found[..., np.newaxis]
-    if found.ndim == 0 or found.shape[-1] != wanted:
-        names = ", ".join(parameter.name for parameter in state.parameters)[:300] or "none"
-        raise InvalidInputsError(
-            f"{where} has the shape {found.shape}, and the circuit {wanted} parameters: {names}"
-        )
-    if not np.all(np.isfinite(found)):
-        raise InvalidInputsError(f"{where} has a value that is no finite number")
-    return found
-
-
-def _by_name(value: Mapping[Any, Any], where: str, state: QuantumCircuit) -> Any:
-    names = [parameter.name for parameter in state.parameters]
-    if set(map(str, value)) != set(names):
-        raise InvalidInputsError(
-            f"{where} must name each of the circuit's parameters: {', '.join(names)[:300]}"
-        )
-    with blame(InvalidInputsError, f"{where} must be numbers of one shape"):
-        return np.stack([np.asarray(value[name]) for name in names], axis=-1)
-
-
 def _check_sum(sizes: Iterator[int]) -> None:
     if (wanted := sum(sizes)) > MOST_VALUES:
         raise InvalidInputsError(
@@ -294,7 +250,7 @@ def _first(
             f"there are {len(states)} circuits, {len(operators)} observables and {len(given)} "
             "parameter_values: one of each is wanted for each value"
         )
-    mitigated = _is_mitigating(resilience.get("level"), "resilience_settings.level")
+    mitigated = is_mitigating(resilience.get("level"), "resilience_settings.level")
     shots = whole(running.get("shots"), "run_options.shots", 1, MOST_SHOTS) or DEFAULT_SHOTS_V1
     seed = whole(running.get("seed_simulator"), "run_options.seed_simulator", 0, 2**64 - 1)
     if running.get("noise_model"):
@@ -322,16 +278,3 @@ def _listed(value: Any, field: str) -> Sequence[Any]:
     if not isinstance(found, list) or not 1 <= len(found) <= MOST_PUBS:
         raise InvalidInputsError(f"{field} must be a list of 1 to {MOST_PUBS:,}")
     return found
-
-
-def compiler_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the transpiler, as V1 primitives have them."""
-    with within("transpilation_settings"):
-        chosen = {name: value for name, value in settings.items() if value not in (None, {})}
-        level = nested(chosen, "optimization_settings", "level")
-        skipped = bool(chosen.pop("skip_transpilation", False))
-        chosen.pop("optimization_settings", None)
-        wanted = whole(level, "optimization_settings.level", 0, 3)
-    if skipped:
-        return {"optimization_level": 0}
-    return chosen if wanted is None else {**chosen, "optimization_level": wanted}

@@ -18,7 +18,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from executors.backends.aer import NAME as IDEAL
 from executors.backends.aer import LocalSimulator
-from executors.faults import InvalidInputsError
+from executors.faults import InvalidInputsError, blame
 from executors.programs.mitigation import Calibrated
 from executors.programs.running import counts_of, run
 from executors.programs.transpiling import transpiled
@@ -102,7 +102,20 @@ class Bound:
     def at(self, values: Values) -> list[QuantumCircuit]:
         """The circuits with those values; compiling may have done away with a parameter."""
         named = dict(zip(self.parameters, map(float, values), strict=True))
-        return [circuit.assign_parameters(named, strict=False) for circuit in self.circuits]
+        return [with_values(circuit, named) for circuit in self.circuits]
+
+
+def with_values(circuit: QuantumCircuit, values: Mapping[Parameter, float]) -> QuantumCircuit:
+    """*circuit* with *values*; raises `InvalidInputsError` if an angle becomes no finite number."""
+    with blame(InvalidInputsError, "the circuit can not take its values"):
+        made: QuantumCircuit = circuit.assign_parameters(values, strict=False)
+    for number, item in enumerate(made.data):
+        if any(isinstance(value, float) and not math.isfinite(value) for value in item.params):
+            raise InvalidInputsError(
+                f"with its values, instruction {number} ({item.name}) of the circuit has an angle "
+                "that is no finite number"
+            )
+    return made
 
 
 class Sampled:
@@ -243,8 +256,8 @@ class Overlaps:
         found: list[float] = []
         for start in range(0, len(pairs), CIRCUITS):
             circuits = [
-                self._ready.assign_parameters(
-                    dict(zip(self._names, map(float, (*one, *other)), strict=True)), strict=False
+                with_values(
+                    self._ready, dict(zip(self._names, map(float, (*one, *other)), strict=True))
                 )
                 for one, other in pairs[start : start + CIRCUITS]
             ]

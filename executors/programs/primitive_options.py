@@ -3,12 +3,19 @@ met on a simulator. What can not is refused by its name, if it is asked for.
 """
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from executors.faults import InvalidInputsError
+import numpy as np
+from qiskit import QuantumCircuit
+
+from executors.backends.aer import NAME as IDEAL
+from executors.backends.aer import LocalSimulator
+from executors.faults import InvalidInputsError, blame, within
+from executors.programs.expectation import Numbers
 from executors.programs.options import unknown
 
-_NO_EFFECT = frozenset(
+_KNOWN = frozenset(
     {"environment", "execution", "experimental", "max_execution_time", "simulator"}
     | {"optimization_level", "transpilation", "default_precision", "default_shots"}
     | {"seed_estimator", "resilience_level", "resilience", "twirling", "dynamical_decoupling"}
@@ -27,14 +34,14 @@ _REFUSED = {
 _PLAIN = {"execution.meas_type": ("classified",)}  # values that ask for nothing special
 
 
-def check(options: Mapping[str, Any], more: frozenset[str] = frozenset()) -> None:
-    """Raise `InvalidInputsError` for what is not known, or can not be honoured; *more* is known."""
-    known = _NO_EFFECT | more
-    if others := set(options) - known:
-        raise unknown("there is no option", others, known)
+def check(options: Mapping[str, Any], refused: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Raise `InvalidInputsError` for what is not known or, as what is *refused*, not honoured."""
+    if others := set(options) - _KNOWN:
+        raise unknown("there is no option", others, _KNOWN)
+    whys = {**_REFUSED, **refused}
     for path, value in _flat(options, ""):
-        if path in _REFUSED and value not in _PLAIN.get(path, ()):
-            raise InvalidInputsError(f"options.{path} can not be honoured: {_REFUSED[path]}")
+        if path in whys and value not in _PLAIN.get(path, ()):
+            raise InvalidInputsError(f"options.{path} can not be honoured: {whys[path]}")
         if path.startswith("experimental."):
             raise InvalidInputsError(f"options.{path} can not be honoured: it is experimental")
 
@@ -65,3 +72,66 @@ def whole(value: Any, field: str, least: int, most: int) -> int | None:
     if not least <= value <= most:
         raise InvalidInputsError(f"{field} is {value}: {least:,} to {most:,} is taken")
     return int(value)
+
+
+def is_mitigating(level: Any, field: str) -> bool:
+    """Whether that level of resilience corrects readout errors."""
+    found = whole(level, field, 0, 3)
+    if found is not None and found > 1:
+        raise InvalidInputsError(
+            f"{field} {found} can not be honoured: it extrapolates to zero noise or cancels "
+            "errors, and there is neither here; 1 corrects readout errors"
+        )
+    return found == 1
+
+
+def in_place(circuit: QuantumCircuit, backend: LocalSimulator) -> Mapping[str, Any]:
+    """Circuits of V2 are compiled already: their qubits are the backend's."""
+    if backend.name == IDEAL:
+        return {"optimization_level": 0}
+    return {"optimization_level": 0, "initial_layout": list(range(circuit.num_qubits))}
+
+
+def read_values(value: Any, where: str, circuit: QuantumCircuit) -> Numbers:
+    """Values of the parameters, which are the last dimension."""
+    wanted = circuit.num_parameters
+    if isinstance(value, Mapping):
+        value = _by_name(value, where, circuit)
+    with blame(InvalidInputsError, f"{where} must be numbers"):
+        found: Numbers = np.array([] if value is None else value)
+        if found.size and found.dtype.kind not in "iuf":
+            raise InvalidInputsError(f"{where} must be numbers")
+        found = found.astype(float)
+    if wanted == 1 and found.size and found.shape[-1:] != (1,):
+        found = found[..., np.newaxis]
+    if found.ndim == 0 or found.shape[-1] != wanted:
+        names = ", ".join(parameter.name for parameter in circuit.parameters)[:300] or "none"
+        raise InvalidInputsError(
+            f"{where} has the shape {found.shape}, and the circuit {wanted} parameters: {names}"
+        )
+    if not np.all(np.isfinite(found)):
+        raise InvalidInputsError(f"{where} has a value that is no finite number")
+    return found
+
+
+def _by_name(value: Mapping[Any, Any], where: str, circuit: QuantumCircuit) -> Any:
+    names = [parameter.name for parameter in circuit.parameters]
+    if set(map(str, value)) != set(names):
+        raise InvalidInputsError(
+            f"{where} must name each of the circuit's parameters: {', '.join(names)[:300]}"
+        )
+    with blame(InvalidInputsError, f"{where} must be numbers of one shape"):
+        return np.stack([np.asarray(value[name]) for name in names], axis=-1)
+
+
+def compiler_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the transpiler, as V1 primitives have them."""
+    with within("transpilation_settings"):
+        chosen = {name: value for name, value in settings.items() if value not in (None, {})}
+        level = nested(chosen, "optimization_settings", "level")
+        skipped = bool(chosen.pop("skip_transpilation", False))
+        chosen.pop("optimization_settings", None)
+        wanted = whole(level, "optimization_settings.level", 0, 3)
+    if skipped:
+        return {"optimization_level": 0}
+    return chosen if wanted is None else {**chosen, "optimization_level": wanted}

@@ -1,38 +1,76 @@
-"""`sampler`: the distributions that circuits sample on the backend (the program of 2021)."""
+"""`sampler`: what circuits sample on the backend, for clients of 2021 and of both primitives."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.primitives import BitArray, DataBin, PrimitiveResult, SamplerPubResult
+
 from executors.backends.aer import LocalSimulator
-from executors.programs import mitigation
-from executors.programs.circuits import must_be_runnable, read_circuits
+from executors.faults import BackendError, InvalidInputsError, blame
+from executors.programs import mitigation, primitive_options
+from executors.programs.circuits import (
+    must_be_runnable,
+    must_fit,
+    must_measure,
+    read_circuit,
+    read_circuits,
+)
+from executors.programs.expectation import Bound, Numbers
 from executors.programs.options import must_be_offered
 from executors.programs.parameters import bound
+from executors.programs.primitive_options import (
+    compiler_options,
+    in_place,
+    nested,
+    read_values,
+    whole,
+)
 from executors.programs.running import counts_of, run
 from executors.programs.transpiling import transpiled
+
+MOST_PUBS = 1_000
+MOST_POINTS = 10_000  # circuits with values that the pubs of a job may ask for
+MOST_OUTCOMES = 96 * 1024 * 1024  # bytes of outcomes: in a result they take a third more
+MOST_SHOTS = 1_000_000
+DEFAULT_SHOTS_V1 = 4_000
+DEFAULT_SHOTS_V2 = 4_096
+BLOCK = 1 << 16  # outcomes that are unpacked together
+_ONLY_ESTIMATED = {"twirling.enable_gates": "the gates of circuits are twirled by estimator only"}
 
 
 def main(
     backend: LocalSimulator,
     user_messenger: Any,
-    circuits: Any,
+    circuits: Any = None,
     transpiler_config: Mapping[str, Any] | None = None,
     run_config: Mapping[str, Any] | None = None,
     skip_transpilation: bool = False,
     parameter_values: Any = None,
     use_measurement_mitigation: bool = False,
     return_mitigation_overhead: bool = False,
+    transpilation_settings: Mapping[str, Any] | None = None,
+    resilience_settings: Mapping[str, Any] | None = None,
+    run_options: Mapping[str, Any] | None = None,
+    pubs: Any = None,
+    options: Mapping[str, Any] | None = None,
     **ignored: Any,
-) -> dict[str, Any]:
-    """The counts of each circuit; with mitigation quasi-probabilities too."""
+) -> Any:
+    """Outcomes in the form that the client's generation reads."""
     del user_messenger, ignored
-    options = dict(run_config or {})
-    asked = bound(read_circuits(circuits), parameter_values, options.pop("parameter_binds", None))
-    must_be_runnable(asked, backend)
-    if skip_transpilation:
-        must_be_offered(asked, backend)
-    ready = asked if skip_transpilation else transpiled(asked, backend, transpiler_config or {})
-    counts = counts_of(run(backend, ready, options))
+    if (pubs is None) == (circuits is None):
+        raise InvalidInputsError("give circuits, or pubs as the V2 primitives have them")
+    if pubs is not None:
+        return _second(backend, pubs, options or {})
+    settings = (transpilation_settings, resilience_settings, run_options)
+    if any(one is not None for one in settings):
+        return _first(backend, circuits, parameter_values, *(one or {} for one in settings))
+    chosen = dict(run_config or {})
+    asked = bound(read_circuits(circuits), parameter_values, chosen.pop("parameter_binds", None))
+    ready = _compiled(backend, asked, skip_transpilation, transpiler_config or {})
+    counts = counts_of(run(backend, ready, chosen))
     results: dict[str, Any] = {"raw_counts": counts}
     if not use_measurement_mitigation:
         return results
@@ -41,3 +79,143 @@ def main(
     if return_mitigation_overhead:
         results["mitigation_overhead"] = [found.overhead for found in mitigated]
     return results
+
+
+def _compiled(
+    backend: LocalSimulator, asked: list[QuantumCircuit], skipped: bool, options: Mapping[str, Any]
+) -> Sequence[QuantumCircuit]:
+    must_be_runnable(asked, backend)
+    if not skipped:
+        return transpiled(asked, backend, options)
+    must_be_offered(asked, backend)
+    return asked
+
+
+# V1
+
+
+def _first(
+    backend: LocalSimulator,
+    circuits: Any,
+    values: Any,
+    compiling: Mapping[str, Any],
+    resilience: Mapping[str, Any],
+    running: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Quasi-probabilities: without corrections how often each outcome was measured."""
+    mitigated = primitive_options.is_mitigating(
+        resilience.get("level"), "resilience_settings.level"
+    )
+    asked = bound(read_circuits(circuits), values, None)
+    skipped = bool(compiling.get("skip_transpilation"))
+    ready = _compiled(backend, asked, skipped, compiler_options(compiling))
+    options = {name: value for name, value in running.items() if value is not None}
+    shots = options["shots"] = options.get("shots", DEFAULT_SHOTS_V1)
+    counts = counts_of(run(backend, ready, options))
+    if mitigated:
+        dists = [found.quasi for found in mitigation.mitigated(backend, ready, counts)]
+    else:
+        dists = [_frequencies(found) for found in counts]
+    return {"quasi_dists": dists, "metadata": [{"shots": shots} for _ in dists]}
+
+
+def _frequencies(counts: Mapping[str, int]) -> dict[str, float]:
+    total = sum(counts.values())
+    return {bits.replace(" ", ""): number / total for bits, number in counts.items()}
+
+
+# V2
+
+
+def _second(
+    backend: LocalSimulator, pubs: Any, options: Mapping[str, Any]
+) -> PrimitiveResult[SamplerPubResult]:
+    primitive_options.check(options, _ONLY_ESTIMATED)
+    if not isinstance(pubs, list) or not 1 <= len(pubs) <= MOST_PUBS:
+        raise InvalidInputsError(f"pubs must be a list of 1 to {MOST_PUBS:,}")
+    default = whole(options.get("default_shots"), "options.default_shots", 1, MOST_SHOTS)
+    seed = whole(
+        nested(options, "simulator", "seed_simulator"), "options.simulator.seed_simulator", 0, 2**63
+    )
+    random = np.random.default_rng(seed)
+    read = [
+        _pub(pub, f"pubs[{number}]", backend, default or DEFAULT_SHOTS_V2)
+        for number, pub in enumerate(pubs)
+    ]
+    _check_sums(read)
+    return PrimitiveResult([_sampled(backend, *pub, random) for pub in read], {"version": 2})
+
+
+def _pub(
+    value: Any, where: str, backend: LocalSimulator, default: int
+) -> tuple[QuantumCircuit, Numbers, int]:
+    """The circuit, values in their shape, and how often it is run."""
+    parts = value if isinstance(value, list) else [value]
+    if not 1 <= len(parts) <= 3:
+        raise InvalidInputsError(f"{where} must be [circuit, values, shots]")
+    circuit, values, shots = [*parts, None, None][:3]
+    read = read_circuit(circuit, f"{where}[0]")
+    must_fit(read, f"{where}[0]", backend)
+    must_measure(read, f"{where}[0]")
+    given = read_values(values, f"{where}[1]", read)
+    return read, given, whole(shots, f"{where}[2]", 1, MOST_SHOTS) or default
+
+
+def _check_sums(pubs: Sequence[tuple[QuantumCircuit, Numbers, int]]) -> None:
+    points = sum(math.prod(values.shape[:-1]) for _, values, _ in pubs)
+    if points > MOST_POINTS:
+        raise InvalidInputsError(f"pubs ask for {points:,} runs, at most {MOST_POINTS:,} are taken")
+    size = sum(
+        math.prod(values.shape[:-1]) * shots * -(-register.size // 8)
+        for circuit, values, shots in pubs
+        for register in circuit.cregs
+    )
+    if size > MOST_OUTCOMES:
+        raise InvalidInputsError(
+            f"pubs ask for {size:,} bytes of outcomes, at most {MOST_OUTCOMES:,} are taken"
+        )
+
+
+def _sampled(
+    backend: LocalSimulator,
+    circuit: QuantumCircuit,
+    values: Numbers,
+    shots: int,
+    random: np.random.Generator,
+) -> SamplerPubResult:
+    """The outcomes of each shot, by register."""
+    shape = values.shape[:-1]
+    made = Bound(circuit, transpiled([circuit], backend, in_place(circuit, backend)))
+    places = {
+        register.name: [circuit.find_bit(bit).index for bit in register]
+        for register in circuit.cregs
+        if register.size
+    }
+    found = {
+        name: np.empty((*shape, shots, -(-len(bits) // 8)), np.uint8)
+        for name, bits in places.items()
+    }
+    for place in np.ndindex(*shape):
+        options = {"shots": shots, "memory": True, "seed_simulator": int(random.integers(2**31))}
+        result = run(backend, made.at(values[place]), options)
+        with blame(BackendError, f"{backend.name} told no outcome of each shot"):
+            outcomes = result.data(0)["memory"]
+        for name, bits in places.items():
+            found[name][place] = _packed(outcomes, circuit.num_clbits, bits)
+    arrays = {name: BitArray(array, len(places[name])) for name, array in found.items()}
+    with blame(InvalidInputsError, "a classical register has a name that is taken"):
+        return SamplerPubResult(DataBin(**arrays, shape=shape), {"circuit_metadata": {}})
+
+
+def _packed(outcomes: Sequence[str], clbits: int, bits: Sequence[int]) -> Numbers:
+    """Those *bits* of each outcome, the last one first, filled up to bytes from the left."""
+    size, known = -(-clbits // 8), (1 << clbits) - 1
+    blocks = []
+    for start in range(0, len(outcomes), BLOCK):
+        block = outcomes[start : start + BLOCK]
+        data = b"".join((int(outcome, 16) & known).to_bytes(size, "big") for outcome in block)
+        rows = np.frombuffer(data, np.uint8).reshape(len(block), size)
+        each = np.unpackbits(rows, axis=1)[:, ::-1][:, bits][:, ::-1]
+        filled = np.pad(each, ((0, 0), (-len(bits) % 8, 0)))
+        blocks.append(np.packbits(filled, axis=1))
+    return np.concatenate(blocks)

@@ -14,7 +14,14 @@ from executors.backends.aer import LocalSimulator
 from executors.faults import InvalidInputsError
 from executors.programs import spsa
 from executors.programs.circuits import read_state
-from executors.programs.expectation import Estimate, Exact, Overlaps, Sampled, must_be_ideal
+from executors.programs.expectation import (
+    Estimate,
+    Exact,
+    Overlaps,
+    Sampled,
+    must_be_ideal,
+    with_values,
+)
 from executors.programs.operators import read_operator
 from executors.programs.running import counts_of, run
 from executors.programs.transpiling import transpiled
@@ -81,7 +88,7 @@ class Problem:
         made.measure_all()
         (ready,) = transpiled([made], self.backend, self.options)
         named = dict(zip(self.ansatz.parameters, map(float, point), strict=True))
-        bound = ready.assign_parameters(named, strict=False)
+        bound = with_values(ready, named)
         chosen = {"shots": self.shots, "seed_simulator": self.seed()}
         (counts,) = counts_of(run(self.backend, [bound], chosen))
         return {outcome: math.sqrt(number / self.shots) for outcome, number in counts.items()}

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from qiskit.circuit.library import real_amplitudes
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
+from qiskit_ibm_runtime.json import RuntimeDecoder, RuntimeEncoder
 
 from executors import runtime_json
 from executors.base import Stop
@@ -87,3 +90,25 @@ async def test_a_run_that_takes_hours_ends_when_asked(executor: SimulatorExecuto
         ends = [kind(body) async for body in run]
 
     assert ends[-1] == "stopped"
+
+
+@pytest.mark.parametrize("program", ["sampler", "estimator"])
+async def test_pubs_that_a_stock_client_encodes_come_back_as_its_results(
+    executor: SimulatorExecutor, program: str
+) -> None:
+    circuit = real_amplitudes(2, reps=1)
+    if program == "sampler":
+        circuit.measure_all()
+    pubs = {
+        "sampler": SamplerPub.coerce((circuit, np.zeros((3, 4)), 50)),
+        "estimator": EstimatorPub.coerce((circuit, [["ZZ"], [{"XX": 0.5}]], np.zeros((3, 4)), 0.1)),
+    }
+    inputs = {"pubs": [pubs[program]], "version": 2, "support_qiskit": True, "options": {}}
+
+    end = await last(executor, task(program, json.dumps(inputs, cls=RuntimeEncoder).encode()))
+
+    result = json.loads(json.dumps(value(end)), cls=RuntimeDecoder)
+    if program == "sampler":
+        assert result[0].data.meas.get_counts() == {"00": 150}
+    else:
+        assert result[0].data.evs == pytest.approx(np.array([[1] * 3, [0] * 3]), abs=0.3)

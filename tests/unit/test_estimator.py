@@ -238,6 +238,16 @@ def test_an_exact_value_is_not_to_be_had_where_there_is_noise() -> None:
         estimate(NOISY, pubs=[[CIRCUIT, "ZZ", POINTS[0], 0]])
 
 
+def test_an_angle_that_becomes_infinite_is_no_value() -> None:
+    text = """OPENQASM 3.0; include "stdgates.inc"; input float a; qubit q; rx(100 * a) q;"""
+
+    for precision in (0, 0.1):
+        with pytest.raises(
+            InvalidInputsError, match=r"the circuit can not take its values: .*infinite"
+        ):
+            estimate(pubs=[[text, "Z", [1e308], precision]])
+
+
 def test_options_that_ask_for_nothing_are_taken() -> None:
     options = {
         "dynamical_decoupling": {"enable": False, "sequence_type": "XX"},
