@@ -12,9 +12,18 @@ import statistics
 import time
 from pathlib import Path
 
-import aiohttp
-
-from benchmarks.common import Watcher, embedded, kafka_node, line, machine, on_kafka
+from benchmarks.client import Connection, post
+from benchmarks.common import (
+    Row,
+    embedded,
+    kafka_node,
+    line,
+    machine,
+    on_kafka,
+    processor_time,
+    quantiles,
+    watching,
+)
 from tests.support.processes import children_of_fork_server
 from tests.support.systems import System
 
@@ -38,15 +47,6 @@ def busiest(system: System) -> int:
     return max(children, key=processor_time)
 
 
-def processor_time(pid: int) -> float:
-    """User and system time of a process, in seconds."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return -1.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def is_dead(pid: int) -> bool:
     """Whether a process is gone, or a zombie."""
     try:
@@ -66,15 +66,12 @@ async def measure(system: System, times: int) -> tuple[list[float], list[float]]
     """Seconds from cancel, and from a bare SIGKILL, to a dead child."""
     cancelled, killed = [], []
     url = system.urls[0]
-    async with aiohttp.ClientSession() as http:
-        watcher = Watcher(url)
-        reading = asyncio.create_task(watcher.run(http))
-        await asyncio.wait_for(watcher.opened.wait(), 10)
+    connection = await Connection.to(url)
+    async with watching(url) as watcher:
         for number in range(2 * times):
             job_id = f"long-{number}"
             job = {"program_id": "circuit-runner", "params": {"circuits": LONG, "shots": 10}}
-            async with http.post(f"{url}/jobs", json={**job, "job_id": job_id}) as response:
-                assert response.status == 200, await response.text()
+            await connection.ask(post("/jobs", {**job, "job_id": job_id}))
             await watcher.when(job_id, "started")
             await asyncio.sleep(1.0)  # so that the simulation itself runs, in C++
             pid = busiest(system)
@@ -84,22 +81,33 @@ async def measure(system: System, times: int) -> tuple[list[float], list[float]]
                 killed.append(await dead(pid) - began)
             waiting = asyncio.create_task(dead(pid))
             began = time.perf_counter()
-            async with http.post(f"{url}/jobs/{job_id}/cancel") as response:
-                assert response.status in (200, 202, 204), await response.text()
+            await connection.ask(post(f"/jobs/{job_id}/cancel", {}))
             if not number % 2:
                 cancelled.append(await waiting - began)
             await watcher.when(job_id, "cancelled")
-        reading.cancel()
+    connection.close()
     return cancelled, killed
 
 
-def report(name: str, measured: tuple[list[float], list[float]]) -> None:
+def report(name: str, measured: tuple[list[float], list[float]]) -> Row:
     """Print what was measured, and against what."""
     cancelled, killed = measured
     print(line(f"{name}: cancel of {QUBITS} qubits → child dead", cancelled))
     print(line(f"{name}: reference, SIGKILL → child dead", killed))
     ratio = statistics.median(cancelled) / statistics.median(killed)
     print(f"{name}: a cancel takes {ratio:.1f} × a bare SIGKILL")
+    return Row(
+        f"Cancel of {QUBITS} qubits → child dead, {name}",
+        "p99 ≤ 20 ms",
+        quantiles(cancelled),
+        f"bare SIGKILL {quantiles(killed)}: {ratio:.1f} ×",
+    )
+
+
+async def on_disk_log(times: int = 40) -> Row:
+    """The row of `qjb up`."""
+    async with embedded() as system:
+        return report("embedded", await measure(system, times))
 
 
 async def main() -> None:
@@ -109,11 +117,10 @@ async def main() -> None:
     parser.add_argument("--times", type=int, default=40)
     asked = parser.parse_args()
     print(machine())
-    async with embedded() as system:
-        report("embedded", await measure(system, asked.times))
+    await on_disk_log(asked.times)
     if asked.kafka:
-        with kafka_node() as bootstrap:
-            async with on_kafka(bootstrap) as system:
+        with kafka_node() as cluster:
+            async with on_kafka(cluster.bootstrap) as system:
                 report("kafka", await measure(system, asked.times))
 
 

@@ -12,13 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-
+from benchmarks.client import EVENT, Stream
 from tests.support.kafka import KafkaCluster
-from tests.support.streams import frames
+from tests.support.processes import offspring
 from tests.support.systems import System, embedded_system, kafka_system
 
 BELL = (
@@ -26,6 +25,19 @@ BELL = (
     "h q[0]; cx q[0], q[1]; c = measure q;"
 )
 BELL_JOB = {"program_id": "sampler", "params": {"circuits": BELL, "run_config": {"shots": 1024}}}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a figure is worth little without what it is held against."""
+
+    measured: str
+    wanted: str
+    figure: str
+    reference: str
+
+    def __str__(self) -> str:
+        return f"| {self.measured} | {self.wanted} | {self.figure} | {self.reference} |"
 
 
 def machine() -> str:
@@ -62,6 +74,12 @@ def line(name: str, seconds: Sequence[float]) -> str:
     return f"{name:<52} {figures} ms  n={len(seconds)}"
 
 
+def quantiles(seconds: Sequence[float]) -> str:
+    """p50 and p99 in milliseconds, in words."""
+    p50, p99 = statistics.median(seconds), percentile(seconds, 0.99)
+    return f"p50 {p50 * 1e3:.1f}, p99 {p99 * 1e3:.1f} ms"
+
+
 @contextlib.asynccontextmanager
 async def running(system: System) -> AsyncIterator[System]:
     """*system*, started; its logs are printed if it does not start."""
@@ -81,12 +99,12 @@ async def embedded() -> AsyncIterator[System]:
 
 
 @contextlib.contextmanager
-def kafka_node(nodes: int = 1) -> Iterator[str]:
-    """A real Kafka in a temporary directory: its bootstrap servers."""
+def kafka_node(nodes: int = 1) -> Iterator[KafkaCluster]:
+    """A real Kafka in a temporary directory."""
     with tempfile.TemporaryDirectory() as directory:
         cluster = KafkaCluster.make(Path(directory), nodes).up()
         try:
-            yield cluster.bootstrap
+            yield cluster
         finally:
             cluster.down(hard=True)
 
@@ -103,27 +121,22 @@ async def on_kafka(bootstrap: str) -> AsyncIterator[System]:
 class Watcher:
     """One SSE client on the tenant's stream: notes when each event came."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self) -> None:
         self.came: dict[tuple[str, str], float] = {}
-        self.values: dict[str, Any] = {}
         self.wanted: dict[tuple[str, str], asyncio.Future[float]] = {}
-        self.opened = asyncio.Event()
 
-    async def run(self, http: aiohttp.ClientSession) -> None:
-        """Read until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with http.get(f"{self.url}/events?last_event_id=now", timeout=timeout) as response:
-            response.raise_for_status()
-            async for frame in frames(response):
-                self.opened.set()
-                if isinstance(frame.data, dict) and "job_id" in frame.data:
-                    self._note((frame.data["job_id"], frame.kind))
+    def hear(self, came: bytes) -> int:
+        """Note the events in these bytes; how many of them are done with."""
+        end, now = 0, time.perf_counter()
+        for found in EVENT.finditer(came):
+            end = found.end()
+            self._note((found[2].decode(), found[1].decode()), now)
+        return end
 
-    def _note(self, name: tuple[str, str]) -> None:
-        self.came[name] = time.perf_counter()
+    def _note(self, name: tuple[str, str], now: float) -> None:
+        self.came[name] = now
         if future := self.wanted.pop(name, None):
-            future.set_result(self.came[name])
+            future.set_result(now)
 
     async def when(self, job_id: str, kind: str) -> float:
         """When that event came; waits for it."""
@@ -131,6 +144,49 @@ class Watcher:
             return self.came[name]
         self.wanted[name] = asyncio.get_running_loop().create_future()
         return await asyncio.wait_for(self.wanted[name], 60)
+
+
+@contextlib.asynccontextmanager
+async def watching(url: str) -> AsyncIterator[Watcher]:
+    """A client that hears of everything from now on."""
+    watcher = Watcher()
+    stream = await Stream.follow(url, watcher.hear)
+    try:
+        yield watcher
+    finally:
+        stream.close()
+
+
+def processor_time(pid: int) -> float:
+    """User and system time of a process, in seconds; -1 if there is none."""
+    times = _times(pid)
+    return sum(times[:2]) if times else -1.0
+
+
+def _times(pid: int) -> list[float]:
+    """Seconds: its own in user and system mode, and the same of its children that are gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+    return [int(field) / os.sysconf("SC_CLK_TCK") for field in fields[11:15]]
+
+
+def spent(system: System, **others: int) -> dict[str, float]:
+    """Seconds of processor time so far, by process: its loop, its threads, what it started."""
+    found = {"children": 0.0}
+    for name, process in system.processes.items():
+        loop = _loop_time(process.pid)
+        found[f"{name}'s loop"] = loop
+        found[f"{name}'s threads"] = processor_time(process.pid) - loop
+        found["children"] += sum(_times(process.pid)[2:])
+        found["children"] += sum(sum(_times(child)) for child in offspring(process.pid))
+    return found | {name: processor_time(pid) for name, pid in others.items()}
+
+
+def _loop_time(pid: int) -> float:
+    """Seconds of processor time of the main thread (Linux)."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def bare_aer(shots: int = 1024, times: int = 300) -> list[float]:

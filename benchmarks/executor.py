@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.cancel import processor_time
+from benchmarks.common import processor_time
 from executors.base import Stop, Task
 from executors.simulator import SimulatorExecutor
 from schemas.reports import Body

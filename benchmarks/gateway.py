@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from benchmarks.common import machine
-from benchmarks.throughput import bare_http, run_load
+from benchmarks.load import Load, bare_http, run_load
 from broker.gateway.server import Gateway
 from broker.transports.blobs import open_blobs
 from broker.transports.log import TopicPartition
@@ -88,9 +88,9 @@ async def measure(url: str, script: Script, seconds: float, clients: int) -> Non
     rate = await bare_http(url, clients)
     bare = (spent()["MainThread"] - before) / (3.0 * rate)
     print(f"bare GET /live:      {1e6 * bare:7.1f} us of processor time, its client's too")
-    await run_load(url, 1.5, clients)
+    await run_load(url, Load(1.5, clients))
     before, script.cpu = spent(), 0.0
-    jobs = (await run_load(url, seconds, clients))["completed"]
+    jobs = (await run_load(url, Load(seconds, clients))).completed
     await asyncio.sleep(1.0)  # until all of it is in the copy
     for name, value in spent().items():
         each = value - before.get(name, 0.0) - (script.cpu if name == "MainThread" else 0.0)

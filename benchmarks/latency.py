@@ -9,17 +9,18 @@ import asyncio
 import statistics
 import time
 
-import aiohttp
-
+from benchmarks.client import Connection, get, post
 from benchmarks.common import (
     BELL_JOB,
-    Watcher,
+    Row,
     bare_aer,
     embedded,
     kafka_node,
     line,
     machine,
     on_kafka,
+    quantiles,
+    watching,
 )
 from tests.support.systems import System
 
@@ -28,35 +29,25 @@ async def measure(system: System, jobs: int) -> tuple[list[float], list[float], 
     """Seconds to `queued`, to `completed`, and of `GET /live`."""
     url = system.urls[0]
     queued, completed, live = [], [], []
-    async with aiohttp.ClientSession() as http:
-        watcher = Watcher(url)
-        reading = asyncio.create_task(watcher.run(http))
-        await asyncio.wait_for(watcher.opened.wait(), 10)
+    connection = await Connection.to(url)
+    async with watching(url) as watcher:
         for number in range(jobs + 50):
             job_id = f"latency-{number}"
+            request = post("/jobs", {**BELL_JOB, "job_id": job_id})
             began = time.perf_counter()
-            sending = asyncio.create_task(post(http, url, {**BELL_JOB, "job_id": job_id}))
-            seen, done = (
-                await watcher.when(job_id, "queued"),
-                await watcher.when(job_id, "completed"),
-            )
-            await sending
+            sent = asyncio.create_task(connection.ask(request))
+            seen = await watcher.when(job_id, "queued")
+            done = await watcher.when(job_id, "completed")
+            await sent
             if number >= 50:
                 queued.append(seen - began)
                 completed.append(done - began)
         for _ in range(200):
             began = time.perf_counter()
-            async with http.get(f"{url}/live") as response:
-                await response.read()
+            await connection.ask(get("/live"))
             live.append(time.perf_counter() - began)
-        reading.cancel()
+    connection.close()
     return queued, completed, live
-
-
-async def post(http: aiohttp.ClientSession, url: str, job: object) -> None:
-    """Submit *job*."""
-    async with http.post(f"{url}/jobs", json=job) as response:
-        assert response.status == 200, await response.text()
 
 
 async def five_hops(bootstrap: str, times: int = 150) -> list[float]:
@@ -94,16 +85,50 @@ async def five_hops(bootstrap: str, times: int = 150) -> list[float]:
 
 def report(
     name: str, measured: tuple[list[float], list[float], list[float]], aer: list[float]
-) -> None:
+) -> list[Row]:
     """Print what was measured, and against what."""
     queued, completed, live = measured
     print(line(f"{name}: submit → queued at an SSE client", queued))
     print(line(f"{name}: Bell, 1,024 shots, submit → completed", completed))
     print(line(f"{name}: reference, GET /live", live))
     share = statistics.median(completed) / statistics.median(aer)
-    print(
-        f"{name}: a job takes {share:.1f} × bare Aer, {statistics.median(queued) / statistics.median(live):.1f} × GET /live to queued"
-    )
+    trips = statistics.median(queued) / statistics.median(live)
+    print(f"{name}: a job takes {share:.1f} × bare Aer, {trips:.1f} × GET /live to queued")
+    return [
+        Row(
+            f"Bell, 1,024 shots, submit → result, idle, {name}",
+            "p50 ≤ 4, p99 ≤ 8 ms",
+            quantiles(completed),
+            f"bare Aer {quantiles(aer)}: {share:.1f} ×",
+        ),
+        Row(
+            f"Submit → `queued`, {name}",
+            "p50 ≤ 1.2 ms",
+            quantiles(queued),
+            f"`GET /live` {quantiles(live)}: {trips:.1f} ×",
+        ),
+    ]
+
+
+async def on_disk_log(jobs: int = 300) -> list[Row]:
+    """The rows of `qjb up`."""
+    aer = await asyncio.to_thread(bare_aer, times=jobs)
+    print(line("reference: bare Aer, the same circuit", aer))
+    async with embedded() as system:
+        return report("embedded", await measure(system, jobs), aer)
+
+
+async def on_one_node(jobs: int = 300) -> None:
+    """The same on Kafka."""
+    aer = await asyncio.to_thread(bare_aer, times=jobs)
+    with kafka_node() as cluster:
+        hops = await five_hops(cluster.bootstrap)
+        print(line("reference: five hops of bare aiokafka", hops))
+        async with on_kafka(cluster.bootstrap) as system:
+            measured = await measure(system, jobs)
+            report("kafka", measured, aer)
+            ratio = statistics.median(measured[1]) / statistics.median(hops)
+            print(f"kafka: {ratio:.1f} × five bare hops")
 
 
 async def main() -> None:
@@ -113,20 +138,9 @@ async def main() -> None:
     parser.add_argument("--jobs", type=int, default=300)
     asked = parser.parse_args()
     print(machine())
-    aer = await asyncio.to_thread(bare_aer)
-    print(line("reference: bare Aer, the same circuit", aer))
-    async with embedded() as system:
-        report("embedded", await measure(system, asked.jobs), aer)
+    await on_disk_log(asked.jobs)
     if asked.kafka:
-        with kafka_node() as bootstrap:
-            hops = await five_hops(bootstrap)
-            print(line("reference: five hops of bare aiokafka", hops))
-            async with on_kafka(bootstrap) as system:
-                measured = await measure(system, asked.jobs)
-                report("kafka", measured, aer)
-                print(
-                    f"kafka: {statistics.median(measured[1]) / statistics.median(hops):.1f} × five bare hops"
-                )
+        await on_one_node(asked.jobs)
 
 
 if __name__ == "__main__":

@@ -167,8 +167,8 @@ async def main() -> None:
     if asked.kafka:
         await on_kafka(asked.kafka, asked.seconds)
     elif asked.kafka is not None:
-        with kafka_node() as servers:
-            await on_kafka(servers, asked.seconds)
+        with kafka_node() as cluster:
+            await on_kafka(cluster.bootstrap, asked.seconds)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ async def _system(kafka: bool) -> AsyncIterator[System]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         settings = {"slots": "2", "log_level": "warning"}
         if kafka:
-            bootstrap = stack.enter_context(kafka_node())
+            bootstrap = stack.enter_context(kafka_node()).bootstrap
             system = kafka_system(folder, bootstrap, of_each=1, **settings)
         else:
             system = embedded_system(folder, **settings)
