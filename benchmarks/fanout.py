@@ -1,7 +1,7 @@
 """Many subscribers of one busy job: how late an event reaches them, and what stalled ones cost.
 
 `python -m benchmarks.fanout [--subscribers N] [--stalled N] [--seconds S] [--rate EVENTS]
-[--rounds N]`.
+[--rounds N] [--fill BYTES] [--together N]`.
 Server and subscribers are separate processes; late is from the append to the log until the bytes
 are read from the subscriber's socket. The reference, in the same run, is a bare asyncio protocol
 that writes the same bytes to all connections.
@@ -9,6 +9,7 @@ that writes the same bytes to all connections.
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -21,14 +22,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common import line, machine, percentile
+import msgspec
+
+from benchmarks.common import Row, line, machine, percentile
 from broker.gateway.frames import chunk, frame
 from broker.telemetry import logging as log_lines
 from broker.transports.memory import MemoryLog
+from schemas.events import Interim
 from tests.support.gateway import Ledger, eventually, running
 
 STAMP = re.compile(rb'"t": ?(\d+)')
-FILL = "x" * 4096  # so that what a stalled subscriber leaves unread fills the kernel's buffers
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,19 @@ class Load:
     stalled: int
     seconds: float
     rate: float
+    fill: int = 4096  # bytes, so that what a stalled subscriber leaves fills the kernel's buffers
+    together: int = 1  # events that are told at once
 
     @property
     def events(self) -> int:
-        return int(self.seconds * self.rate)
+        return int(self.seconds * self.rate) // self.together * self.together
 
 
 # The server's process
 
 
-def event_value() -> dict[str, object]:
-    return {"t": time.monotonic_ns(), "fill": FILL}
+def event_value(load: Load) -> bytes:
+    return json.dumps({"t": time.monotonic_ns(), "fill": "x" * load.fill}).encode()
 
 
 async def serve_gateway(load: Load) -> None:
@@ -57,12 +62,18 @@ async def serve_gateway(load: Load) -> None:
     async with running(ledger=ledger, drain=0.5) as served:
         await ledger.queue("busy", program_id="hello-world")
         await ledger.start("busy")
-        print(served.url.rpartition(":")[2], flush=True)
+        print(served.url.rpartition(":")[2], memory(), flush=True)
         streams = served.gateway._parts.streams
         await asyncio.to_thread(sys.stdin.readline)
         await eventually(lambda: len(streams) == load.subscribers + load.stalled, 30)
         print(memory(), time.process_time(), flush=True)
-        await publish(load, lambda: ledger.interim("busy", event_value()))
+
+        async def tell() -> None:
+            values = [msgspec.Raw(event_value(load)) for _ in range(load.together)]
+            said = (ledger.entry("busy", Interim, attempt=1, value=value) for value in values)
+            await ledger.tell(*said)
+
+        await publish(load, tell)
         print(memory(), time.process_time(), flush=True)
         await asyncio.to_thread(sys.stdin.readline)
 
@@ -85,13 +96,14 @@ class Bare(asyncio.Protocol):
 async def serve_bare(load: Load) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Bare, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    print(server.sockets[0].getsockname()[1], memory(), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     await eventually(lambda: len(Bare.told) == load.subscribers + load.stalled, 30)
     print(memory(), time.process_time(), flush=True)
 
     async def tell() -> None:
-        data = chunk(frame("1", "interim", json.dumps(event_value()).encode()))
+        said = (frame("1", "interim", event_value(load)) for _ in range(load.together))
+        data = chunk(b"".join(said))
         for transport in Bare.told:
             transport.write(data)
 
@@ -103,7 +115,7 @@ async def serve_bare(load: Load) -> None:
 async def publish(load: Load, tell) -> None:  # type: ignore[no-untyped-def]
     """Tell each event at its time, however long the one before took."""
     start = time.monotonic()
-    for number in range(load.events):
+    for number in range(0, load.events, load.together):
         await asyncio.sleep(max(0.0, start + number / load.rate - time.monotonic()))
         await tell()
     await asyncio.sleep(1.0)
@@ -126,12 +138,19 @@ class Outcome:
     missing: int
     growth: float  # bytes of the server's memory
     cpu: float  # s of the server
+    idle: float  # bytes of the server's memory a stream, before anything was told
 
     def print(self, name: str) -> None:
         print(line(name, self.late))
-        each = 1e6 * self.cpu / (len(self.late) or 1)
         memory = f"server memory {self.growth / 2**20:+.1f} MiB"
-        print(f"{'':<52} missing {self.missing}, {memory}, {each:.1f} µs of server a delivery")
+        each = f"{1e6 / self.a_second:.1f} µs of server a delivery"
+        idle = f"an idle stream {self.idle / 1024:.1f} KiB"
+        print(f"{'':<52} missing {self.missing}, {memory}, {each}, {idle}")
+
+    @property
+    def a_second(self) -> float:
+        """Deliveries a second of one core."""
+        return len(self.late) / self.cpu
 
     @property
     def p99(self) -> float:
@@ -156,7 +175,7 @@ def measure(kind: str, load: Load) -> Outcome:
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        port = int(server.stdout.readline())
+        port, fresh = map(int, server.stdout.readline().split())
         stalled = [connect(port, small=True) for _ in range(load.stalled)]
         sockets = [connect(port) for _ in range(load.subscribers)]
         print("go", file=server.stdin)
@@ -168,7 +187,33 @@ def measure(kind: str, load: Load) -> Outcome:
         print("end", file=server.stdin)
         server.wait(30)
     expected = load.subscribers * load.events
-    return Outcome(late, expected - len(late), after - before, cpu_after - cpu_before)
+    idle = (before - fresh) / (load.subscribers + load.stalled)
+    return Outcome(late, expected - len(late), after - before, cpu_after - cpu_before, idle)
+
+
+def rows(load: Load, rounds: int = 3) -> list[Row]:
+    """What a delivery and an idle stream cost the server; the median of some rounds in turns."""
+    kinds = ("bare", "gateway")
+    outcomes = [[measure(kind, load) for kind in kinds] for _ in range(rounds)]
+    bare, gateway = zip(*outcomes, strict=True)
+    told = [statistics.median(o.a_second for o in side) for side in (gateway, bare)]
+    idle = [statistics.median(o.idle for o in side) / 1024 for side in (gateway, bare)]
+    missing = sum(outcome.missing for outcome in gateway)
+    what = f"{load.subscribers} streams, {load.fill} bytes, {load.together} at once"
+    return [
+        Row(
+            f"SSE deliveries per second and core, {what}",
+            "≥ 100,000",
+            f"{told[0]:,.0f}; {missing} missing",
+            f"a bare protocol {told[1]:,.0f}: {told[0] / told[1]:.2f} ×",
+        ),
+        Row(
+            f"Memory per idle stream, {load.subscribers} of them, server side",
+            "≤ 8 KB",
+            f"{idle[0]:.1f} KiB",
+            f"a bare protocol {idle[1]:.1f} KiB",
+        ),
+    ]
 
 
 def read_all(sockets: list[socket.socket], load: Load) -> list[float]:
@@ -205,20 +250,29 @@ def main() -> None:
     parser.add_argument("--stalled", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=float, default=20)
+    parser.add_argument("--fill", type=int, default=4096, help="bytes of an event")
+    parser.add_argument("--together", type=int, default=1, help="events that are told at once")
     parser.add_argument("--rounds", type=int, default=3, help="the median one is shown")
     parser.add_argument("--serve", choices=["gateway", "bare"])
     asked = parser.parse_args()
-    load = Load(asked.subscribers, asked.stalled, asked.seconds, asked.rate)
+    load = Load(
+        asked.subscribers,
+        asked.stalled,
+        asked.seconds,
+        asked.rate,
+        asked.fill,
+        asked.together,
+    )
     if asked.serve:
         log_lines.configure("warning")
         asyncio.run((serve_gateway if asked.serve == "gateway" else serve_bare)(load))
         return
     print(machine())
     print(
-        f"{load.subscribers} subscribers of one job, {load.rate:g} events/s of 4 KiB"
+        f"{load.subscribers} subscribers of one job, {load.rate:g} events/s of {load.fill} bytes"
         f" for {load.seconds:g} s"
     )
-    healthy = Load(load.subscribers, 0, load.seconds, load.rate)
+    healthy = dataclasses.replace(load, stalled=0)
     kinds = {
         "reference: bare protocol": ("bare", healthy),
         "gateway": ("gateway", healthy),

@@ -46,8 +46,10 @@ class Done:
         return self.completed / self.seconds
 
     def rates(self, parts: int) -> list[float]:
-        """Jobs a second in each of as many parts, equal in jobs."""
-        chosen = [self.marks[len(self.marks) * n // parts - (n > 0)] for n in range(parts + 1)]
+        """Jobs a second in each of as many parts, equal in jobs; in fewer if it was short."""
+        last = len(self.marks) - 1
+        parts = min(parts, last)
+        chosen = [self.marks[last * n // parts] for n in range(parts + 1)]
         pairs = itertools.pairwise(chosen)
         return [(jobs - before) / (at - since) for (before, since), (jobs, at) in pairs]
 
