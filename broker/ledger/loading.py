@@ -11,7 +11,7 @@ import structlog
 from broker.core.book import Book, by_age
 from broker.core.scheduler import Place, place_of
 from broker.core.snapshots import Sheet, Snapshots
-from broker.ledger.reading import Version, version_in
+from broker.ledger.reading import Version, say_snapshot_unreadable, version_in
 from broker.transports.columns import Columns
 from schemas.cloudevents import CHECKPOINT_KEY
 from schemas.decoding import UnreadableError, decode, decode_each
@@ -111,7 +111,7 @@ class Loading:
                 raise UnreadableError("invalid_message", "nothing says which state it is")
             self.newest_epoch = max(self.newest_epoch, self._checkpoint(value))
         except UnreadableError as error:
-            logger.error("snapshot.unreadable", key=repr(key), error=error.message)
+            say_snapshot_unreadable(repr(key), error.message)
 
     def _take_one(self, key: bytes, value: bytes, version: Version) -> None:
         self.newest_epoch = max(self.newest_epoch, version.epoch)
@@ -202,7 +202,7 @@ class Loading:
         try:
             self._book.restore(decode(snapshot, Job))
         except UnreadableError as error:
-            logger.error("snapshot.unreadable", key=repr(key), error=error.message)
+            say_snapshot_unreadable(repr(key), error.message)
 
 
 def _without(waiting: _Waiting, keys: Collection[bytes]) -> _Waiting:
@@ -272,7 +272,7 @@ def _outline(key: bytes, snapshot: bytes) -> Outline | None:
     try:
         outline: Outline = decode(snapshot, Outline)
     except UnreadableError as error:
-        logger.error("snapshot.unreadable", key=repr(key), error=error.message)
+        say_snapshot_unreadable(repr(key), error.message)
         return None
     name = f"{outline.tenant}/{outline.job_id}"
     if name.encode() != key:

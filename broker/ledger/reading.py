@@ -116,6 +116,11 @@ def version_of(record: Stored) -> Version | None:
     return version
 
 
+def say_snapshot_unreadable(key: str, why: str) -> None:
+    """That the snapshot with *key* can not be read, where nobody knows any more where it stands."""
+    logger.error("record.unreadable", topic=STATE.name, key=key, error=why)
+
+
 def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
     """Whose state *record* is, its epoch and number; no key for what has no state any more."""
     if (version := version_of(record)) is None:

@@ -10,7 +10,7 @@ from broker.core.book import Book
 from broker.core.reader_rule import PartitionReader
 from broker.ledger.collecting import rarely_collected
 from broker.ledger.loading import Loading
-from broker.ledger.reading import is_last, named_snapshot
+from broker.ledger.reading import is_last, named_snapshot, say_snapshot_unreadable
 from broker.reading import bounds_of, ends_of, next_of, places_of, take_each
 from broker.transports.log import Follower, Log, TopicPartition
 from schemas.cloudevents import CHECKPOINT_KEY, DELETED
@@ -181,4 +181,4 @@ class Replica:
 
 
 def _say_lost(key: JobKey, why: str) -> None:
-    logger.error("snapshot.unreadable", job_id=key.job_id, tenant=key.tenant, error=why)
+    say_snapshot_unreadable(str(key), why)
