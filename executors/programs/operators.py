@@ -9,7 +9,7 @@ from qiskit.quantum_info import Operator, Pauli, PauliList, SparsePauliOp
 
 from executors.faults import InvalidInputsError, blame
 
-MOST_TERMS = 4_000  # of one operator: which of them one circuit can measure is asked pair by pair
+MOST_TERMS = 2_000  # of one operator: which of them one circuit can measure is asked pair by pair
 MOST_MATRIX = 6  # qubits of an operator given as a matrix, which may have 4**6 terms
 MOST_WEIGHT = 1e100  # of a coefficient, so that no sum of them is beyond numbers
 _REAL = 1e-10  # how far from real a coefficient may be, which is an error of rounding

@@ -1,11 +1,15 @@
 """The built-in programs, called as a child calls them, and what their schemas let through."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.result import Result
 
+from executors import runtime_json
 from executors.backends import catalogue
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin, transpiling
@@ -153,6 +157,28 @@ def test_whatever_the_schema_lists_for_the_transpiler_is_taken() -> None:
 def test_whatever_the_schema_lists_for_a_run_is_taken(option: str) -> None:
     for value in options_of("sampler", "run_config")[option].get("enum", [None]):
         assert call("sampler", circuits=BELL_2, run_config={option: value}), value
+
+
+def test_what_circuit_runner_gives_is_read_by_qiskit_with_its_corrections() -> None:
+    inputs = {"circuits": [BELL_2, BELL_3], "shots": 300, "measurement_error_mitigation": True}
+
+    text = runtime_json.encode(call("circuit-runner", "fake_line_5", **inputs))
+
+    found = Result.from_dict(json.loads(text))
+    assert [sum(counts.values()) for counts in found.get_counts()] == [300, 300]
+    for experiment in found.results:
+        assert sum(experiment.header["quasiprobabilities"].values()) == pytest.approx(1)
+        assert experiment.header["mitigation_overhead"] >= 1
+
+
+@pytest.mark.slow
+def test_what_few_programs_need_is_not_loaded_before_they_do() -> None:
+    code = "import sys; from executors.children import child; child.describe(); child.preload({});"
+    code += "print([name for name in ('qiskit_algorithms', 'mthree') if name in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
 
 
 def test_programs_of_2021_ignore_what_they_do_not_know() -> None:
