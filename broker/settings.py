@@ -215,7 +215,7 @@ class Settings(BaseSettings):
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the log lives in one process alone."""
+        """Whether the log is on this machine: what it holds is kept for as long as there is room."""
         return not self.log.startswith("kafka")
 
     @property

@@ -27,7 +27,7 @@ from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.files import make_folder
 from broker.transports.lock import FileLock
-from broker.transports.log import Log
+from broker.transports.log import Log, Reach
 from broker.transports.space import Space
 from broker.transports.topics import keeping_events
 from broker.transports.urls import open_log
@@ -39,12 +39,12 @@ from schemas.specification import Program, parse_specification
 
 BROKER, WORKER, GATEWAY = "broker", "worker", "gateway"
 EVERYTHING = (BROKER, WORKER, GATEWAY)
-EMBEDDED_MEANS_ALONE = (
+ALL_IN_ONE_PROCESS = (
     "QJB_LOG: one role alone needs a log that the others reach too, such as kafka://host:9092; "
     "`qjb up` runs everything on the embedded one"
 )
 CAN_NOT_LISTEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
-PATIENCE = 3.0  # s that the log may take to open without a word about it
+SILENT_OPENING = 3.0  # s that the log may take to open without a word about it
 NUMBERS = range(1, 1000)  # workers or gateways that share a data folder
 
 logger = structlog.get_logger()
@@ -86,32 +86,36 @@ async def serving(
     The block begins when all of them are ready. Raises what keeps one from starting, and cancels
     the block if one fails.
     """
-    if settings.is_embedded and set(roles) != set(EVERYTHING):
-        raise SettingsError(EMBEDDED_MEANS_ALONE)
     async with AsyncExitStack() as stack:
+        log = _log(settings)
+        if log.reach is Reach.PROCESS and set(roles) != set(EVERYTHING):
+            raise SettingsError(ALL_IN_ONE_PROCESS)
         _make_data_folder(settings.data)
         blobs = open_blobs(settings.blobs)
-        log = open_log(
-            settings.log,
-            partitions=settings.partitions,
-            prefix=settings.topic_prefix,
-            topics=keeping_events(settings.kept_events),
-        )
         stack.push_async_callback(log.close)
         await _open(log, settings)
         logs = log.path if isinstance(log, EmbeddedLog) else None
         space = Space(settings.min_free, settings.data, logs, blobs.folder)
         await asyncio.to_thread(space.look)
-        parts = Parts(settings, log, blobs, stack, space)
+        made = Roles(settings, log, blobs, stack, space)
         with _plain_errors(settings):
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(log.watch(), name="log")
                 watch_space = tasks.create_task(space.watch(), name="space")
-                running = _start(parts, roles, tasks)
-                yield await _ready(parts, running)
+                running = _start(made, roles, tasks)
+                yield await _ready(made, running)
                 await _drain(running)
                 watch.cancel()
                 watch_space.cancel()
+
+
+def _log(settings: Settings) -> Log:
+    return open_log(
+        settings.log,
+        partitions=settings.partitions,
+        prefix=settings.topic_prefix,
+        topics=keeping_events(settings.kept_events),
+    )
 
 
 def _make_data_folder(folder: Path) -> None:
@@ -125,7 +129,7 @@ def _make_data_folder(folder: Path) -> None:
 async def _open(log: Log, settings: Settings) -> None:
     """Open the log, and say so if it has to be waited for."""
     late = asyncio.get_running_loop().call_later(
-        PATIENCE, lambda: logger.warning("log.waited_for", log=url_visible(settings.log))
+        SILENT_OPENING, lambda: logger.warning("log.waited_for", log=url_visible(settings.log))
     )
     try:
         await log.open()
@@ -133,7 +137,7 @@ async def _open(log: Log, settings: Settings) -> None:
         late.cancel()
 
 
-class Parts:
+class Roles:
     """Makes the roles of one process, and keeps what the process holds for them."""
 
     def __init__(
@@ -145,6 +149,7 @@ class Parts:
         space: Space | None = None,
     ) -> None:
         self.settings, self._space = settings, space
+        self.alone = log.reach is Reach.PROCESS
         self.broker_id = settings.broker_id or f"{host_name()}-{os.getpid()}"
         self._log = log
         self._blobs = blobs
@@ -162,7 +167,7 @@ class Parts:
         """The broker role."""
         settings = self.settings
         options = BrokerOptions(
-            alone=settings.is_embedded,
+            alone=self.alone,
             remembered=settings.known_jobs,
             book=settings.book_memory or book_memory(available()),
             kept=settings.kept_jobs,
@@ -240,14 +245,16 @@ class Parts:
         raise taken
 
 
-def _start(parts: Parts, roles: Collection[str], tasks: asyncio.TaskGroup) -> Running:
+def _start(made: Roles, roles: Collection[str], tasks: asyncio.TaskGroup) -> Running:
     """Start *roles*, the worker first: its children take the longest."""
     order = [role for role in (WORKER, BROKER, GATEWAY) if role in roles]
-    made = [parts.make(role) for role in order]
-    return [(role, tasks.create_task(role.run(), name=type(role).__name__)) for role in made]
+    return [
+        (role, tasks.create_task(role.run(), name=type(role).__name__))
+        for role in map(made.make, order)
+    ]
 
 
-async def _ready(parts: Parts, running: Running) -> Serving:
+async def _ready(made: Roles, running: Running) -> Serving:
     url = worker_id = broker_id = None
     backends: tuple[str, ...] = ()
     for role, _ in running:
@@ -256,13 +263,13 @@ async def _ready(parts: Parts, running: Running) -> Serving:
                 await role.ready.wait()
                 worker_id, backends = role.worker_id, role.backends
             case Broker():
-                broker_id = parts.broker_id
-                if parts.settings.is_embedded:
+                broker_id = made.broker_id
+                if made.alone:
                     await role.active.wait()
             case Gateway():
                 url = await role.ready()
     return Serving(
-        settings=parts.settings,
+        settings=made.settings,
         url=url,
         worker_id=worker_id,
         broker_id=broker_id,

@@ -25,7 +25,7 @@ import structlog
 from broker.errors import SettingsError
 from broker.transports.brief import heads, in_full, is_brief
 from broker.transports.columns import Columns
-from broker.transports.files import PATIENCE, Mark
+from broker.transports.files import BUSY_TIMEOUT, Mark
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.retention import TOMBSTONES_KEPT
 from broker.transports.topics import Cleanup, Topic
@@ -108,7 +108,7 @@ def connect(path: Path) -> apsw.Connection:
     """A connection to the file; raises `SettingsError` where there can be none."""
     try:
         db = apsw.Connection(str(path), statementcachesize=500)
-        db.set_busy_timeout(PATIENCE)
+        db.set_busy_timeout(BUSY_TIMEOUT)
         db.pragma("auto_vacuum", INCREMENTAL)  # of a new file
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")  # an acknowledged record survives a loss of power

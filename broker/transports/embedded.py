@@ -35,7 +35,7 @@ from broker.transports.columns import Columns, Kind, in_columns, no_kind
 from broker.transports.database import Shelf
 from broker.transports.files import make_database
 from broker.transports.lock import FileLock
-from broker.transports.log import Bounds, Position, TopicPartition, check_size, stored_as
+from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, stored_as
 from broker.transports.passing import PassingTopics
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
@@ -89,6 +89,8 @@ class _Group:
 
 class EmbeddedLog:
     """A `Log` in the file at *path*, which is this process's alone while it is open."""
+
+    reach = Reach.PROCESS
 
     def __init__(
         self,

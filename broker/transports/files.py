@@ -15,7 +15,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OURS = frozenset({"log.db", "gateway.db", "blobs", "sha256"})  # what a folder of ours may hold
 SQLITE = ("", "-wal", "-shm", "-journal")  # what a database may consist of
 HEADER = 100  # bytes at the start of each database; one of a single byte SQLite takes to be empty
-PATIENCE = 10_000  # ms that a lock of another program is waited for
+BUSY_TIMEOUT = 10_000  # ms that a lock of another program is waited for
 
 logger = structlog.get_logger()
 
@@ -121,7 +121,7 @@ def _check(path: Path, mark: Mark, named: str, connect: Callable[[Path], apsw.Co
         raise _UnreadableError("it is no database of ours")
     db = connect(path)
     try:
-        db.set_busy_timeout(PATIENCE)
+        db.set_busy_timeout(BUSY_TIMEOUT)
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         if why := mark.refuses(db):
             raise SettingsError(f"{named} {why}")

@@ -1,5 +1,6 @@
 """What the roles see of a log. Memory, embedded and Kafka keep the same promises."""
 
+import enum
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -12,6 +13,13 @@ from schemas.records import Record, Stored
 LARGEST_RECORD = 1_000_000  # bytes of key, value and headers
 LARGEST_SAID = 16 * 1024  # bytes of a record whose message is kept
 BESIDE = 8  # bytes that a log may need to say how long a header's name and value are
+
+
+class Reach(enum.Enum):
+    """Whose roles can be on a log together."""
+
+    PROCESS = "those of one process, with which it ends"
+    NETWORK = "those of any process, on any machine"
 
 
 class TopicPartition(NamedTuple):
@@ -64,6 +72,8 @@ class Follower(Protocol):
 
 class Log(Protocol):
     """An append-only log of records in topics and partitions."""
+
+    reach: Reach
 
     @property
     def identity(self) -> str:

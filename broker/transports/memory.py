@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from broker.budget import Room
 from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableError
 from broker.transports.columns import Columns, Kind, in_columns, no_kind
-from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
+from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.retention import survivors
 from broker.transports.steady import LogTime
@@ -101,7 +101,7 @@ class Delay(Fault):
         return store()
 
 
-class Stall(Fault):
+class Hang(Fault):
     """Appends and reads stop until `release`, or until it is switched off; then they go on."""
 
     def __init__(self, topic: str | None = None, *, reads: bool = True, appends: bool = True):
@@ -134,6 +134,8 @@ class MemoryLog:
     *partitions*: for every topic that has more than one; or by topic, which adds topics. *time*:
     what it takes for the time.
     """
+
+    reach = Reach.PROCESS
 
     def __init__(
         self,
@@ -181,7 +183,7 @@ class MemoryLog:
         """Switch *fault* off: what it held back goes on."""
         if fault in self.faults:
             self.faults.remove(fault)
-        if isinstance(fault, Stall):
+        if isinstance(fault, Hang):
             fault.release()
         self._notify_all()
 
@@ -280,7 +282,7 @@ class MemoryLog:
         if not self._open:
             raise LogUnavailableError("the log is closed")
         for fault in [f for f in self.faults if f.hides(topic)]:
-            assert isinstance(fault, Stall)
+            assert isinstance(fault, Hang)
             await fault.over()
 
     def _store(self, places: Sequence[TopicPartition], records: Sequence[Record]) -> list[Position]:

@@ -394,7 +394,7 @@ async def test_a_file_that_others_hold_is_named(
     await (await opened(path)).close()
     holder = apsw.Connection(str(path))
     holder.execute("BEGIN EXCLUSIVE")
-    monkeypatch.setattr(database, "PATIENCE", 10)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 10)
     with pytest.raises(SettingsError, match=r"QJB_LOG: .*log\.db can not be opened: .*locked"):
         await opened(path)
     holder.execute("ROLLBACK")
@@ -405,7 +405,7 @@ async def test_a_file_that_others_hold_is_named(
 async def test_appends_fail_while_others_hold_the_file_and_go_on_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "PATIENCE", 10)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 10)
     log = await opened(tmp_path / "log.db")
     holder = apsw.Connection(str(tmp_path / "log.db"))
     holder.execute("BEGIN EXCLUSIVE")

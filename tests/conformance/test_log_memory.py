@@ -10,11 +10,11 @@ from broker.transports.log import TopicPartition
 from broker.transports.memory import (
     Delay,
     Duplicate,
+    Hang,
     LoseAcknowledgement,
     LoseAppend,
     LoseSilently,
     MemoryLog,
-    Stall,
 )
 from broker.transports.topics import DAY, EVENTS, REPORTS, REQUESTS, STATE, STATUS
 from schemas.records import Record
@@ -90,7 +90,7 @@ async def test_a_fault_can_wait_for_its_append(log: MemoryLog) -> None:
 async def test_while_the_log_stalls_nothing_moves_and_then_everything_does(log: MemoryLog) -> None:
     follower = log.follow({WHERE: 0})
     await log.append(EVENTS, [RECORD])
-    stall = Stall()
+    stall = Hang()
     log.start(stall)
     appending = asyncio.create_task(log.append(EVENTS, [RECORD]))
     reading = asyncio.create_task(log.read(EVENTS, 0, 0))
@@ -111,7 +111,7 @@ async def test_while_the_log_stalls_nothing_moves_and_then_everything_does(log: 
 
 async def test_a_stall_may_hold_back_reads_only(log: MemoryLog) -> None:
     follower = log.follow({WHERE: 0})
-    with log.fault(Stall(EVENTS, appends=False)):
+    with log.fault(Hang(EVENTS, appends=False)):
         await log.append(EVENTS, [RECORD])
         assert await follower.next(0.02) == []
 
@@ -119,7 +119,7 @@ async def test_a_stall_may_hold_back_reads_only(log: MemoryLog) -> None:
 
 
 async def test_a_stall_ends_with_its_block(log: MemoryLog) -> None:
-    with log.fault(Stall()):
+    with log.fault(Hang()):
         appending = asyncio.create_task(log.append(EVENTS, [RECORD]))
         await asyncio.sleep(0.01)
     assert len(await asyncio.wait_for(appending, 5)) == 1

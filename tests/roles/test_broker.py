@@ -16,7 +16,7 @@ from broker.ledger.expiry import expire
 from broker.telemetry import times
 from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
-from broker.transports.memory import Delay, LoseAppend, MemoryLog, Stall
+from broker.transports.memory import Delay, Hang, LoseAppend, MemoryLog
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
 from executors.scripted import scripted_backend
 from schemas.cloudevents import (
@@ -828,7 +828,7 @@ async def test_a_job_that_is_deleted_at_once_leaves_no_snapshot() -> None:
         await hand.is_told("j1")
         await qjb.cancel("j1")
         await until(lambda: hand.cancels("j1"))
-        with log.fault(Stall(STATE, reads=False)):
+        with log.fault(Hang(STATE, reads=False)):
             await hand.report("j1", Stopped(Reason.USER_REQUEST))
             await qjb.ends("j1")
             await qjb.delete("j1")
@@ -844,7 +844,7 @@ async def test_a_deletion_that_was_lost_before_its_snapshot_is_made_up_for() -> 
         await qjb.submit("j1")
         await qjb.ends("j1")
         await until(lambda: (job := qjb.snapshots().get("default/j1")) and job.terminal)
-    lost = Stall(STATE, reads=False)
+    lost = Hang(STATE, reads=False)
     broker = a_broker(log)
     async with running(broker, Hand(log, runs=True)) as qjb:
         side = Side(log, broker._blobs)

@@ -18,11 +18,11 @@ from broker.transports.memory import (
     Delay,
     Duplicate,
     Fault,
+    Hang,
     LoseAcknowledgement,
     LoseAppend,
     LoseSilently,
     MemoryLog,
-    Stall,
 )
 from broker.transports.tail import TailFollower
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
@@ -190,7 +190,7 @@ async def test_a_stalled_log_makes_no_standby_claim() -> None:
         await first.active.wait()
         async with running(second):
             await asyncio.sleep(0.1)
-            with log.fault(Stall(STATUS)):
+            with log.fault(Hang(STATUS)):
                 await asyncio.sleep(1.0)
             await asyncio.sleep(0.1)
             assert first.active.is_set()
@@ -242,7 +242,7 @@ async def test_recovery_needs_no_snapshot() -> None:
     async with running(broker, hand) as tasks:
         await broker.active.wait()
         qjb = side(log, broker)
-        with log.fault(Stall(STATE, reads=False)):
+        with log.fault(Hang(STATE, reads=False)):
             await qjb.submit("j1", "j2")
             await hand.is_told("j1")
             await hand.report("j1", HELLO)
@@ -476,7 +476,7 @@ async def test_a_dispatch_that_never_left_is_made_again_by_the_next_broker() -> 
         await first.active.wait()
         await asyncio.sleep(0.1)
         qjb = side(log, first)
-        with log.fault(Stall(INBOX, reads=False)):
+        with log.fault(Hang(INBOX, reads=False)):
             await qjb.submit("j1")
             await qjb.reaches("j1", "dispatched")
             await kill(tasks[0], wire)
@@ -520,7 +520,7 @@ async def test_a_broker_that_is_told_to_stop_while_standing_by_stops() -> None:
 @pytest.mark.parametrize("topic", [STATE, EVENTS])
 async def test_a_broker_that_can_not_read_the_log_stops_when_told(topic: str) -> None:
     log = MemoryLog()
-    with log.fault(Stall(topic)):
+    with log.fault(Hang(topic)):
         broker = a_broker(log)
         async with running(broker) as (task,):
             await until(lambda: stored(log, STATUS))
@@ -535,7 +535,7 @@ async def test_a_broker_whose_log_stalls_stops_when_told(monkeypatch: pytest.Mon
     broker = a_broker(log)
     async with running(broker) as (task,):
         await until(broker.active.is_set)
-        with log.fault(Stall()):
+        with log.fault(Hang()):
             broker.stop()
             await asyncio.wait_for(task, 10)
 

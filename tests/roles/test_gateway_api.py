@@ -21,7 +21,7 @@ from broker.gateway.api.pages import Past, all_events
 from broker.gateway.api.routes import API, AROUND
 from broker.transports.blobs import open_blobs
 from broker.transports.log import Position
-from broker.transports.memory import Fault, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
+from broker.transports.memory import Fault, Hang, LoseAcknowledgement, LoseAppend, MemoryLog
 from broker.transports.topics import REQUESTS
 from executors.programs.builtin import ENTRIES
 from schemas import topics
@@ -312,7 +312,7 @@ async def test_a_request_whose_append_failed_or_is_unknown_is_appended_again() -
         assert (await served.get("/jobs"))["count"] == 2
 
 
-@pytest.mark.parametrize("away", [LoseAppend(REQUESTS), Stall(REQUESTS, reads=False)])
+@pytest.mark.parametrize("away", [LoseAppend(REQUESTS), Hang(REQUESTS, reads=False)])
 async def test_a_log_that_is_away_is_an_error_that_can_be_tried_again(away: Fault) -> None:
     log = MemoryLog()
     async with running(log, brokered=True, persist=0.1) as served:

@@ -15,7 +15,7 @@ from broker.gateway import read_model
 from broker.gateway.server import Gateway
 from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
-from broker.transports.memory import MemoryLog, Stall
+from broker.transports.memory import Hang, MemoryLog
 from broker.transports.topics import EVENTS, STATE
 from schemas.values import JobKey, State
 from tests.support.gateway import Ledger, Running, eventually, running, seqs, stream
@@ -215,7 +215,7 @@ async def test_a_copy_that_retention_overtakes_while_it_follows_is_filled_again(
     async with running(ledger=ledger) as served:
         await ledger.queue("j1")
         await eventually(lambda: served.gateway._parts.model.job(JobKey("default", "j1")))
-        with log.fault(Stall(EVENTS, appends=False)):
+        with log.fault(Hang(EVENTS, appends=False)):
             await ledger.start("j1")
             await ledger.whole("j2")
             for name in ("j1", "j2"):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from broker.errors import UnavailableError
 from broker.telemetry.times import now
 from broker.transports import checksums
-from broker.transports.memory import Delay, MemoryLog, Stall
+from broker.transports.memory import Delay, Hang, MemoryLog
 from broker.transports.topics import EVENTS, REQUESTS, STATE
 from schemas.cloudevents import claim_record, entry_record
 from schemas.events import Interim
@@ -39,7 +39,7 @@ async def test_a_cold_start_that_was_cut_short_reads_the_snapshots_next_time(
     ledger = await _with_a_snapshot()
     log, cache = ledger.log, tmp_path / "gateway.db"
     assert isinstance(log, MemoryLog)
-    with log.fault(Stall(STATE)):
+    with log.fault(Hang(STATE)):
         async with following(log, cache) as copy:
             await eventually(lambda: copy.model.positions.get(0) == 9)
             await copy.model.flush()
@@ -239,7 +239,7 @@ async def test_a_live_job_is_never_unknown_while_a_copy_is_made_anew(tmp_path: P
     await ledger.queue("j1")
     async with running(ledger=ledger, cache=tmp_path / "gateway.db", memory=1) as served:
         model, tail = served.gateway._parts.model, served.gateway._parts.tail
-        with log.fault(Stall(STATE)):
+        with log.fault(Hang(STATE)):
             asked = asyncio.create_task(served.get("/jobs/nobody", 503))
             await eventually(lambda: JobKey("default", "nobody") in model._looked_up)
             model._file.damaged = True

@@ -19,7 +19,7 @@ import pytest
 from broker.budget import Room
 from broker.gateway.api.routes import API, AROUND
 from broker.transports.blobs import Blobs, open_blobs
-from broker.transports.memory import MemoryLog, Stall
+from broker.transports.memory import Hang, MemoryLog
 from broker.transports.topics import REQUESTS
 from schemas.events import Completed, Interim, Log
 from schemas.values import JobKey
@@ -314,7 +314,7 @@ async def test_requests_that_wait_for_the_log_share_the_memory_whoever_stays() -
     log = MemoryLog()
     body = {"program_id": "hello-world", "params": {"fill": "x" * 200_000}}
     async with running(log, max_body=300_000, requests=1_000_000) as served:
-        with log.fault(Stall(REQUESTS, reads=False)):
+        with log.fault(Hang(REQUESTS, reads=False)):
             for _ in range(2):
                 with pytest.raises(TimeoutError):
                     await served.post("/jobs", body, timeout=aiohttp.ClientTimeout(total=0.5))

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from multidict import CIMultiDict
 
-from broker.transports.memory import MemoryLog, Stall
+from broker.transports.memory import Hang, MemoryLog
 from broker.transports.topics import EVENTS
 from schemas.events import Dispatched, Queued, Started
 from schemas.jobs import JobDetails
@@ -489,7 +489,7 @@ async def test_a_log_that_is_away_for_a_while_is_waited_for(served: Running) -> 
     async with stream(served, "/jobs/j1/events") as sse:
         await sse.next()
         await sse.next()
-        with log.fault(Stall(EVENTS, appends=False)):
+        with log.fault(Hang(EVENTS, appends=False)):
             await served.ledger.start("j1")
             reading = asyncio.create_task(sse.next())
             await asyncio.sleep(0.2)

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from broker.ledger import dead_letters, inputs
 from broker.transports.blobs import open_blobs
-from broker.transports.memory import LoseAppend, MemoryLog, Stall
+from broker.transports.memory import Hang, LoseAppend, MemoryLog
 from broker.transports.topics import DEAD_LETTERS, REQUESTS, STATE
 from schemas.cloudevents import CHECKPOINT_KEY, decode
 from schemas.ledger import Checkpoint
@@ -43,7 +43,7 @@ async def test_nobody_waits_for_a_dead_letter_and_its_input_is_not_done_before_i
 ):
     hand = Hand(MemoryLog(1), runs=True)
     async with system(hand) as qjb:
-        with hand.log.fault(stall := Stall(DEAD_LETTERS)):
+        with hand.log.fault(stall := Hang(DEAD_LETTERS)):
             await qjb.submit("before")
             await qjb.raw(JUNK)
             await qjb.submit("behind")
@@ -78,7 +78,7 @@ async def test_a_broker_that_leaves_has_put_aside_what_it_was_to() -> None:
     hand = Hand(MemoryLog(1), runs=True)
     qjb, broker = Side(hand.log, open_blobs("memory:///")), a_broker(hand.log)
     async with running(broker, hand):
-        with hand.log.fault(stall := Stall(DEAD_LETTERS)):
+        with hand.log.fault(stall := Hang(DEAD_LETTERS)):
             await qjb.raw(JUNK)
             await qjb.submit("behind")
             await qjb.ends("behind")
@@ -99,7 +99,7 @@ async def test_letters_that_are_not_taken_fill_no_memory_and_cancels_pass(
     hand = Hand(MemoryLog(1), runs=True)
     hand.ignores.add("runs")
     async with system(hand) as qjb:
-        with hand.log.fault(stall := Stall(DEAD_LETTERS)):
+        with hand.log.fault(stall := Hang(DEAD_LETTERS)):
             await qjb.submit("runs")
             await hand.is_told("runs")
             await qjb.raw(*[JUNK * 1_000] * 60)
@@ -121,7 +121,7 @@ async def test_reports_that_nobody_can_read_never_hold_up_the_others(
     hand = Hand(MemoryLog(1), runs=True)
     hand.ignores.add("runs")
     async with system(hand) as qjb:
-        with hand.log.fault(Stall(DEAD_LETTERS)):
+        with hand.log.fault(Hang(DEAD_LETTERS)):
             await qjb.submit("runs")
             await hand.is_told("runs")
             await hand.append(*[hand.junk(JUNK * 100)] * 50)
@@ -136,7 +136,7 @@ async def test_of_very_many_letters_the_last_are_told_in_the_log_of_the_process_
     monkeypatch.setattr(dead_letters, "MOST_LETTERS", 10)
     hand = Hand(MemoryLog(1), runs=True)
     async with system(hand) as qjb:
-        with hand.log.fault(Stall(DEAD_LETTERS)), capture_logs() as said:
+        with hand.log.fault(Hang(DEAD_LETTERS)), capture_logs() as said:
             await qjb.raw(*[JUNK] * 15)
             await qjb.submit("behind")
             assert [event.kind for event in await qjb.ends("behind")] == RAN

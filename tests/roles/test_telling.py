@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from broker.transports.memory import Fault, LoseAcknowledgement, LoseSilently, MemoryLog, Stall
+from broker.transports.memory import Fault, Hang, LoseAcknowledgement, LoseSilently, MemoryLog
 from broker.transports.topics import EVENTS, INBOX
 from schemas.reports import Began, Stopped
 from schemas.values import Reason
@@ -35,9 +35,9 @@ async def a_broker_to_be_killed(log: MemoryLog) -> AsyncIterator[Side]:
         await kill(tasks[0], wire)
 
 
-def no_instructions() -> Stall:
+def no_instructions() -> Hang:
     """From now on what a broker tells waits, and dies with it."""
-    return Stall(INBOX, reads=False)
+    return Hang(INBOX, reads=False)
 
 
 async def a_running_job(qjb: Side, hand: Hand) -> None:

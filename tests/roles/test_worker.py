@@ -9,7 +9,7 @@ import pytest
 
 from broker.errors import UnavailableError
 from broker.transports.blobs import StoredBlobs, open_blobs
-from broker.transports.memory import Delay, LoseAcknowledgement, LoseAppend, MemoryLog, Stall
+from broker.transports.memory import Delay, Hang, LoseAcknowledgement, LoseAppend, MemoryLog
 from broker.transports.topics import INBOX, REPORTS, STATUS
 from broker.worker import host, tasks
 from broker.worker.host import Worker
@@ -341,7 +341,7 @@ async def test_a_report_is_appended_until_it_is_on_record(fault: type[LoseAppend
 async def test_a_program_runs_on_while_its_news_are_appended_but_not_far() -> None:
     executor = Talkative(100)
     async with working(executor) as qjb:
-        with qjb.log.fault(Stall(REPORTS)) as stall:
+        with qjb.log.fault(Hang(REPORTS)) as stall:
             await qjb.tell(qjb.dispatch())
             await until(lambda: stall.hits and executor.said >= AHEAD)
             await asyncio.sleep(0.05)
@@ -356,7 +356,7 @@ async def test_a_program_runs_on_while_its_news_are_appended_but_not_far() -> No
 async def test_an_executor_is_not_blamed_for_the_time_that_its_reports_take() -> None:
     executor = Talkative(100)
     async with working(executor, patience=0.05) as qjb:
-        with qjb.log.fault(Stall(REPORTS)) as stall:
+        with qjb.log.fault(Hang(REPORTS)) as stall:
             await qjb.tell(qjb.dispatch())
             await until(lambda: stall.hits and executor.said >= AHEAD)
             await qjb.cancel()
@@ -385,7 +385,7 @@ class Talkative(ScriptedExecutor):
 async def test_reports_of_several_attempts_share_an_append() -> None:
     log = MemoryLog(1)
     async with working(log=log, slots=8) as qjb:
-        stall = Stall(REPORTS)
+        stall = Hang(REPORTS)
         with log.fault(stall):
             await qjb.tell(*(qjb.dispatch(f"j{number}") for number in range(8)))
             await until(lambda: stall.hits)
@@ -484,7 +484,7 @@ async def test_a_worker_stops_although_its_reports_can_not_be_appended(
     monkeypatch.setattr(host, "HAND_BACK", 0.05)
     log = MemoryLog()
     async with working(ScriptedExecutor(RETURNS), log=log, grace=0.05) as qjb:
-        log.start(Stall(REPORTS))
+        log.start(Hang(REPORTS))
         await qjb.tell(qjb.dispatch())
         await until(lambda: qjb.heartbeats()[-1].attempts)
 

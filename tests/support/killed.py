@@ -63,7 +63,7 @@ async def main(point: str, *roles: str) -> None:
         killing: Any = Killing(log, point)
         for role in roles:
             target = killing if role == wiring.BROKER else log
-            tasks.create_task(wiring.Parts(settings, target, blobs, held).make(role).run())
+            tasks.create_task(wiring.Roles(settings, target, blobs, held).make(role).run())
 
 
 if __name__ == "__main__":

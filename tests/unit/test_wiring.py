@@ -11,13 +11,13 @@ from broker.errors import SettingsError
 from broker.settings import host_name, load
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
-from broker.wiring import WORKER, Parts, built_in_programs, serving
+from broker.wiring import WORKER, Roles, built_in_programs, serving
 from schemas.values import is_id
 
 
-def parts(folder: Path, stack: AsyncExitStack, **options: object) -> Parts:
+def parts(folder: Path, stack: AsyncExitStack, **options: object) -> Roles:
     settings = load({"data": folder, "executor": "scripted", **options})
-    return Parts(settings, MemoryLog(), open_blobs("memory:///"), stack)
+    return Roles(settings, MemoryLog(), open_blobs("memory:///"), stack)
 
 
 async def test_workers_that_share_a_folder_get_names_of_their_own(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from broker.transports.kafka.lanes import Lanes
 from broker.transports.kafka.layout import LAYOUT, missing, name_of, placed_by
 from broker.transports.kafka.metadata import Found
 from broker.transports.kafka.setup import TopicSetup
-from broker.transports.log import Bounds, Position, TopicPartition, check_size, size_of
+from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
 from broker.transports.topics import COMMITTED, TOPICS, Topic
@@ -35,7 +35,9 @@ logger = structlog.get_logger()
 
 OPEN_WITHIN = 30.0  # seconds in which a cluster must be found at first
 LOOK = 5.0  # seconds between looks at whether topics have grown, or were made anew
-PATIENCE = 30.0  # seconds in which a read or a question is tried again: a node's failover takes 15
+RETRIED_FOR = (
+    30.0  # seconds in which a read or a question is tried again: a node's failover takes 15
+)
 
 # What waiting does not mend.
 LASTING = (
@@ -53,6 +55,8 @@ class KafkaLog:
 
     *partitions*: for topics that have several, if they are to be made.
     """
+
+    reach = Reach.NETWORK
 
     def __init__(
         self,
@@ -244,7 +248,7 @@ class KafkaLog:
         return anew
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + RETRIED_FOR
         while True:
             if not self._open:
                 raise LogUnavailableError("the log is closed")
