@@ -8,8 +8,10 @@ import structlog
 
 from broker.transports import database
 from broker.transports.database import Shelf
+from broker.transports.retention import TOMBSTONES_KEPT
+from broker.transports.shelves import first_of
 from broker.transports.steady import LogTime
-from broker.transports.topics import Topic
+from broker.transports.topics import Cleanup, Topic
 
 CLEAN_EVERY = 5.0  # seconds
 CLEAN_STEP = 500  # rows; some milliseconds, for which appends wait
@@ -31,14 +33,14 @@ class Vacuum:
 
     def step(self) -> bool:
         """Take one step, if there is something to do. True: there is more."""
-        free = database.free_pages(self._db)
+        free = free_pages(self._db)
         self._least = min(self._least, free)
         if time.monotonic() >= self._due:
             self._left = max(0, self._least - SPARE_PAGES)
             self._least, self._due = free, time.monotonic() + VACUUM_EVERY
         if self._left:
             pages = min(self._left, VACUUM_STEP)
-            database.give_back(self._db, pages)
+            give_back(self._db, pages)
             self._left -= pages
         return self._left > 0
 
@@ -75,7 +77,7 @@ class Cleaner:
         first, cleaned = shelf.first, shelf.cleaned
         try:
             topic = self._topics[shelf.where.topic]
-            more = database.clean(self._db, shelf, topic, self._time.now(), CLEAN_STEP)
+            more = clean(self._db, shelf, topic, self._time.now(), CLEAN_STEP)
             more |= self._vacuum.step()
         except Exception as error:
             if database.is_fatal(error):
@@ -87,3 +89,74 @@ class Cleaner:
             return
         self._next = (self._next + 1) % len(self._todo)
         self._due = time.monotonic() + CLEAN_EVERY / len(self._todo)
+
+
+def clean(db: apsw.Connection, shelf: Shelf, topic: Topic, now: float, step: int) -> bool:
+    """Drop some of what *topic* need not keep at *now*. True: there is more to do."""
+    more = False
+    with db:
+        if Cleanup.DELETE in topic.cleanup and topic.retention is not None:
+            more |= _expire(db, shelf, int((now - topic.retention) * 1000), step)
+        if Cleanup.COMPACT in topic.cleanup:
+            more |= _compact(db, shelf, step)
+            before = int((now - TOMBSTONES_KEPT) * 1000)
+            more |= _bury(db, shelf, before, step)
+        db.execute(
+            "UPDATE partitions SET next = ? WHERE topic = ? AND partition = ?",
+            (shelf.next, *shelf.where),  # offsets go on from here even if no record is left
+        )
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('time', ?)", (repr(now),))
+        shelf.first = first_of(db, shelf)  # before anybody can find that something is missing
+    return more
+
+
+def _expire(db: apsw.Connection, shelf: Shelf, before: int, step: int) -> bool:
+    db.execute(
+        f"DELETE FROM {shelf.blocks} WHERE timestamp < ? AND first <"
+        f" (SELECT min(first) + ? FROM {shelf.blocks})",
+        (before, 10 * step),
+    )
+    dropped = db.changes()
+    if db.execute(f"SELECT 1 FROM {shelf.blocks} LIMIT 1").get is not None:
+        return dropped > 0  # those that are in no block are younger
+    db.execute(
+        f"DELETE FROM {shelf.table} WHERE timestamp < ? AND position <"
+        f" (SELECT min(position) + ? FROM {shelf.table})",
+        (before, step),
+    )
+    return db.changes() == step
+
+
+def _compact(db: apsw.Connection, shelf: Shelf, step: int) -> bool:
+    fresh: list[tuple[int, bytes]] = db.execute(
+        f"SELECT position, key FROM {shelf.table} WHERE position >= ? AND key IS NOT NULL"
+        " ORDER BY position LIMIT ?",
+        (shelf.cleaned, step),
+    ).fetchall()  # type: ignore[assignment]
+    newest = {key: position for position, key in fresh}
+    db.executemany(
+        f"DELETE FROM {shelf.table} WHERE key = ? AND position < ?",
+        list(newest.items()),
+    )
+    shelf.cleaned = fresh[-1][0] + 1 if fresh else shelf.next
+    return len(fresh) == step
+
+
+def _bury(db: apsw.Connection, shelf: Shelf, before: int, step: int) -> bool:
+    """Only the oldest are looked at: there may be very many that are too young to go."""
+    db.execute(
+        f"DELETE FROM {shelf.table} WHERE timestamp < ? AND position IN (SELECT position FROM"
+        f" {shelf.table} WHERE length(value) = 0 ORDER BY position LIMIT ?)",
+        (before, step),
+    )
+    return db.changes() == step
+
+
+def free_pages(db: apsw.Connection) -> int:
+    """Pages that hold nothing, and wait to be used again or given back."""
+    return int(db.pragma("freelist_count"))
+
+
+def give_back(db: apsw.Connection, pages: int) -> None:
+    """Make the file shorter by so many free pages, if it was made for that."""
+    db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()

@@ -8,9 +8,8 @@ Records of a topic that is not compacted move into blocks once they are some sec
 hundred together, compressed to an eighth. Those are a second table, in front of the first.
 """
 
-import uuid
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -26,8 +25,7 @@ from broker.errors import SettingsError
 from broker.transports.brief import heads, in_full, is_brief
 from broker.transports.columns import Columns
 from broker.transports.files import BUSY_TIMEOUT, Mark
-from broker.transports.log import Bounds, TopicPartition
-from broker.transports.retention import TOMBSTONES_KEPT
+from broker.transports.log import TopicPartition
 from broker.transports.topics import Cleanup, Topic
 from schemas.records import Headers, Stored
 
@@ -116,140 +114,6 @@ def connect(path: Path) -> apsw.Connection:
     except apsw.Error as error:
         raise SettingsError(f"QJB_LOG: {path} can not be opened: {error}") from error
     return db
-
-
-def prepare(db: apsw.Connection) -> str:
-    """Set up a new file, or what an existing one lacks. Its identity."""
-    with db:
-        db.pragma("application_id", MARK.application)
-        db.pragma("user_version", MARK.newest)
-        db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) STRICT")
-        db.execute(
-            "CREATE TABLE IF NOT EXISTS partitions (id INTEGER PRIMARY KEY, topic TEXT NOT NULL,"
-            " partition INTEGER NOT NULL, next INTEGER NOT NULL, UNIQUE (topic, partition)) STRICT"
-        )
-        db.execute(
-            "INSERT OR IGNORE INTO meta VALUES ('identity', ?)", (f"sqlite-{uuid.uuid4().hex}",)
-        )
-    identity: str = db.execute("SELECT value FROM meta WHERE name = 'identity'").get
-    return identity
-
-
-def placed(db: apsw.Connection, counts: Mapping[str, int]) -> dict[str, int]:
-    """By how many partitions the keys of each topic are placed: as many as it was made with.
-
-    Call before `shelves` makes more. In a file that does not say, it is those that are there.
-    """
-    found = {}
-    with db:
-        for topic, count in counts.items():
-            there = db.execute("SELECT count(*) FROM partitions WHERE topic = ?", (topic,)).get
-            made_with = str(there or count)
-            db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (f"placed:{topic}", made_with))
-            query = "SELECT value FROM meta WHERE name = ?"
-            found[topic] = int(db.execute(query, (f"placed:{topic}",)).get)
-    return found
-
-
-def begin(db: apsw.Connection, passing: Collection[str]) -> int:
-    """How often the file was opened before, for topics that it does not hold.
-
-    Former versions stored those too: that is dropped, and counts as once.
-    """
-    count, stored = 0, _stored(db, passing)
-    with db:
-        for ident in stored:
-            db.execute(f"DROP TABLE IF EXISTS log_{ident}")
-            db.execute(f"DROP TABLE IF EXISTS log_{ident}_blocks")
-            db.execute("DELETE FROM partitions WHERE id = ?", (ident,))
-        known: str | None = db.execute("SELECT value FROM meta WHERE name = 'starts'").get
-        count = max(int(known or 0), bool(stored))
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('starts', ?)", (str(count + 1),))
-    return count
-
-
-def _stored(db: apsw.Connection, topics: Collection[str]) -> list[int]:
-    found = db.execute("SELECT id, topic FROM partitions").fetchall()
-    return [int(str(ident)) for ident, topic in found if topic in topics]
-
-
-def known_time(db: apsw.Connection) -> float | None:
-    """What time it was for the log when it was last cleaned."""
-    known: str | None = db.execute("SELECT value FROM meta WHERE name = 'time'").get
-    return None if known is None else float(known)
-
-
-def shelves(
-    db: apsw.Connection, topics: Mapping[str, Topic], counts: Mapping[str, int]
-) -> list[Shelf]:
-    """All partitions, those that are missing made. A topic may have more than asked for."""
-    with db:
-        for name, topic in topics.items():
-            for partition in range(counts[name]):
-                _make(db, topic, partition)
-    found = []
-    for ident, topic, partition, following in db.execute("SELECT * FROM partitions ORDER BY id"):
-        if topic in topics:
-            found.append((int(ident), TopicPartition(str(topic), int(partition)), int(following)))
-    made = []
-    with db:
-        for each in found:
-            made.append(_shelf(db, *each))
-    return made
-
-
-def _make(db: apsw.Connection, topic: Topic, partition: int) -> None:
-    db.execute(
-        "INSERT OR IGNORE INTO partitions (topic, partition, next) VALUES (?, ?, 0)",
-        (topic.name, partition),
-    )
-    found = db.execute(
-        "SELECT id FROM partitions WHERE topic = ? AND partition = ?", (topic.name, partition)
-    ).get
-    table = f"log_{found}"
-    db.execute(
-        f"CREATE TABLE IF NOT EXISTS {table} (position INTEGER PRIMARY KEY, timestamp INTEGER NOT"
-        " NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL) STRICT"
-    )
-    if Cleanup.COMPACT in topic.cleanup:
-        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_key ON {table} (key)")
-        db.execute(
-            f"CREATE INDEX IF NOT EXISTS {table}_empty ON {table} (position)"
-            " WHERE length(value) = 0"
-        )
-
-
-def _shelf(db: apsw.Connection, ident: int, where: TopicPartition, following: int) -> Shelf:
-    shelf = Shelf(f"log_{ident}", where, following, following)
-    table = shelf.table
-    db.execute(
-        f"CREATE TABLE IF NOT EXISTS {shelf.blocks} (first INTEGER PRIMARY KEY, next INTEGER NOT"
-        " NULL, timestamp INTEGER NOT NULL, data BLOB NOT NULL) STRICT"
-    )
-    newest = db.execute(
-        f"SELECT position, timestamp FROM {table} ORDER BY position DESC LIMIT 1"
-    ).get
-    block = db.execute(
-        f"SELECT next, timestamp FROM {shelf.blocks} ORDER BY first DESC LIMIT 1"
-    ).get
-    for found in (block and (block[0] - 1, block[1]), newest):
-        if found is not None:
-            shelf.next, shelf.timestamp = max(shelf.next, found[0] + 1), found[1]
-    shelf.packed = block[0] if block else 0
-    shelf.first = _first(db, shelf)
-    shelf.cleaned = shelf.first
-    return shelf
-
-
-def _first(db: apsw.Connection, shelf: Shelf) -> int:
-    for query in (
-        f"SELECT min(first) FROM {shelf.blocks}",
-        f"SELECT min(position) FROM {shelf.table}",
-    ):
-        oldest: int | None = db.execute(query).get
-        if oldest is not None:
-            return oldest
-    return shelf.next
 
 
 # Write
@@ -430,82 +294,3 @@ def store(db: apsw.Connection, made: Sequence[Block]) -> None:
             )
     for block in made:
         block.shelf.packed = max(block.next, block.shelf.packed)
-
-
-# Clean
-
-
-def clean(db: apsw.Connection, shelf: Shelf, topic: Topic, now: float, step: int) -> bool:
-    """Drop some of what *topic* need not keep at *now*. True: there is more to do."""
-    more = False
-    with db:
-        if Cleanup.DELETE in topic.cleanup and topic.retention is not None:
-            more |= _expire(db, shelf, int((now - topic.retention) * 1000), step)
-        if Cleanup.COMPACT in topic.cleanup:
-            more |= _compact(db, shelf, step)
-            before = int((now - TOMBSTONES_KEPT) * 1000)
-            more |= _bury(db, shelf, before, step)
-        db.execute(
-            "UPDATE partitions SET next = ? WHERE topic = ? AND partition = ?",
-            (shelf.next, *shelf.where),  # offsets go on from here even if no record is left
-        )
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('time', ?)", (repr(now),))
-        shelf.first = _first(db, shelf)  # before anybody can find that something is missing
-    return more
-
-
-def _expire(db: apsw.Connection, shelf: Shelf, before: int, step: int) -> bool:
-    db.execute(
-        f"DELETE FROM {shelf.blocks} WHERE timestamp < ? AND first <"
-        f" (SELECT min(first) + ? FROM {shelf.blocks})",
-        (before, 10 * step),
-    )
-    dropped = db.changes()
-    if db.execute(f"SELECT 1 FROM {shelf.blocks} LIMIT 1").get is not None:
-        return dropped > 0  # those that are in no block are younger
-    db.execute(
-        f"DELETE FROM {shelf.table} WHERE timestamp < ? AND position <"
-        f" (SELECT min(position) + ? FROM {shelf.table})",
-        (before, step),
-    )
-    return db.changes() == step
-
-
-def _compact(db: apsw.Connection, shelf: Shelf, step: int) -> bool:
-    fresh: list[tuple[int, bytes]] = db.execute(
-        f"SELECT position, key FROM {shelf.table} WHERE position >= ? AND key IS NOT NULL"
-        " ORDER BY position LIMIT ?",
-        (shelf.cleaned, step),
-    ).fetchall()  # type: ignore[assignment]
-    newest = {key: position for position, key in fresh}
-    db.executemany(
-        f"DELETE FROM {shelf.table} WHERE key = ? AND position < ?",
-        list(newest.items()),
-    )
-    shelf.cleaned = fresh[-1][0] + 1 if fresh else shelf.next
-    return len(fresh) == step
-
-
-def _bury(db: apsw.Connection, shelf: Shelf, before: int, step: int) -> bool:
-    """Only the oldest are looked at: there may be very many that are too young to go."""
-    db.execute(
-        f"DELETE FROM {shelf.table} WHERE timestamp < ? AND position IN (SELECT position FROM"
-        f" {shelf.table} WHERE length(value) = 0 ORDER BY position LIMIT ?)",
-        (before, step),
-    )
-    return db.changes() == step
-
-
-def free_pages(db: apsw.Connection) -> int:
-    """Pages that hold nothing, and wait to be used again or given back."""
-    return int(db.pragma("freelist_count"))
-
-
-def give_back(db: apsw.Connection, pages: int) -> None:
-    """Make the file shorter by so many free pages, if it was made for that."""
-    db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
-
-
-def bounds(shelf: Shelf) -> Bounds:
-    """What the partition holds, as the writer knows it."""
-    return Bounds(shelf.first, shelf.next)

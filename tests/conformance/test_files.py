@@ -12,7 +12,7 @@ from broker.errors import SettingsError
 from broker.gateway.rows import Held
 from broker.gateway.store import Store
 from broker.settings import load
-from broker.transports import database
+from broker.transports import database, shelves
 from broker.transports.blobs import open_blobs
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.files import Mark, make_database, make_folder
@@ -198,5 +198,5 @@ def test_an_empty_file_and_one_of_ours_are_taken(tmp_path: Path) -> None:
     for _ in range(2):
         make_database(path, database.MARK, "QJB_LOG")
         db = database.connect(path)
-        database.prepare(db)
+        shelves.prepare(db)
         db.close()

@@ -11,7 +11,7 @@ import pytest
 
 from broker.cli.exits import Exit
 from broker.errors import AppendUnknownError, LogBrokenError, SettingsError
-from broker.transports import embedded
+from broker.transports import writing
 from broker.transports.disk import FaultyDisk, failed_fsync, failed_write
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.topics import EVENTS, REQUESTS
@@ -86,7 +86,7 @@ async def test_after_an_fsync_that_failed_nothing_is_taken_and_the_log_says_so(
 async def test_after_a_checkpoint_whose_fsync_failed_nothing_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.02)
+    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.02)
     with FaultyDisk() as disk:
         async with opened(tmp_path / "log.db") as log:
             disk.faults.append(failed_fsync("log.db"))
@@ -150,7 +150,7 @@ async def test_a_process_whose_disk_fails_ends_with_one_sentence(tmp_path: Path)
 async def test_a_checkpoint_that_failed_once_is_done_again_and_loses_nothing(
     skip: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.01)
+    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.01)
     path = tmp_path / "log.db"
     taken: list[int] = []
     with FaultyDisk() as disk:

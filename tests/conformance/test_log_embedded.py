@@ -24,7 +24,7 @@ from broker.errors import (
     SettingsError,
 )
 from broker.ledger.reading import is_last
-from broker.transports import cleaning, database, embedded, steady
+from broker.transports import cleaning, database, embedded, shelves, steady, writing
 from broker.transports.columns import NOT_READ
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
@@ -145,9 +145,9 @@ async def test_a_read_costs_the_same_however_much_stands_before_it(tmp_path: Pat
         steps += 1
         return False
 
-    log._history.set_progress_handler(count_steps, 10)  # of SQLite's machine
+    log._history.db.set_progress_handler(count_steps, 10)  # of SQLite's machine
     for start in (2 * count - 4, 2 * count - 3):
-        (record,) = log._select(shelf, start, 10)
+        (record,) = log._history.select(shelf, start, 10)
         assert record.offset == start + start % 2
     assert steps < 100
     await log.close()
@@ -537,7 +537,7 @@ async def cleaned(log: EmbeddedLog, topic: str, expected: int) -> list[Stored]:
     found: list[Stored] = []
     shelf = log._shelves[topic][0]
     for _ in range(1000):
-        found = await asyncio.to_thread(log._select, shelf, 0, 10_000)
+        found = await asyncio.to_thread(log._history.select, shelf, 0, 10_000)
         if len(found) == expected:
             break
         await asyncio.sleep(0.02)
@@ -576,7 +576,7 @@ async def test_old_records_go_when_their_time_is_over(tmp_path: Path) -> None:
 async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.01)
+    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.01)
     monkeypatch.setattr(steady, "BELIEVED_AFTER", 0.0)
     path, now = tmp_path / "log.db", [time.time()]
     log = await opened(path, clock=lambda: now[0])
@@ -614,8 +614,8 @@ async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
 async def test_readers_miss_nothing_while_records_move_into_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.001)
-    monkeypatch.setattr(embedded, "PACK_AFTER", -1.0)
+    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.001)
+    monkeypatch.setattr(writing, "PACK_AFTER", -1.0)
     monkeypatch.setattr(embedded, "TAIL", 10)
     log = await opened(tmp_path / "log.db")
     for turn in range(60):
@@ -770,7 +770,7 @@ async def test_cleaning_that_failed_is_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     failed: list[str] = []
-    bury = database._bury
+    bury = cleaning._bury
 
     def bury_later(db: apsw.Connection, shelf: database.Shelf, before: int, step: int) -> bool:
         if shelf.where.topic == STATE and len(failed) < 3:
@@ -779,7 +779,7 @@ async def test_cleaning_that_failed_is_done_again(
         return bury(db, shelf, before, step)
 
     log = await opened(tmp_path / "log.db")
-    monkeypatch.setattr(database, "_bury", bury_later)
+    monkeypatch.setattr(cleaning, "_bury", bury_later)
     await log.append(STATE, [Record(b"%d" % number, b"key") for number in range(40)])
 
     assert [r.value for r in await cleaned(log, STATE, 1)] == [b"39"]
@@ -808,11 +808,11 @@ async def test_keys_that_were_deleted_go_as_fast_as_they_come(tmp_path: Path) ->
 
     db = database.connect(path)
     (shelf,) = (
-        s for s in database.shelves(db, TOPICS, dict.fromkeys(TOPICS, 1)) if s.where.topic == STATE
+        s for s in shelves.found(db, TOPICS, dict.fromkeys(TOPICS, 1)) if s.where.topic == STATE
     )
     shelf.cleaned = shelf.next  # their older records are gone already
     steps = 1
-    while database.clean(db, shelf, topic, time.time(), 500):
+    while cleaning.clean(db, shelf, topic, time.time(), 500):
         steps += 1
 
     assert steps == 7  # the last one finds nothing
@@ -836,8 +836,8 @@ async def test_cleaning_does_not_stop_what_is_live(tmp_path: Path) -> None:
 async def test_the_write_ahead_log_is_brought_back_into_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "WAL_PAGES", 500)
-    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.02)
+    monkeypatch.setattr(writing, "WAL_PAGES", 500)
+    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.02)
     path = tmp_path / "log.db"
     log = await opened(path)
     for _ in range(4000):  # how soon, is up to the machine; else it is as large as the file
@@ -853,8 +853,8 @@ async def test_the_write_ahead_log_is_brought_back_into_the_file(
 async def test_appends_go_on_while_others_hold_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "WAL_PAGES", -1)  # the writer helps whenever it can
-    monkeypatch.setattr(embedded, "CHECKPOINT_EVERY", 0.001)
+    monkeypatch.setattr(writing, "WAL_PAGES", -1)  # the writer helps whenever it can
+    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.001)
     log = await opened(tmp_path / "log.db")
     others = database.connect(tmp_path / "log.db")
     done, busy = threading.Event(), threading.Event()

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from broker.settings import load
-from broker.transports import cleaning, embedded
+from broker.transports import cleaning, writing
 from broker.wiring import serving
 
 JOBS = 2500
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 async def test_a_job_that_does_nothing_takes_at_most_three_kilobytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "PACK_AFTER", 0.2)
+    monkeypatch.setattr(writing, "PACK_AFTER", 0.2)
     monkeypatch.setattr(cleaning, "VACUUM_EVERY", 0.2)
     monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.2)
     settings = load({"data": tmp_path, "port": 0, "executor": "scripted", "slots": 8})

@@ -1,0 +1,277 @@
+"""How the embedded log stores: one thread commits everything that waits in one transaction.
+
+Another brings the write-ahead log back into the file, and has what is some seconds old stored
+anew, in blocks.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import apsw
+import structlog
+
+from broker.errors import AppendFailedError, AppendUnknownError, LogBrokenError
+from broker.transports import database
+from broker.transports.cleaning import Cleaner
+from broker.transports.database import Shelf
+from broker.transports.log import Position, TopicPartition, stored_as
+from broker.transports.steady import LogTime
+from schemas.records import Record, Stored
+
+logger = structlog.get_logger()
+
+T = TypeVar("T")
+
+GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
+CHECKPOINT_EVERY = 0.25  # seconds
+WAL_PAGES = 16_384  # 64 MiB: from here on the writer helps to begin the write-ahead log anew
+PACK_AFTER = 5.0  # seconds
+PACKED_AT_ONCE = 12  # blocks; the writer takes some milliseconds for them
+
+
+@dataclass(slots=True)
+class Append:
+    """Records that wait to be stored; of each its partition, and its headers as they are stored."""
+
+    records: Sequence[Record]
+    places: list[Shelf]
+    headers: list[bytes]
+    done: "asyncio.Future[list[Position]]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Records to be stored anew; *stored* is set when that was tried."""
+
+    blocks: Sequence[database.Block]
+    stored: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class Group:
+    """Appends that are stored together."""
+
+    appends: list[Append]
+    blocks: list[_Blocks] = field(default_factory=list)
+    stored: dict[TopicPartition, list[Stored]] = field(default_factory=dict)
+    positions: list[list[Position]] = field(default_factory=list)
+
+    def acknowledge(self) -> None:
+        """Tell who appended where their records are."""
+        for append, positions in zip(self.appends, self.positions, strict=True):
+            if not append.done.done():  # its caller may have been cancelled
+                append.done.set_result(positions)
+
+    def refuse(self, error: Exception) -> None:
+        """Tell who appended that it failed."""
+        for append in self.appends:
+            if not append.done.done():
+                append.done.set_exception(error)
+
+
+class Audience(Protocol):
+    """Whom a writer tells, on the event loop."""
+
+    def settle(self, group: Group) -> None:
+        """*group* is durable."""
+
+    def give_up(self, error: LogBrokenError) -> None:
+        """Nothing is taken any more."""
+
+
+class Writer:
+    """The threads that write the file at *path*, by two connections: *db* and a *second* one."""
+
+    def __init__(
+        self,
+        path: Path,
+        db: apsw.Connection,
+        second: apsw.Connection,
+        files: database.Files,
+        cleaner: Cleaner,
+        packed: Sequence[Shelf],
+        log_time: LogTime,
+    ) -> None:
+        self._path, self._db, self._second = path, db, second
+        self._files, self._cleaner, self._time = files, cleaner, log_time
+        self._packed = packed  # whose records are put into blocks
+        self._queue: queue.SimpleQueue[Append | _Blocks | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._long_wal = False
+        self._failing = False
+        self.broken: LogBrokenError | None = None
+        self._threads = [
+            threading.Thread(target=self._write, name="log-writer", daemon=True),
+            threading.Thread(target=self._checkpoint, name="log-checkpoint", daemon=True),
+        ]
+
+    def start(self, audience: Audience) -> None:
+        """Begin; *audience* is told on the loop that runs."""
+        self._audience, self._loop = audience, asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, append: Append) -> None:
+        """Have *append* stored as soon as can be."""
+        self._queue.put(append)
+
+    def stop(self) -> None:
+        """Store what waits, and nothing after that."""
+        self._queue.put(None)
+        self._stopping.set()
+
+    def join(self) -> None:
+        """Wait until that is done, and leave no more in the write-ahead log than can be helped."""
+        for thread in self._threads:
+            thread.join()
+        self._surely(lambda: database.checkpoint(self._db, apsw.SQLITE_CHECKPOINT_TRUNCATE))
+
+    def _write(self) -> None:
+        while True:
+            group, last = self._take(self._cleaner.pause())
+            if group.appends:
+                self._commit(group)
+            for made in group.blocks:
+                self._surely(lambda made=made: self._store(made))  # type: ignore[misc]
+                made.stored.set()
+            if last:
+                return
+            self._surely(self._cleaner.work)
+            if self._long_wal and self._surely(lambda: database.checkpoint(self._db)) is not None:
+                self._long_wal = False
+
+    def _take(self, pause: float) -> tuple[Group, bool]:
+        """Everything that waits, and whether it is the last; waits up to *pause* for the first."""
+        group = Group([])
+        count = 0
+        try:
+            item = self._queue.get(timeout=pause)
+            while item is not None:
+                if isinstance(item, _Blocks):
+                    group.blocks.append(item)
+                else:
+                    group.appends.append(item)
+                    count += len(item.records)
+                if count >= GROUP:
+                    break
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            return group, False
+        return group, item is None
+
+    def _commit(self, group: Group) -> None:
+        if self.broken is not None:
+            self._tell(group.refuse, self.broken)
+            return
+        shelves = {s.where: (s, s.next, s.timestamp) for a in group.appends for s in a.places}
+        try:
+            database.insert(self._db, self._number(group))
+            self._files.check()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on
+            for shelf, following, timestamp in shelves.values():
+                shelf.next, shelf.timestamp = following, timestamp
+            if not self._failing:  # a full disk fails every append, so it is said once
+                logger.error("log.append_failed", error=repr(error))
+            self._failing = True
+            self._note(error)
+            self._tell(group.refuse, _refusal(error))
+        else:
+            if self._failing:
+                logger.info("log.appends_again")
+            self._failing = False
+            self._tell(self._audience.settle, group)
+
+    def _number(self, group: Group) -> dict[str, list[database.Row]]:
+        """Give the group's records their offsets; the rows to insert, by table."""
+        rows: dict[str, list[database.Row]] = {}
+        now = int(self._time.stamp() * 1000)
+        for append in group.appends:
+            positions = []
+            for record, shelf, headers in zip(
+                append.records, append.places, append.headers, strict=True
+            ):
+                offset = shelf.next
+                shelf.next = offset + 1
+                if now > shelf.timestamp:
+                    shelf.timestamp = now
+                time_ = shelf.timestamp
+                stored = stored_as(record, shelf.where, offset, time_)
+                group.stored.setdefault(shelf.where, []).append(stored)
+                rows.setdefault(shelf.table, []).append(
+                    (offset, time_, record.key, record.value, headers)
+                )
+                positions.append(Position(shelf.where.partition, offset))
+            group.positions.append(positions)
+        return rows
+
+    def _tell(self, what: Callable[..., None], *with_these: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(what, *with_these)
+        except RuntimeError:  # the loop was closed without closing the log
+            logger.warning("log.nobody_waits")
+
+    def _surely(self, work: Callable[[], T]) -> T | None:
+        """Do it, unless the file is not what it was; None if it is not, or was not before."""
+        if self.broken is not None:
+            return None
+        try:
+            return work()
+        except apsw.Error as error:
+            self._note(error)
+            return None
+
+    def _note(self, error: Exception) -> None:
+        """Take nothing any more if *error* makes the file unsure."""
+        if self.broken is None and database.is_fatal(error):
+            logger.critical("log.broken", path=str(self._path), error=str(error))
+            self.broken = _broken(self._path, error)
+            self._tell(self._audience.give_up, self.broken)
+
+    def _checkpoint(self) -> None:
+        while not self._stopping.wait(CHECKPOINT_EVERY):
+            self._surely(self._files.check)
+            pages = self._surely(lambda: database.checkpoint(self._second))
+            # Only a writer that finds all of it checkpointed begins it anew. Under load that
+            # never happens by itself, but now the rest is short.
+            if pages is not None:
+                self._long_wal = pages > WAL_PAGES
+            self._surely(self._pack)
+
+    def _pack(self) -> None:
+        """Have what is some seconds old stored in blocks."""
+        before = int((self._time.stamp() - PACK_AFTER) * 1000)
+        made: list[database.Block] = []
+        for shelf in self._packed:
+            made += database.blocks(self._second, shelf, before, PACKED_AT_ONCE - len(made))
+        if made:
+            blocks = _Blocks(made)
+            self._queue.put(blocks)
+            while not blocks.stored.wait(CHECKPOINT_EVERY) and not self._stopping.is_set():
+                pass
+
+    def _store(self, made: _Blocks) -> None:
+        try:
+            database.store(self._db, made.blocks)
+        except apsw.Error as error:
+            if database.is_fatal(error):
+                raise
+            logger.warning("log.not_packed", error=str(error))  # the next time will do
+
+
+def _refusal(error: Exception) -> Exception:
+    """What the appenders of a failed transaction are told."""
+    if database.is_fatal(error):  # a start may show it, or may not
+        return AppendUnknownError(f"the log's disk does not work: {error}")
+    return AppendFailedError(f"the log took nothing: {type(error).__name__}: {error}")
+
+
+def _broken(path: Path, error: Exception) -> LogBrokenError:
+    return LogBrokenError(
+        f"QJB_LOG: {path} is not sure to be on the disk any more ({error}), so nothing more is"
+        " taken; see to the disk, then start again: what was acknowledged before is read from it"
+    )
