@@ -30,6 +30,8 @@ from broker.transports.lock import FileLock
 from broker.transports.log import Log, Reach
 from broker.transports.space import Space
 from broker.transports.topics import keeping_events
+from broker.transports.unix import LogServer, RemoteLog
+from broker.transports.unix.address import socket_of
 from broker.transports.urls import open_log
 from broker.worker.host import Worker
 from executors.base import Executor
@@ -41,7 +43,7 @@ BROKER, WORKER, GATEWAY = "broker", "worker", "gateway"
 EVERYTHING = (BROKER, WORKER, GATEWAY)
 ALL_IN_ONE_PROCESS = (
     "QJB_LOG: one role alone needs a log that the others reach too, such as kafka://host:9092; "
-    "`qjb up` runs everything on the embedded one"
+    "a log in memory is for `qjb up`"
 )
 CAN_NOT_LISTEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 SILENT_OPENING = 3.0  # s that the log may take to open without a word about it
@@ -87,14 +89,16 @@ async def serving(
     the block if one fails.
     """
     async with AsyncExitStack() as stack:
-        log = _log(settings)
+        log = _log(settings, roles)
         if log.reach is Reach.PROCESS and set(roles) != set(EVERYTHING):
             raise SettingsError(ALL_IN_ONE_PROCESS)
         _make_data_folder(settings.data)
         blobs = open_blobs(settings.blobs)
         stack.push_async_callback(log.close)
         await _open(log, settings)
-        logs = log.path if isinstance(log, EmbeddedLog) else None
+        if isinstance(log, EmbeddedLog):
+            await _serve(log, stack)
+        logs = log.path if isinstance(log, EmbeddedLog | RemoteLog) else None
         space = Space(settings.min_free, settings.data, logs, blobs.folder)
         await asyncio.to_thread(space.look)
         made = Roles(settings, log, blobs, stack, space)
@@ -109,13 +113,26 @@ async def serving(
                 watch_space.cancel()
 
 
-def _log(settings: Settings) -> Log:
+def _log(settings: Settings, roles: Collection[str]) -> Log:
+    """The log, not opened yet. An embedded one belongs to the process that has the broker."""
     return open_log(
         settings.log,
         partitions=settings.partitions,
         prefix=settings.topic_prefix,
         topics=keeping_events(settings.kept_events),
+        joining=BROKER not in roles,
+        outlives=WORKER not in roles,
     )
+
+
+async def _serve(log: EmbeddedLog, held: AsyncExitStack) -> None:
+    """Let other processes of this user join."""
+    server = LogServer(log, socket_of(log.path))
+    try:
+        await server.start()
+    except SettingsError as error:  # some file systems have no sockets
+        logger.warning("log.not_served", reason=error.message)
+    held.push_async_callback(server.close)
 
 
 def _make_data_folder(folder: Path) -> None:
@@ -149,7 +166,7 @@ class Roles:
         space: Space | None = None,
     ) -> None:
         self.settings, self._space = settings, space
-        self.alone = log.reach is Reach.PROCESS
+        self.alone = log.reach is not Reach.NETWORK
         self.broker_id = settings.broker_id or f"{host_name()}-{os.getpid()}"
         self._log = log
         self._blobs = blobs

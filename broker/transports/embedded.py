@@ -48,9 +48,9 @@ TAILS_BYTES = 64 * MIB  # of all partitions together
 
 
 class EmbeddedLog:
-    """A `Log` in the file at *path*, which is this process's alone while it is open."""
+    """A `Log` in the file at *path*, which this process alone has open; others ask it."""
 
-    reach = Reach.PROCESS
+    reach = Reach.MACHINE
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class EmbeddedLog:
         self._lasting = {name: topic for name, topic in topics.items() if not topic.passing}
         self._packed = {name for name, topic in topics.items() if database.packs(topic)}
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
-        self._placement = Placement(topics, counts)
+        self.placement = Placement(topics, counts)
         self._clock = clock
         self._time = LogTime(clock)
         self._lock = FileLock(lock := path.with_name(path.name + ".lock"))
@@ -106,7 +106,7 @@ class EmbeddedLog:
         places, headers = [], []
         for record in records:
             key = record.key or b""
-            places.append(shelves[self._placement.place(topic, record)])
+            places.append(shelves[self.placement.place(topic, record)])
             # Those that go into a block are brief once they are in it.
             short = database.pack(record.headers) if is_packed else brief(record.headers, key)
             headers.append(short)
@@ -150,10 +150,10 @@ class EmbeddedLog:
         return Bounds(min(self._shelves[topic][partition].first, tail.next), tail.next)
 
     def partitions(self, topic: str) -> int:
-        return self._placement.counts[topic]
+        return self.placement.counts[topic]
 
     def partition_of(self, topic: str, key: bytes) -> int:
-        return self._placement.of_key(topic, key)
+        return self.placement.of_key(topic, key)
 
     def now(self) -> float:
         return self._time.now()
@@ -205,7 +205,7 @@ class EmbeddedLog:
         make_database(self.path, database.MARK, "QJB_LOG")
         self._db = database.connect(self.path)
         self.identity = shelves.prepare(self._db)
-        self._shelves, counts = {}, self._placement.counts
+        self._shelves, counts = {}, self.placement.counts
         lasting = {name: counts[name] for name in self._lasting}
         passing = {name: topic for name, topic in self._topics.items() if topic.passing}
         start = shelves.begin(self._db, passing) * BEHIND
@@ -214,7 +214,7 @@ class EmbeddedLog:
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)
         self._time = LogTime(self._clock, known=self._known_time())
         counts |= {name: len(each) for name, each in self._shelves.items()}
-        self._placement = Placement(self._topics, counts, placed)
+        self.placement = Placement(self._topics, counts, placed)
         self._room = Room("log", self._memory)
         self._tails = {
             shelf.where: Tail(self._room, shelf.next)
@@ -222,7 +222,7 @@ class EmbeddedLog:
             for shelf in each
         }
         self._lasting_tails = list(self._tails.values())
-        self._passing = PassingTopics(passing, self._placement, self._followers, self._time, start)
+        self._passing = PassingTopics(passing, self.placement, self._followers, self._time, start)
         self._tails |= self._passing.tails
         self._followers.clear()
         self._followers.update((where, set()) for where in self._tails)

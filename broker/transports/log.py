@@ -19,6 +19,7 @@ class Reach(enum.Enum):
     """Whose roles can be on a log together."""
 
     PROCESS = "those of one process, with which it ends"
+    MACHINE = "those of any process here, but it ends with the one that has the broker"
     NETWORK = "those of any process, on any machine"
 
 

@@ -11,6 +11,7 @@ from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Log
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import TOPICS, Topic
+from broker.transports.unix import RemoteLog
 
 
 def open_log(
@@ -19,10 +20,13 @@ def open_log(
     partitions: int | None = None,
     prefix: str = "",
     topics: Mapping[str, Topic] = TOPICS,
+    joining: bool = False,
+    outlives: bool = True,
 ) -> Log:
     """The log at *url*, not opened yet. Raises `SettingsError`.
 
-    - `sqlite:///relative/path` or `sqlite:////absolute/path`: a file, for one process;
+    - `sqlite:///relative/path` or `sqlite:////absolute/path`: a file, which one process has open;
+      *joining*, over the socket of that process (*outlives* as `RemoteLog` has it);
     - `memory://`: nothing that lasts;
     - `kafka://host:port,host:port`: a cluster; `kafkas://` with TLS; `kafka://user:password@…` with
       SCRAM. *prefix* is put before the names of its topics.
@@ -32,6 +36,8 @@ def open_log(
     scheme, found, rest = url.partition("://")
     if not found:
         raise SettingsError(f"QJB_LOG: {url_visible(url)!r} is no URL, such as sqlite:///qjb.db")
+    if scheme == "sqlite" and joining:
+        return RemoteLog(_file(url, rest), topics=topics, outlives=outlives)
     if scheme == "sqlite":
         return EmbeddedLog(_file(url, rest), topics=topics, partitions=partitions or 1)
     if scheme == "memory":

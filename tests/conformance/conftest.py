@@ -1,4 +1,4 @@
-"""The three logs, each under the same tests."""
+"""The four logs, each under the same tests."""
 
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +13,8 @@ from broker.transports.kafka import KafkaLog
 from broker.transports.log import Log
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, INBOX, REQUESTS, STATE, STATUS, TOPICS
+from broker.transports.unix import LogServer, RemoteLog
+from broker.transports.unix.address import socket_of
 
 USED = {name: TOPICS[name] for name in (EVENTS, INBOX, REQUESTS, STATE, STATUS)}
 PARTITIONS = 2  # of EVENTS and of the others that may have several
@@ -20,7 +22,28 @@ PARTITIONS = 2  # of EVENTS and of the others that may have several
 OpenLog = Callable[[], Log]
 
 
-@pytest.fixture(params=["memory", "embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+class Served(RemoteLog):
+    """An embedded log that is reached over its socket only, as by another process."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, topics=USED)
+        self.owner = EmbeddedLog(path, topics=USED, partitions=PARTITIONS)
+
+    async def open(self) -> None:
+        await self.owner.open()
+        self.server = LogServer(self.owner, socket_of(self.path))
+        await self.server.start()
+        await super().open()
+
+    async def close(self) -> None:
+        await super().close()
+        await self.server.close()
+        await self.owner.close()
+
+
+@pytest.fixture(
+    params=["memory", "embedded", "served", pytest.param("kafka", marks=pytest.mark.kafka)]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found
@@ -34,6 +57,8 @@ async def make(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Asy
         yield lambda: log
     elif kind == "embedded":
         yield lambda: EmbeddedLog(tmp_path / "log.db", topics=USED, partitions=PARTITIONS)
+    elif kind == "served":
+        yield lambda: Served(tmp_path / "log.db")
     else:
         servers = request.getfixturevalue("kafka")
         prefix = f"t{uuid.uuid4().hex[:8]}."
@@ -44,7 +69,7 @@ async def make(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Asy
 
 @pytest.fixture
 async def log(make: OpenLog) -> AsyncIterator[Log]:
-    """One of the three, open and empty."""
+    """One of the four, open and empty."""
     log = make()
     await log.open()
     yield log
