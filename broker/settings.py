@@ -97,6 +97,13 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the gateway listens on")
     port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes any free one")
+    gateways: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Gateways of `qjb up` that are processes of their own, on the one port; "
+        "0: its one process has the gateway, too",
+    )
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Names under which the gateway and metrics answer, with commas between, such "
@@ -217,6 +224,15 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether the log is on this machine: what it holds is kept for as long as there is room."""
         return not self.log.startswith("kafka")
+
+    def as_environment(self) -> dict[str, str]:
+        """Variables that set the same in another process: what was set, and what follows from it."""
+        found = {}
+        for name in self.model_fields_set | {"data", "log", "blobs", "keep_jobs"}:
+            value = getattr(self, name)
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            found[PREFIX + name.upper()] = "" if value is None else text
+        return found
 
     @property
     def kept_jobs(self) -> float | None:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from broker.gateway.server import Options as GatewayOptions
 from broker.judging.judge import Judge
 from broker.ledger.broker import Broker
 from broker.ledger.broker import Options as BrokerOptions
-from broker.settings import Settings, host_name
+from broker.processes import GatewayProcesses
+from broker.settings import PREFIX, Settings, host_name
 from broker.shown import url_visible
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs, open_blobs
@@ -39,7 +41,7 @@ from executors.children.capacity import available
 from executors.registry import make_executor
 from schemas.specification import Program, parse_specification
 
-BROKER, WORKER, GATEWAY = "broker", "worker", "gateway"
+BROKER, WORKER, GATEWAY, GATEWAYS = "broker", "worker", "gateway", "gateways"
 EVERYTHING = (BROKER, WORKER, GATEWAY)
 ALL_IN_ONE_PROCESS = (
     "QJB_LOG: one role alone needs a log that the others reach too, such as kafka://host:9092; "
@@ -52,7 +54,7 @@ NUMBERS = range(1, 1000)  # workers or gateways that share a data folder
 logger = structlog.get_logger()
 
 
-Role: TypeAlias = Broker | Worker | Gateway
+Role: TypeAlias = Broker | Worker | Gateway | GatewayProcesses
 Running: TypeAlias = Sequence[tuple[Role, "asyncio.Task[None]"]]
 
 
@@ -81,9 +83,11 @@ def built_in_programs() -> tuple[Program, ...]:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, roles: Collection[str] = EVERYTHING
+    settings: Settings,
+    roles: Collection[str] = EVERYTHING,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Serving]:
-    """Run *roles* while the block runs; then end them in order.
+    """Run *roles* while the block runs; then end them in order. A gateway listens on *sockets*.
 
     The block begins when all of them are ready. Raises what keeps one from starting, and cancels
     the block if one fails.
@@ -101,7 +105,7 @@ async def serving(
         logs = log.path if isinstance(log, EmbeddedLog | RemoteLog) else None
         space = Space(settings.min_free, settings.data, logs, blobs.folder)
         await asyncio.to_thread(space.look)
-        made = Roles(settings, log, blobs, stack, space)
+        made = Roles(settings, log, blobs, stack, space, sockets)
         with _plain_errors(settings):
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(log.watch(), name="log")
@@ -164,8 +168,9 @@ class Roles:
         blobs: Blobs,
         held: AsyncExitStack,
         space: Space | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
-        self.settings, self._space = settings, space
+        self.settings, self._space, self._sockets = settings, space, sockets
         self.alone = log.reach is not Reach.NETWORK
         self.broker_id = settings.broker_id or f"{host_name()}-{os.getpid()}"
         self._log = log
@@ -178,7 +183,9 @@ class Roles:
         """The role of that name."""
         if role == BROKER:
             return self.broker()
-        return self.worker() if role == WORKER else self.gateway()
+        if role == WORKER:
+            return self.worker()
+        return self.gateways() if role == GATEWAYS else self.gateway()
 
     def broker(self) -> Broker:
         """The broker role."""
@@ -234,9 +241,23 @@ class Roles:
             cache=self._own("gateway").with_suffix(".db"),
             host=settings.host,
             port=settings.port,
+            sockets=self._sockets,
             options=options,
             judge=self._judge,
             space=self._space,
+        )
+
+    def gateways(self) -> GatewayProcesses:
+        """As many as are wanted, each a process of its own."""
+        settings = self.settings
+        environment = settings.as_environment() | {f"{PREFIX}HEALTH_FILE": ""}
+        return GatewayProcesses(
+            settings.host,
+            settings.port,
+            [
+                environment | {f"{PREFIX}METRICS_PORT": str(port) if port else ""}
+                for port in _metrics_ports(settings)
+            ],
         )
 
     def _executor(self) -> Executor:
@@ -262,9 +283,17 @@ class Roles:
         raise taken
 
 
+def _metrics_ports(settings: Settings) -> list[int | None]:
+    """For each gateway one: those behind that of the broker and the worker."""
+    port = settings.metrics_port
+    return [port and port + number for number in range(1, settings.gateways + 1)]
+
+
 def _start(made: Roles, roles: Collection[str], tasks: asyncio.TaskGroup) -> Running:
     """Start *roles*, the worker first: its children take the longest."""
     order = [role for role in (WORKER, BROKER, GATEWAY) if role in roles]
+    if made.settings.gateways and set(roles) == set(EVERYTHING):
+        order[-1] = GATEWAYS
     return [
         (role, tasks.create_task(role.run(), name=type(role).__name__))
         for role in map(made.make, order)
@@ -283,7 +312,7 @@ async def _ready(made: Roles, running: Running) -> Serving:
                 broker_id = made.broker_id
                 if made.alone:
                     await role.active.wait()
-            case Gateway():
+            case Gateway() | GatewayProcesses():
                 url = await role.ready()
     return Serving(
         settings=made.settings,

@@ -5,9 +5,10 @@ import gc
 import os
 import resource
 import signal
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from broker.cli.options import DEFAULT_URL, invocation, of_a_client, run, second
 from broker.cli.output import say, say_json_text
 from broker.durations import in_words
 from broker.errors import SettingsError
+from broker.processes import Parent
 from broker.settings import Settings, load, unknown_variables
 from broker.shown import on_one_line, url_visible
 from broker.telemetry import logging
@@ -54,6 +56,9 @@ SEE = "\n\nEvery setting is a QJB_… variable, too; docs/operations.md lists th
 @_data
 @_slots
 @_log
+@click.option(
+    "--gateways", type=int, help="Gateways that are processes of their own; by default 0."
+)
 def up(**options: Any) -> None:
     _serve(wiring.EVERYTHING, options)
 
@@ -78,8 +83,11 @@ def worker(**options: Any) -> None:
 @_host
 @_log
 @_data
-def gateway(**options: Any) -> None:
-    _serve((wiring.GATEWAY,), options)
+@click.option(
+    "--fd", type=int, multiple=True, hidden=True
+)  # what `qjb up` hands to those of its own
+def gateway(fd: tuple[int, ...], **options: Any) -> None:
+    _serve((wiring.GATEWAY,), options, fd)
 
 
 @click.command()
@@ -115,7 +123,7 @@ def _age(file: Path) -> float | None:
         return None
 
 
-def _serve(roles: tuple[str, ...], options: dict[str, Any]) -> None:
+def _serve(roles: tuple[str, ...], options: dict[str, Any], handed: Sequence[int] = ()) -> None:
     settings = load(options)
     level = settings.log_level or ("warning" if sys.stderr.isatty() else "info")
     logging.configure(level, settings.log_format)
@@ -123,7 +131,7 @@ def _serve(roles: tuple[str, ...], options: dict[str, Any]) -> None:
         logger.warning("setting.unknown", variable=name)
     _use_all_descriptors()
     try:
-        asyncio.run(_until_told(settings, roles))
+        asyncio.run(_until_told(settings, roles, handed))
     except asyncio.CancelledError:
         sys.exit(Exit.INTERRUPTED)
 
@@ -135,12 +143,16 @@ def _use_all_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _until_told(settings: Settings, roles: tuple[str, ...]) -> None:
-    """Serve until the first signal; end at once at the second."""
+async def _until_told(settings: Settings, roles: tuple[str, ...], handed: Sequence[int]) -> None:
+    """Serve until the first signal; end at once at the second. *handed*: sockets of a parent."""
     signals = _Signals()
-    async with _serving_metrics(settings), wiring.serving(settings, roles) as serving:
+    parent = Parent() if handed else None
+    sockets = [socket.socket(fileno=fd) for fd in handed]
+    async with _serving_metrics(settings), wiring.serving(settings, roles, sockets) as serving:
         signals.serving = True
         _settle_in()
+        if parent is not None:
+            parent.tell_ready()
         alive = asyncio.create_task(_touch(settings.health_file), name="health")
         _tell(serving, roles)
         await signals.told.wait()

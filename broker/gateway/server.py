@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,7 @@ class Gateway:
     """Answers HTTP from a local copy of the ledger, and puts requests on the log.
 
     *cache*: the file of the local copy, of this gateway alone; None for one that is thrown away.
-    *log* must be open. Port 0 takes any free one.
+    *log* must be open. Port 0 takes any free one. *sockets* that listen are used instead, if given.
     """
 
     def __init__(
@@ -83,13 +83,14 @@ class Gateway:
         cache: Path | None = None,
         host: str = "127.0.0.1",
         port: int = 8080,
+        sockets: Sequence[socket.socket] = (),
         options: Options | None = None,
         judge: Judge | None = None,
         space: Space | None = None,
     ) -> None:
         self._options = options or Options()
         self._judge = judge or Judge()
-        self._host, self._port = host, port
+        self._host, self._port, self._sockets = host, port, sockets
         self._hosts = Hosts(self._options.hosts, host)
         self._stop = asyncio.Event()
         self._listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -164,7 +165,7 @@ class Gateway:
         most = most_connections(self._options.connections)
         doors = Doors(runner.server, most, self._options.head)
         try:
-            port = await doors.open(self._host, self._port)
+            port = await doors.open(self._host, self._port, self._sockets)
         except OSError as error:
             by_number = error.errno and not isinstance(error, socket.gaierror)
             why = os.strerror(error.errno or 0) if by_number else str(error.strerror or error)

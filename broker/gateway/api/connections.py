@@ -7,7 +7,7 @@ have some. One that asks for nothing makes way for one that may; one that is bei
 import asyncio
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from ipaddress import ip_address
 
@@ -25,6 +25,7 @@ logger = structlog.get_logger()
 KEPT = 200  # descriptors that are for everything else
 FEWEST = 16  # connections, however few descriptors there are
 ACCEPTED = 16  # connections that are taken in one round of the event loop
+SHARED = 2  # where several processes take them
 WAITING = 1024  # connections that the kernel holds until they are taken
 HEAD = 15.0  # s from the first byte of a request until its head is complete
 IDLE = 75.0  # s that a connection may ask for nothing; above what proxies keep theirs for
@@ -196,34 +197,40 @@ class Doors:
         self._server, self._most = server, most
         self._head = head  # s, as HEAD
         self._inside: dict[Connection, None] = {}
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
 
     def __len__(self) -> int:
         return len(self._inside)
 
-    async def open(self, host: str, port: int) -> int:
-        """Listen; the port. Raises `OSError`."""
+    async def open(self, host: str, port: int, given: Sequence[socket.socket] = ()) -> int:
+        """Listen, on the sockets that are *given* or else there; the port. Raises `OSError`."""
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(
-            lambda: Connection(self, self._server), host, port, backlog=ACCEPTED
-        )
-        for (
-            each
-        ) in self._listener.sockets:  # asyncio takes as many at once as it lets the kernel hold
-            with socket.fromfd(each.fileno(), each.family, each.type) as same:
+
+        def connection() -> Connection:
+            return Connection(self, self._server)
+
+        for each in given:  # others accept there, too: each takes what it has time for
+            self._listeners.append(await loop.create_server(connection, sock=each, backlog=SHARED))
+        if not given:
+            self._listeners = [await loop.create_server(connection, host, port, backlog=ACCEPTED)]
+        for listening in self._sockets:  # asyncio takes as many at once as the kernel may hold
+            with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
                 same.listen(WAITING)
-        return int(self._listener.sockets[0].getsockname()[1])
+        return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def _sockets(self) -> list[socket.socket]:
+        return [each for listener in self._listeners for each in listener.sockets]
 
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        listening = self._listener.sockets if self._listener else ()
-        return all(ip_address(each.getsockname()[0]).is_loopback for each in listening)
+        return all(ip_address(each.getsockname()[0]).is_loopback for each in self._sockets)
 
     def close(self) -> None:
         """Take no more."""
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
 
     def enter(self, connection: Connection) -> None:
         """*connection* has been made."""
