@@ -25,18 +25,21 @@ from broker.transports.unix.frames import (
 )
 
 HELLO_WITHIN = 10.0  # s until the other process answers: its loop may be at work
+CLOSE_WITHIN = 10.0  # s for what is being asked
 
 Streams = tuple[FrameReader[list[Said]], FrameWriter]
 
 
-async def connect(path: Path, follows: list[tuple[Place, int]] | None = None) -> Streams:
+async def connect(
+    path: Path, follows: list[tuple[Place, int]] | None = None, serving: str = ""
+) -> Streams:
     """A connection to the log at the socket *path*, greeted. Raises `LogUnavailableError`."""
     try:
         reader, writer = await asyncio.open_unix_connection(sock=connected(path), limit=AT_ONCE)
     except OSError as error:
         raise LogUnavailableError(f"the log at {path} is not served: {error.strerror}") from error
     answers = FrameWriter(writer)
-    answers.say(Hello(VERSION, follows))
+    answers.say(Hello(VERSION, follows, serving))
     return FrameReader(reader, SAID), answers
 
 
@@ -82,9 +85,9 @@ class Connection:
         return said
 
     async def finish(self) -> None:
-        """Wait for what is being asked, then hang up."""
+        """Wait for what is being asked, though not for ever, then hang up."""
         if self._waiting:
-            await asyncio.wait(list(self._waiting.values()))
+            await asyncio.wait(list(self._waiting.values()), timeout=CLOSE_WITHIN)
         self.close()
 
     def close(self) -> None:

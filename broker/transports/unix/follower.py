@@ -1,7 +1,7 @@
 """Reads partitions of a log that another process has, as they grow: it pushes."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from broker.errors import LogUnavailableError
@@ -14,15 +14,19 @@ AGAIN = 0.1  # s between two tries to connect
 
 
 class RemoteFollower:
-    """A `Follower` on a connection of its own, which is made again where it was lost."""
+    """A `Follower` on a connection of its own, which is made again where it was lost.
+
+    *serving*: names the process that it may read from. Raises `LogUnavailableError`.
+    """
 
     def __init__(
         self,
         path: Path,
         starts: Mapping[TopicPartition, int],
+        serving: Callable[[], Awaitable[str]],
         forget: "Callable[[RemoteFollower], None]",
     ) -> None:
-        self._path, self._forget = path, forget
+        self._path, self._serving, self._forget = path, serving, forget
         self._positions = dict(starts)
         self._places = list(starts)
         self._streams: Streams | None = None
@@ -55,7 +59,9 @@ class RemoteFollower:
             follows = [
                 ((topic, p), self._positions[TopicPartition(topic, p)]) for topic, p in self._places
             ]
-            self._streams = await connect(self._path, follows)
+            self._streams = await connect(self._path, follows, await self._serving())
+            if self._closed:
+                self._streams[1].close()
 
     async def _receive(self) -> list[Stored]:
         assert self._streams is not None

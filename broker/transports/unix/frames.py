@@ -41,10 +41,14 @@ class FrameError(Exception):
 
 
 class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
-    """Begins a connection: one for asking, or one that *follows* these places from these offsets."""
+    """Begins a connection: one for asking, or one that *follows* these places from these offsets.
+
+    With *serving*, only of the process that is named so.
+    """
 
     version: int
     follows: list[tuple[Place, int]] | None = None
+    serving: str = ""
 
 
 class Append(msgspec.Struct, tag="append", array_like=True, frozen=True):

@@ -126,7 +126,7 @@ class RemoteLog:
         for topic, partition in starts:
             if not 0 <= partition < self._placement.counts[topic]:
                 raise KeyError(topic, partition)
-        follower = RemoteFollower(self._socket, starts, self._followers.discard)
+        follower = RemoteFollower(self._socket, starts, self._served_by, self._followers.discard)
         self._followers.add(follower)
         return follower
 
@@ -168,6 +168,10 @@ class RemoteLog:
             if self._connection is None or self._connection.is_lost:
                 self._connection = await self._connect()
         return self._connection
+
+    async def _served_by(self) -> str:
+        await self._connected()
+        return self._serving
 
     async def _connect(self) -> Connection:
         try:

@@ -117,6 +117,8 @@ class LogServer:
             case [Hello(version=version)] if version != VERSION:
                 text = f"it is served by another version of qjb ({VERSION}, not {version})"
                 answers.say(Failed(0, "version", text))
+            case [Hello(serving=serving)] if serving not in ("", self._serving):
+                answers.say(Failed(0, "log_unavailable", "it is served by another process now"))
             case [Hello(follows=None)]:
                 answers.say(self._welcome())
                 await _Asking(self._log, answers).run(frames)
