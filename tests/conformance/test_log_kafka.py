@@ -419,7 +419,7 @@ async def test_a_follower_that_has_fallen_silent_is_mended(
     follower = log.follow({where: 0})
     await log.append(EVENTS, [Record(b"1", KEY)])
     assert len(await follower.next(10)) == 1
-    follower._consumer.pause(log._clients.named(where))  # as good as deaf
+    follower._consumer.pause(log._clients.taking.named(where))  # as good as deaf
 
     await log.append(EVENTS, [Record(b"2", KEY)])
     found: list[Stored] = []

@@ -1,39 +1,29 @@
 """The connections to a cluster: one producer, one client that asks, consumers as needed."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
-from aiokafka import TopicPartition as KafkaPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
-from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from broker.transports.cluster import Cluster
-from broker.transports.kafka import batches
 from broker.transports.kafka.metadata import Found, TopicsRequest, found_in
+from broker.transports.kafka.taking import TROUBLE, Taking
 from broker.transports.kafka.topics import BATCH_LIMIT
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import COMMITTED
-from schemas.records import Stored
 
 logger = structlog.get_logger()
 
 REQUEST = 10.0  # seconds for one request; the producer then tries again, without duplicates
 BACKOFF = 0.1  # seconds between two tries
 LONG_POLL = 0.25  # seconds that a node holds a fetch which finds nothing
-CALM = 1.0  # seconds without anything to read by hand, after which consumers are used again
 CLOSE_WITHIN = 10.0  # seconds for what is being appended
-
-# What tells that the cluster, or a node of it, could not be reached or did not do its part.
-TROUBLE = (KafkaError, OSError, TimeoutError)
-# What tells that it did, and that aiokafka can not read what came; its parsers raise others as well.
-UNREAD = (CorruptRecordException, UnsupportedCodecError)
 
 
 class Clients:
@@ -42,16 +32,13 @@ class Clients:
     def __init__(self, cluster: Cluster, prefix: str) -> None:
         self.cluster = cluster
         self.prefix = prefix
-        self.newest = 0  # ms; the highest time that a record was stored at, of those that were read
+        self.taking = Taking(prefix)
         self._common = {
             "client_id": "qjb",
             "request_timeout_ms": int(REQUEST * 1000),
             "retry_backoff_ms": int(BACKOFF * 1000),
         }
         self._tasks: set[asyncio.Task[None]] = set()
-        # Consumers that have met what they can not read, with when something was read by hand last:
-        # a return to the consumer takes a moment, so that is not done before all is calm again.
-        self._by_hand: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._producer: Any = None
         self._producing = asyncio.Lock()
         self._askers: dict[bool, Any] = {}  # one for topics of which only what is committed is read
@@ -96,7 +83,7 @@ class Clients:
         """
         committed = is_committed(places)
         asker = await self._ask_with(committed)
-        names = {where: self.named(where) for where in places}
+        names = {where: self.taking.named(where) for where in places}
         try:
             async with asyncio.timeout(REQUEST):
                 first, following = await asyncio.gather(
@@ -117,76 +104,6 @@ class Clients:
         async with asyncio.timeout(REQUEST):
             answer = await client.send(client.get_random_node(), request)
         return {name[len(self.prefix) :]: found for name, found in found_in(answer).items()}
-
-    def named(self, where: TopicPartition) -> KafkaPartition:
-        """The partition as the cluster calls it."""
-        return KafkaPartition(self.prefix + where.topic, where.partition)
-
-    async def take(
-        self, consumer: Any, starts: Mapping[TopicPartition, int], wait: float, limit: int
-    ) -> list[Stored]:
-        """What has come for *consumer*, which stands at *starts*; waits up to *wait* seconds.
-
-        At most *limit* records. Raises `KafkaError` when nothing can be had, never for what came.
-        """
-        if consumer not in self._by_hand:
-            try:
-                found = await consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
-            except Exception as error:
-                if isinstance(error, TROUBLE) and not isinstance(error, UNREAD):
-                    raise
-                logger.warning("log.read_by_hand", error=repr(error)[:500])
-                self._by_hand[consumer] = time.monotonic()
-                consumer.pause(*map(self.named, starts))
-            else:
-                return [self.stored(record) for batch in found.values() for record in batch]
-        return await self._take_by_hand(consumer, starts, wait, limit)
-
-    async def _take_by_hand(
-        self, consumer: Any, starts: Mapping[TopicPartition, int], wait: float, limit: int
-    ) -> list[Stored]:
-        """Read past what the consumer raises for; it goes on behind that."""
-        taken: list[Stored] = []
-        names = {self.named(where): where for where in starts}
-        asked = {name: starts[where] for name, where in names.items()}
-        isolation = consumer._fetcher._isolation_level
-        try:
-            fetched = await batches.fetch(consumer._client, asked, wait, isolation)
-        except TROUBLE:  # the consumer finds out who leads now
-            self._end_by_hand(consumer, names)
-            raise
-        for name, batch in fetched.items():
-            where, start = names[name], asked[name]
-            found, end = batches.read(batch, where, start)
-            if len(found) > limit - len(taken):
-                found = found[: limit - len(taken)]
-                end = found[-1].offset + 1 if found else start
-            taken += found
-            if end > start:
-                consumer.seek(name, end)
-        if taken:
-            self._by_hand[consumer] = time.monotonic()
-        elif time.monotonic() - self._by_hand[consumer] > CALM:
-            self._end_by_hand(consumer, names)
-        return taken
-
-    def _end_by_hand(self, consumer: Any, names: Iterable[KafkaPartition]) -> None:
-        del self._by_hand[consumer]
-        consumer.resume(*names)
-
-    def stored(self, record: ConsumerRecord) -> Stored:
-        """A consumer's record as ours."""
-        if record.timestamp > self.newest:
-            self.newest = record.timestamp
-        return Stored(
-            record.topic[len(self.prefix) :],
-            record.partition,
-            record.offset,
-            record.timestamp,
-            record.key,
-            record.value or b"",
-            batches.whole(record.headers, len(record.headers)),
-        )
 
     async def admin(self) -> Any:
         """A new client for administration, connected."""

@@ -13,7 +13,8 @@ from aiokafka.errors import (
 )
 
 from broker.errors import LogUnavailableError
-from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients, is_committed, quietly
+from broker.transports.kafka.clients import BACKOFF, Clients, is_committed, quietly
+from broker.transports.kafka.taking import TROUBLE
 from broker.transports.log import TopicPartition
 from broker.transports.tail import BATCH
 from broker.transports.topics import GROWING
@@ -37,7 +38,7 @@ class KafkaFollower:
         self._forget = forget  # called when it is closed
         self._positions = dict(starts)
         self._anew: dict[TopicPartition, int] = {}  # where to go on instead, from the next fetch on
-        self._names = {clients.named(where): where for where in starts}
+        self._names = {clients.taking.named(where): where for where in starts}
         self._consumer: Any = None
         self._closed = False
         self._watched = time.monotonic()
@@ -82,14 +83,14 @@ class KafkaFollower:
     async def _fetch(self, wait: float) -> list[Stored]:
         if self._anew:
             self._positions |= self._anew
-            self._names |= {self._clients.named(where): where for where in self._anew}
+            self._names |= {self._clients.taking.named(where): where for where in self._anew}
             self._anew, self._silent = {}, True
         if self._silent:
             await self._drop()
         if self._consumer is None:
             self._consumer = await self._connect()
         try:
-            found = await self._clients.take(
+            found = await self._clients.taking.take(
                 self._consumer, self._positions, min(wait, WATCH), BATCH
             )
         except OffsetOutOfRangeError:

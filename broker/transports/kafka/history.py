@@ -37,7 +37,7 @@ class Reader:
     async def _read(self, where: TopicPartition, start: int, limit: int, end: int) -> list[Stored]:
         if self._consumer is None:
             self._consumer = await self._clients.consumer(self._committed)
-        name = self._clients.named(where)
+        name = self._clients.taking.named(where)
         if self._next != (where, start):
             self._consumer.assign([name])
             self._consumer.seek(name, start)
@@ -45,7 +45,7 @@ class Reader:
         async with asyncio.timeout(REQUEST):
             while not found and await self._consumer.position(name) < end:
                 at = {where: await self._consumer.position(name)}
-                found += await self._clients.take(self._consumer, at, 0.1, limit)
+                found += await self._clients.taking.take(self._consumer, at, 0.1, limit)
         self._next = (where, found[-1].offset + 1) if found else None
         if not found or found[-1].offset + 1 >= end:
             self._consumer.unsubscribe()  # nobody waits for what comes

@@ -16,7 +16,8 @@ from aiokafka.errors import (
 )
 
 from broker.errors import AppendFailedError, AppendUnknownError, QjbError, RecordTooLargeError
-from broker.transports.kafka.clients import CLOSE_WITHIN, TROUBLE, Clients
+from broker.transports.kafka.clients import CLOSE_WITHIN, Clients
+from broker.transports.kafka.taking import TROUBLE
 from broker.transports.log import Position, TopicPartition
 from schemas.records import Record
 
@@ -87,7 +88,7 @@ class Lane:
     def __init__(self, clients: Clients, where: TopicPartition) -> None:
         self._clients = clients
         self._where = where
-        self._name = clients.named(where)
+        self._name = clients.taking.named(where)
         self._queue: deque[_Waiting] = deque()
         self.task: asyncio.Task[None] | None = None
 

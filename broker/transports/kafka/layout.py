@@ -4,11 +4,12 @@ Partitions may be added to a topic while jobs run. Were keys placed by how many 
 events would go on in another partition, where they may be read before those that came first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 import structlog
 
+from broker.transports.log import TopicPartition
 from broker.transports.topics import Cleanup, Topic
 from schemas.cloudevents import as_it_is
 from schemas.records import Record, Stored
@@ -23,6 +24,17 @@ logger = structlog.get_logger()
 def name_of(topic: str, ident: str) -> bytes:
     """The key of what is on record about *topic*: another one once it was made anew."""
     return f"{topic}/{ident}".encode()
+
+
+async def on_record(
+    read: Callable[[TopicPartition, int, int], Awaitable[list[Stored]]],
+) -> list[Stored]:
+    """All that is on record."""
+    records: list[Stored] = []
+    where = TopicPartition(LAYOUT.name, 0)
+    while more := await read(where, records[-1].offset + 1 if records else 0, 1000):
+        records += more
+    return records
 
 
 def missing(

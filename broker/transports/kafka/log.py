@@ -18,13 +18,14 @@ from aiokafka.errors import (
 from broker.errors import AppendFailedError, LogUnavailableError
 from broker.transports.cluster import Cluster
 from broker.transports.columns import Columns, Kind, in_columns, no_kind
-from broker.transports.kafka.clients import BACKOFF, TROUBLE, Clients
+from broker.transports.kafka.clients import BACKOFF, Clients
 from broker.transports.kafka.follower import KafkaFollower
 from broker.transports.kafka.history import Reader
 from broker.transports.kafka.lanes import Lanes
-from broker.transports.kafka.layout import LAYOUT, missing, name_of, placed_by
+from broker.transports.kafka.layout import LAYOUT, missing, name_of, on_record, placed_by
 from broker.transports.kafka.metadata import Found
 from broker.transports.kafka.setup import TopicSetup
+from broker.transports.kafka.taking import TROUBLE
 from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
@@ -144,7 +145,7 @@ class KafkaLog:
 
     def now(self) -> float:
         """By the cluster's clocks and by ours: old is what both call so."""
-        return min(self._time.now(), self._clients.newest / 1000)
+        return min(self._time.now(), self._clients.taking.newest / 1000)
 
     async def watch(self) -> None:
         await asyncio.Event().wait()
@@ -198,7 +199,7 @@ class KafkaLog:
             logger.warning("log.topics_unwatched", reason="the cluster is older than Kafka 3.1")
         idents = {name: found.ident for name, found in self._found.items()}
         keys = {name: name_of(name, idents.get(name, "")) for name in self._topics}
-        placed = placed_by(await self._layout(), keys)
+        placed = placed_by(await on_record(self._reader.read), keys)
         if records := missing(keys, self._placement.counts, placed):
             shares = {0: range(len(records))}
             size = sum(map(size_of, records))
@@ -206,17 +207,8 @@ class KafkaLog:
                 await self._lanes.append(LAYOUT.name, records, shares, size)
             except LogUnavailableError as error:
                 raise KafkaError(error.message) from error
-            placed = placed_by(await self._layout(), keys)
+            placed = placed_by(await on_record(self._reader.read), keys)
         self._placement.placed |= placed
-
-    async def _layout(self) -> list[Stored]:
-        records: list[Stored] = []
-        where = TopicPartition(LAYOUT.name, 0)
-        while more := await self._reader.read(
-            where, records[-1].offset + 1 if records else 0, 1000
-        ):
-            records += more
-        return records
 
     async def _look_on(self) -> None:
         """Look now and then whether topics are what they were."""
