@@ -225,15 +225,6 @@ class Settings(BaseSettings):
         """Whether the log is on this machine: what it holds is kept for as long as there is room."""
         return not self.log.startswith("kafka")
 
-    def as_environment(self) -> dict[str, str]:
-        """Variables that set the same in another process: what was set, and what follows from it."""
-        found = {}
-        for name in self.model_fields_set | {"data", "log", "blobs", "keep_jobs"}:
-            value = getattr(self, name)
-            text = ",".join(value) if isinstance(value, tuple) else str(value)
-            found[PREFIX + name.upper()] = "" if value is None else text
-        return found
-
     @property
     def kept_jobs(self) -> float | None:
         """Seconds that an ended job is kept; None: for ever."""
@@ -243,6 +234,16 @@ class Settings(BaseSettings):
     def kept_events(self) -> float | None:
         """Seconds that an event is kept; None: for ever."""
         return None if self.keep_events == FOR_EVER else seconds_in(self.keep_events)
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """Variables that set the same in another process: what was set, and what follows from it."""
+    found = {}
+    for name in settings.model_fields_set | {"data", "log", "blobs", "keep_jobs"}:
+        value = getattr(settings, name)
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        found[PREFIX + name.upper()] = "" if value is None else text
+    return found
 
 
 def load(options: Mapping[str, Any] | None = None) -> Settings:

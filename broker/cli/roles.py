@@ -23,6 +23,7 @@ from broker.cli.output import say, say_json_text
 from broker.durations import in_words
 from broker.errors import SettingsError
 from broker.processes import Parent
+from broker.roles import BROKER, EVERYTHING, GATEWAY, WORKER
 from broker.settings import Settings, load, unknown_variables
 from broker.shown import on_one_line, url_visible
 from broker.telemetry import logging
@@ -60,14 +61,14 @@ SEE = "\n\nEvery setting is a QJB_… variable, too; docs/operations.md lists th
     "--gateways", type=int, help="Gateways that are processes of their own; by default 0."
 )
 def up(**options: Any) -> None:
-    _serve(wiring.EVERYTHING, options)
+    _serve(EVERYTHING, options)
 
 
 @click.command(help="Serve as a broker: the active one, or one that stands by." + SEE)
 @_log
 @_data
 def broker(**options: Any) -> None:
-    _serve((wiring.BROKER,), options)
+    _serve((BROKER,), options)
 
 
 @click.command(help="Serve as a worker: run jobs." + SEE)
@@ -75,7 +76,7 @@ def broker(**options: Any) -> None:
 @_log
 @_data
 def worker(**options: Any) -> None:
-    _serve((wiring.WORKER,), options)
+    _serve((WORKER,), options)
 
 
 @click.command(help="Serve as a gateway: HTTP, event streams, the web page." + SEE)
@@ -87,7 +88,7 @@ def worker(**options: Any) -> None:
     "--fd", type=int, multiple=True, hidden=True
 )  # what `qjb up` hands to those of its own
 def gateway(fd: tuple[int, ...], **options: Any) -> None:
-    _serve((wiring.GATEWAY,), options, fd)
+    _serve((GATEWAY,), options, fd)
 
 
 @click.command()
@@ -248,7 +249,7 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
         ("backends", ", ".join(serving.backends)),
         ("programs", ", ".join(serving.programs) if serving.url else ""),
     ]
-    what = "everything" if roles == wiring.EVERYTHING else roles[0]
+    what = "everything" if roles == EVERYTHING else roles[0]
     say(f"qjb {version('quantum-job-broker')}: {what} is ready after {seconds_since_start():.1f} s")
     for name, text in rows:
         if text:

@@ -210,9 +210,10 @@ class EmbeddedLog:
         passing = {name: topic for name, topic in self._topics.items() if topic.passing}
         start = shelves.begin(self._db, passing) * BEHIND
         placed = shelves.placed(self._db, lasting)
-        for shelf in shelves.found(self._db, self._lasting, lasting):
+        found = shelves.found(self._db, self._lasting, lasting)
+        for shelf in found:
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)
-        self._time = LogTime(self._clock, known=self._known_time())
+        self._time = LogTime(self._clock, known=shelves.known_time(self._db, found, self._clock()))
         counts |= {name: len(each) for name, each in self._shelves.items()}
         self.placement = Placement(self._topics, counts, placed)
         self._room = Room("log", self._memory)
@@ -234,13 +235,6 @@ class EmbeddedLog:
         self._writer = Writer(
             self.path, self._db, self._second, self._files, cleaner, packed, self._time
         )
-
-    def _known_time(self) -> float:
-        """What time it was when somebody last looked; in a file that does not say, at its newest."""
-        if (known := shelves.known_time(self._db)) is not None:
-            return known
-        newest = max(shelf.timestamp for each in self._shelves.values() for shelf in each)
-        return min(self._clock(), newest / 1000 or self._clock())
 
     def _close_file(self) -> None:
         self._writer.join()

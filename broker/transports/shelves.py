@@ -1,7 +1,7 @@
 """What an embedded log's file consists of: its tables, made or found as it is opened."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import apsw
 
@@ -65,10 +65,14 @@ def _stored(db: apsw.Connection, topics: Collection[str]) -> list[int]:
     return [int(str(ident)) for ident, topic in found if topic in topics]
 
 
-def known_time(db: apsw.Connection) -> float | None:
-    """What time it was for the log when it was last cleaned."""
+def known_time(db: apsw.Connection, shelves: Sequence[Shelf], now: float) -> float:
+    """What time it was for the log when it was last cleaned; in a file that does not say, at its
+    newest record.
+    """
     known: str | None = db.execute("SELECT value FROM meta WHERE name = 'time'").get
-    return None if known is None else float(known)
+    if known is not None:
+        return float(known)
+    return min(now, max(shelf.timestamp for shelf in shelves) / 1000 or now)
 
 
 def found(

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from broker.wiring import BROKER, EVERYTHING
+from broker.roles import BROKER, EVERYTHING
 from tests.support.killed import INBOX_ALONE, POINTS
 from tests.support.load import page_of_events
 from tests.support.processes import Process, ready

@@ -10,7 +10,7 @@ import pytest
 from broker.errors import UnavailableError
 from broker.judging import judge as judge_module
 from broker.judging.judge import AGAIN_AFTER, Judge, Turns, is_small
-from broker.wiring import built_in_programs
+from broker.roles import built_in_programs
 from tests.support.limits import no_more_descriptors
 
 MIB = 1024 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from broker import wiring
+from broker import roles as of_process
 from broker.settings import load
 from broker.telemetry import logging
 from broker.transports.blobs import open_blobs
@@ -62,8 +62,8 @@ async def main(point: str, *roles: str) -> None:
     async with AsyncExitStack() as held, asyncio.TaskGroup() as tasks:
         killing: Any = Killing(log, point)
         for role in roles:
-            target = killing if role == wiring.BROKER else log
-            tasks.create_task(wiring.Roles(settings, target, blobs, held).make(role).run())
+            target = killing if role == of_process.BROKER else log
+            tasks.create_task(of_process.Roles(settings, target, blobs, held).make(role).run())
 
 
 if __name__ == "__main__":

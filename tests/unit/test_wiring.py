@@ -8,10 +8,11 @@ import pytest
 
 from broker.budget import MIB, book_memory
 from broker.errors import SettingsError
+from broker.roles import WORKER, Roles, built_in_programs
 from broker.settings import host_name, load
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
-from broker.wiring import WORKER, Roles, built_in_programs, serving
+from broker.wiring import serving
 from schemas.values import is_id
 
 
