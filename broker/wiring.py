@@ -1,4 +1,4 @@
-"""Which parts make up each role, and how a process serves: starts, says so, drains."""
+"""How a process serves: opens its log, starts its roles, says so, drains."""
 
 import asyncio
 import errno
@@ -40,8 +40,8 @@ from broker.transports.urls import open_log
 from broker.worker.host import Worker
 
 ALL_IN_ONE_PROCESS = (
-    "QJB_LOG: one role alone needs a log that the others reach too, such as kafka://host:9092; "
-    "a log in memory is for `qjb up`"
+    "QJB_LOG: what runs in several processes needs a log that all of them reach, such as "
+    "kafka://host:9092; one in memory is for `qjb up` without QJB_GATEWAYS"
 )
 CAN_NOT_LISTEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 SILENT_OPENING = 3.0  # s that the log may take to open without a word about it
@@ -77,14 +77,14 @@ async def serving(
     """
     async with AsyncExitStack() as stack:
         log = _log(settings, roles)
-        if log.reach is Reach.PROCESS and set(roles) != set(EVERYTHING):
+        if log.reach is Reach.PROCESS and (settings.gateways or set(roles) != set(EVERYTHING)):
             raise SettingsError(ALL_IN_ONE_PROCESS)
         _make_data_folder(settings.data)
         blobs = open_blobs(settings.blobs)
         stack.push_async_callback(log.close)
         await _open(log, settings)
         if isinstance(log, EmbeddedLog):
-            await _serve(log, stack)
+            await _serve(log, stack, needed=settings.gateways > 0)
         logs = log.path if isinstance(log, EmbeddedLog | RemoteLog) else None
         space = Space(settings.min_free, settings.data, logs, blobs.folder)
         await asyncio.to_thread(space.look)
@@ -112,12 +112,14 @@ def _log(settings: Settings, roles: Collection[str]) -> Log:
     )
 
 
-async def _serve(log: EmbeddedLog, held: AsyncExitStack) -> None:
-    """Let other processes of this user join."""
+async def _serve(log: EmbeddedLog, held: AsyncExitStack, *, needed: bool) -> None:
+    """Let other processes of this user join. Raises `SettingsError` if that is *needed*."""
     server = LogServer(log, socket_of(log.path))
     try:
         await server.start()
     except SettingsError as error:  # some file systems have no sockets
+        if needed:
+            raise
         logger.warning("log.not_served", reason=error.message)
     held.push_async_callback(server.close)
 

@@ -46,6 +46,25 @@ async def test_one_role_alone_is_refused_on_a_log_that_nobody_else_reaches(tmp_p
             pass
 
 
+async def test_gateways_of_their_own_are_refused_on_a_log_in_memory(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"kafka://.*without QJB_GATEWAYS"):
+        async with serving(load({"data": tmp_path, "log": "memory://", "gateways": 2})):
+            pass
+
+
+async def test_where_there_can_be_no_socket_one_process_serves_and_several_are_refused(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "log.db.sock").mkdir()
+    options = {"data": tmp_path, "executor": "scripted", "port": 0, "stream_drain": 0.0}
+
+    async with serving(load(options)) as found:
+        assert found.url is not None
+    with pytest.raises(SettingsError, match=r"log\.db\.sock can not be served: "):
+        async with serving(load({**options, "gateways": 1})):
+            pass
+
+
 @pytest.mark.parametrize(
     ("free", "book"), [(100, 64), (1024, 256), (4 * 1024, 1024), (64 * 1024, 2 * 1024)]
 )
