@@ -248,6 +248,17 @@ async def test_what_can_not_be_done_is_answered_and_the_rest_goes_on(
     assert len(await log.append(EVENTS, numbered(1))) == 1
 
 
+async def test_one_who_would_follow_what_is_not_there_follows_nothing(
+    owner: EmbeddedLog, log: RemoteLog
+) -> None:
+    reader, writer = await stream(owner.path)
+    FrameWriter(writer).say(Hello(VERSION, [((INBOX, 0), 0), ((INBOX, 99), 0)]))
+
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert owner._followers[TopicPartition(INBOX, 0)] == set()
+    writer.close()
+
+
 async def test_one_who_follows_and_takes_nothing_is_cut_and_holds_up_nobody(
     owner: EmbeddedLog, log: RemoteLog
 ) -> None:

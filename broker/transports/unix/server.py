@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from broker.errors import QjbError, SettingsError
+from broker.errors import LogUnavailableError, QjbError, SettingsError
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.transports.unix.address import bound
@@ -99,7 +99,7 @@ class LogServer:
             if len(self._connections) > MOST_CONNECTIONS:
                 raise FrameError(f"more than {MOST_CONNECTIONS} connections")
             await self._attend(frames, answers)
-        except (FrameError, TimeoutError) as error:
+        except (FrameError, TimeoutError, QjbError) as error:
             logger.warning(
                 "log.connection_cut", reason=str(error) or "it took nothing, or said nothing"
             )
@@ -138,10 +138,11 @@ class LogServer:
         self, starts: dict[tuple[str, int], int], frames: _Reader, answers: FrameWriter
     ) -> None:
         places = {TopicPartition(*place): start for place, start in starts.items()}
-        try:
-            follower = self._log.follow(places)
-        except KeyError as error:
-            raise FrameError(f"there is no {error}") from error
+        counts = self._log.placement.counts
+        for topic, partition in places:  # before it is followed: what passes waits for who follows
+            if not 0 <= partition < counts.get(topic, 0):
+                raise FrameError(f"there is no partition {partition} of {topic[:100]}")
+        follower = self._log.follow(places)
         numbers = {where: number for number, where in enumerate(places)}
         pushing = asyncio.create_task(_push_on(follower, numbers, answers), name="log-push")
         gone = asyncio.create_task(frames.next(), name="log-gone")  # nothing more is said
@@ -210,8 +211,9 @@ class _Asking:
                     self._answers.say(Held(number, bounds.first, bounds.next))
         except QjbError as error:
             self._answers.say(failure(number, error))
-        except (LookupError, ValueError, OverflowError) as error:
-            self._answers.say(Failed(number, "append_failed", f"it can not be done: {error!r}"))
+        except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it was
+            text = f"it can not be done: {error!r}"[:500]
+            self._answers.say(Failed(number, LogUnavailableError.code, text))
 
     async def _read(self, asked: Read) -> None:
         async with self._reading:  # a client that takes no answers gets one at a time
