@@ -135,17 +135,17 @@ async def _bound(host: str, port: int) -> list[socket.socket]:
 
 
 class Parent:
-    """What a gateway knows of the process that started it."""
+    """What a gateway knows of the process that started it: it ends when that one does."""
 
     def __init__(self) -> None:
         self._channel = socket.socket(fileno=os.dup(sys.stdin.fileno()))
         self._channel.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._channel, self._end)
 
     def tell_ready(self) -> None:
-        """Say that it serves; end when that process does."""
+        """Say that it serves."""
         with contextlib.suppress(OSError):
             self._channel.send(READY)
-        asyncio.get_running_loop().add_reader(self._channel, self._end)
 
     def _end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._channel)

@@ -24,6 +24,7 @@ class Up:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: Process = up(folder / "up", self.port, slots="1", gateways="2")
+        self.served = 1  # how often it has come to serve
 
     def gateways(self) -> list[int]:
         return [pid for pid in offspring(self.process.pid) if is_gateway(pid)]
@@ -58,6 +59,13 @@ def system(tmp_path: Path) -> Iterator[Up]:
     found.process.kill()
 
 
+async def all_ready(system: Up) -> None:
+    """Whatever was started last, with all gateways."""
+    process = system.process
+    await until(lambda: process.output().count("is ready") == system.served, process, within=40)
+    await ready(system.url, process)
+
+
 async def submitted(url: str) -> str:
     async with aiohttp.ClientSession() as http, http.post(f"{url}/jobs", json=JOB) as response:
         return str((await response.json())["id"])
@@ -75,7 +83,7 @@ async def events(url: str, job_id: str, after: str = "") -> list[str]:
 
 
 async def test_all_answer_on_one_port_and_any_resumes_what_another_began(system: Up) -> None:
-    await ready(system.url, system.process)
+    await all_ready(system)
     job_id = await submitted(system.url)
     whole = await events(system.url, job_id)
     first, second = system.gateways()
@@ -97,7 +105,7 @@ async def test_all_answer_on_one_port_and_any_resumes_what_another_began(system:
 
 
 async def test_one_that_is_killed_is_started_again_and_loses_nothing(system: Up) -> None:
-    await ready(system.url, system.process)
+    await all_ready(system)
     before = set(system.gateways())
     jobs = [await submitted(system.url) for _ in range(3)]
     os.kill(min(before), signal.SIGKILL)
@@ -111,13 +119,21 @@ async def test_one_that_is_killed_is_started_again_and_loses_nothing(system: Up)
 
 
 async def test_they_end_with_the_process_that_started_them(system: Up) -> None:
-    await ready(system.url, system.process)
+    await until(lambda: len(system.gateways()) == 2, system.process)  # they have just begun
     theirs = system.gateways()
     system.process.kill()
     await until(lambda: not any(map(alive, theirs)), system.process)
 
+    system.process.start()
+    await all_ready(system)
+    theirs = system.gateways()
+    assert len(theirs) == 2
+    system.process.kill()
+    await until(lambda: not any(map(alive, theirs)), system.process)
+
     system.process.start()  # on the same port
-    await ready(system.url, system.process)
+    system.served += 1
+    await all_ready(system)
     job_id = await submitted(system.url)
     assert "event: completed" in await events(system.url, job_id)
     theirs = system.gateways()
@@ -126,7 +142,7 @@ async def test_they_end_with_the_process_that_started_them(system: Up) -> None:
 
 
 async def test_a_port_that_is_taken_is_named_once(system: Up, tmp_path: Path) -> None:
-    await ready(system.url, system.process)
+    await all_ready(system)
     other = up(tmp_path / "other", system.port, slots="1", gateways="2")
     other.start()
 
