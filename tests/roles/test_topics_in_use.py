@@ -12,7 +12,7 @@ from broker.appending import append_surely
 from broker.errors import AppendFailedError, InvalidRequestError, UnavailableError
 from broker.reading import follow, pages, places_of, read_whole, take_each
 from broker.retrying import until_it_works
-from broker.transports.memory import LoseAcknowledgement, LoseAppend, MemoryLog, Stall
+from broker.transports.memory import Hang, LoseAcknowledgement, LoseAppend, MemoryLog
 from schemas.cloudevents import encode
 from schemas.decoding import decode
 from schemas.records import Record, Stored
@@ -158,7 +158,7 @@ async def test_what_is_tried_again_can_be_cancelled_and_be_given_a_time() -> Non
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await put(log, Session("s", 1))
-    with log.fault(Stall(SESSIONS.name)), pytest.raises(TimeoutError):
+    with log.fault(Hang(SESSIONS.name)), pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
             await put(log, Session("s", 1))
 
