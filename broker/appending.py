@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker.budget import Room
 from broker.errors import QjbError, RecordTooLargeError, UnavailableError
@@ -24,8 +23,7 @@ async def append_surely(
     return await until_it_works(partial(log.append, topic.name, records), say)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
+class _Waiting(NamedTuple):
     """A record that is to be stored, and who is told when it is."""
 
     record: Record
@@ -44,6 +42,7 @@ class Appender:
         self, log: Log, topic: Topic[Any, ...], room: Room, persist: float | None = None
     ) -> None:
         self._log, self._topic, self._room, self._persist = log, topic, room, persist
+        self._name = f"append to {topic.name}"
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -60,7 +59,7 @@ class Appender:
         waiting = _Waiting(record, asyncio.get_running_loop().create_future(), cost)
         self._waiting.append(waiting)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"append to {self._topic.name}")
+            self._task = asyncio.create_task(self._run(), name=self._name)
         return waiting.appended
 
     async def finish(self) -> None:
@@ -104,6 +103,9 @@ class Appender:
                 self._settle([each])
 
     async def _store(self, records: list[Record]) -> None:
+        if self._persist is None:
+            await append_surely(self._log, self._topic, records)
+            return
         try:
             async with asyncio.timeout(self._persist):
                 await append_surely(self._log, self._topic, records)

@@ -28,16 +28,16 @@ async def until_it_works(
     what: Callable[[], Awaitable[T]], say: Callable[[QjbError], None] = say_unavailable
 ) -> T:
     """Do *what* until the log or the blob store is there for it; all other errors are raised."""
+    try:
+        return await what()
+    except (LogUnavailableError, UnavailableError) as error:
+        first = error  # mostly there is none, and then what follows would take longer than *what*
 
     def is_away(error: Exception) -> bool:
         if away := isinstance(error, LogUnavailableError | UnavailableError):
             say(error)
         return away
 
-    try:
-        return await what()
-    except (LogUnavailableError, UnavailableError) as error:
-        first = error  # mostly there is none, and then what follows would take longer than *what*
     async for attempt in stamina.retry_context(
         is_away,
         attempts=None,

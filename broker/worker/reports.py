@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from broker import payloads
 from broker.appending import Appender
-from broker.budget import Room, weight
+from broker.budget import RECORD, Room
 from broker.retrying import until_it_works
 from broker.telemetry import times
 from broker.transports.blobs import Blobs
@@ -85,7 +85,7 @@ class Reports:
 
     def _send(self, attempt: Attempt, report: Report) -> None:
         record = REPORTS.write(report, attempt.dispatch.traceparent)
-        attempt.on_their_way.append(self._appender.put(record, weight(record)))
+        attempt.on_their_way.append(self._appender.put(record, RECORD + len(record.value)))
 
     def _await_company(self) -> None:
         if self._company is None:
