@@ -7,6 +7,7 @@ import re
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
+LAST_CHUNK = b"0\r\n\r\n"  # of HTTP/1.1's chunked coding
 COMMENT = b":\n\n"  # keeps proxies and dead connections honest; clients ignore it
 
 

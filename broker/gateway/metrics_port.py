@@ -6,22 +6,24 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from broker.gateway.api.answering import Answering
 from broker.gateway.api.connections import HEAD, Doors
-from broker.gateway.api.errors import add_trace, answering
 from broker.gateway.api.health import live, metrics
 from broker.gateway.api.hosts import Hosts
+from broker.gateway.api.origins import Origins
+from broker.gateway.api.places import Place
 
 CONNECTIONS = 32
+PLACES = Place()
+PLACES.add([("GET", "/", metrics), ("GET", "/metrics", metrics), ("GET", "/live", live)])
 
 
 @asynccontextmanager
 async def serving_metrics(host: str, port: int, names: Sequence[str]) -> AsyncIterator[int]:
     """Answer while the block runs; gives the port. Raises `OSError` if it can not listen."""
     hosts = Hosts(names, host)
-    app = web.Application(middlewares=[answering(hosts.check)])
-    app.on_response_prepare.append(add_trace)
-    app.add_routes([web.get("/", metrics), web.get("/metrics", metrics), web.get("/live", live)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    answering = Answering(PLACES, hosts, Origins(()))
+    runner = web.ServerRunner(answering.server(), shutdown_timeout=1.0)
     await runner.setup()
     assert runner.server is not None
     doors = Doors(runner.server, CONNECTIONS, HEAD)

@@ -13,14 +13,13 @@ from aiohttp import web
 
 from broker.budget import Room
 from broker.errors import SettingsError
+from broker.gateway.api.answering import Answering
 from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.connections import HEAD, Doors, most_connections
-from broker.gateway.api.errors import add_trace, answering, expect
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
-from broker.gateway.api.parts import PARTS, Parts
-from broker.gateway.api.routes import add_routes
-from broker.gateway.api.sending import finish
+from broker.gateway.api.parts import Parts
+from broker.gateway.api.routes import PLACES
 from broker.gateway.filling import fill
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Holding, Intake
@@ -144,21 +143,12 @@ class Gateway:
         await self._parts.tail.caught_up.wait()
         return url
 
-    def _runner(self) -> web.AppRunner:
+    def _runner(self) -> web.ServerRunner:
         origins = Origins(self._options.cors_origins)
-        app = web.Application(
-            middlewares=[answering(self._hosts.check, origins.check, finish=finish)]
-        )
-        app[PARTS] = self._parts
-        app.on_response_prepare.append(add_trace)
-        if self._options.cors_origins:
-            app.on_response_prepare.append(origins.add_headers)
-        add_routes(app, expect)
-        return web.AppRunner(
-            app, handler_cancellation=True, access_log=None, shutdown_timeout=LAST_ANSWERS
-        )
+        answering = Answering(PLACES, self._hosts, origins, self._parts)
+        return web.ServerRunner(answering.server(), shutdown_timeout=LAST_ANSWERS)
 
-    async def _listen(self, runner: web.AppRunner) -> Doors:
+    async def _listen(self, runner: web.ServerRunner) -> Doors:
         host = f"[{self._host}]" if ":" in self._host else self._host
         await runner.setup()
         assert runner.server is not None

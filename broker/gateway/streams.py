@@ -10,11 +10,11 @@ from broker.budget import Room
 from broker.gateway.behind import Behind
 from broker.gateway.channels import Cursor, JobChannel, ManyChannel
 from broker.gateway.filters import JobFilter
-from broker.gateway.frames import chunk, priming
+from broker.gateway.frames import LAST_CHUNK, chunk, priming
 from broker.gateway.looking_after import LookingAfter, Patience, pause, send_away
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob, KeptEvent
-from broker.gateway.subscribers import End, Group, Line, Subscriber
+from broker.gateway.subscribers import End, Group, Opening, Subscriber
 from broker.telemetry import metrics
 from schemas.values import JobKey
 
@@ -91,7 +91,7 @@ class Streams:
         if not group.live:
             return
         data = b"".join([*frames, channel.farewell()] if channel.ended else frames)
-        slow = self._write(group, data)
+        slow = self._write(group, data, chunk(data) + LAST_CHUNK if channel.ended else chunk(data))
         metrics.DELIVERIES.inc(len(frames) * (len(group.live) - len(slow)))
         group.told_at = self._loop.time()
         for subscriber in slow:
@@ -103,9 +103,8 @@ class Streams:
                 subscriber.close(End.ENDED)
             group.live.clear()
 
-    def _write(self, group: Group, data: bytes) -> list[Subscriber]:
+    def _write(self, group: Group, data: bytes, chunked: bytes) -> list[Subscriber]:
         """Write *data* to those that take it; those that do not keep up."""
-        chunked = chunk(data)
         slow = []
         for subscriber in group.live:
             if subscriber.is_paused or self._room.is_over:
@@ -116,16 +115,14 @@ class Streams:
 
     # Subscribing
 
-    def follow_job(self, hot: HotJob, cursor: int, line: Line, chunked: bool) -> Subscriber:
+    def follow_job(self, hot: HotJob, cursor: int, opening: Opening) -> Subscriber:
         """Stream the job's events after number *cursor*, which must not be ahead of it."""
         group = self._jobs.get(hot.key)
         if group is None:
             group = self._jobs[hot.key] = Group(hot.key, JobChannel(self._model, hot))
-        return self._subscribe(group, cursor, line, chunked)
+        return self._subscribe(group, cursor, opening)
 
-    def follow_many(
-        self, wanted: JobFilter, cursor: Cursor, line: Line, chunked: bool
-    ) -> Subscriber:
+    def follow_many(self, wanted: JobFilter, cursor: Cursor, opening: Opening) -> Subscriber:
         """Stream the events of all jobs that match, from the vector *cursor* on."""
         groups = self._many.setdefault(wanted.tenant, {})
         group = groups.get(wanted)
@@ -133,24 +130,25 @@ class Streams:
             group = groups[wanted] = Group(wanted, ManyChannel(self._model, wanted))
         self._tell(group)
         group.channel.mark_told()
-        return self._subscribe(group, cursor, line, chunked)
+        return self._subscribe(group, cursor, opening)
 
-    def _subscribe(self, group: Group, cursor: Cursor, line: Line, chunked: bool) -> Subscriber:
+    def _subscribe(self, group: Group, cursor: Cursor, opening: Opening) -> Subscriber:
         self._tell(group)
-        subscriber = Subscriber(self._behind, group, cursor, line, chunked)
+        subscriber = Subscriber(self._behind, group, cursor, opening)
         self._all.add(subscriber)
         group.count += 1
         metrics.STREAMS.set(len(self._all))
-        subscriber.write(priming(group.channel.ident(cursor), pause()))
+        subscriber.lead(priming(group.channel.ident(cursor), pause()))
         self._care.begin(subscriber)
         self._behind.begin(subscriber)
+        subscriber.write_lead()
         return subscriber
 
     def _go_live(self, subscriber: Subscriber) -> None:
         """*subscriber* has come to where its group was told."""
         group = subscriber.group
         if group.channel.ended:
-            subscriber.write(group.channel.farewell())
+            subscriber.write(group.channel.farewell(), last=True)
             subscriber.close(End.ENDED)
         else:
             group.live.add(subscriber)

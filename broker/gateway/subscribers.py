@@ -8,10 +8,11 @@ import asyncio
 import enum
 import socket
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Protocol
 
 from broker.gateway.channels import Cursor, JobChannel, ManyChannel, Page
-from broker.gateway.frames import chunk
+from broker.gateway.frames import LAST_CHUNK, chunk
 
 SEND_BUFFER = 64 * 1024  # bytes in the kernel, which doubles it
 
@@ -48,6 +49,15 @@ class Line(Protocol):
         """Whether it is paused now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A connection on which a stream begins: with *head*, then frames, as chunks or plain."""
+
+    line: Line
+    head: bytes
+    chunked: bool
+
+
 class Keeper(Protocol):
     """Who wants to know which subscribers take nothing for now."""
 
@@ -64,6 +74,7 @@ class Subscriber:
     __slots__ = (
         "_chunked",
         "_keeper",
+        "_lead",
         "_line",
         "_taken",
         "_taken_at",
@@ -82,15 +93,8 @@ class Subscriber:
         "why",
     )
 
-    def __init__(
-        self,
-        keeper: Keeper,
-        group: "Group",
-        cursor: Cursor,
-        line: Line,
-        chunked: bool,
-    ) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(self, keeper: Keeper, group: "Group", cursor: Cursor, opening: Opening) -> None:
+        loop, line = asyncio.get_running_loop(), opening.line
         if line.transport is None:
             raise ConnectionResetError("the client has gone")
         self.group, self.cursor = group, cursor
@@ -102,7 +106,8 @@ class Subscriber:
         self.deadline = 0.0
         self.is_paused = False  # whether it has yet to take what was written
         self.held = 0  # bytes that waited in the process when it was paused
-        self._keeper, self._line, self._chunked = keeper, line, chunked
+        self._keeper, self._line, self._chunked = keeper, line, opening.chunked
+        self._lead = opening.head  # goes out together with what is written first
         self._transport = line.transport
         self._written = self._taken = 0
         self.quiet_since = self._taken_at = loop.time()
@@ -134,15 +139,26 @@ class Subscriber:
         """Whether nothing can be written any more."""
         return self.closed.done() or self._transport.is_closing()
 
-    def write(self, data: bytes) -> None:
-        """Frames, for this one alone."""
+    def lead(self, data: bytes) -> None:
+        """Frames that go out together with those that are written first."""
+        self._lead += chunk(data) if self._chunked else data
+
+    def write_lead(self) -> None:
+        """Nothing is written as yet: they go out."""
+        if self._lead and not self.is_gone:
+            self.write_same(b"", b"")
+
+    def write(self, data: bytes, *, last: bool = False) -> None:
+        """Frames, for this one alone; the *last* ones or not."""
         if data and not self.is_gone:
-            self.write_same(data, chunk(data))
+            self.write_same(data, chunk(data) + LAST_CHUNK if last else chunk(data))
             self.quiet_since = asyncio.get_running_loop().time()
 
     def write_same(self, data: bytes, chunked: bytes) -> None:
         """Frames that others get too, plain and as a chunk."""
         out = chunked if self._chunked else data
+        if self._lead:
+            out, self._lead = self._lead + out, b""
         self._written += len(out)
         self._transport.write(out)
 
@@ -159,6 +175,11 @@ class Subscriber:
             self.why = why
         if not self.closed.done():  # it is cancelled with the request that waits for it
             self.closed.set_result(why)
+
+    def end(self) -> None:
+        """Nothing follows what was written, if the client has not been told so."""
+        if self._chunked and self.why is not End.ENDED and not self._transport.is_closing():
+            self._transport.write(LAST_CHUNK)
 
     def abort(self, why: End) -> None:
         """Cut the connection."""

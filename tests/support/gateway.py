@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from broker.core.job import apply, following
-from broker.gateway.api.routes import without_prefix
+from broker.gateway.api.routes import PLACES
 from broker.gateway.server import Gateway, Options
 from broker.telemetry.times import now
 from broker.transports.blobs import Blobs, open_blobs
@@ -263,7 +263,9 @@ class Running:
             assert response.status == status, (response.status, body)
             assert response.headers["uber-trace-id"]
             kind = response.headers.get("Content-Type", "").partition(";")[0]
-            contract.check(method, without_prefix(path), response.status, kind, body)
+            place, _ = PLACES.at(response.url.path_safe)
+            assert place is not None
+            contract.check(method, place.path, response.status, kind, body)
             return json.loads(body) if kind == "application/json" and body else body.decode()
 
     async def delete(self, path: str, status: int = 204, **more: Any) -> Any:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from broker.errors import QjbError
 from broker.gateway.api.dialects import error_object
-from broker.gateway.api.parts import TRACEPARENT, answer, parts_of
+from broker.gateway.api.parts import Request, answer
 from broker.gateway.auth import tenant_of
 from broker.gateway.intake import Accepted, Intake
 from schemas.batches import is_batch
@@ -24,19 +24,19 @@ JSON_LINES = frozenset(
 AT_ONCE = 4  # jobs that are begun before others get a turn: 3 ms each at worst
 
 
-def has_lines(request: web.Request) -> bool:
+def has_lines(request: Request) -> bool:
     """Whether the body of *request* is JSON Lines."""
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() in JSON_LINES
 
 
-def has_several(request: web.Request, body: bytes) -> bool:
+def has_several(request: Request, body: bytes) -> bool:
     """Whether *body* asks for several jobs."""
     return is_batch(body) or has_lines(request)
 
 
-async def submit_all(request: web.Request, body: bytes) -> web.Response:
+async def submit_all(request: Request, body: bytes) -> web.Response:
     """POST /jobs with several: what became of each, in their order."""
-    intake, trace = parts_of(request).intake, request[TRACEPARENT]
+    intake, trace = request.parts.intake, request.traceparent
     jobs = await intake.part(body, lines=has_lines(request))
     said = await _each(intake, tenant_of(request), jobs, trace)
     refused = sum("error" in each for each in said)

@@ -34,7 +34,7 @@ class Bodies:
         self._patience = patience
         self._room = Room("bodies", room, "too many large bodies are being read")
 
-    def at_hand(self, request: web.Request) -> bytes | None:
+    def at_hand(self, request: web.BaseRequest) -> bytes | None:
         """The body of *request* if it is small, not packed and has come already, as most have."""
         content = request.content
         if content.total_bytes > min(BLOCK, self.most) or "Content-Encoding" in request.headers:
@@ -43,7 +43,7 @@ class Bodies:
         return content.read_nowait() if is_here else None
 
     @asynccontextmanager
-    async def read(self, request: web.Request) -> AsyncIterator[bytes]:
+    async def read(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
         """The body of *request*, unpacked; it takes room until the block ends.
 
         Raises `TooLargeError`, `TooSlowError`, `UnavailableError`, `UnsupportedEncodingError`, or
@@ -60,7 +60,7 @@ class Bodies:
             yield await self._whole(request, unpacker, share, told)
 
     async def _whole(
-        self, request: web.Request, unpacker: "Unpacker | None", share: Share, told: int
+        self, request: web.BaseRequest, unpacker: "Unpacker | None", share: Share, told: int
     ) -> bytes:
         pieces: list[bytes] = []
         size = 0
@@ -76,7 +76,7 @@ class Bodies:
         return await asyncio.to_thread(b"".join, pieces)  # which lets go of the interpreter
 
     async def _pieces(
-        self, request: web.Request, unpacker: "Unpacker | None"
+        self, request: web.BaseRequest, unpacker: "Unpacker | None"
     ) -> AsyncIterator[bytes]:
         while block := await self._block(request):
             if unpacker is None:
@@ -88,7 +88,7 @@ class Bodies:
         if unpacker is not None:
             unpacker.finish()
 
-    async def _block(self, request: web.Request) -> bytes:
+    async def _block(self, request: web.BaseRequest) -> bytes:
         """What comes next; nothing at the end."""
         held: list[bytes] = []
         try:
@@ -156,7 +156,7 @@ class Unpacker:
         return InvalidRequestError(f"Content-Encoding: the body is not {self._encoding}: {why}")
 
 
-def _unpacker(request: web.Request) -> Unpacker | None:
+def _unpacker(request: web.BaseRequest) -> Unpacker | None:
     encoding = ", ".join(request.headers.getall("Content-Encoding", [])).strip().lower()
     if encoding in ("", "identity"):
         return None

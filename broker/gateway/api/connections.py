@@ -16,9 +16,9 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from broker.gateway.api.errors import SERVER, error_answer, refused, trace_header
+from broker.gateway.api.errors import error_answer
+from broker.gateway.api.parts import SERVER, Request
 from broker.gateway.subscribers import Flow
-from broker.telemetry.times import trace_of
 
 logger = structlog.get_logger()
 
@@ -129,20 +129,11 @@ class Connection(web.RequestHandler):
             logger.error("http.broken", error=str(exc), exc_info=exc)
         else:
             logger.info("http.malformed", error=_line(message))
-        trace = trace_of(None)[3:35]
-        response = _malformed(status, exc, _line(message), trace)
-        response.headers["Server"] = SERVER
-        response.headers.update(trace_header(trace))
+        assert isinstance(request, Request)
+        response = _malformed(status, exc, _line(message), request.trace)
+        request.add_headers(response)
         response.force_close()
         return response
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """What was refused before it came to a handler is an error in JSON, too."""
-        if isinstance(resp, web.HTTPException):
-            resp = refused(request, resp)
-        return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *args: object, **named: object) -> None:
         """A request that breaks off while nobody reads it is no error of ours."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from broker.gateway.api.openapi import document
-from broker.gateway.api.parts import raw_answer
+from broker.gateway.api.parts import Request, raw_answer
 
 ASSETS = {
     "swagger-ui.css": "text/css",
@@ -43,19 +43,19 @@ SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true,
 """
 
 
-async def specification(request: web.Request) -> web.Response:
+async def specification(request: Request) -> web.Response:
     """GET /openapi.json."""
     return raw_answer(document())
 
 
-async def page(request: web.Request) -> web.Response:
+async def page(request: Request) -> web.Response:
     """GET /docs."""
     return web.Response(text=_PAGE, content_type="text/html", headers=ONLY_OURS)
 
 
-async def asset(request: web.Request) -> web.Response:
+async def asset(request: Request) -> web.Response:
     """GET /docs/{asset}: what Swagger UI is made of."""
-    name = request.match_info["asset"]
+    name = request.names["asset"]
     if name not in ASSETS:
         raise web.HTTPNotFound
     body = await asyncio.to_thread(_asset, name)
@@ -71,12 +71,12 @@ def _asset(name: str) -> bytes:
     return (Path(found.origin).parent / "static" / name).read_bytes()
 
 
-async def dashboard(request: web.Request) -> web.Response:
+async def dashboard(request: Request) -> web.Response:
     """GET /."""
     return web.Response(text=_web("index.html"), content_type="text/html", headers=ONLY_OURS)
 
 
-async def icon(request: web.Request) -> web.Response:
+async def icon(request: Request) -> web.Response:
     """GET /favicon.svg."""
     return web.Response(text=_web("favicon.svg"), content_type="image/svg+xml", headers=FOREVER)
 

@@ -11,16 +11,17 @@ from aiohttp.http import HttpVersion11
 
 from broker.errors import InvalidRequestError, UnavailableError
 from broker.gateway import scan
+from broker.gateway.api.answers import EventStream
 from broker.gateway.api.jobs import filter_of
 from broker.gateway.api.pages import history
-from broker.gateway.api.parts import Parts, key_of, nothing, parts_of, raw_answer, seconds
+from broker.gateway.api.parts import Parts, Request, key_of, nothing, raw_answer, seconds
 from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector_id
 from broker.gateway.filters import JobFilter
 from broker.gateway.frames import retry
 from broker.gateway.looking_after import pause
 from broker.gateway.recent import HotJob
-from broker.gateway.subscribers import End, Line, Subscriber
+from broker.gateway.subscribers import End, Line, Opening, Subscriber
 from broker.gateway.tail import MOVED
 from schemas.cloudevents import encode
 from schemas.values import JobKey
@@ -36,13 +37,13 @@ HEADERS = {
 }
 
 
-def wants_page(request: web.Request) -> bool:
+def wants_page(request: Request) -> bool:
     """Whether the client asks for JSON rather than for a stream."""
     accept = request.headers.get("Accept", "")
     return "application/json" in accept and "text/event-stream" not in accept
 
 
-def last_id(request: web.Request) -> str | None:
+def last_id(request: Request) -> str | None:
     """Where the client wants to go on: what its library remembers, else what its URL says.
 
     Of several the last counts: a library that comes back adds what it saw to the URL it was given.
@@ -56,23 +57,21 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-async def of_job(request: web.Request) -> web.StreamResponse:
+async def of_job(request: Request) -> web.StreamResponse:
     """GET /jobs/{job_id}/events."""
     if wants_page(request):
         return await _page_of_job(request)
     return await _or_later(request, _stream_of_job(request))
 
 
-async def of_many(request: web.Request) -> web.StreamResponse:
+async def of_many(request: Request) -> web.StreamResponse:
     """GET /events."""
     if wants_page(request):
         return await _page_of_many(request)
     return await _or_later(request, _stream_of_many(request))
 
 
-async def _or_later(
-    request: web.Request, stream: Awaitable[web.StreamResponse]
-) -> web.StreamResponse:
+async def _or_later(request: Request, stream: Awaitable[web.StreamResponse]) -> web.StreamResponse:
     """*stream*; while it can not be had, an empty one for a client that takes nothing else.
 
     An `EventSource` takes any other status to be the end for good. So it comes back.
@@ -89,8 +88,8 @@ async def _or_later(
         return later
 
 
-async def _stream_of_job(request: web.Request) -> web.StreamResponse:
-    parts, key = parts_of(request), key_of(request)
+async def _stream_of_job(request: Request) -> web.StreamResponse:
+    parts, key = request.parts, key_of(request)
     position = parse_seq(last_id(request) or Edge.START.value)
     is_head = request.method == "HEAD"
     hot = await parts.find(key, None if is_head else parts.pending)
@@ -101,9 +100,8 @@ async def _stream_of_job(request: web.Request) -> web.StreamResponse:
     if hot.job.terminal and cursor >= hot.job.seq:
         return nothing({"Cache-Control": "no-store"})
     _refuse_when_full(parts)
-    response, line = await _begin(request)
-    chunked = request.version >= HttpVersion11
-    subscriber = parts.streams.follow_job(hot, cursor, line, chunked)
+    response, opening = _begin(request)
+    subscriber = parts.streams.follow_job(hot, cursor, opening)
     del hot  # a stream lasts, and its job may be large
     return await _serve(parts, response, subscriber)
 
@@ -133,8 +131,8 @@ async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | E
     return position
 
 
-async def _stream_of_many(request: web.Request) -> web.StreamResponse:
-    parts, wanted = parts_of(request), _many_filter(request)
+async def _stream_of_many(request: Request) -> web.StreamResponse:
+    parts, wanted = request.parts, _many_filter(request)
     await parts.caught_up()
     parts.model.check_whole_for("events of many jobs")
     position = parse_vector(last_id(request) or Edge.NOW.value, len(parts.model.positions))
@@ -142,12 +140,11 @@ async def _stream_of_many(request: web.Request) -> web.StreamResponse:
         return web.Response(headers=HEADERS)
     cursor = await _reached_vector(parts, position)
     _refuse_when_full(parts)
-    response, line = await _begin(request)
-    chunked = request.version >= HttpVersion11
-    return await _serve(parts, response, parts.streams.follow_many(wanted, cursor, line, chunked))
+    response, opening = _begin(request)
+    return await _serve(parts, response, parts.streams.follow_many(wanted, cursor, opening))
 
 
-def _many_filter(request: web.Request) -> JobFilter:
+def _many_filter(request: Request) -> JobFilter:
     wanted = filter_of(request)
     return JobFilter(
         tenant=tenant_of(request),
@@ -181,25 +178,24 @@ def _refuse_when_full(parts: Parts) -> None:
         raise UnavailableError("too many event streams are open here; try again")
 
 
-async def _begin(request: web.Request) -> tuple[web.StreamResponse, Line]:
-    response = web.StreamResponse(headers=HEADERS)
-    if request.version >= HttpVersion11:
-        response.enable_chunked_encoding()
+def _begin(request: Request) -> tuple[EventStream, Opening]:
+    response = EventStream(headers=HEADERS)
+    request.add_headers(response)
+    if chunked := request.version >= HttpVersion11:
+        response.headers["Transfer-Encoding"] = "chunked"
     else:
         response.force_close()
-    await response.prepare(request)
-    return response, cast(Line, request.protocol)  # each connection here is one
+    line = cast(Line, request.protocol)  # each connection here is one
+    return response, Opening(line, response.head(request), chunked)
 
 
-async def _serve(
-    parts: Parts, response: web.StreamResponse, subscriber: Subscriber
-) -> web.StreamResponse:
+async def _serve(parts: Parts, response: EventStream, subscriber: Subscriber) -> web.StreamResponse:
     """Park until the stream is over. The client's leaving cancels this."""
     try:
         why = await subscriber.closed
         if why is End.DRAIN:
             response.force_close()
-        await response.write_eof()
+        subscriber.end()
     finally:
         parts.streams.leave(subscriber)
     return response
@@ -208,14 +204,14 @@ async def _serve(
 # Pages
 
 
-def _wait(request: web.Request) -> float:
+def _wait(request: Request) -> float:
     """For how long (s) the client would wait for news: HEAD asks only what an answer is like."""
     wait = seconds(request, "wait", LONGEST_WAIT)
     return 0.0 if request.method == "HEAD" else wait
 
 
-async def _page_of_job(request: web.Request) -> web.Response:
-    parts, key = parts_of(request), key_of(request)
+async def _page_of_job(request: Request) -> web.Response:
+    parts, key = request.parts, key_of(request)
     position = parse_seq(request.query.get("after") or last_id(request) or Edge.START.value)
     wait = _wait(request)
     hot = await parts.find(key)
@@ -250,8 +246,8 @@ def _page(values: list[bytes], after: str, terminal: bool, gap: bytes | None) ->
     return raw_answer(b"".join([*parts, b"}"]))
 
 
-async def _page_of_many(request: web.Request) -> web.Response:
-    parts, wanted = parts_of(request), _many_filter(request)
+async def _page_of_many(request: Request) -> web.Response:
+    parts, wanted = request.parts, _many_filter(request)
     await parts.caught_up()
     parts.model.check_whole_for("events of many jobs")
     text = request.query.get("after") or last_id(request) or Edge.START.value

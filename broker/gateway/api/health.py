@@ -2,19 +2,19 @@
 
 from aiohttp import web
 
-from broker.gateway.api.parts import answer, parts_of
+from broker.gateway.api.parts import Request, answer
 from broker.gateway.api.sending import NO_STORE
 from broker.telemetry.metrics import exposition
 
 
-async def live(request: web.Request) -> web.Response:
+async def live(request: Request) -> web.Response:
     """GET /live: the event loop turns."""
     return answer({"status": "live"}, headers=NO_STORE)
 
 
-async def ready(request: web.Request) -> web.Response:
+async def ready(request: Request) -> web.Response:
     """GET /ready: 200 once the log has been read and while it can be reached."""
-    parts = parts_of(request)
+    parts = request.parts
     tail, fleet = parts.tail, parts.fleet
     is_ready = tail.caught_up.is_set() and tail.reachable and not parts.draining.is_set()
     said = {
@@ -32,7 +32,7 @@ async def ready(request: web.Request) -> web.Response:
     return answer(said, 200 if is_ready else 503, NO_STORE)
 
 
-async def metrics(request: web.Request) -> web.Response:
+async def metrics(request: Request) -> web.Response:
     """GET /metrics, in Prometheus' text format."""
     body, content_type = exposition()
     return web.Response(body=body, headers=NO_STORE | {"Content-Type": content_type})

@@ -43,7 +43,7 @@ class Hosts:
             return address.is_loopback or not self.on_loopback or name in self._allowed
         return any(fnmatchcase(name, pattern) for pattern in self._allowed)
 
-    def check(self, request: web.Request) -> None:
+    def check(self, request: web.BaseRequest) -> None:
         """Refuse *request* if it is for another name: it was meant for somebody else."""
         for host in _named(request):
             if not self.answers(host):
@@ -51,7 +51,7 @@ class Hosts:
                 raise web.HTTPMisdirectedRequest(text=text)
 
 
-def _named(request: web.Request) -> list[str]:
+def _named(request: web.BaseRequest) -> list[str]:
     """Every name that *request* says it is for. Raises `InvalidRequestError` for one without."""
     said = request.headers.getall("Host", [])
     if request.version < HttpVersion10 or (not said and request.version >= HttpVersion11):

@@ -9,12 +9,11 @@ from broker.errors import InvalidRequestError, UnavailableError
 from broker.gateway.api.batches import accepted_object, has_several, submit_all
 from broker.gateway.api.dialects import job_object, wants_params
 from broker.gateway.api.parts import (
-    TRACEPARENT,
+    Request,
     answer,
     key_of,
     nothing,
     one_of,
-    parts_of,
     whole_number,
 )
 from broker.gateway.api.sending import Content, content_of, send
@@ -31,26 +30,26 @@ from schemas.values import State
 MAX_PAGE = 200  # jobs
 
 
-async def submit(request: web.Request) -> web.Response:
+async def submit(request: Request) -> web.Response:
     """POST /jobs."""
-    bodies = parts_of(request).bodies
+    bodies = request.parts.bodies
     if (body := bodies.at_hand(request)) is not None:
         return await _submit(request, body)
     async with bodies.read(request) as body:
         return await _submit(request, body)
 
 
-async def _submit(request: web.Request, body: bytes) -> web.Response:
+async def _submit(request: Request, body: bytes) -> web.Response:
     if has_several(request, body):
         return await submit_all(request, body)
-    intake = parts_of(request).intake
-    accepted = await intake.submit(tenant_of(request), body, request[TRACEPARENT])
+    intake = request.parts.intake
+    accepted = await intake.submit(tenant_of(request), body, request.traceparent)
     return answer(accepted_object(accepted))
 
 
-async def details(request: web.Request) -> web.StreamResponse:
+async def details(request: Request) -> web.StreamResponse:
     """GET /jobs/{job_id}."""
-    job = (await parts_of(request).find(key_of(request))).job
+    job = (await request.parts.find(key_of(request))).job
     shown = job_object(job, None)
     if job.details is None or not wants_params(request.query.get("exclude_params")):
         return answer(shown)
@@ -59,9 +58,9 @@ async def details(request: web.Request) -> web.StreamResponse:
     return await send(request, Content([before, params, b"}"]))
 
 
-async def listing(request: web.Request) -> web.Response:
+async def listing(request: Request) -> web.Response:
     """GET /jobs."""
-    parts, wanted = parts_of(request), filter_of(request)
+    parts, wanted = request.parts, filter_of(request)
     part = _part_of(request, wanted)
     await parts.caught_up()
     since = parts.model.since
@@ -83,7 +82,7 @@ async def listing(request: web.Request) -> web.Response:
     )
 
 
-def _part_of(request: web.Request, wanted: JobFilter) -> Part:
+def _part_of(request: Request, wanted: JobFilter) -> Part:
     """Which part of the list is wanted. Raises `InvalidRequestError`."""
     ascending = one_of(request, "sort", "", "asc", "desc") == "asc"
     offset = whole_number(request, "offset", 0, 2**53)
@@ -120,7 +119,7 @@ def _inline_params(job: Job) -> bytes | None:
     return bytes(job.details.params) or b"{}"
 
 
-def filter_of(request: web.Request) -> JobFilter:
+def filter_of(request: Request) -> JobFilter:
     """Which jobs are wanted. Raises `InvalidRequestError`."""
     query = request.query
     pending = one_of(request, "pending", "", "true", "false")
@@ -139,7 +138,7 @@ def filter_of(request: web.Request) -> JobFilter:
     )
 
 
-def _moment(request: web.Request, name: str) -> str | None:
+def _moment(request: Request, name: str) -> str | None:
     text = request.query.get(name)
     if not text:
         return None
@@ -149,26 +148,26 @@ def _moment(request: web.Request, name: str) -> str | None:
         raise InvalidRequestError(f"{name}: {text[:40]!r} is not a time (ISO 8601)") from None
 
 
-async def cancel(request: web.Request) -> web.Response:
+async def cancel(request: Request) -> web.Response:
     """POST /jobs/{job_id}/cancel."""
-    parts, key = parts_of(request), key_of(request)
+    parts, key = request.parts, key_of(request)
     if not parts.intake.awaits(key):
         await parts.find(key)
-    await parts.intake.cancel(key, request[TRACEPARENT])
+    await parts.intake.cancel(key, request.traceparent)
     return nothing()
 
 
-async def delete(request: web.Request) -> web.Response:
+async def delete(request: Request) -> web.Response:
     """DELETE /jobs/{job_id}."""
-    parts, key = parts_of(request), key_of(request)
+    parts, key = request.parts, key_of(request)
     await parts.find(key)
-    await parts.intake.delete(key, request[TRACEPARENT])
+    await parts.intake.delete(key, request.traceparent)
     return nothing()
 
 
-async def queue(request: web.Request) -> web.Response:
+async def queue(request: Request) -> web.Response:
     """GET /jobs/{job_id}/queue."""
-    parts, key = parts_of(request), key_of(request)
+    parts, key = request.parts, key_of(request)
     job = (await parts.find(key)).job
     return answer(_queue_object(parts.fleet, job))
 

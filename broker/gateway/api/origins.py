@@ -22,9 +22,9 @@ class Origins:
         """Whether pages from *origin* may read answers."""
         return "*" in self._allowed or origin in self._allowed
 
-    async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+    def add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Tell the browser that the page may read *response*."""
-        origin = request.headers.get("Origin")
+        origin = request.headers.get("Origin") if self._allowed else None
         if origin is None:
             return
         response.headers.add("Vary", "Origin")
@@ -34,7 +34,7 @@ class Origins:
                 "uber-trace-id, Retry-After, ETag, Content-Range"
             )
 
-    def check(self, request: web.Request) -> web.Response | None:
+    def check(self, request: web.BaseRequest) -> web.Response | None:
         """The answer to a preflight; refuses changes that a foreign page asks for.
 
         Bodies are read whatever their content type, so that a browser would let any page submit
@@ -61,7 +61,7 @@ class Origins:
             },
         )
 
-    def _may_change(self, request: web.Request, origin: str) -> bool:
+    def _may_change(self, request: web.BaseRequest, origin: str) -> bool:
         if self.allows(origin):
             return True
         site = request.headers.get("Sec-Fetch-Site")  # what the browser knows, behind any proxy

@@ -10,7 +10,9 @@ from aiohttp import web
 
 from broker.budget import Room
 from broker.errors import InvalidRequestError, UnavailableError, UnknownJobError
+from broker.gateway.api.answers import Answer
 from broker.gateway.api.bodies import Bodies
+from broker.gateway.api.origins import Origins
 from broker.gateway.auth import tenant_of
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Intake
@@ -19,6 +21,7 @@ from broker.gateway.recent import HotJob
 from broker.gateway.streams import Streams
 from broker.gateway.tail import LedgerTail
 from broker.gateway.waiters import Waiters
+from broker.telemetry.times import trace_of
 from broker.transports.blobs import Blobs
 from schemas.specification import Program
 from schemas.values import JobKey, is_id
@@ -73,18 +76,43 @@ class Parts:
         return hot
 
 
-PARTS = web.AppKey("parts", Parts)
-TRACEPARENT = web.RequestKey("traceparent", str)  # of the request, or a new one
+SERVER = "qjb"  # without a version
+TRACE_HEADER = "uber-trace-id"  # without it old clients quote the whole body in their message
 
 
-def parts_of(request: web.Request) -> Parts:
-    """What the handler of *request* works with."""
-    return request.app[PARTS]
+class Request(web.BaseRequest):
+    """A request, and what its handler works with."""
+
+    names: Mapping[str, str]  # what its path names
+    parts: Parts  # where there is a gateway
+
+    def __init__(self, parts: Parts | None, origins: Origins, *given: Any) -> None:
+        super().__init__(*given)
+        if parts is not None:
+            self.parts = parts
+        self._origins = origins
+        self.traceparent = trace_of(self.headers.get("traceparent"))  # or a new one
+
+    @property
+    def trace(self) -> str:
+        """Its trace, as log lines and errors name it."""
+        return self.traceparent[3:35]
+
+    def add_headers(self, response: web.StreamResponse) -> None:
+        """Each answer names its trace, and none what made it."""
+        response.headers["Server"] = SERVER
+        response.headers[TRACE_HEADER] = named(self.trace)
+        self._origins.add_headers(self, response)
 
 
-def key_of(request: web.Request) -> JobKey:
+def named(trace: str) -> str:
+    """*trace* as the header has it."""
+    return f"{trace}:{trace[:16]}:0:1"
+
+
+def key_of(request: Request) -> JobKey:
     """The job in the path. Raises `UnknownJobError` for what can not be a job's id."""
-    job_id = request.match_info["job_id"]
+    job_id = request.names["job_id"]
     if not is_id(job_id):
         raise UnknownJobError(f"there is no job {job_id[:80]!r}")
     return JobKey(tenant_of(request), job_id)
@@ -101,15 +129,15 @@ def raw_answer(
     body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """JSON text as it is."""
-    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+    return Answer(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def nothing(headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer without content."""
-    return web.Response(status=204, headers=headers)
+    return Answer(status=204, headers=headers)
 
 
-def whole_number(request: web.Request, name: str, default: int, most: int) -> int:
+def whole_number(request: Request, name: str, default: int, most: int) -> int:
     """A number from the query, from 0 to *most*. Raises `InvalidRequestError`."""
     text = request.query.get(name, "")
     if not text:
@@ -119,7 +147,7 @@ def whole_number(request: web.Request, name: str, default: int, most: int) -> in
     return most if len(text) > 18 else min(int(text), most)
 
 
-def one_of(request: web.Request, name: str, *words: str) -> str:
+def one_of(request: Request, name: str, *words: str) -> str:
     """A word from the query, in lower case; the first without one. Raises `InvalidRequestError`."""
     text = request.query.get(name, "")
     if text.lower() not in words:
@@ -128,7 +156,7 @@ def one_of(request: web.Request, name: str, *words: str) -> str:
     return text.lower()
 
 
-def seconds(request: web.Request, name: str, most: float) -> float:
+def seconds(request: Request, name: str, most: float) -> float:
     """A duration from the query, in seconds; 0 without one. Raises `InvalidRequestError`."""
     text = request.query.get(name, "")
     try:

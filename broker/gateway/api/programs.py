@@ -4,15 +4,15 @@ from aiohttp import web
 
 from broker.errors import UnknownProgramError
 from broker.gateway.api.dialects import program_object
-from broker.gateway.api.parts import answer, parts_of, whole_number
+from broker.gateway.api.parts import Request, answer, whole_number
 from schemas.unknown import no
 
 PAGE = 20  # programs, where the client does not say
 
 
-async def listing(request: web.Request) -> web.Response:
+async def listing(request: Request) -> web.Response:
     """GET /programs: `count` is of all, so that clients know when they have them."""
-    programs = parts_of(request).programs
+    programs = request.parts.programs
     limit = whole_number(request, "limit", PAGE, 200)
     offset = whole_number(request, "offset", 0, 2**53)
     names = sorted(programs)[offset : offset + limit]
@@ -20,10 +20,10 @@ async def listing(request: web.Request) -> web.Response:
     return answer({"programs": shown, "count": len(programs), "limit": limit, "offset": offset})
 
 
-async def details(request: web.Request) -> web.Response:
+async def details(request: Request) -> web.Response:
     """GET /programs/{program_id}."""
-    name = request.match_info["program_id"]
-    programs = parts_of(request).programs
+    name = request.names["program_id"]
+    programs = request.parts.programs
     program = programs.get(name)
     if program is None:
         raise UnknownProgramError(no("program", name, programs))

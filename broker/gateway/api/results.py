@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 
 from broker.gateway.api.pages import all_events
-from broker.gateway.api.parts import Parts, key_of, nothing, parts_of
+from broker.gateway.api.parts import Parts, Request, key_of, nothing
 from broker.gateway.api.sending import JSON, Content, content_of, send, send_pieces
 from broker.gateway.recent import HotJob
 from schemas.cloudevents import decode
@@ -17,9 +17,9 @@ from schemas.values import State
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
-async def result(request: web.Request) -> web.StreamResponse:
+async def result(request: Request) -> web.StreamResponse:
     """GET /jobs/{job_id}/results: 204 while there is none; for a job that failed, why."""
-    job = (await parts_of(request).find(key_of(request))).job
+    job = (await request.parts.find(key_of(request))).job
     if job.state is State.COMPLETED:
         return await send(request, Content([content_of(job.value, job.value_ref)]))
     if job.state in (State.FAILED, State.REJECTED):
@@ -27,19 +27,19 @@ async def result(request: web.Request) -> web.StreamResponse:
     return nothing()
 
 
-async def interim(request: web.Request) -> web.StreamResponse:
+async def interim(request: Request) -> web.StreamResponse:
     """GET /jobs/{job_id}/interim_results: an array of strings, each one message's JSON text.
 
     Those of the newest attempt: nothing of an attempt that was lost counts.
     """
-    parts = parts_of(request)
+    parts = request.parts
     hot = await parts.find(key_of(request))
     return await send_pieces(request, _published(parts, hot), JSON)
 
 
-async def logs(request: web.Request) -> web.StreamResponse:
+async def logs(request: Request) -> web.StreamResponse:
     """GET /jobs/{job_id}/logs: what the newest attempt wrote."""
-    parts = parts_of(request)
+    parts = request.parts
     hot = await parts.find(key_of(request))
     return await send_pieces(request, _written(parts, hot), TEXT)
 

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from broker.gateway.api.parts import Parts, parts_of
+from broker.gateway.api.parts import Parts, Request
 from broker.transports.blobs import Blobs
 from schemas.values import BlobRef
 
@@ -89,7 +89,7 @@ def _name(part: bytes | BlobRef) -> str:
     return sha256(part).hexdigest() if isinstance(part, bytes) else part.sha256
 
 
-async def send(request: web.Request, content: Content) -> web.StreamResponse:
+async def send(request: Request, content: Content) -> web.StreamResponse:
     """*content* as JSON, or the part of it that the client asks for."""
     if "Range" not in request.headers and content.size <= PIECE and content.plain is not None:
         return web.Response(body=content.plain, headers=JSON | {"Accept-Ranges": "bytes"})
@@ -101,17 +101,17 @@ async def send(request: web.Request, content: Content) -> web.StreamResponse:
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{content.size}"
     wanted = span or range(content.size)
     headers["Content-Length"] = str(len(wanted))
-    pieces = content.read(parts_of(request).blobs, wanted.start, wanted.stop)
+    pieces = content.read(request.parts.blobs, wanted.start, wanted.stop)
     return await send_pieces(request, pieces, headers, 206 if span else 200, content.held)
 
 
-def is_known(request: web.Request, etag: str) -> bool:
+def is_known(request: Request, etag: str) -> bool:
     """Whether the client has what *etag* names already."""
     known = request.headers.get("If-None-Match", "")
     return known.strip() == "*" or etag in re.findall(r'"[^"]*"', known)
 
 
-def _span(request: web.Request, content: Content) -> range | None:
+def _span(request: Request, content: Content) -> range | None:
     """The one part that is wanted; None for the whole, also where the client asks for several.
 
     Source: RFC 9110, 14.2. Raises `HTTPRequestRangeNotSatisfiable`.
@@ -135,7 +135,7 @@ def _span(request: web.Request, content: Content) -> range | None:
 
 
 async def send_pieces(
-    request: web.Request,
+    request: Request,
     pieces: AsyncIterator[bytes],
     headers: Mapping[str, str],
     status: int = 200,
@@ -157,7 +157,7 @@ async def send_pieces(
     if status == 200 and _wants_gzip(request, response):
         _say_packed(response)
         whole = _packed(whole)
-    parts = parts_of(request)
+    parts = request.parts
     with parts.room.share() as share:
         await parts.room.await_free(AT_HAND + held, parts.patience)
         share.take(AT_HAND + held)
@@ -171,11 +171,12 @@ def _patience(parts: Parts) -> float:
 
 
 async def _stream(
-    request: web.Request,
+    request: Request,
     response: web.StreamResponse,
     blocks: AsyncIterator[bytes],
     stall: float,
 ) -> web.StreamResponse:
+    request.add_headers(response)
     await response.prepare(request)
     if request.method == "HEAD":
         return response
@@ -216,9 +217,7 @@ async def _packed(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield packer.flush()
 
 
-async def _write(
-    request: web.Request, response: web.StreamResponse, data: bytes, stall: float
-) -> None:
+async def _write(request: Request, response: web.StreamResponse, data: bytes, stall: float) -> None:
     """Hand *data* over as the client takes it. Raises `ConnectionResetError` if it takes nothing."""
     view = memoryview(data)
     try:
@@ -233,14 +232,14 @@ async def _write(
 # Answers that are made as a whole
 
 
-async def finish(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+async def finish(request: Request, response: web.StreamResponse) -> web.StreamResponse:
     """Whole answers are named by their hash, packed if the client likes, and sent piece by piece."""
     body = getattr(response, "body", None)
     if not isinstance(body, bytes) or (len(body) <= PACKET and request.method == "POST"):
         return response  # it is no whole answer, or there is nothing to be gained
     assert isinstance(response, web.Response)
     assert isinstance(response.body, bytes)
-    with parts_of(request).room.share() as share:
+    with request.parts.room.share() as share:
         if len(response.body) > PIECE:
             share.take(len(response.body))
         if response.status == 200 and request.method in ("GET", "HEAD"):
@@ -272,7 +271,7 @@ def _not_modified(etag: str) -> web.Response:
     return web.Response(status=304, headers={"ETag": etag})
 
 
-def _wants_gzip(request: web.Request, response: web.StreamResponse) -> bool:
+def _wants_gzip(request: Request, response: web.StreamResponse) -> bool:
     """Whether *response* gains from it, and the client accepts it."""
     kind = response.headers.get("Content-Type", "")
     length = response.body if isinstance(response, web.Response) else None
@@ -323,10 +322,10 @@ async def _made(work: Callable[[bytes], T], response: web.Response) -> T:
     return work(body) if len(body) <= PIECE else await asyncio.to_thread(work, body)
 
 
-async def _sent(request: web.Request, made: web.Response, body: bytes) -> web.StreamResponse:
+async def _sent(request: Request, made: web.Response, body: bytes) -> web.StreamResponse:
     async def pieces() -> AsyncIterator[bytes]:
         yield body
 
     made.headers["Content-Length"] = str(len(body))
     response = web.StreamResponse(status=made.status, headers=made.headers)
-    return await _stream(request, response, pieces(), min(parts_of(request).stall, HASTE))
+    return await _stream(request, response, pieces(), min(request.parts.stall, HASTE))

@@ -1,0 +1,79 @@
+"""Answers that go out with as little ado as may be: their head is written together with what follows.
+
+Of what `aiohttp` offers for answers they need neither cookies nor compression, nor hooks.
+"""
+
+import time
+from email.utils import formatdate
+from functools import lru_cache
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion10, HttpVersion11
+
+EMPTY = frozenset({204, 304})  # answers of these have no body
+
+
+class _Own(web.StreamResponse):
+    """What writes its head itself."""
+
+    _lasts: bool | None = None
+
+    def force_close(self) -> None:
+        self._lasts = False
+
+    @property
+    def keep_alive(self) -> bool | None:
+        """Whether the connection is for other requests afterwards."""
+        return self._lasts
+
+    def head(self, request: web.BaseRequest) -> bytes:
+        """The status line and the headers."""
+        if self._lasts is None:
+            self._lasts = request.keep_alive
+        version, headers = request.version, self.headers
+        headers["Date"] = _date(int(time.time()))
+        if self._lasts and version == HttpVersion10:
+            headers["Connection"] = "keep-alive"
+        elif not self._lasts and version == HttpVersion11:
+            headers["Connection"] = "close"
+        lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+class Answer(_Own, web.Response):
+    """A whole answer: its head and its body go out at once."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        body = self.body or b""
+        assert isinstance(body, bytes | bytearray)
+        is_head = request.method == "HEAD"
+        if self.status not in EMPTY and (body or not is_head):
+            self.headers.setdefault("Content-Length", str(len(body)))
+        head = self.head(request)
+        await request.writer.write(head if is_head or self.status in EMPTY else head + body)
+        await request.writer.drain()
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """All of it has gone out."""
+
+
+class EventStream(_Own):
+    """An answer whose head and content are written by a subscriber."""
+
+    @property
+    def prepared(self) -> bool:
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """The subscriber has done it."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """The subscriber has done it."""
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
