@@ -11,11 +11,13 @@ from broker.gateway.api.connections import HEAD, Doors
 from broker.gateway.api.health import live, metrics
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
-from broker.gateway.api.places import Place
+from broker.gateway.api.places import Place, Route
 
 CONNECTIONS = 32
 PLACES = Place()
-PLACES.add([("GET", "/", metrics), ("GET", "/metrics", metrics), ("GET", "/live", live)])
+PLACES.add(
+    [Route("GET", "/", metrics), Route("GET", "/metrics", metrics), Route("GET", "/live", live)]
+)
 
 
 @asynccontextmanager

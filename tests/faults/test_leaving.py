@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROUNDS, AT_ONCE = 20, 40
 RESET = struct.pack("ii", 1, 0)  # so that closing sends a reset
-ROUTES = [(method, path) for method, path, _ in (*API, *AROUND)]
+ROUTES = [(route.method, route.path) for route in (*API, *AROUND)]
 STREAMS = [("GET", "/jobs/{job_id}/events"), ("GET", "/events")]
 BODY = b'{"program_id": "hello-world", "params": {"iterations": 1}}'
 QUERIES = ("", "", "?wait=0.2", "?after=now&wait=1", "?last_event_id=3", "?cursor=x")

@@ -786,7 +786,7 @@ async def test_a_bug_is_one_error_and_the_service_lives_on() -> None:
 
 
 async def test_every_route_is_described_and_every_description_is_a_route() -> None:
-    routes = {(method.lower(), path) for method, path, _ in (*API, *AROUND)}
+    routes = {(route.method.lower(), route.path) for route in (*API, *AROUND)}
     described = {
         (method, path)
         for path, item in DESCRIPTION["paths"].items()

@@ -106,7 +106,7 @@ CASES = {
     ("GET", "/"): Case("/"),
     ("GET", "/favicon.svg"): Case("/favicon.svg"),
 }
-ROUTES = sorted((method, path) for method, path, _ in (*API, *AROUND))
+ROUTES = sorted((route.method, route.path) for route in (*API, *AROUND))
 
 
 @contextlib.asynccontextmanager

@@ -7,9 +7,9 @@ from typing import Any
 
 import jsonschema_rs
 
-from broker.gateway.api.openapi import document
+from broker.gateway.api.routes import description
 
-DESCRIPTION = json.loads(document())
+DESCRIPTION = json.loads(description())
 
 
 def template_of(path: str) -> str:

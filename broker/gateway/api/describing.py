@@ -43,6 +43,11 @@ def as_json(description: str, schema: Schema) -> Schema:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
+def an_error(description: str) -> Schema:
+    """An answer that says what is wrong."""
+    return as_json(description, ref("Error"))
+
+
 def of_type(description: str, media_type: str, schema: Schema | None = None) -> Schema:
     """An answer of that media type."""
     return {"description": description, "content": {media_type: {"schema": schema or text()}}}
@@ -56,23 +61,3 @@ def query(name: str, schema: Schema, description: str) -> Schema:
 def header(name: str, description: str) -> Schema:
     """A header of the request."""
     return {"name": name, "in": "header", "description": description, "schema": text()}
-
-
-def operation(
-    name: str,
-    tag: str,
-    summary: str,
-    responses: dict[str, Schema],
-    parameters: list[Schema] | None = None,
-    **more: Any,
-) -> Schema:
-    """What one method of a path does; *more* as the specification calls it."""
-    made: Schema = {
-        "operationId": name,
-        "tags": [tag],
-        "summary": summary,
-        "responses": responses | {"default": {"$ref": "#/components/responses/Error"}},
-    }
-    if parameters:
-        made["parameters"] = parameters
-    return made | more

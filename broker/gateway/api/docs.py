@@ -8,8 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from broker.gateway.api.openapi import document
-from broker.gateway.api.parts import Request, raw_answer
+from broker.gateway.api.parts import Request
 
 ASSETS = {
     "swagger-ui.css": "text/css",
@@ -41,11 +40,6 @@ SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true,
 </body>
 </html>
 """
-
-
-async def specification(request: Request) -> web.Response:
-    """GET /openapi.json."""
-    return raw_answer(document())
 
 
 async def page(request: Request) -> web.Response:

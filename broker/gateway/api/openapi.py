@@ -1,188 +1,82 @@
-"""The description of the API: OpenAPI 3.1, made from the same types as the messages.
+"""The description of the API: OpenAPI 3.1, made from its routes and from the types of messages.
 
 Source: OpenAPI Specification 3.1.0. A test holds every route and every answer against it.
 """
 
 import re
-from functools import cache
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 
 import orjson
 
-from broker.gateway.api.describing import (
-    WHOLE,
-    Schema,
-    a_list,
-    an_object,
-    as_json,
-    header,
-    of_type,
-    operation,
-    ref,
-    text,
-)
-from broker.gateway.api.openapi_jobs import LIMIT, OFFSET, of_events, of_jobs
+from broker.gateway.api.describing import Schema, an_error, text
 from broker.gateway.api.openapi_schemas import schemas
+from broker.gateway.api.places import Route
+
+INFO = {
+    "title": "Quantum job broker",
+    "summary": "Submit quantum jobs, follow them live, fetch results.",
+    "description": (
+        "The Qiskit Runtime REST API, with event streams beside it. Every path of"
+        " `jobs`, `events`, `programs` and `backends` also answers below"
+        " `/experimental`, `/api/v1` and `/quantum-computing.ibm.com/api`. The content"
+        " type of request bodies is ignored: they are JSON."
+    ),
+    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
+TAGS = {
+    "jobs": "Submit, look at, list, cancel, delete.",
+    "results": "What jobs bring.",
+    "events": "What happens, as it happens.",
+    "programs": "What can be run.",
+    "backends": "What it runs on.",
+    "operations": "Health, metrics, pages.",
+}
 
 
-@cache
-def document() -> bytes:
-    """The description, as JSON."""
+def document(routes: Mapping[str, Iterable[Route]]) -> bytes:
+    """The description of *routes*, which are given by tag, as JSON."""
     return orjson.dumps(
         {
             "openapi": "3.1.0",
-            "info": {
-                "title": "Quantum job broker",
-                "version": version("quantum-job-broker"),
-                "summary": "Submit quantum jobs, follow them live, fetch results.",
-                "description": (
-                    "The Qiskit Runtime REST API, with event streams beside it. Every path of"
-                    " `jobs`, `events`, `programs` and `backends` also answers below"
-                    " `/experimental`, `/api/v1` and `/quantum-computing.ibm.com/api`. The content"
-                    " type of request bodies is ignored: they are JSON."
-                ),
-                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            },
+            "info": INFO | {"version": version("quantum-job-broker")},
             "servers": [{"url": "/"}],
-            "tags": [
-                {"name": name, "description": text}
-                for name, text in (
-                    ("jobs", "Submit, look at, list, cancel, delete."),
-                    ("results", "What jobs bring."),
-                    ("events", "What happens, as it happens."),
-                    ("programs", "What can be run."),
-                    ("backends", "What it runs on."),
-                    ("operations", "Health, metrics, pages."),
-                )
-            ],
-            "paths": _paths(),
+            "tags": [{"name": tag, "description": TAGS[tag]} for tag in routes],
+            "paths": _paths(routes),
             "components": {
                 "schemas": schemas(),
-                "responses": {"Error": as_json("What is wrong", ref("Error"))},
+                "responses": {"Error": an_error("What is wrong")},
             },
         },
         option=orjson.OPT_SORT_KEYS,
     )
 
 
-def _paths() -> dict[str, Schema]:
+def _paths(routes: Mapping[str, Iterable[Route]]) -> dict[str, Schema]:
     paths: dict[str, Schema] = {}
-    for method, path, described in (*of_jobs(), *of_events(), *_catalogues(), *_operations()):
-        item = paths.setdefault(path, {})
-        item[method] = described
-        names = re.findall(r"\{(\w+)\}", path)
-        if names:
+    for tag, route in ((tag, route) for tag, some in routes.items() for route in some):
+        item = paths.setdefault(route.path, {})
+        item[route.method.lower()] = _operation(tag, route)
+        if names := re.findall(r"\{(\w+)\}", route.path):
             item["parameters"] = [
                 {"name": name, "in": "path", "required": True, "schema": text()} for name in names
             ]
     return paths
 
 
-def _catalogues() -> list[tuple[str, str, Schema]]:
-    def backend(name: str, path: str, summary: str, schema: Schema) -> tuple[str, str, Schema]:
-        answers = {
-            "200": as_json(summary, schema),
-            "404": as_json("There is no such backend.", ref("Error")),
-        }
-        whole = f"/backends/{{backend}}/{path}"
-        return "get", whole, operation(name, "backends", summary, answers)
-
-    anything: Schema = {"type": "object"}
-    names = an_object("devices", devices=a_list({"anyOf": [text(), ref("Backend")]}))
-    page = an_object(
-        "programs count",
-        programs=a_list(ref("Program")),
-        count=WHOLE,
-        limit=WHOLE,
-        offset=WHOLE,
-    )
-    return [
-        (
-            "get",
-            "/programs",
-            operation(
-                "listPrograms",
-                "programs",
-                "List programs",
-                {"200": as_json("A page of programs.", page)},
-                [LIMIT, OFFSET],
-            ),
-        ),
-        (
-            "get",
-            "/programs/{program_id}",
-            operation(
-                "getProgram",
-                "programs",
-                "A program, with the schemas of its inputs and results",
-                {
-                    "200": as_json("The program.", ref("Program")),
-                    "404": as_json("There is no such program.", ref("Error")),
-                },
-            ),
-        ),
-        (
-            "get",
-            "/backends",
-            operation(
-                "listBackends",
-                "backends",
-                "List backends",
-                {"200": as_json("Names; objects from API version 2025-05-01 on.", names)},
-                [header("IBM-API-Version", "The API version that the client speaks.")],
-            ),
-        ),
-        backend("getConfiguration", "configuration", "What a backend can do", anything),
-        backend("getProperties", "properties", "How well its qubits and gates work", anything),
-        backend("getDefaults", "defaults", "Pulse defaults: none", anything),
-        backend("getBackendStatus", "status", "Does it take jobs?", ref("BackendStatus")),
-    ]
-
-
-def _operations() -> list[tuple[str, str, Schema]]:
-    def page(path: str, name: str, summary: str, media_type: str) -> tuple[str, str, Schema]:
-        answers = {"200": of_type(summary, media_type)}
-        return "get", path, operation(name, "operations", summary, answers)
-
-    ready = as_json("Whether it answers questions.", ref("Readiness"))
-    live = as_json("It turns.", an_object("status", status=text()))
-    return [
-        ("get", "/live", operation("live", "operations", "Is it alive?", {"200": live})),
-        (
-            "get",
-            "/ready",
-            operation("ready", "operations", "Can it answer?", {"200": ready, "503": ready}),
-        ),
-        page("/metrics", "metrics", "Metrics, for Prometheus", "text/plain"),
-        (
-            "get",
-            "/openapi.json",
-            operation(
-                "description",
-                "operations",
-                "This description",
-                {"200": as_json("OpenAPI 3.1.", {"type": "object"})},
-            ),
-        ),
-        page("/", "dashboard", "The web page", "text/html"),
-        page("/docs", "documentation", "This description, to read and try out", "text/html"),
-        (
-            "get",
-            "/docs/{asset}",
-            operation(
-                "asset",
-                "operations",
-                "A file of that page",
-                {
-                    "200": {
-                        "description": "The file.",
-                        "content": {
-                            "text/css": {"schema": text()},
-                            "text/javascript": {"schema": text()},
-                        },
-                    }
-                },
-            ),
-        ),
-        page("/favicon.svg", "icon", "The icon of both", "image/svg+xml"),
-    ]
+def _operation(tag: str, route: Route) -> Schema:
+    """What one method of a path does."""
+    answers = {str(status): answer for status, answer in route.answers.items()}
+    made: Schema = {
+        "operationId": route.name,
+        "tags": [tag],
+        "summary": route.summary,
+        "responses": answers | {"default": {"$ref": "#/components/responses/Error"}},
+    }
+    if route.parameters:
+        made["parameters"] = route.parameters
+    if route.description:
+        made["description"] = route.description
+    if route.body is not None:
+        made["requestBody"] = {"required": True, "content": route.body}
+    return made

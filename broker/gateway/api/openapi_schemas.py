@@ -24,18 +24,34 @@ EVENTS = topics.EVENTS.messages
 
 def schemas() -> dict[str, Schema]:
     """All of them, by name."""
-    made = _messages()
     kinds = [_component(message.name) for message in EVENTS if message.name != "ledger-claim"]
-    made["Event"] = {
-        "description": "What happened to a job. Kinds that a reader does not know are to be ignored.",
-        "anyOf": [ref(kind) for kind in kinds],
+    submits = an_object("jobs", jobs=a_list(ref("SubmitJob")) | {"maxItems": MOST_JOBS})
+    return {
+        **_messages(),
+        "Event": {
+            "description": "What happened to a job. Kinds that a reader does not know are to be ignored.",
+            "anyOf": [ref(kind) for kind in kinds],
+        },
+        "SubmitJobs": submits | {"additionalProperties": False},
+        "Error": _error(),
+        "Job": _job(),
+        "JobPage": _job_page(),
+        "JobEventPage": _event_page(
+            WHOLE, YES_OR_NO | {"description": "Nothing follows."}, ref("JobSnapshot")
+        ),
+        "EventPage": _event_page(
+            text(), {"const": False}, an_object("from to", **{"from": text(), "to": text()})
+        ),
+        "Queue": _queue(),
+        "Program": _program(),
+        "Backend": _backend(),
+        "BackendStatus": _backend_status(),
+        "Readiness": _readiness(),
     }
-    made["SubmitJobs"] = an_object(
-        "jobs", jobs=a_list(ref("SubmitJob")) | {"maxItems": MOST_JOBS}
-    ) | {"additionalProperties": False}
-    made["Error"] = _error()
-    made["Job"] = _job()
-    made["JobPage"] = an_object(
+
+
+def _job_page() -> Schema:
+    return an_object(
         "jobs count limit offset next whole",
         jobs=a_list(ref("Job")),
         count=WHOLE | {"description": "How many match in all."},
@@ -52,23 +68,20 @@ def schemas() -> dict[str, Schema]:
             " `next` are of what is here so far."
         },
     )
-    made["JobEventPage"] = an_object(
+
+
+def _event_page(position: Schema, terminal: Schema, gap: Schema) -> Schema:
+    return an_object(
         "events next terminal",
         events=a_list(ref("Event")),
-        next=WHOLE | {"description": "The position to ask on from."},
-        terminal=YES_OR_NO | {"description": "Nothing follows."},
-        gap=ref("JobSnapshot"),
+        next=position | {"description": "The position to ask on from."},
+        terminal=terminal,
+        gap=gap,
     )
-    made["EventPage"] = an_object(
-        "events next terminal",
-        events=a_list(ref("Event")),
-        next=text("The position to ask on from."),
-        terminal={"const": False},
-        gap=an_object("from to", **{"from": text(), "to": text()}),
-    )
-    made["Queue"] = _queue()
-    made["Program"] = _program()
-    made["Backend"] = an_object(
+
+
+def _backend() -> Schema:
+    return an_object(
         "name status queue_length qubits",
         name=text(),
         status=an_object("name reason", name=text(enum=["online", "offline"]), reason=text()),
@@ -77,7 +90,10 @@ def schemas() -> dict[str, Schema]:
         simulator=YES_OR_NO,
         description=text(),
     )
-    made["BackendStatus"] = an_object(
+
+
+def _backend_status() -> Schema:
+    return an_object(
         "state status length_queue backend_version",
         state=YES_OR_NO,
         status=text(enum=["active", "offline"]),
@@ -87,7 +103,10 @@ def schemas() -> dict[str, Schema]:
         running=WHOLE,
         slots=WHOLE,
     )
-    made["Readiness"] = an_object(
+
+
+def _readiness() -> Schema:
+    return an_object(
         "status caught_up whole log_reachable tail_lag_seconds",
         status=text(enum=["ready", "not ready"]),
         caught_up=YES_OR_NO,
@@ -100,7 +119,6 @@ def schemas() -> dict[str, Schema]:
         backends=WHOLE,
         streams=WHOLE,
     )
-    return made
 
 
 def _component(name: str) -> str:

@@ -1,14 +1,30 @@
 """Which handler answers what: a tree of the parts that paths have."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from aiohttp import web
 
+from broker.gateway.api.describing import Schema
 from broker.gateway.api.parts import Request
 
 Handler: TypeAlias = Callable[[Request], Awaitable[web.StreamResponse]]
-Route: TypeAlias = tuple[str, str, Handler]  # method, path, and who answers
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route: who answers it, and what the description of the API says of it."""
+
+    method: str
+    path: str  # a part `{name}` of it may be anything
+    handler: Handler
+    name: str = ""
+    summary: str = ""
+    answers: Mapping[int, Schema] = field(default_factory=dict)  # by status
+    parameters: Sequence[Schema] = ()
+    description: str = ""
+    body: Schema | None = None  # by media type
 
 
 class Place:
@@ -21,15 +37,14 @@ class Place:
         self._any: tuple[str, Place] | None = None  # a name for what else may follow, not nothing
 
     def add(self, routes: Iterable[Route], prefix: str = "") -> None:
-        """Have *routes* be answered below *prefix*. A part `{name}` of a path may be anything."""
-        for method, path, handler in routes:
+        """Have *routes* be answered below *prefix*; GET includes HEAD."""
+        for route in routes:
             place = self
-            for part in (prefix + path).split("/")[1:]:
+            for part in (prefix + route.path).split("/")[1:]:
                 place = place._made(part)
-            place.path = path
-            place.handlers[method] = handler
-            if method == "GET":
-                place.handlers["HEAD"] = handler
+            place.path = route.path
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                place.handlers[method] = route.handler
 
     def _made(self, part: str) -> "Place":
         if not part.startswith("{"):

@@ -1,41 +1,51 @@
-"""Every route of the API."""
+"""Every route of the API, as data: who answers it, and what its description says of it."""
 
-from broker.gateway.api import backends, docs, events, health, jobs, programs, results
+from functools import cache
+
+from aiohttp import web
+
+from broker.gateway.api.describing import as_json
+from broker.gateway.api.openapi import document
+from broker.gateway.api.parts import Request, raw_answer
 from broker.gateway.api.places import Place, Route
+from broker.gateway.api.routes_around import BACKENDS, OPERATIONS, PROGRAMS
+from broker.gateway.api.routes_of_jobs import EVENTS, JOBS, RESULTS
 
 # What clients put in front.
 PREFIXES = ("", "/experimental", "/api/v1", "/quantum-computing.ibm.com/api", "/api", "/v1")
-API: tuple[Route, ...] = (
-    ("POST", "/jobs", jobs.submit),
-    ("GET", "/jobs", jobs.listing),
-    ("GET", "/jobs/{job_id}", jobs.details),
-    ("POST", "/jobs/{job_id}/cancel", jobs.cancel),
-    ("DELETE", "/jobs/{job_id}", jobs.delete),
-    ("GET", "/jobs/{job_id}/queue", jobs.queue),
-    ("GET", "/jobs/{job_id}/results", results.result),
-    ("GET", "/jobs/{job_id}/interim_results", results.interim),
-    ("GET", "/jobs/{job_id}/logs", results.logs),
-    ("GET", "/jobs/{job_id}/events", events.of_job),
-    ("GET", "/events", events.of_many),
-    ("GET", "/programs", programs.listing),
-    ("GET", "/programs/{program_id}", programs.details),
-    ("GET", "/backends", backends.listing),
-    ("GET", "/backends/{backend}/configuration", backends.configuration),
-    ("GET", "/backends/{backend}/properties", backends.properties),
-    ("GET", "/backends/{backend}/defaults", backends.defaults),
-    ("GET", "/backends/{backend}/status", backends.status),
-)
-AROUND: tuple[Route, ...] = (  # of this gateway itself: without a prefix
-    ("GET", "/live", health.live),
-    ("GET", "/ready", health.ready),
-    ("GET", "/metrics", health.metrics),
-    ("GET", "/openapi.json", docs.specification),
-    ("GET", "/docs", docs.page),
-    ("GET", "/docs/{asset}", docs.asset),
-    ("GET", "/", docs.dashboard),
-    ("GET", "/favicon.svg", docs.icon),
-)
 
+
+@cache
+def description() -> bytes:
+    """What all routes are, as an OpenAPI document."""
+    return document(TAGGED)
+
+
+async def _specification(request: Request) -> web.Response:
+    """GET /openapi.json."""
+    return raw_answer(description())
+
+
+API = (*JOBS, *RESULTS, *EVENTS, *PROGRAMS, *BACKENDS)
+AROUND = (  # of this gateway itself: without a prefix
+    *OPERATIONS,
+    Route(
+        "GET",
+        "/openapi.json",
+        _specification,
+        "description",
+        "This description",
+        {200: as_json("OpenAPI 3.1.", {"type": "object"})},
+    ),
+)
+TAGGED = {
+    "jobs": JOBS,
+    "results": RESULTS,
+    "events": EVENTS,
+    "programs": PROGRAMS,
+    "backends": BACKENDS,
+    "operations": AROUND,
+}
 
 PLACES = Place()
 for _prefix in PREFIXES:

@@ -1,0 +1,129 @@
+"""The routes of what jobs need, and of the gateway itself."""
+
+from broker.gateway.api import backends, docs, health, programs
+from broker.gateway.api.describing import (
+    WHOLE,
+    Schema,
+    a_list,
+    an_error,
+    an_object,
+    as_json,
+    header,
+    of_type,
+    ref,
+    text,
+)
+from broker.gateway.api.places import Handler, Route
+from broker.gateway.api.routes_of_jobs import LIMIT, OFFSET
+
+_ANY_OBJECT: Schema = {"type": "object"}
+_READY = as_json("Whether it answers questions.", ref("Readiness"))
+
+PROGRAMS = (
+    Route(
+        "GET",
+        "/programs",
+        programs.listing,
+        "listPrograms",
+        "List programs",
+        {
+            200: as_json(
+                "A page of programs.",
+                an_object(
+                    "programs count",
+                    programs=a_list(ref("Program")),
+                    count=WHOLE,
+                    limit=WHOLE,
+                    offset=WHOLE,
+                ),
+            )
+        },
+        (LIMIT, OFFSET),
+    ),
+    Route(
+        "GET",
+        "/programs/{program_id}",
+        programs.details,
+        "getProgram",
+        "A program, with the schemas of its inputs and results",
+        {
+            200: as_json("The program.", ref("Program")),
+            404: an_error("There is no such program."),
+        },
+    ),
+)
+
+
+def _of_a_backend(
+    what: str, handler: Handler, name: str, summary: str, schema: Schema = _ANY_OBJECT
+) -> Route:
+    answers = {200: as_json(summary, schema), 404: an_error("There is no such backend.")}
+    return Route("GET", f"/backends/{{backend}}/{what}", handler, name, summary, answers)
+
+
+BACKENDS = (
+    Route(
+        "GET",
+        "/backends",
+        backends.listing,
+        "listBackends",
+        "List backends",
+        {
+            200: as_json(
+                "Names; objects from API version 2025-05-01 on.",
+                an_object("devices", devices=a_list({"anyOf": [text(), ref("Backend")]})),
+            )
+        },
+        (header("IBM-API-Version", "The API version that the client speaks."),),
+    ),
+    _of_a_backend(
+        "configuration", backends.configuration, "getConfiguration", "What a backend can do"
+    ),
+    _of_a_backend(
+        "properties", backends.properties, "getProperties", "How well its qubits and gates work"
+    ),
+    _of_a_backend("defaults", backends.defaults, "getDefaults", "Pulse defaults: none"),
+    _of_a_backend(
+        "status", backends.status, "getBackendStatus", "Does it take jobs?", ref("BackendStatus")
+    ),
+)
+
+
+def _page(path: str, handler: Handler, name: str, summary: str, media_type: str) -> Route:
+    return Route("GET", path, handler, name, summary, {200: of_type(summary, media_type)})
+
+
+OPERATIONS = (
+    Route(
+        "GET",
+        "/live",
+        health.live,
+        "live",
+        "Is it alive?",
+        {200: as_json("It turns.", an_object("status", status=text()))},
+    ),
+    Route("GET", "/ready", health.ready, "ready", "Can it answer?", {200: _READY, 503: _READY}),
+    _page("/metrics", health.metrics, "metrics", "Metrics, for Prometheus", "text/plain"),
+    _page("/", docs.dashboard, "dashboard", "The web page", "text/html"),
+    _page(
+        "/docs",
+        docs.page,
+        "documentation",
+        "This description, to read and try out",
+        "text/html",
+    ),
+    Route(
+        "GET",
+        "/docs/{asset}",
+        docs.asset,
+        "asset",
+        "A file of that page",
+        {
+            200: {
+                "description": "The file.",
+                "content": {kind: {"schema": text()} for kind in docs.ASSETS.values()},
+            }
+        },
+    ),
+    _page("/favicon.svg", docs.icon, "icon", "The icon of both", "image/svg+xml"),
+)
