@@ -68,7 +68,7 @@ class JobChannel:
 
     def from_memory(self, cursor: int) -> Page | None:
         hot = self._hot
-        if cursor + 1 < self._model.recent_of(hot):
+        if cursor + 1 < hot.kept_from:
             return None
         frames, size, after = [], 0, cursor
         for event in hot.events.since(cursor + 1):
@@ -80,8 +80,8 @@ class JobChannel:
 
     async def from_file(self, cursor: int) -> Page:
         hot = self._hot
-        upto = min(self.told, self._model.recent_of(hot) - 1)
-        rows = await self._model.history(hot, cursor, upto, PAGE)
+        upto = min(self.told, hot.kept_from - 1)
+        rows = await self._model.on_file.history(hot, cursor, upto, PAGE)
         if not rows or rows[0].seq != cursor + 1:
             return Page(b"", cursor, 0, gap=cursor < self.told)
         frames = [frame(str(row.seq), row.kind, row.value) for row in rows]

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -137,6 +137,21 @@ class CopyFile:
     async def change(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What *method* of the store says, in the thread that writes."""
         return await _run(self.writer, method, *args, **kwargs)
+
+    async def prune(
+        self, firsts: Mapping[int, int], ended_before: str, deleted_before: str
+    ) -> None:
+        """Drop events before *firsts*, and jobs that ended or were deleted before those times."""
+        store = self.store
+        try:
+            while not self.damaged and await self.change(
+                store.prune, firsts, ended_before, deleted_before
+            ):
+                pass  # others write in between
+        except CacheDamagedError as error:
+            self.broken(store, error)
+        except apsw.Error as error:
+            logger.error("gateway.cache_not_pruned", error=str(error))
 
     def look(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What *method* of the store answers at once."""

@@ -4,24 +4,23 @@ Whatever the tail has taken is seen by the next question. The file is written be
 together with the position that it reaches.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import apsw
 import structlog
 from msgspec.structs import replace
 
-from broker.budget import MIB, Lately, Room
+from broker.budget import MIB
 from broker.core.job import apply
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
 from broker.gateway.copy_file import MADE_ANEW, CopyFile
 from broker.gateway.cursors import Positions
-from broker.gateway.damage import CacheDamagedError
-from broker.gateway.filters import JobFilter, Part
+from broker.gateway.looked_up import LookedUp
+from broker.gateway.on_file import OnFile
 from broker.gateway.recent import HotJob, KeptEvent, Recent
-from broker.gateway.rows import Batch, EventRow, Held, JobPage, PartitionRow
+from broker.gateway.rows import Batch, Held, PartitionRow
 from broker.gateway.unwritten import Unwritten
 from broker.gateway.writing_behind import WriteBehind
 from schemas.jobs import Job
@@ -33,10 +32,8 @@ logger = structlog.get_logger()
 
 T = TypeVar("T")
 
-PAGE_BYTES = 8 * 1024 * 1024  # of one page of jobs
 MANY = 20_000  # jobs that wait to be written: enough for one batch
 LOOKED_UP = 16 * MIB  # of answers of the file: jobs, and that there is none of that name
-NOBODY = 512  # bytes to remember that there is no job of a name
 ODD = 10_000  # jobs that are noticed to lack events
 NOT_YET = "this gateway has read only the newest events so far; try again"
 
@@ -53,7 +50,8 @@ class ReadModel:
         self._memory = memory
         self._odd: dict[JobKey, None] = {}  # jobs of which events are missing, as far as noticed
         self._behind = WriteBehind(self._file, self)
-        self._copy = 0  # which file this is: ids mean nothing in another one
+        self.on_file = OnFile(self._file, self)
+        self.copy = 0  # which file this is: ids mean nothing in another one
         self._begin(Held(), 0)
 
     def _begin(self, held: Held, partitions: int) -> None:
@@ -65,10 +63,8 @@ class ReadModel:
             self._readers[partition] = PartitionReader(row.claim, row.holder)
         self.recent = Recent(self._memory, [self.positions[p] for p in range(partitions)])
         self.unwritten = Unwritten()
-        self._looked_up: Lately[JobKey, HotJob | None] = Lately(
-            Room("looked_up", LOOKED_UP), lambda hot: hot.size if hot else NOBODY
-        )
-        self._copy += 1
+        self.copy += 1
+        self._looked_up = LookedUp(self._file, self.copy, LOOKED_UP)
         self._next_id = held.newest + 1
         self.filled = held.filled
         self.since = ""
@@ -145,12 +141,12 @@ class ReadModel:
         last_seq = event.seq - 1 if fresh or hot is None else hot.job.seq
         if not self._readers[record.partition].counts(entry, last_seq):
             if event.seq > last_seq and self._readers[record.partition].permits(entry.epoch):
-                self._doubt(entry.key)
+                self.doubt(entry.key)
             return None
         if hot is None and event.seq > 1:
             if self.is_partial:
                 return None  # it began before this does
-            self._doubt(entry.key)
+            self.doubt(entry.key)
         if hot is None:
             hot = self._new(entry.key, apply(None, entry), based=False)
         else:
@@ -163,7 +159,7 @@ class ReadModel:
         return kept
 
     def _new(self, key: JobKey, job: Job, based: bool) -> HotJob:
-        hot = HotJob(self._next_id, key, job, based, self._copy)
+        hot = HotJob(self._next_id, key, job, based, self.copy)
         self._next_id += 1
         return hot
 
@@ -249,14 +245,7 @@ class ReadModel:
     ) -> None:
         """Drop events that the log has dropped, and jobs that ended before that time."""
         self.first |= firsts  # before anything is gone: who reads meanwhile sees that by it
-        store, bounds = self._file.store, (firsts, ended_before, deleted_before)
-        try:
-            while not self.damaged and await self._file.change(store.prune, *bounds):
-                pass  # others write in between
-        except CacheDamagedError as error:
-            self._file.broken(store, error)
-        except apsw.Error as error:
-            logger.error("gateway.cache_not_pruned", error=str(error))
+        await self._file.prune(firsts, ended_before, deleted_before)
         self._looked_up.clear()
         self._behind.moved.set()
 
@@ -268,19 +257,14 @@ class ReadModel:
             return recent
         if key in self.unwritten.gone:
             return None
-        if key in self._looked_up:
-            return self._looked_up[key]
-        row = self._file.look(self._file.store.find, key)
-        found = HotJob(row.id, key, row.job, row.based, self._copy) if row else None
-        self._looked_up[key] = found
-        return found
+        return self._looked_up.find(key)
 
     def await_news(self, key: JobKey) -> None:
         """The job that *key* names is new: nobody has to look for it in the file."""
         if key not in self.recent.jobs:
-            self._looked_up[key] = None
+            self._looked_up.has_nobody(key)
 
-    def _doubt(self, key: JobKey) -> None:
+    def doubt(self, key: JobKey) -> None:
         """Events of that job seem to be missing; once, as it may be the ledger that lacks them."""
         if key in self._odd:
             return
@@ -302,42 +286,3 @@ class ReadModel:
         """The newest state of the job that *key* names."""
         hot = self.locate(key)
         return hot.job if hot else None
-
-    async def page(self, wanted: JobFilter, part: Part) -> JobPage:
-        """A part of the list of those jobs."""
-        copy = self._copy
-        if self.filled or self.is_partial:
-            await self.flush()
-            found = await self._file.read(self._file.store.page, wanted, part, PAGE_BYTES)
-            if copy == self._copy:
-                return found
-        raise UnavailableError(MADE_ANEW)
-
-    def recent_of(self, hot: HotJob) -> int:
-        """The number from which on all events of the job are in memory."""
-        first = hot.events.first
-        return hot.job.seq + 1 if first is None else first
-
-    async def history(self, hot: HotJob, after: int, upto: int, budget: int) -> Sequence[EventRow]:
-        """Events of one job from the file: numbers *after* + 1 to *upto*, about *budget* bytes."""
-        if hot.copy != self._copy:  # it was located in another file
-            raise UnavailableError(MADE_ANEW)
-        rows = await self._file.read(self._file.store.history, hot.id, hot.key, after, upto, budget)
-        lacks = (rows[0].seq - 1 if rows else upto) > after
-        if lacks and not (hot.gone or hot.based or self.is_partial or any(self.first.values())):
-            self._doubt(hot.key)  # the log has them all
-        return rows
-
-    def floor(self, partition: int) -> int:
-        """The offset from which on all events of the partition are in memory."""
-        return self.recent.floors[partition]
-
-    def recent_in(self, partition: int, start: int) -> Iterator[KeptEvent]:
-        """Events of one partition from memory, from offset *start* on."""
-        return self.recent.partitions[partition].since(start)
-
-    async def scan(
-        self, wanted: JobFilter, partition: int, start: int, stop: int, budget: int
-    ) -> tuple[Sequence[EventRow], int]:
-        """Events of many jobs in one partition, from the file; and the offset to go on from."""
-        return await self._file.read(self._file.store.scan, wanted, partition, start, stop, budget)

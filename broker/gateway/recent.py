@@ -1,5 +1,6 @@
 """The newest events in memory: what live streams and fresh questions are answered from."""
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -33,6 +34,12 @@ class HotJob:
         """Bytes that its state takes: inputs and result, and what comes with them."""
         params = self.job.details.params if self.job.details else b""
         return JOB + len(params) + len(self.job.value)
+
+    @property
+    def kept_from(self) -> int:
+        """The number from which on all its events are in memory."""
+        first = self.events.first
+        return self.job.seq + 1 if first is None else first
 
     @property
     def slim(self) -> "HotJob":
@@ -111,14 +118,8 @@ class Suffix(Generic[E]):
 
     def since(self, number: int) -> Iterator[E]:
         """The items with that number or a larger one, in order."""
-        low, high = self._head, len(self._items)
-        while low < high:
-            middle = (low + high) // 2
-            if self._number(self._items[middle]) < number:
-                low = middle + 1
-            else:
-                high = middle
-        for index in range(low, len(self._items)):
+        first = bisect_left(self._items, number, self._head, key=self._number)
+        for index in range(first, len(self._items)):
             item = self._items[index]
             assert item is not None
             yield item

@@ -43,12 +43,12 @@ def kept_from(model: ReadModel, cursor: Vector) -> Vector:
 def from_memory(model: ReadModel, wanted: JobFilter, cursor: Vector, end: Vector) -> Found | None:
     """A page; None if it has to come from the file."""
     todo = behind(cursor, end)
-    if any(start < model.floor(p) for p, start in todo.items()):
+    if any(start < model.recent.floors[p] for p, start in todo.items()):
         return None
     found = Found(Positions(cursor))
     looked = 0
     for partition, start in todo.items():
-        for event in model.recent_in(partition, start):
+        for event in model.recent.partitions[partition].since(start):
             if event.offset >= end[partition]:
                 break
             if looked >= LOOK or found.size >= PAGE:
@@ -67,10 +67,10 @@ async def from_file(model: ReadModel, wanted: JobFilter, cursor: Vector, end: Ve
     for partition, start in behind(cursor, end).items():
         if start < model.first[partition]:
             return Found(Positions(cursor), missing=True)
-        stop = min(model.floor(partition), end[partition])
+        stop = min(model.recent.floors[partition], end[partition])
         if start >= stop:
             continue
-        rows, after = await model.scan(wanted, partition, start, stop, PAGE)
+        rows, after = await model.on_file.scan(wanted, partition, start, stop, PAGE)
         if start < model.first[partition]:  # dropped meanwhile, so some may be missing
             return Found(Positions(cursor), missing=True)
         for row in rows:

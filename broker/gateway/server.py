@@ -38,6 +38,7 @@ logger = structlog.get_logger()
 
 OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
 TOO_MANY = "too many requests wait for the log"
+TOO_LARGE = "too many large answers wait for clients to take them"
 LAST_ANSWERS = 2.0  # s that requests which are not streams get to end, when the gateway stops
 
 
@@ -191,43 +192,23 @@ def _parts(
     judge: Judge,
     space: Space | None,
 ) -> Parts:
-    model = ReadModel(cache, options.memory)
-    fleet, waiters = Fleet(), Waiters()
-    streams = Streams(
-        model, Patience(options.stream_age, options.silence, options.stall), options.backlogs
-    )
+    model, fleet, waiters = ReadModel(cache, options.memory), Fleet(), Waiters()
+    patience = Patience(options.stream_age, options.silence, options.stall)
+    streams = Streams(model, patience, options.backlogs)
+    requests = Room("requests", max(options.requests, 2 * options.max_body), TOO_MANY)
+    holding = Holding(options.patience, options.persist)
     return Parts(
         model=model,
         streams=streams,
-        intake=Intake(
-            log,
-            blobs,
-            programs,
-            fleet,
-            model,
-            waiters,
-            Holding(options.patience, options.persist),
-            judge,
-            Room("requests", max(options.requests, 2 * options.max_body), TOO_MANY),
-            space,
-        ),
+        intake=Intake(log, blobs, programs, fleet, model, waiters, holding, judge, requests, space),
         fleet=fleet,
         tail=LedgerTail(
-            log,
-            model,
-            fleet,
-            streams,
-            waiters,
-            options.kept_jobs,
-            fill=fill,
-            newest=options.newest,
+            log, model, fleet, streams, waiters, options.kept_jobs, fill=fill, newest=options.newest
         ),
         waiters=waiters,
         programs=programs,
         blobs=blobs,
-        room=Room(
-            "answers", options.answers, "too many large answers wait for clients to take them"
-        ),
+        room=Room("answers", options.answers, TOO_LARGE),
         bodies=Bodies(options.max_body, 2 * options.max_body, options.block),
         patience=options.patience,
         stall=options.stall,

@@ -214,7 +214,7 @@ async def test_what_was_found_in_one_file_is_not_looked_up_in_the_next(tmp_path:
         assert hot is not None
         await copy.model.reset("another", 1)
         with pytest.raises(UnavailableError):
-            await copy.model.history(hot, 0, 6, 1 << 20)
+            await copy.model.on_file.history(hot, 0, 6, 1 << 20)
 
 
 async def test_a_request_that_is_on_the_log_is_taken_though_the_copy_breaks_meanwhile(

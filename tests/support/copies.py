@@ -85,8 +85,8 @@ async def _of_job(model: ReadModel, key: JobKey, ledger: Ledger) -> bool:
         assert (hot.job if hot else None) == wanted, key
         if hot is None or wanted is None:
             return True
-        upto = model.recent_of(hot) - 1
-        rows = await model.history(hot, 0, upto, 1 << 20)
+        upto = hot.kept_from - 1
+        rows = await model.on_file.history(hot, 0, upto, 1 << 20)
     except UnavailableError:
         return False
     assert [row.seq for row in rows] == list(range(1, upto + 1)), key
@@ -100,7 +100,7 @@ async def _of_lists(model: ReadModel, ledger: Ledger) -> bool:
         for terminal in (None, True, False):
             wanted = JobFilter("default", terminal=terminal)
             matching = [job for job in jobs if wanted.matches(job)]
-            found = await model.page(wanted, Part(1000, ascending=True))
+            found = await model.on_file.page(wanted, Part(1000, ascending=True))
             assert [job.key for job in found.jobs] == [job.key for job in matching]
             assert found.count == len(matching)
     except UnavailableError:

@@ -64,7 +64,7 @@ async def listing(request: Request) -> web.Response:
     part = _part_of(request, wanted)
     await parts.caught_up()
     since = parts.model.since
-    page = await parts.model.page(wanted, part)
+    page = await parts.model.on_file.page(wanted, part)
     since = max(since, parts.model.since)  # it may have changed meanwhile
     if since and not _is_of_the_newest(page, part, since):
         raise UnavailableError(f"this part of the list: {NOT_YET}")

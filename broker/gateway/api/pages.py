@@ -36,9 +36,11 @@ async def history(parts: Parts, hot: HotJob, after: int) -> tuple[Sequence[Past]
 
 async def _part(parts: Parts, hot: HotJob, after: int) -> Sequence[Past]:
     """What either memory or the file has next."""
-    recent = parts.model.recent_of(hot)
+    recent = hot.kept_from
     if after + 1 < recent:
-        rows = await parts.model.history(hot, after, min(hot.job.seq, recent - 1), PAGE_BYTES)
+        rows = await parts.model.on_file.history(
+            hot, after, min(hot.job.seq, recent - 1), PAGE_BYTES
+        )
         return [Past(row.seq, row.kind, row.value) for row in rows]
     found: list[Past] = []
     size = 0
@@ -59,7 +61,7 @@ async def all_events(parts: Parts, hot: HotJob) -> AsyncIterator[Past]:
     while after < end:
         page, missing = await history(parts, hot, after)
         if missing and not page:
-            after = parts.model.recent_of(hot) - 1  # what is not in the file is not kept
+            after = hot.kept_from - 1  # what is not in the file is not kept
             if after >= end or not len(hot.events):
                 raise EventsGoneError(
                     f"the events of job {hot.job.job_id} are not kept any more, so nobody knows "
