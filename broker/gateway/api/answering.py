@@ -12,6 +12,7 @@ from aiohttp.http import HttpVersion11
 
 from broker.errors import QjbError
 from broker.gateway.api.errors import error_answer, of_http
+from broker.gateway.api.events import EventStream
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import Parts, Request
@@ -118,7 +119,7 @@ def _note(
     route = place.path if place else "none"
     method = request.method if request.method in METH_ALL else "other"  # it may be any word
     _count(method, route, response.status).inc()
-    if response.headers.get("Content-Type") != "text/event-stream":
+    if not isinstance(response, EventStream):
         HTTP_SECONDS.observe(seconds)
     tell = logger.debug if route in PROBES else logger.info
     tell(

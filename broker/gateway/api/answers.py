@@ -14,7 +14,7 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 EMPTY = frozenset({204, 304})  # answers of these have no body
 
 
-class _Own(web.StreamResponse):
+class Own(web.StreamResponse):
     """What writes its head itself."""
 
     _lasts: bool | None = None
@@ -31,18 +31,18 @@ class _Own(web.StreamResponse):
         """The status line and the headers."""
         if self._lasts is None:
             self._lasts = request.keep_alive
-        version, headers = request.version, self.headers
-        headers["Date"] = _date(int(time.time()))
-        if self._lasts and version == HttpVersion10:
-            headers["Connection"] = "keep-alive"
-        elif not self._lasts and version == HttpVersion11:
-            headers["Connection"] = "close"
+        version = request.version
         lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines.append(f"Date: {_date(int(time.time()))}")
+        if self._lasts and version == HttpVersion10:
+            lines.append("Connection: keep-alive")
+        elif not self._lasts and version == HttpVersion11:
+            lines.append("Connection: close")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
 
 
-class Answer(_Own, web.Response):
+class Answer(Own, web.Response):
     """A whole answer: its head and its body go out at once."""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
@@ -58,20 +58,6 @@ class Answer(_Own, web.Response):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """All of it has gone out."""
-
-
-class EventStream(_Own):
-    """An answer whose head and content are written by a subscriber."""
-
-    @property
-    def prepared(self) -> bool:
-        return True
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """The subscriber has done it."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """The subscriber has done it."""
 
 
 @lru_cache(maxsize=2)

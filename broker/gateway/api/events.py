@@ -1,17 +1,19 @@
 """Event streams (server-sent events), and the same events as pages of JSON."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import cast
 
 import orjson
 import structlog
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
 
 from broker.errors import InvalidRequestError, UnavailableError
 from broker.gateway import scan
-from broker.gateway.api.answers import EventStream
+from broker.gateway.api.answers import Own
 from broker.gateway.api.jobs import filter_of
 from broker.gateway.api.pages import history
 from broker.gateway.api.parts import Parts, Request, key_of, nothing, raw_answer, seconds
@@ -21,6 +23,7 @@ from broker.gateway.filters import JobFilter
 from broker.gateway.frames import retry
 from broker.gateway.looking_after import pause
 from broker.gateway.recent import HotJob
+from broker.gateway.streams import Streams
 from broker.gateway.subscribers import End, Line, Opening, Subscriber
 from broker.gateway.tail import MOVED
 from schemas.cloudevents import encode
@@ -100,10 +103,7 @@ async def _stream_of_job(request: Request) -> web.StreamResponse:
     if hot.job.terminal and cursor >= hot.job.seq:
         return nothing({"Cache-Control": "no-store"})
     _refuse_when_full(parts)
-    response, opening = _begin(request)
-    subscriber = parts.streams.follow_job(hot, cursor, opening)
-    del hot  # a stream lasts, and its job may be large
-    return await _serve(parts, response, subscriber)
+    return _begin(request, partial(parts.streams.follow_job, hot, cursor))
 
 
 async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | Edge) -> int:
@@ -140,8 +140,7 @@ async def _stream_of_many(request: Request) -> web.StreamResponse:
         return web.Response(headers=HEADERS)
     cursor = await _reached_vector(parts, position)
     _refuse_when_full(parts)
-    response, opening = _begin(request)
-    return await _serve(parts, response, parts.streams.follow_many(wanted, cursor, opening))
+    return _begin(request, partial(parts.streams.follow_many, wanted, cursor))
 
 
 def _many_filter(request: Request) -> JobFilter:
@@ -178,26 +177,46 @@ def _refuse_when_full(parts: Parts) -> None:
         raise UnavailableError("too many event streams are open here; try again")
 
 
-def _begin(request: Request) -> tuple[EventStream, Opening]:
-    response = EventStream(headers=HEADERS)
+class EventStream(Own):
+    """An answer that its subscriber writes, head and all."""
+
+    def __init__(self, streams: Streams) -> None:
+        super().__init__()
+        self._streams = streams
+        self.subscriber: Subscriber | None = None
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the head is on its way."""
+        return self.subscriber is not None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """The subscriber has done it."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Park until the stream is over. The client's leaving cancels this."""
+        subscriber = self.subscriber
+        assert subscriber is not None
+        try:
+            if await subscriber.closed is End.DRAIN:
+                self.force_close()
+            subscriber.end()
+        finally:
+            self._streams.leave(subscriber)
+
+
+def _begin(request: Request, follow: Callable[[Opening], Subscriber]) -> EventStream:
+    """A stream that is answered from now on, without its handler: it may be idle for long."""
+    response = EventStream(request.parts.streams)
+    response.headers.update(HEADERS)
     request.add_headers(response)
     if chunked := request.version >= HttpVersion11:
         response.headers["Transfer-Encoding"] = "chunked"
     else:
         response.force_close()
     line = cast(Line, request.protocol)  # each connection here is one
-    return response, Opening(line, response.head(request), chunked)
-
-
-async def _serve(parts: Parts, response: EventStream, subscriber: Subscriber) -> web.StreamResponse:
-    """Park until the stream is over. The client's leaving cancels this."""
-    try:
-        why = await subscriber.closed
-        if why is End.DRAIN:
-            response.force_close()
-        subscriber.end()
-    finally:
-        parts.streams.leave(subscriber)
+    response.subscriber = follow(Opening(line, response.head(request), chunked))
+    response.headers.clear()
     return response
 
 
