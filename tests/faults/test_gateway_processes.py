@@ -173,6 +173,8 @@ async def test_roles_join_the_embedded_log_and_a_worker_ends_with_the_process_th
         broker.kill()
         broker.start()
         await until(lambda: worker.running.poll() is not None, worker)  # type: ignore[union-attr]
+        assert worker.running is not None
+        assert worker.running.returncode not in (0, None)
         worker.start()
         await until(lambda: worker.output().count("is ready") == 2, worker)
         await ready(url, gateway)
