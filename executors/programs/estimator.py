@@ -47,6 +47,7 @@ class How:
     mitigated: bool
     twirls: int
     random: np.random.Generator
+    method: str | None  # of simulation
 
     def seed(self) -> int:
         """The next one."""
@@ -81,6 +82,7 @@ def main(
     transpilation_settings: Mapping[str, Any] | None = None,
     resilience_settings: Mapping[str, Any] | None = None,
     run_options: Mapping[str, Any] | None = None,
+    method: str | None = None,
     **ignored: Any,
 ) -> Any:
     """Values and standard errors, in the form that the client's generation reads."""
@@ -88,16 +90,16 @@ def main(
     if (pubs is None) == (circuits is None):
         raise InvalidInputsError(f"the inputs are of no generation, or of two: {_NEITHER}")
     if pubs is not None:
-        return _second(backend, pubs, options or {}, resilience_level)
+        return _second(backend, pubs, options or {}, resilience_level, method)
     settings = (transpilation_settings or {}, resilience_settings or {}, run_options or {})
-    return _first(backend, circuits, observables, parameter_values, *settings)
+    return _first(backend, circuits, observables, parameter_values, *settings, method)
 
 
 # V2
 
 
 def _second(
-    backend: LocalSimulator, pubs: Any, options: Mapping[str, Any], level: Any
+    backend: LocalSimulator, pubs: Any, options: Mapping[str, Any], level: Any, method: str | None
 ) -> PrimitiveResult[PubResult]:
     primitive_options.check(options)
     if not isinstance(pubs, list) or not 1 <= len(pubs) <= MOST_PUBS:
@@ -113,7 +115,9 @@ def _second(
     mitigated = bool(is_mitigating(level, "resilience_level") if asked is None else asked)
     results = []
     for pub in read:
-        how = How(backend, in_place(pub.state, backend), mitigated, _twirls(options), random)
+        how = How(
+            backend, in_place(pub.state, backend), mitigated, _twirls(options), random, method
+        )
         results.append(_result(pub, how))
     return PrimitiveResult(results, metadata={"version": 2})
 
@@ -222,8 +226,10 @@ def _result(pub: Pub, how: How) -> PubResult:
 def _estimator(state: QuantumCircuit, operator: Any, shots: int, how: How) -> Any:
     """From values of the parameters to an estimate."""
     if not shots:
-        return Exact(how.backend, state, operator, how.options).at
-    made = Sampled(how.backend, state, operator, how.options, how.mitigated, how.seed(), how.twirls)
+        return Exact(how.backend, state, operator, how.options, how.method).at
+    made = Sampled(
+        how.backend, state, operator, how.options, how.mitigated, how.seed(), how.twirls, how.method
+    )
     return lambda values: made.at(values, shots, how.seed())
 
 
@@ -238,6 +244,7 @@ def _first(
     compiling: Mapping[str, Any],
     resilience: Mapping[str, Any],
     running: Mapping[str, Any],
+    method: str | None,
 ) -> dict[str, Any]:
     states = [
         read_state(circuit, f"circuits[{number}]", backend)
@@ -258,7 +265,7 @@ def _first(
             "run_options.noise_model can not be chosen: run on a backend with noise instead"
         )
     random = np.random.default_rng(seed)
-    how = How(backend, compiler_options(compiling), mitigated, 0, random)
+    how = How(backend, compiler_options(compiling), mitigated, 0, random, method)
     tasks = []
     for number, (state, operator) in enumerate(zip(states, operators, strict=True)):
         read = read_operator(operator, f"observables[{number}]", state.num_qubits)

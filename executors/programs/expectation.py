@@ -130,8 +130,10 @@ class Sampled:
         mitigated: bool = False,
         seed: int | None = None,
         twirls: int = 0,
+        method: str | None = None,
     ) -> None:
         self._backend = backend
+        self._method = method
         self._twirls = 0 if backend.name == IDEAL else twirls  # there is nothing to average
         self._constant, self._groups = grouped(operator)
         circuits = [_measuring(state, group) for group in self._groups]
@@ -163,7 +165,7 @@ class Sampled:
         if self._twirls:
             return self._twirled(circuits, shots, seed)
         found = []
-        options = {"shots": shots, "seed_simulator": seed}
+        options = {"shots": shots, "seed_simulator": seed, "method": self._method}
         for start in range(0, len(circuits), CIRCUITS):
             found += counts_of(run(self._backend, circuits[start : start + CIRCUITS], options))
         return found
@@ -172,7 +174,11 @@ class Sampled:
         self, circuits: Sequence[QuantumCircuit], shots: int, seed: int | None
     ) -> list[dict[str, int]]:
         """The same, each from that many circuits with random Paulis around two-qubit gates."""
-        each = {"shots": math.ceil(shots / self._twirls), "seed_simulator": seed}
+        each = {
+            "shots": math.ceil(shots / self._twirls),
+            "seed_simulator": seed,
+            "method": self._method,
+        }
         found = []
         for circuit in circuits:
             total: Counter[str] = Counter()
@@ -207,9 +213,11 @@ class Exact:
         state: QuantumCircuit,
         operator: SparsePauliOp,
         options: Mapping[str, Any],
+        method: str | None = None,
     ) -> None:
         must_be_ideal(backend)
         self._backend = backend
+        self._method = method
         (ready,) = transpiled([state], backend, options)
         saving = ready.copy()
         saving.save_expectation_value(operator, list(range(operator.num_qubits)), label="value")
@@ -217,7 +225,7 @@ class Exact:
 
     def at(self, values: Values) -> Estimate:
         """The value for those values of the state's parameters."""
-        result = run(self._backend, self._bound.at(values), {})
+        result = run(self._backend, self._bound.at(values), {"method": self._method})
         return Estimate(float(result.data(0)["value"]))
 
 
@@ -230,9 +238,11 @@ class Overlaps:
         state: QuantumCircuit,
         options: Mapping[str, Any],
         exact: bool = False,
+        method: str | None = None,
     ) -> None:
         self._backend = backend
         self._exact = exact
+        self._method = method
         first = {parameter: Parameter(f"first {number}") for number, parameter in _numbered(state)}
         second = {
             parameter: Parameter(f"second {number}") for number, parameter in _numbered(state)
@@ -266,9 +276,10 @@ class Overlaps:
 
     def _run(self, circuits: list[QuantumCircuit], shots: int, seed: int | None) -> list[float]:
         if self._exact:
-            result = run(self._backend, circuits, {})
+            result = run(self._backend, circuits, {"method": self._method})
             return [float(result.data(number)["value"][0]) for number in range(len(circuits))]
-        result = run(self._backend, circuits, {"shots": shots, "seed_simulator": seed})
+        options = {"shots": shots, "seed_simulator": seed, "method": self._method}
+        result = run(self._backend, circuits, options)
         nothing = "0" * self._qubits
         return [counts.get(nothing, 0) / shots for counts in counts_of(result)]
 

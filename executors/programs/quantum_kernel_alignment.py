@@ -35,6 +35,7 @@ def main(
     shots: int = DEFAULT_SHOTS,
     exact: bool = False,
     seed: int | None = None,
+    method: str | None = None,
     **ignored: Any,
 ) -> dict[str, Any]:
     """The kernel's parameters and matrix after so many steps; each step is published."""
@@ -47,7 +48,8 @@ def main(
     if maxiters * start.size > spsa.MOST_HISTORY:
         raise InvalidInputsError(f"maxiters {maxiters:,} is too much for {start.size} parameters")
     options = {"initial_layout": initial_layout, "seed_transpiler": int(random.integers(SEEDS))}
-    kernel = Kernel(Overlaps(backend, found.circuit, options, exact), found, points)
+    overlaps = Overlaps(backend, found.circuit, options, exact, method)
+    kernel = Kernel(overlaps, found, points)
     alignment = Alignment(
         lambda at: kernel.at(at, shots, 1 + int(random.integers(SEEDS))), classes, float(C)
     )

@@ -56,6 +56,7 @@ def main(
     run_options: Mapping[str, Any] | None = None,
     pubs: Any = None,
     options: Mapping[str, Any] | None = None,
+    method: str | None = None,
     **ignored: Any,
 ) -> Any:
     """Outcomes in the form that the client's generation reads."""
@@ -63,11 +64,13 @@ def main(
     if (pubs is None) == (circuits is None):
         raise InvalidInputsError("give circuits, or pubs as the V2 primitives have them")
     if pubs is not None:
-        return _second(backend, pubs, options or {})
+        return _second(backend, pubs, options or {}, method)
     settings = (transpilation_settings, resilience_settings, run_options)
     if any(one is not None for one in settings):
-        return _first(backend, circuits, parameter_values, *(one or {} for one in settings))
-    chosen = dict(run_config or {})
+        running = {"method": method, **(run_options or {})}
+        compiling, resilience = transpilation_settings or {}, resilience_settings or {}
+        return _first(backend, circuits, parameter_values, compiling, resilience, running)
+    chosen = {"method": method, **(run_config or {})}
     asked = bound(read_circuits(circuits), parameter_values, chosen.pop("parameter_binds", None))
     ready = _compiled(backend, asked, skip_transpilation, transpiler_config or {})
     counts = counts_of(run(backend, ready, chosen))
@@ -128,7 +131,7 @@ def _frequencies(counts: Mapping[str, int]) -> dict[str, float]:
 
 
 def _second(
-    backend: LocalSimulator, pubs: Any, options: Mapping[str, Any]
+    backend: LocalSimulator, pubs: Any, options: Mapping[str, Any], method: str | None
 ) -> PrimitiveResult[SamplerPubResult]:
     primitive_options.check(options, _ONLY_ESTIMATED)
     if not isinstance(pubs, list) or not 1 <= len(pubs) <= MOST_PUBS:
@@ -143,7 +146,9 @@ def _second(
         for number, pub in enumerate(pubs)
     ]
     _check_sums(read)
-    return PrimitiveResult([_sampled(backend, *pub, random) for pub in read], {"version": 2})
+    return PrimitiveResult(
+        [_sampled(backend, *pub, random, method) for pub in read], {"version": 2}
+    )
 
 
 def _pub(
@@ -182,6 +187,7 @@ def _sampled(
     values: Numbers,
     shots: int,
     random: np.random.Generator,
+    method: str | None,
 ) -> SamplerPubResult:
     """The outcomes of each shot, by register."""
     shape = values.shape[:-1]
@@ -196,7 +202,8 @@ def _sampled(
         for name, bits in places.items()
     }
     for place in np.ndindex(*shape):
-        options = {"shots": shots, "memory": True, "seed_simulator": int(random.integers(2**31))}
+        seed = int(random.integers(2**31))
+        options = {"shots": shots, "memory": True, "seed_simulator": seed, "method": method}
         result = run(backend, made.at(values[place]), options)
         with blame(BackendError, f"{backend.name} told no outcome of each shot"):
             outcomes = result.data(0)["memory"]

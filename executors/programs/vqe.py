@@ -67,19 +67,26 @@ class Problem:
     mitigated: bool
     options: Mapping[str, Any]
     random: np.random.Generator
+    method: str | None
 
     def expectation(self, operator: SparsePauliOp) -> Callable[[Any], Estimate]:
         """What *operator* is, by the ansatz's parameters."""
         if self.exact:
-            return Exact(self.backend, self.ansatz, operator, self.options).at
+            return Exact(self.backend, self.ansatz, operator, self.options, self.method).at
         sampled = Sampled(
-            self.backend, self.ansatz, operator, self.options, self.mitigated, self.seed()
+            self.backend,
+            self.ansatz,
+            operator,
+            self.options,
+            self.mitigated,
+            self.seed(),
+            method=self.method,
         )
         return lambda point: sampled.at(point, self.shots, self.seed())
 
     def fidelity(self) -> Callable[[Any, Any], Any]:
         """How near the states of two points are."""
-        overlaps = Overlaps(self.backend, self.ansatz, self.options, self.exact)
+        overlaps = Overlaps(self.backend, self.ansatz, self.options, self.exact, self.method)
         return lambda one, other: overlaps.of([(one, other)], self.shots, self.seed())
 
     def eigenstate(self, point: Any) -> dict[str, float]:
@@ -89,7 +96,7 @@ class Problem:
         (ready,) = transpiled([made], self.backend, self.options)
         named = dict(zip(self.ansatz.parameters, map(float, point), strict=True))
         bound = with_values(ready, named)
-        chosen = {"shots": self.shots, "seed_simulator": self.seed()}
+        chosen = {"shots": self.shots, "seed_simulator": self.seed(), "method": self.method}
         (counts,) = counts_of(run(self.backend, [bound], chosen))
         return {outcome: math.sqrt(number / self.shots) for outcome, number in counts.items()}
 
@@ -113,6 +120,7 @@ def main(
     measurement_error_mitigation: bool = False,
     initial_layout: Any = None,
     seed: int | None = None,
+    method: str | None = None,
     **ignored: Any,
 ) -> dict[str, Any]:
     """The value found, where, and how it was found; each iteration is published."""
@@ -133,6 +141,7 @@ def main(
         mitigated,
         {"initial_layout": initial_layout, "seed_transpiler": int(random.integers(SEEDS))},
         random,
+        method,
     )
     natural = str(asked.get("name", "SPSA")).upper() in spsa.NATURAL
     return _found(problem, wanted, others, chosen, start, natural, user_messenger.publish)

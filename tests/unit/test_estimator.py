@@ -14,7 +14,7 @@ from qiskit_ibm_runtime.json import RuntimeDecoder
 
 from executors import runtime_json
 from executors.backends import catalogue
-from executors.faults import InvalidInputsError
+from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
 
 IDEAL, NOISY = "aer_simulator", "fake_line_5"
@@ -236,6 +236,23 @@ def test_what_can_not_be_is_refused_by_name(inputs: dict[str, Any], told: str) -
 def test_an_exact_value_is_not_to_be_had_where_there_is_noise() -> None:
     with pytest.raises(InvalidInputsError, match=r"pubs\[0\]\[3\]: fake_line_5 has noise"):
         estimate(NOISY, pubs=[[CIRCUIT, "ZZ", POINTS[0], 0]])
+
+
+def test_wide_circuits_take_a_method_that_holds_them() -> None:
+    wide = QuantumCircuit(60)
+    for qubit in range(59):
+        wide.rx(0.4, qubit)
+        wide.cx(qubit, qubit + 1)
+    inputs: dict[str, Any] = {
+        "pubs": [[wide, "I" * 59 + "Z", None, precision] for precision in (0, 0.05)]
+    }
+
+    with pytest.raises(BackendError, match="try method=matrix_product_state"):
+        estimate(**inputs)
+    exact, sampled = estimate(**inputs, method="matrix_product_state")
+
+    assert float(exact.data.evs) == pytest.approx(math.cos(0.4))
+    assert float(sampled.data.evs) == pytest.approx(math.cos(0.4), abs=0.25)
 
 
 def test_an_angle_that_becomes_infinite_is_no_value() -> None:

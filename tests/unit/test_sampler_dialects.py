@@ -168,6 +168,19 @@ def test_the_program_of_2021_answers_as_it_did() -> None:
     assert mitigated["mitigation_overhead"][0] > 1
 
 
+def test_a_method_of_simulation_is_heeded_in_every_form() -> None:
+    circuit = turned().assign_parameters([1.0])
+    forms: list[dict[str, Any]] = [
+        {"pubs": [[circuit]]},
+        {"circuits": [circuit]},
+        {"circuits": [circuit], "run_options": {"shots": 5}},
+    ]
+
+    for inputs in forms:
+        with pytest.raises(InvalidInputsError, match="which method stabilizer does not simulate"):
+            sample(**inputs, method="stabilizer")
+
+
 def named(name: str) -> QuantumCircuit:
     circuit = QuantumCircuit(QuantumRegister(1), ClassicalRegister(1, name))
     circuit.measure(0, 0)

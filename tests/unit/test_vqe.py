@@ -174,6 +174,18 @@ def test_a_beginning_is_given_by_either_name_and_kept() -> None:
             assert found["optimal_point"] == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
+def test_a_method_of_simulation_may_be_chosen() -> None:
+    steps = {"maxiter": 2, "learning_rate": 0.1, "perturbation": 0.1}
+    inputs: dict[str, Any] = {"exact": True, "optimizer": steps, "initial_parameters": [0.3] * 4}
+
+    values = [
+        vqe(**inputs, method=method)["optimal_value"]
+        for method in (None, "statevector", "matrix_product_state")
+    ]
+
+    assert values[0] == pytest.approx(values[1]) == pytest.approx(values[2])
+
+
 def random_terms(qubits: int, number: int) -> list[list[Any]]:
     random = np.random.default_rng(5)
     labels = ["".join(letters) for letters in itertools.product("IXYZ", repeat=qubits)]
