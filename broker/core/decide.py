@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from broker.core.admission import Admitted, Refused
-from broker.core.job import following
+from broker.core.job import first_step, step
 from schemas.events import (
     AnyEvent,
     Cancelled,
@@ -31,57 +31,44 @@ LONGEST_MESSAGE = 64 * 1024  # characters; of a longer one the end is kept
 
 def on_submit(job_id: str, verdict: Admitted | Refused, time: str) -> Queued | Rejected:
     """The first event of a job that nobody has heard of before."""
-    event: Queued | Rejected
     match verdict:
         case Admitted(details, backend, digest, warnings):
-            event = following(
-                None,
-                job_id,
-                time,
-                Queued,
+            return Queued(
+                **first_step(job_id, time, Queued),
                 job=details,
                 backend=backend,
                 digest=digest,
                 warnings=warnings,
             )
         case Refused(reason, message, program_id, violations, digest):
-            event = following(
-                None,
-                job_id,
-                time,
-                Rejected,
+            return Rejected(
+                **first_step(job_id, time, Rejected),
                 reason=str(reason),
                 message=message,
                 program_id=program_id,
                 violations=violations,
                 digest=digest,
             )
-    return event
 
 
 def on_cancel(job: Job, time: str) -> Cancelled | CancelRequested | None:
     """What a cancel changes: nothing, if the job has ended or is being cancelled already."""
     reason = str(Reason.USER_REQUEST)
-    event: Cancelled | CancelRequested
     match job.state:
         case State.QUEUED:
             message = "cancelled before it ran"
-            event = following(
-                job,
-                job.job_id,
-                time,
-                Cancelled,
+            return Cancelled(
+                **step(job, time, Cancelled),
                 reason=reason,
                 message=message,
                 attempt=job.attempt,
             )
         case State.RUNNING:
-            event = following(
-                job, job.job_id, time, CancelRequested, attempt=job.attempt, reason=reason
+            return CancelRequested(
+                **step(job, time, CancelRequested), attempt=job.attempt, reason=reason
             )
         case _:
             return None
-    return event
 
 
 class End(NamedTuple):
@@ -107,17 +94,13 @@ def why_to_end(job: Job | None, name: AttemptName) -> End | None:
 
 def on_dispatch(job: Job, backend: str, worker: str, instance: str, time: str) -> Dispatched:
     """The next attempt goes to *worker*."""
-    event: Dispatched = following(
-        job,
-        job.job_id,
-        time,
-        Dispatched,
+    return Dispatched(
+        **step(job, time, Dispatched),
         attempt=job.attempt + 1,
         backend=backend,
         worker=worker,
         instance=instance,
     )
-    return event
 
 
 def is_current(job: Job, report: Report) -> bool:
@@ -134,34 +117,33 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
     if not is_current(job, report):
         return None
     body, attempt = report.body, job.attempt
-    event: AnyEvent
     match body:
         case Began():
-            event = following(
-                job, job.job_id, time, Started, attempt=attempt, backend=job.backend or ""
-            )
+            return Started(**step(job, time, Started), attempt=attempt, backend=job.backend or "")
         case Published(value, value_ref):
-            event = following(
-                job, job.job_id, time, Interim, attempt=attempt, value=value, value_ref=value_ref
+            return Interim(
+                **step(job, time, Interim),
+                attempt=attempt,
+                value=value,
+                value_ref=value_ref,
             )
         case Logged(text):
-            event = following(job, job.job_id, time, Log, attempt=attempt, message=_shortened(text))
+            return Log(**step(job, time, Log), attempt=attempt, message=_shortened(text))
         case Returned(value, value_ref):
-            event = following(
-                job, job.job_id, time, Completed, attempt=attempt, value=value, value_ref=value_ref
+            return Completed(
+                **step(job, time, Completed),
+                attempt=attempt,
+                value=value,
+                value_ref=value_ref,
             )
         case Raised(reason, message, violations):
-            message = _shortened(message + _listed(violations))
-            event = following(
-                job, job.job_id, time, Failed, attempt=attempt, reason=reason, message=message
-            )
+            return _failed(job, reason, _shortened(message + _listed(violations)), time)
         case Stopped(Reason.WORKER_STOPPED):  # a worker that leaves, whatever it calls it
-            event = after_death(job, Reason.WORKER_STOPPED, "the worker stopped", time)
+            return after_death(job, Reason.WORKER_STOPPED, "the worker stopped", time)
         case Stopped(reason):
-            event = _cancelled(job, reason, time)
+            return _cancelled(job, reason, time)
         case Died(reason, message):
-            event = after_death(job, reason, message, time)
-    return event
+            return after_death(job, reason, message, time)
 
 
 def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Failed | Cancelled:
@@ -171,24 +153,16 @@ def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Fai
     if job.state is State.CANCELLING:
         return _cancelled(job, job.reason or Reason.USER_REQUEST, time)
     message = _shortened(message)
-    event: Retried | Failed
     if _may_go_better(job, reason, message):
-        event = following(
-            job,
-            job.job_id,
-            time,
-            Retried,
+        return Retried(
+            **step(job, time, Retried),
             attempt=job.attempt,
             reason=str(reason),
             message=message,
             backend=job.backend or "",
         )
-    else:
-        message = f"attempt {job.attempt} was lost{' as well' * (job.losses > 0)}: {message}"
-        event = following(
-            job, job.job_id, time, Failed, attempt=job.attempt, reason=str(reason), message=message
-        )
-    return event
+    message = f"attempt {job.attempt} was lost{' as well' * (job.losses > 0)}: {message}"
+    return _failed(job, reason, message, time)
 
 
 def _may_go_better(job: Job, reason: str, message: str) -> bool:
@@ -206,10 +180,13 @@ def on_no_backend(job: Job, time: str) -> Failed:
         reason, message = Reason.UNKNOWN_BACKEND, f"nobody offers the backend {job.backend}"
     else:
         reason, message = Reason.BACKEND_UNSUITABLE, "no backend meets the requirements"
-    event: Failed = following(
-        job, job.job_id, time, Failed, attempt=job.attempt, reason=str(reason), message=message
+    return _failed(job, reason, message, time)
+
+
+def _failed(job: Job, reason: str, message: str, time: str) -> Failed:
+    return Failed(
+        **step(job, time, Failed), attempt=job.attempt, reason=str(reason), message=message
     )
-    return event
 
 
 _CANCELLED = {
@@ -223,16 +200,12 @@ def _cancelled(job: Job, reason: str, time: str) -> Cancelled:
     message = next((text for code, text in _CANCELLED.items() if code == reason), "cancelled")
     if limit is not None:
         message = f"{message} of {limit:g} s"
-    event: Cancelled = following(
-        job,
-        job.job_id,
-        time,
-        Cancelled,
+    return Cancelled(
+        **step(job, time, Cancelled),
         reason=str(reason),
         message=message,
         attempt=job.attempt,
     )
-    return event
 
 
 def _shortened(text: str) -> str:

@@ -1,6 +1,6 @@
 """A job's states: the transition table, and `apply`, the only thing that changes a job."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 from msgspec.structs import replace
 
@@ -66,17 +66,37 @@ def next_state(job: Job | None, kind: type[Event]) -> State:
         raise ImpossibleEventError(f"{kind.__name__} can not follow {state}") from None
 
 
-def following(job: Job | None, job_id: str, time: str, kind: type[Any], /, **facts: Any) -> Any:
-    """The job's next event, of *kind*: numbered, with the state that it leads to."""
-    state = next_state(job, kind)
-    return kind(
-        job_id=job_id,
-        seq=job.seq + 1 if job else 1,
-        time=time,
-        state=state,
-        terminal=state.is_terminal,
-        **facts,
-    )
+class Step(TypedDict):
+    """What every event says. With `**step(…)` the type checker still looks at each field."""
+
+    job_id: str
+    seq: int
+    time: str
+    state: State
+    terminal: bool
+
+
+def first_step(job_id: str, time: str, kind: type[Event]) -> Step:
+    """Of the first event of a job. Raises `ImpossibleEventError`."""
+    return _step(job_id, 1, time, next_state(None, kind))
+
+
+def step(job: Job, time: str, kind: type[Event]) -> Step:
+    """Of the job's next event, of *kind*: its number, and the state that it leads to.
+
+    Raises `ImpossibleEventError`.
+    """
+    return _step(job.job_id, job.seq + 1, time, next_state(job, kind))
+
+
+def _step(job_id: str, seq: int, time: str, state: State) -> Step:
+    return {
+        "job_id": job_id,
+        "seq": seq,
+        "time": time,
+        "state": state,
+        "terminal": state.is_terminal,
+    }
 
 
 def apply(job: Job | None, entry: Entry) -> Job:
@@ -101,29 +121,33 @@ def _begin(entry: Entry) -> Job:
         created=event.time,
         traceparent=entry.traceparent,
     )
-    return replace(job, **_changes(job, event, entry.epoch))
+    match event:
+        case Queued(job=details):
+            return replace(
+                job,
+                details=details,
+                backend=event.backend,
+                program_id=details.program_id,
+                digest=event.digest,
+                warnings=event.warnings,
+            )
+        case Rejected():
+            return replace(
+                job,
+                program_id=event.program_id,
+                reason=event.reason,
+                message=event.message,
+                violations=event.violations,
+                digest=event.digest,
+                ended=event.time,
+            )
+        case _:  # the first that is read of a job whose beginning is not kept any more
+            return replace(job, **_changes(job, event, entry.epoch))
 
 
 def _changes(job: Job, event: AnyEvent, epoch: int) -> dict[str, Any]:
+    """Of what `Job` has, what *event* makes otherwise."""
     match event:
-        case Queued():
-            details = event.job
-            return {
-                "details": details,
-                "backend": event.backend,
-                "program_id": details.program_id,
-                "digest": event.digest,
-                "warnings": event.warnings,
-            }
-        case Rejected():
-            return {
-                "program_id": event.program_id,
-                "reason": event.reason,
-                "message": event.message,
-                "violations": event.violations,
-                "digest": event.digest,
-                "ended": event.time,
-            }
         case Dispatched():
             return {
                 "attempt": event.attempt,
@@ -136,18 +160,8 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> dict[str, Any]:
             }
         case Started():
             return {"started": event.time}
-        case Interim() | Log():
-            return {}
         case Retried():
-            return {
-                "epoch": 0,
-                "losses": job.losses + (event.reason not in HANDED_BACK),
-                "crash": event.message if event.reason == Reason.CHILD_CRASHED else None,
-                "backend": event.backend,
-                "worker": None,
-                "instance": None,
-                "started": None,
-            }
+            return _without_attempt(job, event)
         case CancelRequested():
             return {"reason": event.reason}
         case Completed():
@@ -165,3 +179,17 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> dict[str, Any]:
                 "worker": None,
                 "ended": event.time,
             }
+        case Interim() | Log() | Queued() | Rejected():  # the last two only begin a job
+            return {}
+
+
+def _without_attempt(job: Job, event: Retried) -> dict[str, Any]:
+    return {
+        "epoch": 0,
+        "losses": job.losses + (event.reason not in HANDED_BACK),
+        "crash": event.message if event.reason == Reason.CHILD_CRASHED else None,
+        "backend": event.backend,
+        "worker": None,
+        "instance": None,
+        "started": None,
+    }

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from broker.core.job import apply, following
+from broker.core.job import apply
 from broker.gateway.api.routes import PLACES
 from broker.gateway.server import Gateway, Options
 from broker.telemetry.times import now
@@ -48,6 +48,7 @@ from schemas.submits import digest, warnings
 from schemas.values import JobKey, Violation
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
 from tests.support import contract
+from tests.support.events import following
 
 SPECIFICATIONS = Path(__file__).parents[2] / "schemas" / "programs"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.job import TRANSITIONS, ImpossibleEventError, apply, following, next_state
+from broker.core.job import TRANSITIONS, ImpossibleEventError, apply, next_state
 from broker.core.reader_rule import PartitionReader, counts
 from schemas.events import (
     EVENT_TYPES,
@@ -20,6 +20,7 @@ from schemas.events import (
 from schemas.jobs import Job, JobDetails
 from schemas.ledger import Claim, Entry
 from schemas.values import JobKey, State
+from tests.support.events import following
 
 KEY = JobKey("default", "j1")
 DETAILS = JobDetails(program_id="p", program_version="1", time_limit=5.0)

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from broker.core.book import Attempt, Book
-from broker.core.job import following
 from broker.core.roster import BACKENDS, LEFT_KEPT, WORKERS, Roster, lease
 from executors.scripted import scripted_backend
 from schemas.events import Dispatched, Queued
@@ -14,6 +13,7 @@ from schemas.jobs import JobDetails
 from schemas.ledger import Entry
 from schemas.values import JobKey
 from schemas.workers import AttemptName, Heartbeat
+from tests.support.events import following
 
 DETAILS = JobDetails(program_id="p", program_version="1", time_limit=5.0)
 
