@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from broker.core.catalogue import Catalogue
+from broker.core.queues import UNPLACED
 from broker.core.routing import Backend, Load, requirements, route, wrongly_asked
-from broker.core.scheduler import UNPLACED
 from schemas.jobs import JobDetails
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Findings, Program

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from broker.core.ended import Ended
 from broker.core.job import apply
 from broker.core.jobs import Jobs
+from broker.core.queues import UNPLACED, Queues
 from broker.core.reminders import Reminders
-from broker.core.scheduler import UNPLACED, Queues
 from schemas.events import Dispatched, Retried
 from schemas.jobs import Job
 from schemas.ledger import Entry, InputPosition
@@ -30,7 +30,7 @@ Lost = Callable[[JobKey, str], object]  # a job, and why it can not be read
 
 
 @dataclass(slots=True)
-class Attempt:
+class LiveAttempt:
     """The attempt that a job has under way."""
 
     key: JobKey
@@ -55,10 +55,10 @@ class Book:
         self.queues = Queues()
         self.jobs = Jobs(self._lose)
         self._lost = lost  # hears of snapshots that turned out to be damaged
-        self.attempts: dict[JobKey, Attempt] = {}
+        self.attempts: dict[JobKey, LiveAttempt] = {}
         self._ended = Ended(remembered)
         self._origins: dict[JobKey, InputPosition] = {}  # of the requests that made live jobs
-        self._by_worker: dict[str, dict[JobKey, Attempt]] = {}
+        self._by_worker: dict[str, dict[JobKey, LiveAttempt]] = {}
         self.reminders = Reminders()
 
     @property
@@ -118,7 +118,7 @@ class Book:
             self._take_out(job)
         self._ended.add(key.encode())
 
-    def attempts_of(self, worker: str) -> Mapping[JobKey, Attempt]:
+    def attempts_of(self, worker: str) -> Mapping[JobKey, LiveAttempt]:
         """The attempts that *worker* is to have under way."""
         return self._by_worker.get(worker, {})
 
@@ -163,7 +163,9 @@ class Book:
                 again=again,
             )
         elif after.worker is not None and key not in self.attempts:
-            attempt = Attempt(key, after.attempt, after.epoch, after.worker, after.instance or "")
+            attempt = LiveAttempt(
+                key, after.attempt, after.epoch, after.worker, after.instance or ""
+            )
             self.attempts[key] = attempt
             self._by_worker.setdefault(after.worker, {})[key] = attempt
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from broker.core.book import Attempt, Book
+from broker.core.book import Book, LiveAttempt
 from broker.core.routing import Backend, Load
 from broker.core.scheduler import Offer
 from broker.core.table import Table
@@ -33,7 +33,7 @@ def lease(base: float, ran_for: float) -> float:
 
 
 @dataclass(slots=True)
-class Worker:
+class KnownWorker:
     """One start of one worker, as its last heartbeat described it."""
 
     name: str
@@ -66,7 +66,7 @@ class Roster:
     def __init__(self, base_lease: float = 4.0) -> None:
         self.clock = 0.0
         self.base_lease = base_lease
-        self.workers = Table[str, Worker](WORKERS, _weight)
+        self.workers = Table[str, KnownWorker](WORKERS, _weight)
         self.backends = Table[str, Backend](BACKENDS, lambda it: BACKEND + NAME + len(it.name))
         self._announced: dict[str, float] = {}  # tick time, by backend
         self.backends_since: float | None = None  # when the first one was announced
@@ -105,7 +105,7 @@ class Roster:
         earlier = known.superseded if known else []
         if known is not None and known.instance != beat.instance:
             earlier = [*earlier, known.instance][-SUPERSEDED_KEPT:]
-        worker = Worker(
+        worker = KnownWorker(
             beat.worker,
             beat.instance,
             beat.slots,
@@ -129,10 +129,10 @@ class Roster:
             if len(self._left) > LEFT_KEPT:
                 self._left.popitem(last=False)
 
-    def expect(self, attempt: Attempt) -> None:
+    def expect(self, attempt: LiveAttempt) -> None:
         """Count the silence of a worker that this broker has not heard yet from now on."""
         if attempt.worker not in self.workers:
-            worker = Worker(attempt.worker, attempt.instance, heard=self.clock)
+            worker = KnownWorker(attempt.worker, attempt.instance, heard=self.clock)
             self.workers.hold(attempt.worker, worker)
 
     # What follows from it
@@ -152,11 +152,11 @@ class Roster:
             and not self.is_settled
         )
 
-    def is_live(self, worker: Worker) -> bool:
+    def is_live(self, worker: KnownWorker) -> bool:
         """Whether it was heard lately."""
         return self.clock - worker.heard <= self.base_lease
 
-    def takers(self) -> Iterable[Worker]:
+    def takers(self) -> Iterable[KnownWorker]:
         """The workers that take new attempts."""
         return (w for w in self.workers.values() if not w.stopping and self.is_live(w))
 
@@ -200,7 +200,7 @@ class Roster:
                 suspects.append(Suspect(attempt.key, attempt.number, message, missing=True))
         return suspects
 
-    def is_overdue(self, attempt: Attempt) -> bool:
+    def is_overdue(self, attempt: LiveAttempt) -> bool:
         """Whether its worker has been silent for longer than its lease."""
         worker = self.workers.get(attempt.worker)
         if worker is None:
@@ -218,7 +218,7 @@ class Roster:
             if self.is_overdue(attempt)
         ]
 
-    def _gone(self, attempt: Attempt, message: str, silent: bool = False) -> Suspect:
+    def _gone(self, attempt: LiveAttempt, message: str, silent: bool = False) -> Suspect:
         if attempt.instance in self._left:
             message = f"worker {attempt.worker} stopped before it ended"
             return Suspect(attempt.key, attempt.number, message, Reason.WORKER_STOPPED)
@@ -240,7 +240,7 @@ class Roster:
                 self.backends.drop(name)
 
 
-def _weight(worker: Worker) -> int:
+def _weight(worker: KnownWorker) -> int:
     names = (worker.name, worker.instance, *worker.superseded, *worker.backends)
     return WORKER + sum(map(len, names), NAME * len(names))
 

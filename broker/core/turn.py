@@ -6,88 +6,30 @@ decided; the caller puts them on the ledger before anybody is told, or throws th
 
 from dataclasses import dataclass, field
 
-import msgspec
-
 from broker.core import decide
 from broker.core.admission import Admitted, Refused, Site, admit
-from broker.core.book import Attempt, Book
 from broker.core.catalogue import Catalogue
-from broker.core.roster import Roster, Suspect
+from broker.core.changes import Changes
+from broker.core.inputs import CancelAsked, DeleteAsked, Input, Reported, Submitted
+from broker.core.roster import Suspect
 from broker.core.routing import Requirements, requirements, route
-from broker.core.scheduler import UNPLACED, Choice, next_dispatch
-from schemas.events import AnyEvent
-from schemas.inbox import CancelAttempt, Dispatch, Instruction
+from broker.core.scheduler import Choice, next_dispatch
 from schemas.jobs import Job
-from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition
+from schemas.ledger import DeadLetter, InputPosition
 from schemas.reports import Report, each
-from schemas.requests import SubmitJob
-from schemas.specification import Findings
 from schemas.values import JobKey, Reason, State
-from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
+from schemas.workers import BackendAnnounced, Heartbeat
 
-PATIENCE = 120.0  # tick seconds after the first backend: jobs that wait for one unknown then fail
+HOPE = 120.0  # tick seconds after the first backend: jobs that wait for one unknown then fail
 FAILED_AT_ONCE = 200  # of those, in one turn
 
 
-class Submitted(msgspec.Struct, frozen=True):
-    """A request for a job. `body` is a `Refused` if it is not even one."""
-
-    position: InputPosition
-    key: JobKey
-    body: SubmitJob | Refused
-    traceparent: str | None = None
-    findings: Findings | None = None  # about the inputs, if somebody has looked at them
-
-
-class CancelAsked(msgspec.Struct, frozen=True):
-    """A request to end a job."""
-
-    position: InputPosition
-    key: JobKey
-
-
-class DeleteAsked(msgspec.Struct, frozen=True):
-    """A request to forget a job that has ended."""
-
-    position: InputPosition
-    key: JobKey
-
-
-class Reported(msgspec.Struct, frozen=True):
-    """A report of a worker."""
-
-    position: InputPosition
-    report: Report
-
-
-Input = Submitted | CancelAsked | DeleteAsked | Reported | Heartbeat | BackendAnnounced | Suspect
-
-
-@dataclass(frozen=True, slots=True)
-class Instructed:
-    """What a worker is to be told. *waits*: only once the event is on the ledger."""
-
-    worker: str
-    body: Instruction
-    traceparent: str | None
-    waits: bool = False
-
-
 @dataclass(slots=True)
-class Turn:
-    """Decides on inputs at one moment: *time* as it stands in events, *epoch* of the broker."""
+class Turn(Changes):
+    """Decides on inputs, one by one."""
 
-    book: Book
-    roster: Roster
     catalogue: Catalogue
-    epoch: int
-    time: str
-    entries: list[Entry] = field(default_factory=list)
-    deletions: list[Deletion] = field(default_factory=list)  # behind the entries
-    instructions: list[Instructed] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
-    suspects: list[Suspect] = field(default_factory=list)
-    changed: dict[JobKey, Job | Deletion] = field(default_factory=dict)  # as this leaves them
+    suspects: list[Suspect] = field(default_factory=list, kw_only=True)
 
     def take(self, item: Input) -> str | None:
         """Decide on *item*; why nothing came of it, if nothing did and somebody may wonder."""
@@ -159,7 +101,7 @@ class Turn:
         if self.book.knows(item.key):
             return self._again(item)
         event = decide.on_submit(item.key.job_id, self._verdict(item), self.time)
-        self._record(item.key, event, position=item.position, traceparent=item.traceparent)
+        self.record(item.key, event, position=item.position, traceparent=item.traceparent)
         return None
 
     def _again(self, item: Submitted) -> str:
@@ -170,15 +112,7 @@ class Turn:
         verdict = self._verdict(item)
         if verdict.digest in ("", job.digest):
             return "job.known_already"
-        message = f"the job was asked for as {job.digest}, and now as {verdict.digest}"
-        letter = DeadLetter(
-            code="job_exists",
-            message=message,
-            job_id=job.job_id,
-            tenant=job.tenant,
-            source=item.position,
-        )
-        self.letters.append(letter)
+        self.letters.append(_asked_for_otherwise(job, verdict.digest, item.position))
         return "job.asked_for_otherwise"
 
     def _cancel(self, item: CancelAsked) -> str | None:
@@ -190,9 +124,9 @@ class Turn:
         event = decide.on_cancel(job, self.time)
         if event is None:
             return self._cancel_again(job)
-        after = self._record(item.key, event, position=item.position)
+        after = self.record(item.key, event, position=item.position)
         if after.state is State.CANCELLING:
-            self._stop(after, Reason.USER_REQUEST)
+            self.tell_to_stop(after, Reason.USER_REQUEST)
         return None
 
     def _cancel_again(self, job: Job) -> str:
@@ -200,22 +134,17 @@ class Turn:
         if job.state is not State.CANCELLING or attempt is None:
             return "cancel.again"
         if self.book.reminders.may_repeat(attempt.worker, attempt.name, self.roster.clock):
-            self._stop(job, Reason.USER_REQUEST)
+            self.tell_to_stop(job, Reason.USER_REQUEST)
         return "cancel.again"
 
     def _delete(self, item: DeleteAsked) -> str | None:
-        """Forget the job, but not its id: a repeated request must not run it again.
-
-        A job that ended long ago may have left the memory of ids, so that what nobody knows is
+        """Of a job that ended long ago even the id may be forgotten, so that what nobody knows is
         deleted as well.
         """
         job = self.book.jobs.get(item.key)
         if job is not None and not job.terminal:
             return "delete.of_a_live_job"
-        self.book.forget(item.key)
-        deletion = Deletion(item.key.tenant, item.key.job_id, self.time, self.epoch)
-        self.deletions.append(deletion)
-        self.changed[item.key] = deletion
+        self.delete(item.key)
         return None
 
     def _report(self, item: Reported) -> str | None:
@@ -228,8 +157,7 @@ class Turn:
         event = decide.on_report(job, report, self.time) if job else None
         if event is None:
             return "report.void"
-        after = self._record(key, event, position=position, report=report.number)
-        self._bury(job, after)
+        self.record(key, event, position=position, report=report.number)
         return None
 
     def _heartbeat(self, beat: Heartbeat) -> str | None:
@@ -243,7 +171,7 @@ class Turn:
             job = self.book.jobs.get(JobKey(name.tenant, name.job_id))
             why = decide.why_to_end(job, name)
             if why and reminders.is_due(beat.worker, name, self.roster.clock, why.wait):
-                self.instructions.append(Instructed(beat.worker, _end(name, why.reason), None))
+                self.tell_to_end(beat.worker, name, why.reason)
         return None
 
     def _lose(self, suspect: Suspect) -> str | None:
@@ -255,11 +183,10 @@ class Turn:
             return "worker.heard_again"
         job = self.book.jobs[suspect.key]
         if suspect.missing and not attempt.is_told and _has_not_begun(job):
-            self._dispatch_again(job, attempt)
+            self.tell_again_to_run(job, attempt)
             return "dispatch.told_again"
         event = decide.after_death(job, suspect.reason, suspect.message, self.time)
-        after = self._record(suspect.key, event)
-        self._bury(job, after)
+        self.record(suspect.key, event)
         return None
 
     # What the broker does by itself
@@ -267,24 +194,10 @@ class Turn:
     def _dispatch(self, job: Job, choice: Choice) -> None:
         offer = choice.offer
         event = decide.on_dispatch(job, choice.backend, offer.worker, offer.instance, self.time)
-        after = self._record(choice.key, event)
+        after = self.record(choice.key, event)
         self.book.attempts[choice.key].since = self.roster.clock
         backend = self.roster.backends.get(choice.backend)
-        waits = backend is not None and not backend.simulator
-        told = Instructed(offer.worker, _begin(after), after.traceparent, waits)
-        self.instructions.append(told)
-
-    def _dispatch_again(self, job: Job, attempt: Attempt) -> None:
-        """Its worker lives and has never heard of it: it was told nothing, so nothing is lost."""
-        body = msgspec.structs.replace(_begin(job), told_by=self.epoch)
-        attempt.inbox = None  # until it is told
-        self.instructions.append(Instructed(attempt.worker, body, job.traceparent))
-
-    def _stop(self, job: Job, reason: Reason) -> None:
-        name = AttemptName(job.tenant, job.job_id, job.attempt, job.epoch)
-        worker = job.worker or ""
-        self.book.reminders.told(worker, name, self.roster.clock)
-        self.instructions.append(Instructed(worker, _end(name, reason), job.traceparent))
+        self.tell_to_run(after, waits=backend is not None and not backend.simulator)
 
     def _needs(self, job: Job) -> Requirements:
         program = self.catalogue.get(job.program_id)
@@ -296,34 +209,12 @@ class Turn:
     def _fail_hopeless(self) -> None:
         """End jobs that were accepted for a backend which has not come."""
         since = self.roster.backends_since
-        if since is None or self.roster.clock - since < PATIENCE:
+        if since is None or self.roster.clock - since < HOPE:
             return
-        for key in self._hopeless():
+        known = self.roster.backends
+        for key in self.book.queues.waiting_for_others(known, FAILED_AT_ONCE):
             if job := self.book.jobs.get(key):
-                self._record(key, decide.on_no_backend(job, self.time))
-
-    def _hopeless(self) -> list[JobKey]:
-        """The first of those that wait in vain."""
-        queues, known, found = self.book.queues, self.roster.backends, list[JobKey]()
-        for backend in queues.backends():
-            if backend in known or (backend == UNPLACED and queues.is_looking):
-                continue
-            found += queues.waiting(backend, FAILED_AT_ONCE - len(found))
-            if len(found) >= FAILED_AT_ONCE:
-                break
-        return found
-
-    def _bury(self, before: Job | None, after: Job) -> None:
-        """A job that was given up after its last attempt is for an operator to look at."""
-        lost = before is not None and before.attempt > 0
-        if after.state is State.FAILED and lost and after.reason in _LOSSES:
-            letter = DeadLetter(
-                code=after.reason or "",
-                message=after.message or "",
-                job_id=after.job_id,
-                tenant=after.tenant,
-            )
-            self.letters.append(letter)
+                self.record(key, decide.on_no_backend(job, self.time))
 
     # Parts
 
@@ -336,56 +227,17 @@ class Turn:
         roster = self.roster
         return Site(roster.backends, lambda name: roster.load(self.book, name), roster.is_settled)
 
-    def _record(
-        self,
-        key: JobKey,
-        event: AnyEvent,
-        *,
-        position: InputPosition | None = None,
-        report: int = 0,
-        traceparent: str | None = None,
-    ) -> Job:
-        if traceparent is None and (job := self.book.jobs.get(key)):
-            traceparent = job.traceparent
-        entry = Entry(key, event, self.epoch, report, position, traceparent)
-        after = self.book.record(entry)
-        self.entries.append(entry)
-        self.changed[key] = after
-        return after
-
-
-def _begin(job: Job) -> Dispatch:
-    """Run the newest attempt at *job*."""
-    details = job.details
-    assert details is not None
-    return Dispatch(
-        tenant=job.tenant,
-        job_id=job.job_id,
-        attempt=job.attempt,
-        epoch=job.epoch,
-        instance=job.instance or "",
-        program_id=details.program_id,
-        program_version=details.program_version,
-        backend=job.backend or "",
-        time_limit=details.time_limit,
-        params=details.params,
-        params_ref=details.params_ref,
-        traceparent=job.traceparent,
-    )
-
 
 def _has_not_begun(job: Job) -> bool:
     return job.state is State.RUNNING and job.started is None
 
 
-def _end(name: AttemptName, reason: str) -> CancelAttempt:
-    return CancelAttempt(
-        tenant=name.tenant,
-        job_id=name.job_id,
-        attempt=name.attempt,
-        epoch=name.epoch,
-        reason=reason,
+def _asked_for_otherwise(job: Job, digest: str, position: InputPosition) -> DeadLetter:
+    message = f"the job was asked for as {job.digest}, and now as {digest}"
+    return DeadLetter(
+        code="job_exists",
+        message=message,
+        job_id=job.job_id,
+        tenant=job.tenant,
+        source=position,
     )
-
-
-_LOSSES = (Reason.WORKER_LOST, Reason.CHILD_DIED, Reason.CHILD_CRASHED)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from broker.appending import append_surely
 from broker.core.book import Book
-from broker.core.turn import Instructed
+from broker.core.changes import Instructed
 from broker.transports.log import Log
 from schemas.inbox import Dispatch
 from schemas.topics import INBOX

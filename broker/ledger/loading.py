@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import structlog
 
 from broker.core.book import Book, by_age
-from broker.core.scheduler import Place, place_of
+from broker.core.queues import Place, place_of
 from broker.core.snapshots import Sheet, Snapshots
 from broker.ledger.reading import Version, say_snapshot_unreadable, version_in
 from broker.transports.columns import Columns

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from broker.core.admission import Refused, refused
 from broker.core.catalogue import Catalogue
+from broker.core.inputs import CancelAsked, DeleteAsked, Submitted
 from broker.core.roster import Roster
-from broker.core.turn import CancelAsked, DeleteAsked, Submitted
 from broker.errors import PayloadMissingError, QjbError
 from broker.judging.judge import Judge, is_small
 from broker.payloads import INLINE_LIMIT

@@ -7,7 +7,7 @@ import structlog
 from msgspec.structs import replace
 
 from broker.core.admission import Refused, malformed
-from broker.core.turn import CancelAsked, DeleteAsked, Reported, Submitted
+from broker.core.inputs import CancelAsked, DeleteAsked, Reported, Submitted
 from broker.reading import said_in, say_unreadable
 from broker.telemetry.times import trace_of
 from schemas.cloudevents import CHECKPOINT_KEY, SOURCE, SUBMIT, read_request

@@ -11,8 +11,9 @@ import structlog
 
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
+from broker.core.inputs import CancelAsked, DeleteAsked, Input, Reported, Submitted
 from broker.core.roster import Roster, Suspect
-from broker.core.turn import CancelAsked, DeleteAsked, Input, Reported, Submitted, Turn
+from broker.core.turn import Turn
 from broker.errors import AppendFailedError, LogUnavailableError
 from broker.ledger.care import Care, Item, place
 from broker.ledger.claim import Mandate, SteppedDownError
@@ -148,7 +149,7 @@ class Writer:
 
     def _turn_now(self) -> Turn:
         parts = self._parts
-        return Turn(parts.book, parts.roster, parts.catalogue, self._epoch, times.now())
+        return Turn(parts.book, parts.roster, self._epoch, times.now(), parts.catalogue)
 
     # Decide
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
+from broker.core.changes import Instructed
+from broker.core.inputs import CancelAsked, Input, Reported, Submitted
 from broker.core.reader_rule import PartitionReader
 from broker.core.roster import Roster, Suspect
-from broker.core.turn import CancelAsked, Input, Instructed, Reported, Submitted, Turn
+from broker.core.turn import Turn
 from executors.scripted import scripted_backend
 from schemas.events import Dispatched
 from schemas.inbox import Dispatch
@@ -114,7 +116,7 @@ class ModelBroker:
             self.roster.hear(beat(worker))
 
     def turn(self, count: int, lost: str | None = None) -> None:
-        turn = Turn(self.book, self.roster, CATALOGUE, self.epoch, "2026-01-01T00:00:00.000Z")
+        turn = Turn(self.book, self.roster, self.epoch, "2026-01-01T00:00:00.000Z", CATALOGUE)
         turn.take(scripted_backend())
         for item in self.world.inputs[self.read : self.read + count]:
             turn.take(item)

@@ -7,8 +7,8 @@ import pytest
 
 from broker.core.admission import SIMULATOR_LIMIT, Admitted, Refused, Site, admit
 from broker.core.catalogue import Catalogue
+from broker.core.queues import UNPLACED
 from broker.core.routing import Backend, Load
-from broker.core.scheduler import UNPLACED
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program, Specification
 from schemas.values import BlobRef, Violation

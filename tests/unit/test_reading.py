@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.core.admission import Refused
-from broker.core.turn import CancelAsked, Reported, Submitted
+from broker.core.inputs import CancelAsked, Reported, Submitted
 from broker.ledger.reading import (
     Unreadable,
     derived_id,

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.core.book import Attempt, Book
+from broker.core.book import Book, LiveAttempt
 from broker.core.roster import BACKENDS, LEFT_KEPT, WORKERS, Roster, lease
 from executors.scripted import scripted_backend
 from schemas.events import Dispatched, Queued
@@ -40,7 +40,7 @@ def running(*job_ids: str, worker: str = "w", instance: str = "i") -> Book:
     return book
 
 
-def attempt_at(book: Book, job_id: str) -> Attempt:
+def attempt_at(book: Book, job_id: str) -> LiveAttempt:
     return book.attempts[JobKey("default", job_id)]
 
 
@@ -201,7 +201,7 @@ def test_however_many_say_that_they_are_there_those_that_are_known_stay() -> Non
     assert "aer" in roster.backends
     assert roster.hear(beat(slots=3))
     assert roster.workers["w"].slots == 3
-    expected = Attempt(JobKey("default", "j9"), 1, 1, "of-before", "i")
+    expected = LiveAttempt(JobKey("default", "j9"), 1, 1, "of-before", "i")
     roster.expect(expected)
     assert not roster.is_overdue(expected)
     book.reminders.is_due("made-up-1", AttemptName("t", "j", 1, 1), 0.0, 0.0)

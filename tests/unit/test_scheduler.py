@@ -1,6 +1,7 @@
 """Whose turn it is."""
 
-from broker.core.scheduler import SPARE, UNPLACED, Offer, Queues, next_dispatch, place_of
+from broker.core.queues import SPARE, UNPLACED, Queues, place_of
+from broker.core.scheduler import Offer, next_dispatch
 from schemas.values import JobKey
 
 

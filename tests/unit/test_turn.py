@@ -4,8 +4,9 @@ import msgspec
 
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
+from broker.core.inputs import CancelAsked, Reported, Submitted
 from broker.core.roster import Roster, Suspect
-from broker.core.turn import FAILED_AT_ONCE, CancelAsked, Reported, Submitted, Turn
+from broker.core.turn import FAILED_AT_ONCE, Turn
 from executors.scripted import scripted_backend
 from schemas.events import Completed, Started
 from schemas.inbox import CancelAttempt, Dispatch
@@ -27,7 +28,7 @@ class Desk:
         self.offset = 0
 
     def turn(self) -> Turn:
-        return Turn(self.book, self.roster, Catalogue([hello_world()]), 1, "t")
+        return Turn(self.book, self.roster, 1, "t", Catalogue([hello_world()]))
 
     def position(self) -> InputPosition:
         self.offset += 1

@@ -1,0 +1,136 @@
+"""What a turn has led to so far: events, deletions, instructions, letters."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from broker.core.book import Book, LiveAttempt
+from broker.core.roster import Roster
+from schemas.events import AnyEvent
+from schemas.inbox import CancelAttempt, Dispatch, Instruction
+from schemas.jobs import Job
+from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition
+from schemas.values import JobKey, Reason, State
+from schemas.workers import AttemptName
+
+_LOSSES = (Reason.WORKER_LOST, Reason.CHILD_DIED, Reason.CHILD_CRASHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Instructed:
+    """What a worker is to be told. *waits*: only once the event is on the ledger."""
+
+    worker: str
+    body: Instruction
+    traceparent: str | None
+    waits: bool = False
+
+
+@dataclass(slots=True)
+class Changes:
+    """At one moment: *time* as it stands in events, *epoch* of the broker. What is recorded is in the
+    book at once.
+    """
+
+    book: Book
+    roster: Roster
+    epoch: int
+    time: str
+    entries: list[Entry] = field(default_factory=list, kw_only=True)
+    deletions: list[Deletion] = field(default_factory=list, kw_only=True)  # behind the entries
+    instructions: list[Instructed] = field(default_factory=list, kw_only=True)
+    letters: list[DeadLetter] = field(default_factory=list, kw_only=True)
+    changed: dict[JobKey, Job | Deletion] = field(
+        default_factory=dict, kw_only=True
+    )  # as this leaves them
+
+    def record(
+        self,
+        key: JobKey,
+        event: AnyEvent,
+        *,
+        position: InputPosition | None = None,
+        report: int = 0,
+        traceparent: str | None = None,
+    ) -> Job:
+        """*event* happens to the job: what it is then."""
+        before = self.book.jobs.get(key)
+        if traceparent is None and before is not None:
+            traceparent = before.traceparent
+        entry = Entry(key, event, self.epoch, report, position, traceparent)
+        after = self.book.record(entry)
+        self.entries.append(entry)
+        self.changed[key] = after
+        self._bury(before, after)
+        return after
+
+    def delete(self, key: JobKey) -> None:
+        """Forget the job, but not its id: a repeated request must not run it again."""
+        self.book.forget(key)
+        deletion = Deletion(key.tenant, key.job_id, self.time, self.epoch)
+        self.deletions.append(deletion)
+        self.changed[key] = deletion
+
+    def tell_to_run(self, job: Job, waits: bool) -> None:
+        """Tell the worker of the newest attempt at *job* to run it."""
+        told = Instructed(job.worker or "", _begin(job), job.traceparent, waits)
+        self.instructions.append(told)
+
+    def tell_again_to_run(self, job: Job, attempt: LiveAttempt) -> None:
+        """The worker of *attempt* lives and has never heard of it, so nothing is lost."""
+        body = msgspec.structs.replace(_begin(job), told_by=self.epoch)
+        attempt.inbox = None  # until it is told
+        self.instructions.append(Instructed(attempt.worker, body, job.traceparent))
+
+    def tell_to_stop(self, job: Job, reason: Reason) -> None:
+        """Tell the worker of the newest attempt at *job* to end it."""
+        name = AttemptName(job.tenant, job.job_id, job.attempt, job.epoch)
+        worker = job.worker or ""
+        self.book.reminders.told(worker, name, self.roster.clock)
+        self.instructions.append(Instructed(worker, _end(name, reason), job.traceparent))
+
+    def tell_to_end(self, worker: str, name: AttemptName, reason: str) -> None:
+        """Tell *worker* to end what it runs as *name*."""
+        self.instructions.append(Instructed(worker, _end(name, reason), None))
+
+    def _bury(self, before: Job | None, after: Job) -> None:
+        """A job that was given up after its last attempt is for an operator to look at."""
+        lost = before is not None and before.attempt > 0
+        if after.state is State.FAILED and lost and after.reason in _LOSSES:
+            letter = DeadLetter(
+                code=after.reason or "",
+                message=after.message or "",
+                job_id=after.job_id,
+                tenant=after.tenant,
+            )
+            self.letters.append(letter)
+
+
+def _begin(job: Job) -> Dispatch:
+    """Run the newest attempt at *job*."""
+    details = job.details
+    assert details is not None
+    return Dispatch(
+        tenant=job.tenant,
+        job_id=job.job_id,
+        attempt=job.attempt,
+        epoch=job.epoch,
+        instance=job.instance or "",
+        program_id=details.program_id,
+        program_version=details.program_version,
+        backend=job.backend or "",
+        time_limit=details.time_limit,
+        params=details.params,
+        params_ref=details.params_ref,
+        traceparent=job.traceparent,
+    )
+
+
+def _end(name: AttemptName, reason: str) -> CancelAttempt:
+    return CancelAttempt(
+        tenant=name.tenant,
+        job_id=name.job_id,
+        attempt=name.attempt,
+        epoch=name.epoch,
+        reason=reason,
+    )

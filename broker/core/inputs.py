@@ -1,0 +1,46 @@
+"""What a turn decides on."""
+
+import msgspec
+
+from broker.core.admission import Refused
+from broker.core.roster import Suspect
+from schemas.ledger import InputPosition
+from schemas.reports import Report
+from schemas.requests import SubmitJob
+from schemas.specification import Findings
+from schemas.values import JobKey
+from schemas.workers import BackendAnnounced, Heartbeat
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """A request for a job. `body` is a `Refused` if it is not even one."""
+
+    position: InputPosition
+    key: JobKey
+    body: SubmitJob | Refused
+    traceparent: str | None = None
+    findings: Findings | None = None  # about the inputs, if somebody has looked at them
+
+
+class CancelAsked(msgspec.Struct, frozen=True):
+    """A request to end a job."""
+
+    position: InputPosition
+    key: JobKey
+
+
+class DeleteAsked(msgspec.Struct, frozen=True):
+    """A request to forget a job that has ended."""
+
+    position: InputPosition
+    key: JobKey
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """A report of a worker."""
+
+    position: InputPosition
+    report: Report
+
+
+Input = Submitted | CancelAsked | DeleteAsked | Reported | Heartbeat | BackendAnnounced | Suspect
