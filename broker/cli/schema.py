@@ -40,7 +40,8 @@ def kind(schema: Any) -> str:
         return f"one of {', '.join(allowed)}"
     for word in ("anyOf", "oneOf"):
         if choices := _at(schema, word, list):
-            return " or ".join(dict.fromkeys(map(kind, choices)))
+            told = [kind(choice) for choice in choices if not _is_null(choice)]
+            return " or ".join(dict.fromkeys(told)) or "anything"
     types = schema.get("type")
     names = [str(name) for name in (types if isinstance(types, list) else [types]) if name]
     return " or ".join(_of_type(name, schema) for name in names if name != "null") or "anything"
@@ -54,6 +55,10 @@ def description(schema: Any) -> str:
 def as_text(value: Any) -> str:
     """*value* as it would be typed."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _is_null(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and schema.get("type") == "null"
 
 
 def _of_type(name: str, schema: Schema) -> str:
