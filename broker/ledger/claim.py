@@ -10,10 +10,9 @@ from broker.ledger.recovery import Replica
 from broker.reading import places_of
 from broker.telemetry import times
 from broker.transports.log import Log, TopicPartition
-from broker.transports.topics import EVENTS, STATUS
-from schemas.cloudevents import claim_record, status_record
+from schemas.cloudevents import claim_record
 from schemas.ledger import Checkpoint, Claim
-from schemas.topics import STATE
+from schemas.topics import EVENTS, STATE, STATUS
 from schemas.workers import Tick
 
 PAUSE = 0.2  # s between looks at whether to claim
@@ -56,7 +55,7 @@ class Ticker:
             retiring=retiring,
         )
         try:
-            await self._log.append(STATUS, [status_record(body, times.now())])
+            await self._log.append(STATUS.name, [STATUS.write(body, times.now())])
         except LogUnavailableError as error:  # a tick that does not come back counts for nobody
             logger.warning("tick.lost", code=error.code, error=error.message)
 
@@ -140,8 +139,8 @@ async def claim(log: Log, replica: Replica, identity: str) -> Mandate | None:
     ledger: dict[int, int] = {}
     for partitions in ([0], list(replica.readers)[1:]):
         records = [claim_record(body, partition, times.now()) for partition in partitions]
-        positions = await log.append(EVENTS, records) if records else []
-        if any(at.offset < replica.position(EVENTS, at.partition) for at in positions):
+        positions = await log.append(EVENTS.name, records) if records else []
+        if any(at.offset < replica.position(EVENTS.name, at.partition) for at in positions):
             raise SteppedDownError("the ledger is not the one that was read: it was made anew")
         for position in positions:
             ledger[position.partition] = position.offset + 1

@@ -16,8 +16,8 @@ from broker.ledger.dead_letters import DeadLetters
 from broker.ledger.preparing import Preparation, Request
 from broker.reading import next_of
 from broker.transports.log import Follower, Log, TopicPartition
-from broker.transports.topics import REPORTS, REQUESTS
 from schemas.records import Stored
+from schemas.topics import REPORTS, REQUESTS
 from schemas.workers import Status
 
 REQUESTS_IN_A_TURN = 500
@@ -107,7 +107,7 @@ class Inputs:
         self._log = log
         self.letters = DeadLetters(log)
         self._done: Offsets = dict(starts)
-        self._kinds = {topic: _Gathered() for topic in (REQUESTS, REPORTS)}
+        self._kinds = {topic: _Gathered() for topic in (REQUESTS.name, REPORTS.name)}
         self._followers: dict[str, Follower] = {}
         self._status: deque[Status] = deque()
         self._heard = Room("heard", HEARD_BYTES)
@@ -142,7 +142,7 @@ class Inputs:
             starts = {
                 where: max(done, self._seen.get(where, 0))
                 for where, done in self._done.items()
-                if where.topic == REQUESTS
+                if where.topic == REQUESTS.name
             }
             follower = self._log.follow(starts)
             try:
@@ -188,16 +188,16 @@ class Inputs:
             self._held_at = asyncio.get_running_loop().time()
             self._held.set()
         batch = Batch(
-            self._kinds[REPORTS].take(REPORTS_IN_A_TURN, BYTES_IN_A_TURN),
+            self._kinds[REPORTS.name].take(REPORTS_IN_A_TURN, BYTES_IN_A_TURN),
             self._take_status(),
             _drain(self._prepared),
             [] if no_more else self._requests(),
             self._ahead.take(REQUESTS_IN_A_TURN),
         )
         if (
-            self._kinds[REPORTS].records
+            self._kinds[REPORTS.name].records
             or self._ahead.records
-            or (self._kinds[REQUESTS].records and not no_more)
+            or (self._kinds[REQUESTS.name].records and not no_more)
         ):
             self._wake.set()
         return batch
@@ -208,14 +208,14 @@ class Inputs:
         return taken
 
     def _requests(self) -> list[Stored]:
-        return _by_arrival(self._kinds[REQUESTS].take(REQUESTS_IN_A_TURN, BYTES_IN_A_TURN))
+        return _by_arrival(self._kinds[REQUESTS.name].take(REQUESTS_IN_A_TURN, BYTES_IN_A_TURN))
 
     def put_back(self, rest: Batch) -> None:
         """There was no time for *rest*, of what was taken last: it comes first in the next turn."""
         if not len(rest):
             return
-        self._kinds[REPORTS].put_back(rest.reports)
-        self._kinds[REQUESTS].put_back(rest.requests)
+        self._kinds[REPORTS.name].put_back(rest.reports)
+        self._kinds[REQUESTS.name].put_back(rest.requests)
         self._ahead.put_back(rest.ahead)
         self._status.extendleft(reversed(rest.status))
         self._heard.hold(sum(map(weight_of_status, rest.status)))

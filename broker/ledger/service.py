@@ -27,11 +27,10 @@ from broker.reading import bounds_of, next_of
 from broker.telemetry import metrics, times
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log, TopicPartition
-from broker.transports.topics import INBOX, REPORTS, REQUESTS, STATUS
-from schemas import topics
-from schemas.cloudevents import CHECKPOINT_KEY, status_record
+from schemas.cloudevents import CHECKPOINT_KEY
 from schemas.ledger import InputPosition
 from schemas.records import Stored
+from schemas.topics import INBOX, REPORTS, REQUESTS, STATUS
 from schemas.values import JobKey, count_in
 from schemas.workers import QueueSnapshot, Status
 
@@ -120,8 +119,8 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(self._writer.run(), name="broker writer")
                 others = [
-                    group.create_task(self.inputs.follow(REQUESTS), name="broker requests"),
-                    group.create_task(self.inputs.follow(REPORTS), name="broker reports"),
+                    group.create_task(self.inputs.follow(REQUESTS.name), name="broker requests"),
+                    group.create_task(self.inputs.follow(REPORTS.name), name="broker reports"),
                     group.create_task(self.inputs.look_ahead(), name="broker requests ahead"),
                     group.create_task(self.inputs.letters.run(), name="broker dead letters"),
                     group.create_task(self._snapshots.run(), name="broker snapshots"),
@@ -188,7 +187,7 @@ class Service:
         """Where to read on: at the checkpoint, or at the first record that is kept."""
         reached = self._mandate.checkpoint.inputs if self._mandate.checkpoint else {}
         starts = {}
-        for topic in (topics.REQUESTS, topics.REPORTS):
+        for topic in (REQUESTS, REPORTS):
             for where, bounds in (await bounds_of(self._log, topic)).items():
                 at = reached.get(f"{where.topic}:{where.partition}", 0)
                 starts[where] = bounds.resume(at)
@@ -208,8 +207,8 @@ class Service:
         """
         now = datetime.fromisoformat(times.now())
         for worker in self._book.workers():
-            partition = self._log.partition_of(INBOX, worker.encode())
-            end = (await self._log.bounds(INBOX, partition)).next
+            partition = self._log.partition_of(INBOX.name, worker.encode())
+            end = (await self._log.bounds(INBOX.name, partition)).next
             for attempt in self._book.attempts_of(worker).values():
                 started = self._book.jobs[attempt.key].started
                 age = (now - datetime.fromisoformat(started)).total_seconds() if started else 0.0
@@ -264,7 +263,7 @@ class Service:
                 continue
             time = times.now()
             with suppress(LogUnavailableError):
-                await self._log.append(STATUS, [status_record(new, time) for new in changed])
+                await self._log.append(STATUS.name, [STATUS.write(new, time) for new in changed])
                 for new in changed:
                     self._queues.put(new.backend, new)
                 if is_due:

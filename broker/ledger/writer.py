@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 import structlog
@@ -24,19 +24,18 @@ from broker.ledger.reading import Unreadable, given_up, read_input, read_report
 from broker.ledger.snapshots import Cut, Snapshots
 from broker.ledger.stall import Stall
 from broker.reading import ends_of, take_each
+from broker.retrying import until_it_works
 from broker.telemetry import metrics, times
 from broker.transports.log import Log, Position
-from broker.transports.topics import EVENTS
-from schemas import topics
-from schemas.cloudevents import deletion_record, entry_record, read_ledger
+from schemas.cloudevents import deletion_record, entry_record
 from schemas.events import AnyEvent, Dispatched, Interim, Rejected
 from schemas.events import Log as LogEvent
 from schemas.jobs import Job
 from schemas.ledger import Claim, DeadLetter, InputPosition
-from schemas.records import Stored
+from schemas.records import Record, Stored
+from schemas.topics import EVENTS, REPORTS
 from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # s between tries of an append that stored nothing
 SHARE = 0.1  # s of a turn for each kind of what it does; the rest is for the next turn
 STEP = 50  # jobs that are placed, or slots that are given away, between looks at the clock
 
@@ -245,21 +244,20 @@ class Writer:
         records += [deletion_record(deletion) for deletion in turn.deletions]
         if not records:
             return ()
-        pause = FIRST_PAUSE
         began = time.perf_counter()
-        while True:
-            try:
-                positions = await self._parts.log.append(EVENTS, records)
-            except AppendFailedError as error:  # nothing was stored
-                logger.warning("ledger.append_failed", error=error.message)
-            except LogUnavailableError as error:
-                raise SteppedDownError(f"outcome of an append unknown: {error.message}") from error
-            else:
-                metrics.APPEND_SECONDS.observe(time.perf_counter() - began)
-                return positions
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-            self._parts.stall.check()
+        positions = await until_it_works(partial(self._try_to_append, records))
+        metrics.APPEND_SECONDS.observe(time.perf_counter() - began)
+        return positions
+
+    async def _try_to_append(self, records: Sequence[Record]) -> Sequence[Position]:
+        """Raises `AppendFailedError` if nothing was stored, so that it may be tried again."""
+        self._parts.stall.check()
+        try:
+            return await self._parts.log.append(EVENTS.name, records)
+        except AppendFailedError:
+            raise
+        except LogUnavailableError as error:
+            raise SteppedDownError(f"outcome of an append unknown: {error.message}") from error
 
     async def _make_sure(self) -> None:
         """Before it writes: a broker that was busy for long looks whether it is still the one."""
@@ -287,7 +285,7 @@ class Writer:
         while end is None or at < end:
             limit = 1000 if end is None else min(end - at, 1000)
             try:
-                records = await self._parts.log.read(EVENTS, partition, at, limit)
+                records = await self._parts.log.read(EVENTS.name, partition, at, limit)
             except LogUnavailableError as error:
                 raise SteppedDownError(f"nobody knows who else wrote: {error}") from error
             if self._is_superseded(records):
@@ -300,7 +298,7 @@ class Writer:
         found: list[int] = []
 
         def look(record: Stored) -> None:
-            if isinstance(said := read_ledger(record), Claim):
+            if isinstance(said := EVENTS.read(record), Claim):
                 found.append(said.epoch)
 
         take_each(records, look)
@@ -334,7 +332,7 @@ class Writer:
 
 async def reported(log: Log) -> Offsets:
     """Where the reports end. Raises `LogUnavailableError`."""
-    return await ends_of(log, topics.REPORTS)
+    return await ends_of(log, REPORTS)
 
 
 # Within the time of a turn
