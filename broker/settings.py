@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
+from platformdirs.unix import Unix
 from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -16,12 +17,6 @@ from broker.errors import SettingsError
 PREFIX = "QJB_"
 READ_ELSEWHERE = frozenset({"QJB_URL", "QJB_TEST_KAFKA"})  # by client commands, by the tests
 _ID = r"^([A-Za-z0-9][A-Za-z0-9._~-]{0,127})?$"
-
-
-def _data_home() -> Path:
-    """Where a user's programs keep their data (XDG Base Directory Specification)."""
-    home = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(home) if Path(home).is_absolute() else Path.home() / ".local/share") / "qjb"
 
 
 def _cores() -> int:
@@ -49,7 +44,7 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(
-        default_factory=_data_home,
+        default_factory=lambda: Unix("qjb").user_data_path,  # the same wherever it runs
         description="Folder for the embedded log, payloads and the gateway's local copy; "
         "by default ~/.local/share/qjb",
     )

@@ -10,6 +10,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeGuard
 
+from rich.cells import cell_len, set_cell_size
+
 from broker.cli import histogram
 from broker.cli.output import Coloured, Part, for_rich, say, say_json
 from broker.shown import json_visible, on_one_line
@@ -60,10 +62,10 @@ def bars(counts: histogram.Counts) -> None:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns, as wide as they need to be; at a terminal, lines are cut at its edge."""
     everything = [[on_one_line(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(cells(row[column]) for row in everything) for column in range(len(head))]
+    widths = [max(map(cell_len, column)) for column in zip(*everything, strict=True)]
     edge = width() if sys.stdout.isatty() else 10_000
     for row in everything:
-        padded = [cell + " " * (size - cells(cell)) for cell, size in zip(row, widths, strict=True)]
+        padded = map(set_cell_size, row, widths)
         say(_cut("  ".join(padded).rstrip(), edge))
 
 
@@ -77,21 +79,10 @@ def entries(title: str, found: Sequence[tuple[str, str, str]]) -> None:
             say(f"        {line}")
 
 
-def cells(text: str) -> int:
-    """The columns that *text* takes in a terminal."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
 def _cut(text: str, room: int) -> str:
     """*text* in at most *room* columns; it ends in `…` if it was longer."""
-    if cells(text) <= room:
+    if cell_len(text) <= room:
         return text
-    from rich.cells import set_cell_size
-
     return set_cell_size(text, max(0, room - 1)).rstrip() + "…"
 
 

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jgo.maven import MavenContext, PythonResolver
+from platformdirs import user_cache_path
 
 from tests.support.processes import free_port
 
@@ -44,8 +45,7 @@ def jars() -> Path:
     """The folder of jars, fetched from Maven Central if it is not in the cache yet."""
     version = re.search(r"^org.apache.kafka:kafka-server:(.+)$", JARS.read_text(), re.MULTILINE)
     assert version is not None
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = home / "quantum-job-broker"
+    cache = user_cache_path("quantum-job-broker")
     folder = cache / f"kafka-{version[1]}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
