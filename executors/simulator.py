@@ -87,20 +87,20 @@ class SimulatorExecutor:
         if child is None:
             yield Stopped(stop.reason) if stop.reason else _closed()
             return
-        attempt = Attempt(child, self._pool, task, stop, self._decoding)
+        run = Run(child, self._pool, task, stop, self._decoding)
         try:
-            while not attempt.is_over:
-                body = await attempt.next()
+            while not run.is_over:
+                body = await run.next()
                 yield body
         finally:
-            attempt.close()
+            run.close()
 
     async def close(self) -> None:
         """End every attempt, every child and the fork server."""
         await self._pool.close()
 
 
-class Attempt:
+class Run:
     """What a child says, what it writes, its end, the limit and the stop: one row of bodies."""
 
     def __init__(self, child: Child, pool: Pool, task: Task, stop: Stop, decoding: float) -> None:

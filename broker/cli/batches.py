@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from broker.cli import inputs, show
-from broker.cli.client import Client, refusal
+from broker.cli.answers import refusal
+from broker.cli.client import Client
 from broker.cli.exits import Exit, of_error
 from broker.cli.output import say, say_json
 from broker.shown import on_one_line

@@ -7,42 +7,31 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from io import BytesIO
 from types import TracebackType
-from typing import Any, Required, Self, TypedDict
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import aiohttp
-import msgspec
 
+from broker.cli.answers import (
+    Answer,
+    AnswerError,
+    GatewayMissingError,
+    Several,
+    json_in,
+    object_in,
+    refusal,
+)
 from broker.cli.sse import Message, Parser
 from broker.errors import QjbError
 from broker.shown import url_visible
-from schemas.values import Violation
 
 CONNECT = 5.0  # s
 ANSWER = 120.0  # s for an answer that is not a stream
 SILENCE = 45.0  # s without even a comment: the stream is dead
-PATIENCE = 60.0  # s during which a stream that broke is opened again and again
+RESUMED_FOR = 60.0  # s during which a stream that broke is opened again and again
 TOLD_AT = 2  # tries in a row that failed; the first may be no more than a gateway that starts anew
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # s between those tries
 PAGE = 200  # jobs in one answer
-
-
-class GatewayMissingError(QjbError):
-    """Nothing answers at the gateway's address."""
-
-    code = "no_gateway"
-    status = 503
-
-
-class AnswerError(QjbError):
-    """The gateway said no. `name` is the stable code of what is wrong."""
-
-    def __init__(
-        self, status: int, name: str, message: str, violations: tuple[Violation, ...] = ()
-    ) -> None:
-        super().__init__(message, violations)
-        self.status = status
-        self.code = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +41,6 @@ class Happened:
     kind: str
     text: str  # the event as it came, JSON on one line
     event: dict[str, Any]
-
-
-class _Named(TypedDict, total=False):
-    id: str
-    name: str
-
-
-class _Listed(TypedDict, total=False):
-    """What the commands read in an entry of a list."""
-
-    id: Required[str]
-    program: _Named | None
-    tags: list[str] | None
-
-
-class _Backend(TypedDict, total=False):
-    name: Required[str]
-    status: _Named | None
-
-
-class _Error(TypedDict):
-    name: str
-    message: str
-
-
-class _Each(TypedDict, total=False):
-    id: str
-    status: int
-    error: _Error
-    errors: list[dict[str, Any]]
-    warnings: list[str]
-
-
-class _Several(TypedDict):
-    """What the commands read in the answer to a submit of several jobs."""
-
-    jobs: list[_Each]
-
-
-class _Answer(TypedDict, total=False):
-    """What the commands read in an answer or an event, as far as its shape could mislead them."""
-
-    id: str
-    kind: str
-    state: str | dict[str, Any]
-    job: dict[str, Any] | None
-    violations: list[dict[str, Any]]
-    spec: dict[str, Any] | None
-    jobs: list[_Listed]
-    count: int
-    next: str | None
-    programs: list[_Listed]
-    devices: list[_Backend]
-    warnings: list[str]
 
 
 class Client:
@@ -142,12 +77,8 @@ class Client:
 
     async def submit_all(self, body: bytes) -> list[dict[str, Any]]:
         """Submit the jobs in *body*; what is answered of each, see `refusal`."""
-        answer = self._read(await self._answer("POST", "/jobs", data=BytesIO(body)))
-        try:
-            msgspec.convert(answer, _Several)
-        except msgspec.ValidationError as error:
-            raise self._not_a_gateway() from error
-        return list(answer["jobs"])
+        answer = await self._answer("POST", "/jobs", data=BytesIO(body))
+        return list(self._read(answer, "jobs", Several)["jobs"])
 
     async def job(self, job_id: str) -> dict[str, Any]:
         """A job's details."""
@@ -286,17 +217,12 @@ class Client:
             raise self._refusal(response.status, body)
         return body
 
-    def _read(self, text: bytes | str, name: str | None = None) -> Any:
-        """The JSON in *text*; if *name* is given, an object that has such a member."""
+    def _read(self, text: bytes | str, name: str | None = None, shape: Any = Answer) -> Any:
+        """The JSON in *text*; if *name* is given, an object of this *shape* with such a member."""
         try:
-            value = json.loads(text, parse_constant=_refuse)
-            if name is not None:
-                msgspec.convert(value, _Answer)
+            return json_in(text) if name is None else object_in(text, name, shape)
         except (ValueError, RecursionError) as error:
             raise self._not_a_gateway() from error
-        if name is not None and name not in value:
-            raise self._not_a_gateway()
-        return value
 
     def _refusal(self, status: int, body: bytes) -> QjbError:
         try:
@@ -309,18 +235,6 @@ class Client:
 
     def _not_a_gateway(self, more: str = "") -> GatewayMissingError:
         return GatewayMissingError(f"no gateway answers at {self._shown}, but something else{more}")
-
-
-def refusal(status: int, answer: Mapping[str, Any]) -> AnswerError:
-    """What an *answer* with an error says."""
-    error = answer["error"]
-    violations = tuple(
-        Violation(*(str(item.get(name, "")) for name in ("path", "rule", "value", "message")))
-        for item in answer.get("errors", ())
-        if "path" in item and "rule" in item
-    )
-    trace = f" (trace {answer['trace']})" if status == 500 and "trace" in answer else ""
-    return AnswerError(status, str(error["name"]), str(error["message"]) + trace, violations)
 
 
 class _Stream:
@@ -339,7 +253,7 @@ class _Stream:
     def may_retry(self) -> bool:
         """Whether it is worth another try: it has worked, and not too long ago."""
         now = asyncio.get_running_loop().time()
-        return self._opened and now - self._silent_since < PATIENCE
+        return self._opened and now - self._silent_since < RESUMED_FOR
 
     def heard(self, parser: Parser) -> None:
         """The stream is there."""
@@ -372,10 +286,6 @@ def _checked(url: str) -> str:
             f"{shown!r} is no URL of a gateway, such as http://127.0.0.1:8080"
         )
     return url.rstrip("/")
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _part(text: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from broker.cli.client import AnswerError, Client
+from broker.cli.answers import AnswerError
+from broker.cli.client import Client
 from broker.cli.exits import Exit, of_error
 from broker.cli.options import of_a_client, run
 from broker.cli.output import say, say_json

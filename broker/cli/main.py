@@ -27,7 +27,7 @@ SERVE = {
 }
 USE = {
     "demo": ("demo:demo", "Start everything and run a first job."),
-    "submit": ("jobs:submit", "Submit a job."),
+    "submit": ("submitting:submit", "Submit a job."),
     "watch": ("jobs:watch", "Show what happens to a job."),
     "result": ("jobs:result", "Print a job's final result."),
     "cancel": ("jobs:cancel", "Cancel a job."),

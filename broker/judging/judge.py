@@ -31,7 +31,7 @@ HERE = 16 * 1024  # bytes that are judged on the spot, if they have no more than
 ELEMENTS = 1_000  # values: 3 ms at worst, as each costs far more than its bytes
 LATER = 4.0 / (256 * 1024)  # s per byte by which what is smaller may come later and go first
 LONGEST = 10.0  # s of that at most
-PATIENCE = 20.0  # s that the helper gets for one
+JUDGED_WITHIN = 20.0  # s that the helper gets for one
 ROOM_WITHIN = 10.0  # s for which there may be no room for the helper's process
 AGAIN_AFTER = 0.2  # s
 
@@ -178,7 +178,7 @@ class _Helper:
 
     def __init__(self) -> None:
         self._connection, theirs = socket.socketpair()
-        self._connection.settimeout(PATIENCE)
+        self._connection.settimeout(JUDGED_WITHIN)
         with theirs:
             number = str(theirs.fileno())
             command = [sys.executable, "-P", "-m", "broker.judging.helper", number]

@@ -21,7 +21,7 @@ from executors.children import pool
 from executors.children.launcher import ForkServer, ForkServerError
 from executors.children.output import CUT, PIECE, TOTAL
 from executors.children.pool import AGAIN_AFTER, SPARES
-from executors.simulator import Attempt, SimulatorExecutor
+from executors.simulator import Run, SimulatorExecutor
 from schemas.reports import Died
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
 from tests.support.executing import (
@@ -642,7 +642,7 @@ async def test_a_fork_server_without_descriptors_for_a_child_says_so_and_serves_
 PARENT = """
 import asyncio, sys
 from executors.base import Stop
-from executors.simulator import Attempt, SimulatorExecutor
+from executors.simulator import SimulatorExecutor
 from tests.support.executing import task
 from tests.support.programs import PROGRAMS
 
@@ -686,7 +686,7 @@ async def test_an_attempt_that_has_ended_leaves_nothing_to_the_garbage_collector
     try:
         for _ in range(3):
             assert kind(await last(executor, task("hello-world", {"iterations": 1}))) == "returned"
-        left = [each for each in gc.get_objects() if isinstance(each, Attempt)]
+        left = [each for each in gc.get_objects() if isinstance(each, Run)]
     finally:
         gc.enable()
 

@@ -1,0 +1,139 @@
+"""`qjb submit`: a job from the command line, or many from files."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from broker.cli import batches, inputs, show
+from broker.cli.client import Client
+from broker.cli.exits import Exit
+from broker.cli.jobs import about, follow
+from broker.cli.options import integer, of_a_client, run
+from broker.cli.output import say, say_json
+from broker.shown import on_one_line
+
+
+@click.command()
+@click.argument("program", required=False)
+@click.argument("more", nargs=-1, metavar="")
+@click.option(
+    "-i",
+    "--input",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An input of the program: JSON, else text; @FILE for OpenQASM, QPY or JSON in a file, "
+    "@- for standard input. The same name several times makes a list.",
+)
+@click.option("--backend", metavar="NAME", help="Where to run; by default where it starts first.")
+@click.option("--shots", type=integer(1), help="How often each circuit is run.")
+@click.option(
+    "--job-id", metavar="ID", help="The job's id: the same id twice is one job, the first."
+)
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag, to find the job by.")
+@click.option("--session-id", metavar="ID", help="The session that the job belongs to.")
+@click.option("--priority", type=integer(-100, 100), help="Before jobs of a lower one.")
+@click.option(
+    "--max-execution-time",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Cancel the job when it has run for so long.",
+)
+@click.option("--watch", is_flag=True, help="Show what happens until the job has ended.")
+@click.option(
+    "--from",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="Submit the jobs in FILE: JSON, a submit or a list of them, or one in each line; - for "
+    "standard input. Prints the id of each.",
+)
+@of_a_client
+def submit(
+    url: str,
+    as_json: bool,
+    program: str | None,
+    more: tuple[str, ...],
+    pairs: tuple[str, ...],
+    shots: int | None,
+    watch: bool,
+    files: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Submit a job that runs PROGRAM, or all that stand in files.
+
+    \b
+    qjb submit hello-world -i iterations=3 --watch
+    qjb submit sampler -i circuits=@bell.qasm --shots 2000 --backend fake_line_5 --watch
+    qjb submit sampler -i circuits=@one.qasm -i circuits=@two.qpy
+    qjb submit --from jobs.jsonl
+    qjb programs sampler    what the program takes
+
+    Prints the job's id, or with --watch its events and its result. With --watch --json: one event
+    a line, as it comes.
+    """
+    if files:
+        _must_be_alone(program, pairs, shots, watch, *options.values())
+        run(batches.submit(url, files, as_json=as_json))
+        return
+    if program is None:
+        run(_which_program(url))
+        return
+    _must_be_a_program(program, more)
+    params = inputs.parse(pairs)
+    for doubt in inputs.doubts(pairs):
+        show.note(doubt)
+    request = {"program_id": program, "params": params}
+    request |= {name: value for name, value in options.items() if value not in (None, ())}
+    run(_submit(url, request, shots, watch=watch, as_json=as_json))
+
+
+async def _submit(
+    url: str, request: dict[str, Any], shots: int | None, *, watch: bool, as_json: bool
+) -> Exit:
+    """Submit a job, say its id or follow it to its end."""
+    async with Client(url) as client:
+        program = await client.program(request["program_id"])
+        if shots is not None:
+            request["params"] = inputs.with_shots(request["params"], shots, program)
+        answer = await client.submit(request)
+        job_id = str(answer["id"])
+        if as_json or not watch:  # else the first event has them
+            for text in answer.get("warnings", ()):
+                show.note(text)
+        if watch:
+            if not as_json:
+                say(f"job {job_id}")
+            return await follow(client, job_id, as_json=as_json)
+        say_json(answer) if as_json else say(job_id)
+        return Exit.DONE
+
+
+def _must_be_alone(*others: Any) -> None:
+    """Raise `InputError` for what a job in a file says for itself."""
+    if any(other not in (None, (), False) for other in others):
+        raise inputs.InputError(
+            "--from: each job in the file says for itself what it is; only --url and --json go with it"
+        )
+
+
+async def _which_program(url: str) -> Exit:
+    """Say which programs there are to one who named none."""
+    say("Error: which program? qjb submit PROGRAM -i NAME=VALUE. There are:", err=True)
+    async with Client(url) as client:
+        for item in await client.programs():
+            say(f"  {on_one_line(about(item))}", err=True)
+    return Exit.USAGE
+
+
+def _must_be_a_program(program: str, more: tuple[str, ...]) -> None:
+    """Raise `InputError` for the name of a file, and for inputs without `-i`."""
+    if Path(program).suffix.lower() in inputs.SUFFIXES:
+        raise inputs.InputError(
+            f"{program} is a file and no program: qjb submit sampler -i circuits=@{program}"
+        )
+    if more:
+        meant = f"circuits=@{more[0]}" if inputs.is_file(more[0]) else f"NAME={more[0]}"
+        meant = more[0] if "=" in more[0] else meant
+        raise inputs.InputError(f"{more[0]}: an input is given by -i, such as -i {meant}")
