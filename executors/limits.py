@@ -53,10 +53,10 @@ class Unpacking:
         self.left -= size
 
 
-def unpacking() -> Unpacking:
-    """For the inputs of one job."""
+def unpacking(most: int = MOST_UNPACKED) -> Unpacking:
+    """For the inputs of one job, which may unpack to *most* bytes where there is so much memory."""
     allowed = memory.allowed()
-    return Unpacking(MOST_UNPACKED if allowed is None else min(MOST_UNPACKED, allowed // SHARE))
+    return Unpacking(most if allowed is None else min(most, allowed // SHARE))
 
 
 def check_qpy(data: bytes) -> None:

@@ -26,7 +26,7 @@ from scipy import sparse  # type: ignore[import-untyped]  # has no stubs
 from executors import limits
 from executors.faults import InvalidInputsError, blame, quiet, within
 from executors.gates import apart, flat
-from executors.limits import Unpacking
+from executors.limits import MOST_UNPACKED, Unpacking
 
 _SUMS = frozenset({"PauliSumOp", "TaperedPauliSumOp"})  # of Qiskit before 1.0
 _SETTINGS = {kind.__name__: kind for kind in (SparsePauliOp, PauliList, Pauli, Operator)}
@@ -156,8 +156,11 @@ _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 _ENCODED = (b"__type__", b"\\u")  # what is encoded has one of these in its text
 
 
-def decode_inputs(data: bytes) -> dict[str, Any]:
-    """A job's inputs, decoded; raises `InvalidInputsError`, which names the field."""
+def decode_inputs(data: bytes, most: int = MOST_UNPACKED) -> dict[str, Any]:
+    """A job's inputs, which may unpack to *most* bytes, decoded.
+
+    Raises `InvalidInputsError`, which names the field.
+    """
     try:
         inputs = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -166,13 +169,13 @@ def decode_inputs(data: bytes) -> dict[str, Any]:
         raise InvalidInputsError("the inputs must be a JSON object")
     if not any(mark in data for mark in _ENCODED):
         return inputs
-    room = limits.unpacking()
+    room = limits.unpacking(most)
     return {name: _field(value, name, room) for name, value in inputs.items()}
 
 
-def decode(value: Any, field: str = "") -> Any:
+def decode(value: Any, field: str = "", most: int = MOST_UNPACKED) -> Any:
     """JSON *value* with what is encoded in it; raises `InvalidInputsError` naming *field*."""
-    return _field(value, field, limits.unpacking())
+    return _field(value, field, limits.unpacking(most))
 
 
 def _field(value: Any, field: str, room: Unpacking) -> Any:

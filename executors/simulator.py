@@ -12,7 +12,7 @@ from executors.children.capacity import per_child
 from executors.children.frames import End, Kind, TaskHeader
 from executors.children.handle import Child
 from executors.children.output import Output
-from executors.children.pool import NoChildError, Pool
+from executors.children.pool import CHILD_WITHIN, NoChildError, Pool
 from executors.memory import exceeded, told
 from schemas.reports import (
     LAST,
@@ -53,7 +53,7 @@ class SimulatorExecutor:
     *programs* (id to `module:function`) are offered beside the built-in ones, and trusted as much.
     *memory*: bytes that they share, by default what is free now but for some room. *decoding*:
     seconds that it may take to decode a job's inputs. *on_child* is called for each child that is
-    started.
+    started. *child_within*: seconds for which an attempt waits where no child can be made.
     """
 
     def __init__(
@@ -64,8 +64,9 @@ class SimulatorExecutor:
         memory: int | None = None,
         decoding: float = DECODING,
         on_child: Callable[[], None] = lambda: None,
+        child_within: float = CHILD_WITHIN,
     ) -> None:
-        self._pool = Pool(slots, programs or {}, per_child(slots, memory), on_child)
+        self._pool = Pool(slots, programs or {}, per_child(slots, memory), on_child, child_within)
         self._decoding = decoding
 
     @property

@@ -78,9 +78,13 @@ class Turns:
 
 
 class Judge:
-    """Shared by the roles of a process; its helper lives while somebody is inside `in_use`."""
+    """Shared by the roles of a process; its helper lives while somebody is inside `in_use`.
 
-    def __init__(self) -> None:
+    *room_within*: seconds for which a request waits where no process can be made to judge it.
+    """
+
+    def __init__(self, room_within: float = ROOM_WITHIN) -> None:
+        self._room_within = room_within
         self._users = 0
         self._turns = Turns()
         self._helper: _Helper | None = None
@@ -140,7 +144,7 @@ class Judge:
         """What the helper says; an empty answer if it dies of it, or takes too long."""
         for _ in range(2):
             fresh = self._helper is None
-            helper = self._helper = self._helper or _started()
+            helper = self._helper = self._helper or _started(self._room_within)
             try:
                 answer = helper.ask(question, data)
             except OSError as error:
@@ -160,9 +164,9 @@ class Judge:
             helper.end()
 
 
-def _started() -> "_Helper":
+def _started(within: float) -> "_Helper":
     """A new helper, once there is room for a process. Raises `UnavailableError`."""
-    deadline = time.monotonic() + ROOM_WITHIN
+    deadline = time.monotonic() + within
     while True:
         try:
             return _Helper()

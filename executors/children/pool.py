@@ -17,7 +17,7 @@ from schemas.workers import BackendAnnounced
 
 SPARES = 1
 AGAIN_AFTER = 0.2  # s until it is tried again to make a child where that did not work
-PATIENCE = 30.0  # s for which an attempt waits for that
+CHILD_WITHIN = 30.0  # s for which an attempt waits for one
 RESTART_AFTER = 0.1  # s; doubles each time up to
 RESTART_AT_MOST = 10.0  # s
 LIVED = 30.0  # s after which a fork server that is lost was not lost for what it is
@@ -32,7 +32,8 @@ class NoChildError(Exception):
 class Pool:
     """Gives out children, at most *slots* at once, and replaces those that end.
 
-    Each may use *memory* bytes. *on_child* is called for each that is made.
+    Each may use *memory* bytes. *on_child* is called for each that is made. *child_within*: seconds
+    for which an attempt waits where none can be made.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Pool:
         programs: Mapping[str, str],
         memory: int,
         on_child: Callable[[], None],
+        child_within: float,
     ) -> None:
         self.slots = slots
         self.memory = memory
@@ -48,6 +50,7 @@ class Pool:
         self._programs = programs
         self._server = ForkServer(programs, memory, self._on_lost)
         self._on_child = on_child
+        self._child_within = child_within
         self._oom_kills = capacity.oom_kills()
         self._children: set[Child] = set()  # alive, and not about to end
         self._idle: list[Child] = []
@@ -87,12 +90,13 @@ class Pool:
                 return child
             else:
                 now = asyncio.get_running_loop().time()
-                deadline = min(deadline, now + PATIENCE)
+                deadline = min(deadline, now + self._child_within)
                 if now >= deadline:
                     why = self._shortage or (
                         "the system makes none" if self._serving else "the fork server is lost"
                     )
-                    raise NoChildError(f"no process could be made for it in {PATIENCE:g} s: {why}")
+                    within = f"{self._child_within:g} s"
+                    raise NoChildError(f"no process could be made for it in {within}: {why}")
                 await self._wait_for_a_slot(stop, AGAIN_AFTER)
         return None
 

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from executors.base import Stop
-from executors.children import pool
-from executors.children.launcher import ForkServer, ForkServerError
+from executors.base import Executor, Stop
 from executors.children.output import CUT, PIECE, TOTAL
 from executors.children.pool import AGAIN_AFTER, SPARES
 from executors.simulator import Run, SimulatorExecutor
 from schemas.reports import Died
+from tests.support.awaiting import eventually
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
 from tests.support.executing import (
     bodies,
@@ -356,19 +355,24 @@ async def test_an_attempt_for_which_there_are_no_descriptors_waits_and_that_is_t
     assert [line["event"] for line in told] == ["child.not_made", "child.made_again"]
 
 
-async def test_an_attempt_for_which_there_are_no_descriptors_for_long_is_given_back(
-    executor: SimulatorExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pool, "PATIENCE", 0.3)
-    with no_more_descriptors():
-        for _ in range(SLOTS + SPARES):
-            assert kind(await last(executor, task("dies"))) == "died"
-        for _ in range(2 * SLOTS):
-            end = await last(executor, task("returns"))
-            assert (kind(end), end.reason) == ("died", "worker_busy")
-            assert "Too many open files" in end.message
+async def until_serving(executor: Executor) -> None:
+    """The first children may take longer than an attempt waits for one."""
+    while kind(await last(executor, task("returns"))) != "returned":
+        pass
 
-    assert kind(await last(executor, task("returns"))) == "returned"
+
+async def test_an_attempt_for_which_there_are_no_descriptors_for_long_is_given_back() -> None:
+    async with started(SimulatorExecutor(1, PROGRAMS, child_within=0.3)) as executor:
+        await until_serving(executor)
+        with no_more_descriptors():
+            while (await last(executor, task("dies"))).reason != "worker_busy":
+                pass  # by a child that is there
+            for _ in range(2):
+                end = await last(executor, task("returns"))
+                assert (kind(end), end.reason) == ("died", "worker_busy")
+                assert "Too many open files" in end.message
+
+        await until_serving(executor)
 
 
 async def test_a_program_that_raises_what_is_no_text_is_told_as_any_other(
@@ -559,12 +563,10 @@ async def test_a_lost_fork_server_costs_the_attempts_and_is_replaced() -> None:
             await gone(child.pid)
 
 
-async def test_where_the_fork_server_is_lost_again_and_again_attempts_are_handed_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pool, "PATIENCE", 3.0)
+async def test_where_the_fork_server_is_lost_again_and_again_attempts_are_handed_back() -> None:
+    broken = SimulatorExecutor(1, {"broken": "no_such_module:main"}, child_within=3.0)
     with capture_logs() as logs:
-        async with started(SimulatorExecutor(1, {"broken": "no_such_module:main"})) as executor:
+        async with started(broken) as executor:
             body = await last(executor, task("hello-world"))
 
     assert isinstance(body, Died)
@@ -573,25 +575,26 @@ async def test_where_the_fork_server_is_lost_again_and_again_attempts_are_handed
     assert 1 <= len(lost) <= 6  # less and less often: 0.1, 0.2, 0.4, 0.8, 1.6 s
 
 
-async def test_a_fork_server_that_can_not_be_started_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    start = ForkServer.start
-    failures = [RuntimeError("can't start new thread"), ForkServerError("it did not start")]
-
-    async def start_later(server: ForkServer) -> Any:
-        if failures:
-            raise failures.pop()
-        return await start(server)
-
+async def test_a_fork_server_that_can_not_be_started_is_tried_again() -> None:
     async with started(SimulatorExecutor(1, PROGRAMS)) as executor:
         assert isinstance(executor, SimulatorExecutor)
-        monkeypatch.setattr(ForkServer, "start", start_later)
-        os.kill(executor.fork_server_pid, signal.SIGKILL)
+        first = executor.fork_server_pid
+        with capture_logs() as logs:
+            with no_more_descriptors():
+                os.kill(first, signal.SIGKILL)
+                await eventually(lambda: errors(logs))
+            await eventually(lambda: executor.fork_server_pid not in (0, first))
+            os.kill(executor.fork_server_pid, signal.SIGKILL)  # while it starts
 
-        assert kind(await last(executor, task("returns"))) in ("died", "returned")
-        assert kind(await last(executor, task("returns"))) == "returned"
-        assert failures == []
+            assert kind(await last(executor, task("returns"))) in ("died", "returned")
+            assert kind(await last(executor, task("returns"))) == "returned"
+    shortage, *_, killed = errors(logs)
+    assert "Too many open files" in shortage
+    assert "ForkServerError" in killed
+
+
+def errors(logs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(line["error"]) for line in logs if line["event"] == "forkserver.start_failed"]
 
 
 async def test_a_fork_that_fails_is_tried_again_and_costs_nobody_an_attempt() -> None:
@@ -603,13 +606,11 @@ async def test_a_fork_that_fails_is_tried_again_and_costs_nobody_an_attempt() ->
         assert found.fork_server_pid == server
 
 
-async def test_an_attempt_for_which_nothing_can_be_forked_is_given_back_and_asks_for_no_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pool, "PATIENCE", 0.3)
+async def test_an_attempt_for_which_nothing_can_be_forked_is_given_back_and_asks_for_no_more() -> (
+    None
+):
     programs = {"returns": "tests.support.scarce:returns", "never": "tests.support.barren:never"}
-    async with started(SimulatorExecutor(1, programs)) as found:
-        assert isinstance(found, SimulatorExecutor)
+    async with started(SimulatorExecutor(1, programs, child_within=0.3)) as found:
         open_files = psutil.Process().num_fds()
         for _ in range(3):
             end = await last(found, task("returns"))
@@ -618,14 +619,11 @@ async def test_an_attempt_for_which_nothing_can_be_forked_is_given_back_and_asks
         assert psutil.Process().num_fds() == open_files
 
 
-async def test_a_fork_server_without_descriptors_for_a_child_says_so_and_serves_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with started(SimulatorExecutor(1, PROGRAMS)) as found:
+async def test_a_fork_server_without_descriptors_for_a_child_says_so_and_serves_on() -> None:
+    async with started(SimulatorExecutor(1, PROGRAMS, child_within=0.5)) as found:
         assert isinstance(found, SimulatorExecutor)
         server = found.fork_server_pid
-        assert kind(await last(found, task("returns"))) == "returned"
-        monkeypatch.setattr(pool, "PATIENCE", 0.5)
+        await until_serving(found)
         limits = resource.prlimit(server, resource.RLIMIT_NOFILE)
         few = 3  # not one of the two that a child needs
         for _ in range(2):

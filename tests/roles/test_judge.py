@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import pytest
 
 from broker.errors import UnavailableError
-from broker.judging import judge as judge_module
 from broker.judging.judge import AGAIN_AFTER, Judge, Turns, is_small
 from broker.roles import built_in_programs
 from tests.support.limits import no_more_descriptors
@@ -126,9 +125,7 @@ async def test_who_waits_no_more_leaves_the_answer_to_nobody_else() -> None:
             assert [f.sha256 for f in found] == [f.sha256 for f in again]
 
 
-async def test_a_request_is_judged_once_there_are_descriptors_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_request_is_judged_once_there_are_descriptors_again() -> None:
     program = next(program for program in built_in_programs() if program.id == "hello-world")
     inputs = b'{"iterations":3,"pad":"' + b"x" * 50_000 + b'"}'
     judge = Judge()
@@ -138,7 +135,7 @@ async def test_a_request_is_judged_once_there_are_descriptors_again(
             await asyncio.sleep(2 * AGAIN_AFTER)
             assert not asked.done()
         assert not (await asked).violations
-    monkeypatch.setattr(judge_module, "ROOM_WITHIN", 0.1)
+    judge = Judge(room_within=0.1)
     unjudged = pytest.raises(UnavailableError, match="open files")
     with judge.in_use(), no_more_descriptors(), unjudged:
         await judge.look(program, inputs)

@@ -17,7 +17,7 @@ from qiskit.circuit.library import CXGate
 from qiskit.quantum_info import SparsePauliOp
 from scipy import sparse
 
-from executors import limits, runtime_json
+from executors import runtime_json
 from executors.faults import InvalidInputsError
 from executors.runtime_json import NotEncodableError
 
@@ -163,20 +163,17 @@ def array_of(size: int) -> dict[str, Any]:
     return typed("ndarray", packed(file.getvalue()))
 
 
-def test_a_bomb_is_refused_before_it_has_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MOST_UNPACKED", 1000)
-
+def test_a_bomb_is_refused_before_it_has_unpacked() -> None:
     with pytest.raises(InvalidInputsError, match=r"data: .* unpacks to more than 1000 bytes"):
-        runtime_json.decode(typed("ndarray", packed(b"\0" * 100_000)), "data")
+        runtime_json.decode(typed("ndarray", packed(b"\0" * 100_000)), "data", 1000)
 
 
-def test_what_a_jobs_inputs_unpack_to_counts_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MOST_UNPACKED", 10_000)
+def test_what_a_jobs_inputs_unpack_to_counts_together() -> None:
     few, many = ({f"a{number}": array_of(1500) for number in range(size)} for size in (6, 7))
 
-    assert len(runtime_json.decode_inputs(json.dumps(few).encode())) == 6
+    assert len(runtime_json.decode_inputs(json.dumps(few).encode(), 10_000)) == 6
     with pytest.raises(InvalidInputsError, match=r"a6: with what comes before it"):
-        runtime_json.decode_inputs(json.dumps(many).encode())
+        runtime_json.decode_inputs(json.dumps(many).encode(), 10_000)
 
 
 def npy_that_claims(shape: str, data: bytes = b"") -> bytes:
