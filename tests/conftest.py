@@ -1,5 +1,6 @@
 """What all tests may use: a real Kafka, started once if asked for; the product as processes."""
 
+import asyncio.constants
 import os
 import shutil
 import uuid
@@ -11,6 +12,10 @@ import pytest
 
 from tests.support.kafka import KafkaCluster, NoKafkaError
 from tests.support.systems import System, embedded_system, kafka_system
+
+# Loops are in debug mode (`asyncio_debug`), which notes where each step comes from: ten frames of
+# each would double the time that tests take.
+asyncio.constants.DEBUG_STACK_DEPTH = 1
 
 
 @pytest.fixture(scope="session")

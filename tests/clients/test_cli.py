@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.awaiting import eventually_here
 from tests.support.cli import Done, run
 from tests.support.processes import ROOT, Process, free_port, up
 
@@ -34,12 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Proc
     port = free_port()
     process = up(tmp_path_factory.mktemp("cli") / "up", port, slots="2")
     process.start()
-    deadline = time.monotonic() + 30
-    while "is ready" not in process.output():
-        assert process.running is not None
-        assert process.running.poll() is None, process.output()
-        assert time.monotonic() < deadline, process.output()
-        time.sleep(0.05)
+    eventually_here(lambda: "is ready" in process.output())
     yield f"http://127.0.0.1:{port}", process
     assert process.stop() == 0
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.awaiting import eventually_here
 from tests.support.cli import Done, run
 from tests.support.load import run_jobs
 from tests.support.processes import free_port, up
@@ -19,10 +19,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     process = up(tmp_path_factory.mktemp("cli") / "up", port, executor="scripted")
     process.start()
-    deadline = time.monotonic() + 30
-    while "is ready" not in process.output():
-        assert time.monotonic() < deadline, process.output()
-        time.sleep(0.05)
+    eventually_here(lambda: "is ready" in process.output())
     yield f"http://127.0.0.1:{port}"
     process.stop()
 

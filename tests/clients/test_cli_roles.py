@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.awaiting import eventually_here
 from tests.support.cli import run
 from tests.support.processes import Process, free_port, offspring, up
 
@@ -40,12 +41,8 @@ class Up:
         self.qjb("submit", "hello-world", "-i", "iterations=1000000", "--job-id", job_id)
         self.until(lambda: self.job(job_id)["status"] == "Running")
 
-    def until(self, condition: object, within: float = 30.0) -> None:
-        assert callable(condition)
-        deadline = time.monotonic() + within
-        while not condition():
-            assert time.monotonic() < deadline, self.process.output()
-            time.sleep(0.05)
+    def until(self, condition: Callable[[], object], within: float = 30.0) -> None:
+        eventually_here(condition, within)
 
 
 @pytest.fixture

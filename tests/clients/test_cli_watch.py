@@ -5,19 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.awaiting import eventually_here
 from tests.support.processes import ROOT, Process, free_port, up
 
 
 def wait_for(text: str, process: Process) -> None:
-    deadline = time.monotonic() + 30
-    while text not in process.output():
-        assert time.monotonic() < deadline, process.output()
-        time.sleep(0.05)
+    eventually_here(lambda: text in process.output())
 
 
 @pytest.mark.slow

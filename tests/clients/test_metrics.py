@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info
 from prometheus_client.parser import text_string_to_metric_families
 
 from broker.telemetry import metrics
+from tests.support.awaiting import eventually
 from tests.support.processes import children_of_fork_server
 from tests.support.systems import System, embedded_system
 
@@ -112,12 +113,12 @@ async def _lose_one(client: Client, pid: int) -> None:
 async def _be_refused(client: Client) -> None:
     needs = {"min_num_qubits": 10_000}
     asked = {"program_id": "sampler", "params": {"circuits": BELL}, "backend_requirements": needs}
-    status = 200
-    while status == 200:  # at first a backend that would do may still be on its way
+
+    async def refused() -> int:
         async with client.http.post(f"{client.url}/jobs", json=asked) as response:
-            status = response.status
-        await asyncio.sleep(0.1)
-    assert status == 400
+            return 0 if response.status == 200 else response.status
+
+    assert await eventually(refused) == 400  # at first one that would do may be on its way
     for method, path in (("STRANGER", "/jobs"), ("GET", "/stranger")):
         async with client.http.request(method, client.url + path) as response:
             assert response.status >= 400

@@ -21,7 +21,7 @@ from executors.children.output import CUT, PIECE, TOTAL
 from executors.children.pool import AGAIN_AFTER, SPARES
 from executors.simulator import Run, SimulatorExecutor
 from schemas.reports import Died
-from tests.support.awaiting import eventually
+from tests.support.awaiting import eventually, stays
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
 from tests.support.executing import (
     bodies,
@@ -479,8 +479,7 @@ async def test_an_attempt_above_the_slots_waits_for_one(executor: SimulatorExecu
     third = asyncio.create_task(bodies(executor, task("returns")))
     refused = Stop()
     fourth = asyncio.create_task(bodies(executor, task("returns"), refused))
-    await asyncio.sleep(0.05)
-    assert not third.done()
+    await stays(lambda: not third.done(), 0.05)
 
     refused.ask("user_request")
     assert kinds(await fourth) == ["stopped"]
@@ -498,8 +497,7 @@ async def test_a_child_can_run_ahead_by_a_bounded_amount_only(
     mark = tmp_path / "mark"
     run = executor.run(task("floods-the-stream", {"path": str(mark)}), Stop())
     await anext(run)
-    while not mark.exists():
-        await asyncio.sleep(0.01)
+    await eventually(lambda: mark.exists())
     await asyncio.sleep(0.5)
     came = int(mark.read_text())
 

@@ -12,6 +12,7 @@ from broker.transports.log import LARGEST_RECORD, Bounds, Follower, Log, Positio
 from broker.transports.topics import EVENTS, INBOX, REQUESTS, STATE, STATUS
 from schemas.records import Record, Stored
 from tests.conformance.conftest import PARTITIONS, OpenLog
+from tests.support.awaiting import stays
 from tests.support.snapshots import check_columns, odd_snapshots
 
 KEY = b"default/job-1"
@@ -319,8 +320,7 @@ async def test_a_follower_that_waits_is_woken_by_a_record(log: Log) -> None:
     follower = log.follow(dict.fromkeys(ALL, 0))
     assert await follower.next(0.05) == []
     waiting = asyncio.create_task(follower.next(30))
-    await asyncio.sleep(0.1)
-    assert not waiting.done()
+    await stays(lambda: not waiting.done(), 0.1)
 
     await log.append(EVENTS, numbered(1, start=5))
 

@@ -1,6 +1,7 @@
 """What only the embedded log promises: its file, its lock, its disk, its history."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -31,6 +32,7 @@ from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import DAY, EVENTS, INBOX, STATE, STATUS, TOPICS
 from schemas.records import Record, Stored
 from schemas.values import State
+from tests.support.awaiting import eventually
 from tests.support.snapshots import check_columns, odd_snapshots, snapshot
 from tests.support.stored import STORED
 
@@ -536,11 +538,13 @@ async def cleaned(log: EmbeddedLog, topic: str, expected: int) -> list[Stored]:
     """What is in the file once so many records are left, or after a while."""
     found: list[Stored] = []
     shelf = log._shelves[topic][0]
-    for _ in range(1000):
-        found = await asyncio.to_thread(log._history.select, shelf, 0, 10_000)
-        if len(found) == expected:
-            break
-        await asyncio.sleep(0.02)
+
+    async def are_left() -> bool:
+        found[:] = await asyncio.to_thread(log._history.select, shelf, 0, 10_000)
+        return len(found) == expected
+
+    with contextlib.suppress(TimeoutError):
+        await eventually(are_left)
     return found
 
 
@@ -604,8 +608,11 @@ async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
     await log.close()
     monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.01)
     log = await opened(path, clock=lambda: now[0])
-    while (await log.bounds(EVENTS, 0)).first < 1010:
-        await asyncio.sleep(0.01)
+
+    async def gone() -> bool:
+        return (await log.bounds(EVENTS, 0)).first >= 1010
+
+    await eventually(gone)
     assert await read_all(log) == []
     assert (await log.append(EVENTS, written[:1]))[0].offset == 1010
     await log.close()
@@ -631,8 +638,8 @@ async def blocks_of(path: Path, least: int) -> int:
     """How many blocks of events there are, once there are some."""
     other = apsw.Connection(str(path))
     query = "SELECT count(*) FROM log_2_blocks"
-    while (count := int(other.execute(query).get)) < least:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: int(other.execute(query).get) >= least)
+    count = int(other.execute(query).get)
     other.close()
     return count
 
@@ -665,12 +672,9 @@ async def test_space_that_nobody_needs_is_given_back(
     log = await opened(path, clock=lambda: now[0])
     for _ in range(20):
         await log.append(EVENTS, [Record(os.urandom(50_000), KEY) for _ in range(20)])
-    async with asyncio.timeout(20):
-        while size(path) < 20_000_000:
-            await asyncio.sleep(0.05)
-        now[0] += 8 * DAY
-        while size(path) > 2_500_000:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: size(path) >= 20_000_000)
+    now[0] += 8 * DAY
+    await eventually(lambda: size(path) <= 2_500_000)
     await log.close()
 
 

@@ -29,6 +29,7 @@ from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
 from tests.conformance.conftest import delete_topics
+from tests.support.awaiting import eventually
 from tests.support.kafka import KafkaCluster
 from tests.support.processes import free_port
 from tests.support.records import Hand, Raw
@@ -165,8 +166,9 @@ async def over_tls(secured: KafkaCluster) -> AsyncIterator[KafkaCluster]:
     """Ends when its connections have: over TLS both sides say that they close first."""
     yield secured
     transports = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
-    while any(transport._sock is not None for transport in list(transports.values())):
-        await asyncio.sleep(0.01)
+    await eventually(
+        lambda: not any(transport._sock is not None for transport in list(transports.values()))
+    )
 
 
 def secured_log(cluster: KafkaCluster, prefix: str, user: str, **asked: object) -> KafkaLog:
@@ -272,11 +274,12 @@ async def test_a_batch_that_nobody_can_unpack_costs_other_partitions_nothing(
 async def until_set(admin: AIOKafkaAdminClient, topic: str, name: str, value: str) -> None:
     """A new setting takes a moment to reach the node."""
     asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
-    for _ in range(100):
+
+    async def is_set() -> bool:
         (answer,) = await admin.describe_configs(asked)
-        if any(entry[:2] == (name, value) for entry in answer.resources[0][4]):
-            return
-        await asyncio.sleep(0.05)
+        return any(entry[:2] == (name, value) for entry in answer.resources[0][4])
+
+    await eventually(is_set)
 
 
 def kcat(servers: str, topic: str, *more: str) -> None:
@@ -393,9 +396,7 @@ async def test_a_topic_that_is_made_anew_is_not_taken_for_the_old_one(
         while {record.offset for record in found} != set(range(30 if longer else 3)):
             found += await follower.next(0.5)
     assert set(values(found)) == {b"new"}
-    async with asyncio.timeout(20):
-        while log.content_of(EVENTS) == old:
-            await asyncio.sleep(0.1)
+    await eventually(lambda: log.content_of(EVENTS) != old, within=20)
     assert log.content_of(EVENTS) == other.content_of(EVENTS)
     await follower.close()
     await other.close()
@@ -506,9 +507,11 @@ async def written(producer: AIOKafkaProducer, topic: str, *lines: bytes, ends: b
 
 async def until_ended(log: Log, end: int) -> None:
     """The end of a transaction takes a moment to be on the topic."""
-    async with asyncio.timeout(20):
-        while (await log.bounds(REQUESTS, 0)).next != end:
-            await asyncio.sleep(0.05)
+
+    async def is_there() -> bool:
+        return (await log.bounds(REQUESTS, 0)).next == end
+
+    await eventually(is_there)
 
 
 async def test_what_a_transaction_wrote_is_read_unless_it_was_aborted(

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support.awaiting import eventually
 from tests.support.load import page_of_events
 from tests.support.processes import Process, offspring
 from tests.support.systems import System, embedded_system, kafka_system
@@ -32,13 +33,15 @@ def signal_all(process: Process, number: signal.Signals = signal.SIGTERM) -> Non
 async def until(system: System, job_id: str, kind: str, times: int = 1) -> list[dict[str, Any]]:
     """Wait until the job has had so many events of that *kind*; all of them so far."""
     async with aiohttp.ClientSession() as http:
-        for _ in range(1200):
+
+        async def found() -> list[dict[str, Any]]:
             with suppress(aiohttp.ClientError):
                 events = await page_of_events(http, system.urls[0], job_id)
                 if [event["kind"] for event in events].count(kind) >= times:
                     return events
-            await asyncio.sleep(0.05)
-    raise AssertionError(f"{job_id} is not {kind}")
+            return []
+
+        return await eventually(found, within=60)
 
 
 async def submit(system: System, job_id: str, job: dict[str, Any]) -> None:
@@ -110,9 +113,7 @@ async def test_a_second_signal_to_all_ends_all_at_once(system: System) -> None:
     signal_all(process)
 
     assert await ended(process, within=5) == 128 + signal.SIGTERM
-    async with asyncio.timeout(10):
-        while any(map(lives, family)):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: not any(map(lives, family)), within=10)
 
 
 @pytest.mark.kafka

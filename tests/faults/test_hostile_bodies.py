@@ -1,6 +1,7 @@
 """Bodies that are made to take memory: judged within bounds, while others are served."""
 
 import asyncio
+import contextlib
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support.awaiting import eventually
 from tests.support.processes import Process, free_port, offspring
 
 MIB = 1024 * 1024
@@ -105,15 +107,13 @@ async def watched(process: Process) -> AsyncIterator[list[int]]:
 
 
 async def until_up(http: aiohttp.ClientSession, url: str) -> None:
-    for _ in range(200):
-        try:
+    async def answers() -> bool:
+        with contextlib.suppress(aiohttp.ClientError):
             async with http.get(f"{url}/ready") as answer:
-                if answer.status == 200:
-                    return
-        except aiohttp.ClientError:
-            pass
-        await asyncio.sleep(0.1)
-    raise AssertionError("it does not answer")
+                return answer.status == 200
+        return False
+
+    await eventually(answers)
 
 
 async def posted(service: tuple[str, Process], body: bytes) -> tuple[int, Any, int]:

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support.awaiting import eventually
 from tests.support.load import run_jobs
 from tests.support.streams import history_is_sound
 from tests.support.systems import kafka_system
@@ -77,12 +78,12 @@ async def says_so(url: str) -> None:
         async with http.post(f"{url}/jobs", json=late) as response:
             assert response.status == 503
             assert response.headers["Retry-After"]
-        for _ in range(300):
+
+        async def unreachable() -> bool:
             async with http.get(f"{url}/ready") as response:
-                if response.status == 503 and not (await response.json())["log_reachable"]:
-                    return
-            await asyncio.sleep(0.1)
-    raise AssertionError("the gateway takes its log to be there")
+                return response.status == 503 and not (await response.json())["log_reachable"]
+
+        await eventually(unreachable, within=30)
 
 
 def jobs(name: str, count: int, seconds: int) -> list[dict[str, Any]]:
@@ -106,11 +107,11 @@ def ran_once(history: list[dict[str, Any]], seconds: int) -> None:
 async def until_taken_up(url: str, waiting: int = 0) -> None:
     """Wait until every long job runs, and so many others wait."""
     async with aiohttp.ClientSession() as http:
-        for _ in range(400):
+
+        async def taken_up() -> bool:
             async with http.get(f"{url}/jobs", params={"limit": "200"}) as response:
                 jobs = (await response.json())["jobs"]
             states = [job["state"]["status"] for job in jobs]
-            if states.count("Running") == JOBS and states.count("Queued") == waiting:
-                return
-            await asyncio.sleep(0.1)
-    raise AssertionError("the jobs were not all taken up")
+            return states.count("Running") == JOBS and states.count("Queued") == waiting
+
+        await eventually(taken_up, within=40)

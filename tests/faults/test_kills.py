@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support.awaiting import eventually
 from tests.support.load import page_of_events, run_jobs, submit_and_follow
 from tests.support.processes import Process, children_of_fork_server
 from tests.support.streams import Subscriber, history_is_sound
@@ -68,24 +69,22 @@ async def kill_amid_jobs(
 
 async def runs_on(subscriber: Subscriber, job_id: str) -> str:
     """Wait until *job_id* has started; its worker."""
-    worker = ""
-    for _ in range(3000):
+
+    def found() -> str:
+        worker = ""
         for event in subscriber.events:
             if event["job_id"] == job_id:
                 worker = event.get("worker") or worker
                 if event["kind"] == "started":
                     return worker
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{job_id} does not start")
+        return ""
+
+    return await eventually(found, within=60)
 
 
 async def all_seen(subscriber: Subscriber, count: int) -> None:
     """Wait until the tenant's stream has brought *count* events."""
-    for _ in range(400):
-        if len(subscriber.events) >= count:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{len(subscriber.events)} of {count} events came")
+    await eventually(lambda: len(subscriber.events) >= count)
 
 
 def kinds(histories: list[list[dict[str, Any]]], kind: str) -> int:

@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from broker.transports.urls import open_log
+from tests.support.awaiting import eventually
 from tests.support.streams import Subscriber, history_is_sound
 from tests.support.systems import System
 
@@ -73,15 +74,14 @@ async def test_bad_requests_are_answered_and_good_ones_run(on_kafka: System) -> 
         for events in await asyncio.gather(*(one.follow(http) for one in followers)):
             history_is_sound(events)
             assert events[-1]["kind"] == "completed"
-    rejected = dead = 0
-    for _ in range(20):
+
+    async def all_answered() -> tuple[int, int] | None:
         rejected = await count(on_kafka, "qjb.events.v1", b"qjb.event.rejected")
         dead = await count(on_kafka, "qjb.dead-letters.v1", b"qjb.dead-letter")
-        if rejected + dead == BAD:
-            break
-        await asyncio.sleep(0.5)
+        return (rejected, dead) if rejected + dead >= BAD else None
 
-    assert rejected + dead == BAD, (rejected, dead)
+    rejected, dead = await eventually(all_answered, within=30) or (0, 0)
+    assert rejected + dead == BAD
     assert rejected > 0
     assert dead > 0
     for process in on_kafka.processes.values():

@@ -1,8 +1,6 @@
 """What a job asks of memory that nobody has: it ends in its first attempt, in words, and alone."""
 
-import asyncio
 import os
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support.awaiting import eventually, eventually_here
 from tests.support.circuits import BELL_2
 from tests.support.load import page_of_events
 from tests.support.systems import System, embedded_system
@@ -45,11 +44,12 @@ async def history(system: System, job: dict[str, Any]) -> list[dict[str, Any]]:
         url = system.urls[0]
         async with http.post(f"{url}/jobs", json={**job, "job_id": job_id}) as answer:
             assert answer.status == 200, await answer.text()
-        while True:
+
+        async def ended() -> list[dict[str, Any]]:
             events = await page_of_events(http, url, job_id)
-            if events and events[-1]["terminal"]:
-                return events
-            await asyncio.sleep(0.1)
+            return events if events and events[-1]["terminal"] else []
+
+        return await eventually(ended, within=120)
 
 
 @contextmanager
@@ -67,11 +67,15 @@ def group_of(limit: int) -> Iterator[Path]:
         pytest.skip(f"no control group can be made here: {error}")
     (before / "cgroup.procs").write_text(str(os.getpid()))
     yield group
-    for _ in range(100):  # its last processes may not be quite gone
-        with suppress(OSError):
-            group.rmdir()
-            return
-        time.sleep(0.05)
+    eventually_here(lambda: _removed(group))
+
+
+def _removed(group: Path) -> bool:
+    """Whether it can go: its last processes may not be quite gone."""
+    with suppress(OSError):
+        group.rmdir()
+        return True
+    return False
 
 
 def own_group(hierarchy: Path) -> str:

@@ -1,10 +1,10 @@
 """Records as nobody should write them, on every topic of a real Kafka: each is answered or passed over."""
 
-import asyncio
 import random
 import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from broker.transports.kafka.layout import LAYOUT
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
 from broker.transports.urls import open_log
 from schemas.records import Stored
+from tests.support.awaiting import eventually
 from tests.support.poisons import Place, good_jobs, place_of, singly, terms
 from tests.support.records import RECORDS, Raw, any_record
 from tests.support.systems import System, kafka_system
@@ -56,15 +57,17 @@ async def one(place: Place, topic: str, number: int, record: Raw) -> str:
 
 async def answers(system: System, asked: set[str]) -> set[str]:
     """The positions of *asked* that something came of; those of cancels of nothing are with them."""
-    found: set[str] = set()
-    for _ in range(40):
+
+    async def come() -> set[str]:
         letters = {value(r, "qjb-source") for r in await all_of(system, "qjb.dead-letters.v1")}
         events = {value(r, "qjb-in") for r in await all_of(system, EVENTS)}
         void = {place for place, body in await requests(system) if b'"cancel"' in body}
-        found = asked & (letters | events | void)
-        if found == asked:
-            break
-        await asyncio.sleep(0.25)
+        found.update(asked & (letters | events | void))
+        return found if found == asked else set()
+
+    found: set[str] = set()
+    with suppress(TimeoutError):
+        await eventually(come, within=30)
     return found
 
 

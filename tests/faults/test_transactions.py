@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from broker.transports.topics import EVENTS, REPORTS, REQUESTS
 from tests.support.attacks import last_event
+from tests.support.awaiting import eventually
 from tests.support.poisons import HELLO, Place, good_jobs, place_of, terms
 from tests.support.systems import kafka_system
 
@@ -61,9 +62,7 @@ async def test_committed_requests_run_and_aborted_ones_do_not_whoever_takes_over
             broker = system.processes["broker-1"]
             broker.kill()
             broker.start()
-            async with asyncio.timeout(30):
-                while terms(system) < 2:
-                    await asyncio.sleep(0.1)
+            await eventually(lambda: terms(system) >= 2, within=30)
             await producer.abort_transaction()
             assert set((await good_jobs(place, count=8)).states) == {"completed"}
             for name in gone:

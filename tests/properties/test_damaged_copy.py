@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from broker.transports.memory import MemoryLog
+from tests.support.awaiting import eventually
 from tests.support.copies import check, following
 from tests.support.gateway import Ledger
 
@@ -132,9 +133,7 @@ async def _serves(folder: Path, ledger: Ledger, meanwhile: list[tuple[str, Damag
         if meanwhile:
             await copy.model.flush()
             _damage(folder, meanwhile)
-        async with asyncio.timeout(30):
-            while not await check(copy.model, ledger):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: check(copy.model, ledger), within=30)
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from schemas.events import Cancelled, Completed, Dispatched, Interim, Log, Retri
 from schemas.records import Record, Stored
 from schemas.requests import SubmitJob
 from schemas.values import BlobRef, JobKey
+from tests.support.awaiting import stays
 from tests.support.contract import DESCRIPTION
 from tests.support.gateway import Running, eventually, running, stream
 
@@ -292,8 +293,7 @@ async def test_the_stream_of_a_job_that_waits_for_a_broker_is_held_open() -> Non
     async with running(patience=0.05) as served:
         await served.post("/jobs", HELLO | {"job_id": "j1"})
         opening = asyncio.create_task(_first_kinds(served))
-        await asyncio.sleep(0.2)
-        assert not opening.done()
+        await stays(lambda: not opening.done(), 0.2)
         async with serving(served):
             assert await opening == ["", "queued"]
 
@@ -711,9 +711,10 @@ async def test_backends_are_names_for_old_clients_and_objects_for_new_ones() -> 
 
 
 async def _until_listed(served: Running) -> None:
-    async with asyncio.timeout(5):
-        while not (await served.get("/backends"))["devices"]:
-            await asyncio.sleep(0.01)
+    async def listed() -> bool:
+        return bool((await served.get("/backends"))["devices"])
+
+    await eventually(listed)
 
 
 async def test_the_queue_says_why_a_job_waits() -> None:

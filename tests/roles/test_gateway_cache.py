@@ -156,10 +156,12 @@ async def test_a_copy_that_breaks_while_it_is_used_is_filled_again(tmp_path: Pat
         await served.gateway._parts.model.flush()
         _scribble(cache)
         statuses = [await _status(served, f"/jobs/j{number}/results") for number in range(300)]
-        async with asyncio.timeout(20):
-            while statuses[-1] != 200:
-                statuses.append(await _status(served, "/jobs/j1/results"))
-                await asyncio.sleep(0.02)
+
+        async def answers() -> bool:
+            statuses.append(await _status(served, "/jobs/j1/results"))
+            return statuses[-1] == 200
+
+        await eventually(answers)
         async with stream(served, "/jobs/j1/events") as sse:
             assert seqs(await sse.rest()) == [1, 2, 3, 4, 5, 6]
 

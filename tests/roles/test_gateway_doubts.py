@@ -121,9 +121,11 @@ async def test_a_copy_that_contradicts_itself_is_made_anew(named: str, tmp_path:
     async with following(ledger.log, cache) as copy:
         await copy.caught_up()
         await ledger.complete("j1")
-        async with asyncio.timeout(20):
-            while not (await _sound(copy, ledger) and copy.audience.abandoned):
-                await asyncio.sleep(0.01)
+
+        async def mended() -> bool:
+            return bool(await _sound(copy, ledger) and copy.audience.abandoned)
+
+        await eventually(mended)
     async with following(ledger.log, cache) as copy:
         await copy.caught_up()
         assert await check(copy.model, ledger)

@@ -14,6 +14,7 @@ from broker.transports.memory import MemoryLog
 from broker.transports.tail import TailFollower
 from broker.transports.topics import EVENTS, STATE
 from schemas.records import Stored
+from tests.support.awaiting import eventually
 from tests.support.gateway import Ledger, Running, running, seqs, stream
 
 OLD, NEWEST = 40, 60  # jobs; events that it begins with
@@ -67,11 +68,12 @@ async def long_history() -> tuple[Archive, Ledger]:
 
 async def whole(served: Running) -> bool:
     """Until all of the history is there."""
-    while True:
+
+    async def is_whole() -> bool:
         async with served.http.get(f"{served.url}/ready") as response:
-            if (await response.json())["whole"]:
-                return True
-        await asyncio.sleep(0.01)
+            return bool((await response.json())["whole"])
+
+    return await eventually(is_whole)
 
 
 async def test_it_answers_from_the_newest_events_and_what_may_be_older_is_never_404() -> None:

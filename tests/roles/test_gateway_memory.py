@@ -35,6 +35,12 @@ OPTIONS = {"max_body": MUCH // 2, "answers": MUCH}
 Prepare = Callable[[Running, Blobs], Awaitable[None]]
 
 
+@pytest.fixture(autouse=True)
+async def as_in_service() -> None:
+    """Without the loop's debug mode, which keeps where each step comes from."""
+    asyncio.get_running_loop().set_debug(False)
+
+
 @dataclass(frozen=True)
 class Case:
     """What is there, and what each client asks for."""

@@ -16,6 +16,7 @@ from broker.transports.topics import EVENTS
 from schemas.events import Dispatched, Queued, Started
 from schemas.jobs import JobDetails
 from schemas.records import Record
+from tests.support.awaiting import stays
 from tests.support.gateway import Ledger, Running, eventually, running, seqs, stream
 
 pytestmark = pytest.mark.usefixtures("debugged")
@@ -492,8 +493,7 @@ async def test_a_log_that_is_away_for_a_while_is_waited_for(served: Running) -> 
         with log.fault(Hang(EVENTS, appends=False)):
             await served.ledger.start("j1")
             reading = asyncio.create_task(sse.next())
-            await asyncio.sleep(0.2)
-            assert not reading.done()
+            await stays(lambda: not reading.done(), 0.2)
             assert (await served.get("/jobs/j1"))["seq"] == 1
         assert (await reading)[1] == "2"
 

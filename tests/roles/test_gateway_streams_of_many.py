@@ -13,6 +13,7 @@ from broker.gateway import behind, channels, scan
 from broker.gateway.filters import JobFilter
 from broker.gateway.scan import from_file, from_memory
 from broker.transports.memory import MemoryLog
+from tests.support.awaiting import stays
 from tests.support.gateway import Ledger, Running, Sse, eventually, running, stream
 
 JSON = {"Accept": "application/json"}
@@ -234,8 +235,7 @@ async def test_pages_of_a_job_lead_to_its_end(served: Running) -> None:
 async def test_a_page_can_wait_for_news(served: Running) -> None:
     await served.ledger.queue("j1")
     asking = asyncio.create_task(served.get("/jobs/j1/events?after=1&wait=20", headers=JSON))
-    await asyncio.sleep(0.05)
-    assert not asking.done()
+    await stays(lambda: not asking.done(), 0.05)
     await served.ledger.start("j1")
     page = await asking
 

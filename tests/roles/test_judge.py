@@ -10,6 +10,7 @@ import pytest
 from broker.errors import UnavailableError
 from broker.judging.judge import AGAIN_AFTER, Judge, Turns, is_small
 from broker.roles import built_in_programs
+from tests.support.awaiting import stays
 from tests.support.limits import no_more_descriptors
 
 MIB = 1024 * 1024
@@ -132,8 +133,7 @@ async def test_a_request_is_judged_once_there_are_descriptors_again() -> None:
     with judge.in_use():
         with no_more_descriptors():
             asked = asyncio.create_task(judge.look(program, inputs))
-            await asyncio.sleep(2 * AGAIN_AFTER)
-            assert not asked.done()
+            await stays(lambda: not asked.done(), 2 * AGAIN_AFTER)
         assert not (await asked).violations
     judge = Judge(room_within=0.1)
     unjudged = pytest.raises(UnavailableError, match="open files")

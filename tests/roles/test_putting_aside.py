@@ -14,6 +14,7 @@ from schemas.ledger import Checkpoint
 from schemas.reports import Stopped
 from schemas.values import Reason
 from tests.roles.test_broker_takeover import RAN
+from tests.support.awaiting import stays
 from tests.support.broker import (
     Hand,
     Side,
@@ -49,8 +50,7 @@ async def test_nobody_waits_for_a_dead_letter_and_its_input_is_not_done_before_i
             await qjb.submit("behind")
             assert [event.kind for event in await qjb.ends("behind")] == RAN
             await until(lambda: reached(hand.log) == 1)
-            await asyncio.sleep(0.1)
-            assert reached(hand.log) == 1
+            await stays(lambda: reached(hand.log) == 1, 0.1)
             stall.release()
         await until(qjb.letters)
         await until(lambda: reached(hand.log) == 3)

@@ -37,6 +37,7 @@ from schemas.reports import Began, Body, Died, Published, Raised, Returned, Stop
 from schemas.specification import Program, parse_specification
 from schemas.values import NOTHING, BlobRef
 from schemas.workers import AttemptName
+from tests.support.awaiting import stays
 from tests.support.worker import Bench, until, working
 
 SPECIFICATION = parse_specification(
@@ -344,8 +345,7 @@ async def test_a_program_runs_on_while_its_news_are_appended_but_not_far() -> No
         with qjb.log.fault(Hang(REPORTS)) as stall:
             await qjb.tell(qjb.dispatch())
             await until(lambda: stall.hits and executor.said >= AHEAD)
-            await asyncio.sleep(0.05)
-            assert executor.said == AHEAD
+            await stays(lambda: executor.said == AHEAD, 0.05)
         reports = await qjb.ended()
 
     assert [report.number for report in reports] == list(range(1, 103))

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import numpy as np
 
+from tests.support.awaiting import eventually_here
 from tests.support.processes import resident_mib
 
 MIB = 1024 * 1024
@@ -194,11 +195,16 @@ def memory_group(limit: int) -> Iterator[Path | None]:
     try:
         yield group
     finally:
-        while group is not None:  # it can go once its processes have
-            with contextlib.suppress(OSError):
-                group.rmdir()
-                break
-            time.sleep(0.1)
+        if group is not None:
+            eventually_here(lambda: removed(group))
+
+
+def removed(group: Path) -> bool:
+    """Whether it could go, as it can once its processes have."""
+    with contextlib.suppress(OSError):
+        group.rmdir()
+        return True
+    return False
 
 
 def _made(limit: int) -> Path | None:

@@ -2,21 +2,41 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 Found = TypeVar("Found")
 
 
-async def eventually(
-    look: Callable[[], Found | Awaitable[Found]], within: float = 30.0, every: float = 0.01
-) -> Found:
-    """What *look* finds, once that is true; raises `TimeoutError` after *within* seconds."""
+async def eventually(look: Callable[[], Found | Awaitable[Found]], within: float = 20.0) -> Found:
+    """What *look* finds, as soon as that is true; raises `TimeoutError` after *within* seconds."""
     async with asyncio.timeout(within):
         while True:
+            began = time.perf_counter()
             found: Any = look()
             if inspect.isawaitable(found):
                 found = await found
             if found:
                 return found  # type: ignore[no-any-return]
-            await asyncio.sleep(every)
+            # What costs much is looked at less often.
+            await asyncio.sleep(max(0.002, 2 * (time.perf_counter() - began)))
+
+
+def eventually_here(look: Callable[[], Found], within: float = 30.0) -> Found:
+    """The same where there is no event loop."""
+    deadline = time.monotonic() + within
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)
+    return found
+
+
+async def stays(so: Callable[[], object], seconds: float) -> None:
+    """Look for *seconds* whether it is *so*, at each look."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert so()
+        await asyncio.sleep(seconds / 10)
+    assert so()

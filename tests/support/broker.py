@@ -1,12 +1,12 @@
 """The broker role on a memory log: requests in, history out, and workers that do as they are told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -39,8 +39,9 @@ from schemas.requests import CancelJob, DeleteJob, SubmitJob
 from schemas.specification import Program, parse_specification
 from schemas.values import JobKey
 from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
+from tests.support.awaiting import eventually
 
-T = TypeVar("T")
+until = eventually
 # Everything twenty times as fast as it is set up by default.
 QUICK = Options(tick=0.02, lease=0.2, snapshot=0.01)
 ALONE = replace(QUICK, alone=True)
@@ -57,14 +58,6 @@ def built_in(name: str) -> Program:
     """The built-in program of that name, without its code."""
     data = (resources.files("schemas") / "programs" / f"{name}.json").read_bytes()
     return Program(parse_specification(data))
-
-
-async def until(condition: Callable[[], T], within: float = 10.0) -> T:
-    """Wait for the thing itself: what *condition* gives as soon as that is true."""
-    async with asyncio.timeout(within):
-        while not (value := condition()):
-            await asyncio.sleep(0.002)
-    return value
 
 
 def stored(log: MemoryLog, topic: str) -> list[Stored]:
@@ -274,8 +267,7 @@ class Hand:
             await asyncio.sleep(0.05)
 
     async def _heed(self, instructions: Sequence[Instruction]) -> None:
-        while self.deaf:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: not self.deaf)
         self.told += instructions
         said: list[Record] = []
         for dispatch in instructions:

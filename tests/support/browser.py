@@ -12,6 +12,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.awaiting import eventually
+
 ARGUMENTS = (
     "--headless",
     "--no-sandbox",
@@ -57,10 +59,7 @@ class Browser:
 
     async def until(self, script: str, seconds: float = 20) -> Any:
         """What *script* returns, as soon as that is true."""
-        async with asyncio.timeout(seconds):
-            while not (found := await self.run(script)):
-                await asyncio.sleep(0.05)
-            return found
+        return await eventually(lambda: self.run(script), within=seconds)
 
     async def picture(self) -> bytes:
         """The window as PNG."""

@@ -14,6 +14,7 @@ from broker.transports.topics import EVENTS
 from schemas.cloudevents import read_ledger
 from schemas.ledger import Entry
 from schemas.specification import Findings, Program, Specification, Text
+from tests.support.awaiting import eventually
 from tests.support.broker import Hand, hello_world, running
 from tests.support.stored import STORED
 
@@ -48,8 +49,11 @@ async def work(path: Path, jobs: int) -> None:
     broker = Broker(log, open_blobs("memory:///"), [hello_world(), deadly], options=options)
     async with running(broker, Hand(log, runs=True, slots=20, instance=str(os.getpid()))):
         ends = {"completed", "rejected"}
-        while sum(kinds[-1] in ends for kinds in (await history(log)).values()) < jobs:
-            await asyncio.sleep(0.02)
+
+        async def all_ended() -> bool:
+            return sum(kinds[-1] in ends for kinds in (await history(log)).values()) >= jobs
+
+        await eventually(all_ended, within=3600)
     await log.close()
 
 

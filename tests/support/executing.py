@@ -11,6 +11,7 @@ import psutil
 
 from executors.base import Executor, Stop, Task
 from schemas.reports import Body
+from tests.support.awaiting import eventually
 
 
 def task(
@@ -69,5 +70,4 @@ async def gone(pid: int, within: float = 10.0) -> None:
     """Wait until process *pid* has ended; a zombie has."""
     async with asyncio.timeout(within):
         with contextlib.suppress(psutil.NoSuchProcess):
-            while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)

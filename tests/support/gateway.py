@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,6 +48,7 @@ from schemas.submits import digest, warnings
 from schemas.values import JobKey, Violation
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
 from tests.support import contract
+from tests.support.awaiting import eventually as eventually  # where tests of gateways look for it
 from tests.support.events import following
 
 SPECIFICATIONS = Path(__file__).parents[2] / "schemas" / "programs"
@@ -324,14 +325,6 @@ async def first(wanted: Awaitable[Any], task: "asyncio.Task[None]") -> Any:
         task.result()
         raise AssertionError("it has ended")
     return waiting.result()
-
-
-async def eventually(look: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What *look* finds, as soon as it is something."""
-    async with asyncio.timeout(seconds):
-        while not (found := look()):
-            await asyncio.sleep(0.002)
-        return found
 
 
 class Sse:

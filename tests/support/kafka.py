@@ -20,14 +20,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jgo.maven import MavenContext, PythonResolver
 from platformdirs import user_cache_path
 
+from tests.support.awaiting import eventually, eventually_here
 from tests.support.processes import free_port
 
 FILES = Path(__file__).parent / "kafka_files"
@@ -315,20 +316,19 @@ class KafkaCluster:
         (node.home / "pid").write_text(str(node.process.pid))
 
     def _wait(self, node: Node) -> None:
-        until = time.monotonic() + START_WITHIN
-        while STARTED not in (said := node.log.read_bytes()):
-            if node.pid is None or time.monotonic() > until:
-                text = said[-3000:].decode(errors="replace")
-                raise NoKafkaError(f"Kafka node {node.number} did not start: {text}")
-            time.sleep(0.05)
+        with suppress(TimeoutError):
+            eventually_here(lambda: node.pid is None or _has_started(node), START_WITHIN)
+        if not _has_started(node):
+            text = node.log.read_bytes()[-3000:].decode(errors="replace")
+            raise NoKafkaError(f"Kafka node {node.number} did not start: {text}")
 
     def _end(self, node: Node, number: signal.Signals, limit: float = 30.0) -> None:
         node.send(number)
-        until = time.monotonic() + limit
-        while node.pid is not None:
-            if time.monotonic() > until:
-                node.send(signal.SIGKILL)
-            time.sleep(0.02)
+        try:
+            eventually_here(lambda: node.pid is None, limit)
+        except TimeoutError:
+            node.send(signal.SIGKILL)
+            eventually_here(lambda: node.pid is None)
 
 
 async def in_sync(servers: str) -> None:
@@ -336,24 +336,26 @@ async def in_sync(servers: str) -> None:
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
-    until = time.monotonic() + START_WITHIN
-    while time.monotonic() < until:
+    async def caught_up() -> bool:
         admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=5000)
         try:
             await admin.start()
             topics = await admin.describe_topics()
         except (KafkaError, OSError, TimeoutError):
-            topics = None
+            return False
         finally:
             await admin.close()
-        if topics is not None and all(
+        return all(
             partition["leader"] >= 0 and set(partition["isr"]) == set(partition["replicas"])
             for topic in topics
             for partition in topic["partitions"]
-        ):
-            return
-        await asyncio.sleep(0.2)
-    raise NoKafkaError("copies of partitions did not catch up")
+        )
+
+    await eventually(caught_up, within=START_WITHIN)
+
+
+def _has_started(node: Node) -> bool:
+    return STARTED in node.log.read_bytes()
 
 
 # The death of the thread that started it ends a process too, so it is always this one.

@@ -30,6 +30,7 @@ from broker.transports.topics import (
     Cleanup,
 )
 from tests.support.attacks import last_event
+from tests.support.awaiting import eventually
 from tests.support.processes import ROOT
 from tests.support.records import RECORDS, Hand, Raw, batch
 from tests.support.systems import System
@@ -256,11 +257,12 @@ async def _place(url: str, bootstrap: str = "", prefix: str = "") -> AsyncIterat
 
 async def quiet(place: Place) -> None:
     """Until every job has ended, and a moment longer."""
-    while True:
+
+    async def all_ended() -> bool:
         async with place.http.get(f"{place.url}/jobs?limit=1&pending=true") as answer:
-            if not (await answer.json())["jobs"]:
-                break
-        await asyncio.sleep(0.2)
+            return not (await answer.json())["jobs"]
+
+    await eventually(all_ended, within=3600)
     await asyncio.sleep(1.0)
 
 

@@ -1,6 +1,5 @@
 """The product as processes: started, found, killed for real."""
 
-import asyncio
 import os
 import random
 import resource
@@ -14,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+
+from tests.support.awaiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,17 +132,19 @@ def resident_mib(pid: int) -> float:
 async def ready(url: str, process: Process, patience: float = 40.0) -> None:
     """Wait until the gateway at *url* is ready and sees a worker; fail with its log if it is not."""
     async with aiohttp.ClientSession() as http:
-        for _ in range(int(patience / 0.05)):
-            try:
-                async with http.get(f"{url}/ready") as response:
-                    if response.status == 200 and (await response.json())["backends"]:
-                        return
-            except aiohttp.ClientError:
-                pass
+
+        async def answers() -> bool:
             assert process.running is not None
             assert process.running.poll() is None, process.output()
-            await asyncio.sleep(0.05)
-    raise AssertionError(f"not ready after {patience} s\n{process.output()}")
+            with suppress(aiohttp.ClientError):
+                async with http.get(f"{url}/ready") as response:
+                    return response.status == 200 and bool((await response.json())["backends"])
+            return False
+
+        try:
+            await eventually(answers, within=patience)
+        except TimeoutError:
+            raise AssertionError(f"not ready\n{process.output()}") from None
 
 
 def up(data: Path, port: int, **settings: str) -> Process:

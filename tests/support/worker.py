@@ -1,9 +1,9 @@
 """The worker role on a memory log, and a broker's side of the conversation with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -20,16 +20,9 @@ from schemas.inbox import CancelAttempt, Dispatch
 from schemas.records import Stored
 from schemas.reports import LAST, Report, each
 from schemas.workers import BackendAnnounced, Heartbeat, Status
+from tests.support.awaiting import eventually
 
-T = TypeVar("T")
-
-
-async def until(condition: Callable[[], T], within: float = 10.0) -> T:
-    """Wait for the thing itself: what *condition* gives as soon as that is true."""
-    async with asyncio.timeout(within):
-        while not (value := condition()):
-            await asyncio.sleep(0.002)
-    return value
+until = eventually
 
 
 class Bench:
