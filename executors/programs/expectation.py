@@ -143,17 +143,29 @@ class Sampled:
 
     def at(self, values: Values, shots: int, seed: int | None) -> Estimate:
         """The estimate for those values of the state's parameters."""
-        if not self._groups:
-            return Estimate(self._constant)
-        found = self._counts(self._bound.at(values), shots, seed)
-        parts = [
-            _estimate(group, counts, 1.0) for group, counts in zip(self._groups, found, strict=True)
-        ]
+        return self.at_all([values], shots, seed)[0]
+
+    def at_all(self, points: Sequence[Values], shots: int, seed: int | None) -> list[Estimate]:
+        """The estimate for each of *points*, whose circuits are run together."""
+        size = len(self._groups)
+        if not size:
+            return [Estimate(self._constant) for _ in points]
+        circuits = [circuit for values in points for circuit in self._bound.at(values)]
+        found = self._counts(circuits, shots, seed)
+        return [self._sum(found[start : start + size]) for start in range(0, len(found), size)]
+
+    def _sum(self, found: Sequence[Mapping[str, int]]) -> Estimate:
+        """What the groups come to, by a histogram for each."""
         if self._calibrated is not None:
             corrected = self._calibrated.corrected(found)
             parts = [
                 _estimate(group, one.quasi, one.overhead, sum(counts.values()))
                 for group, one, counts in zip(self._groups, corrected, found, strict=True)
+            ]
+        else:
+            parts = [
+                _estimate(group, counts, 1.0)
+                for group, counts in zip(self._groups, found, strict=True)
             ]
         value = self._constant + math.fsum(part.value for part in parts)
         return Estimate(value, math.fsum(part.variance for part in parts))
@@ -165,8 +177,12 @@ class Sampled:
         if self._twirls:
             return self._twirled(circuits, shots, seed)
         found = []
-        options = {"shots": shots, "seed_simulator": seed, "method": self._method}
         for start in range(0, len(circuits), CIRCUITS):
+            options = {
+                "shots": shots,
+                "seed_simulator": None if seed is None else seed + start,
+                "method": self._method,
+            }
             found += counts_of(run(self._backend, circuits[start : start + CIRCUITS], options))
         return found
 
@@ -220,13 +236,20 @@ class Exact:
         self._method = method
         (ready,) = transpiled([state], backend, options)
         saving = ready.copy()
-        saving.save_expectation_value(operator, list(range(operator.num_qubits)), label="value")
+        saving.save_expectation_value(operator, list(range(operator.num_qubits)))
         self._bound = Bound(state, [saving])
 
     def at(self, values: Values) -> Estimate:
         """The value for those values of the state's parameters."""
-        result = run(self._backend, self._bound.at(values), {"method": self._method})
-        return Estimate(float(result.data(0)["value"]))
+        return self.at_all([values])[0]
+
+    def at_all(self, points: Sequence[Values]) -> list[Estimate]:
+        """The value for each of *points*, whose circuits are run together."""
+        circuits = [circuit for values in points for circuit in self._bound.at(values)]
+        result = run(self._backend, circuits, {"method": self._method})
+        return [
+            Estimate(float(result.data(one)["expectation_value"])) for one in range(len(points))
+        ]
 
 
 class Overlaps:

@@ -104,18 +104,27 @@ def numbers(value: Any, field: str, size: int | None = None) -> Any:
 
 
 def minimize(
-    loss: Callable[[Any], float],
+    loss: Callable[[Any], Any],
     start: Any,
     chosen: Mapping[str, Any],
     seed: int,
     callback: Callback | None = None,
     fidelity: Callable[[Any, Any], Any] | None = None,
+    grouped: int = 1,
 ) -> Any:
-    """The result of the optimizer with settings *chosen*: of QN-SPSA, where *fidelity* is given."""
+    """The result of the optimizer with settings *chosen*: of QN-SPSA, where *fidelity* is given.
+
+    *grouped*: at how many points at once *loss* and *fidelity* can be asked; then they are given
+    rows of them, but for a single one.
+    """
     from qiskit_algorithms.optimizers import QNSPSA, SPSA
     from qiskit_algorithms.utils import algorithm_globals
 
     algorithm_globals.random_seed = seed  # for each run: the next in this process draws others
-    if fidelity is not None:
-        return QNSPSA(fidelity, callback=callback, **chosen).minimize(loss, start)
-    return SPSA(callback=callback, **chosen).minimize(loss, start)
+    made = (
+        SPSA(callback=callback, **chosen)
+        if fidelity is None
+        else QNSPSA(fidelity, callback=callback, **chosen)
+    )
+    made.set_max_evals_grouped(grouped)
+    return made.minimize(loss, start)

@@ -28,6 +28,7 @@ from executors.programs.transpiling import transpiled
 
 DEFAULT_SHOTS = 1024
 SEEDS = 2**31
+GROUPED = 50  # points that are evaluated together: as many as calibrate SPSA
 
 
 @dataclass(slots=True)
@@ -69,10 +70,10 @@ class Problem:
     random: np.random.Generator
     method: str | None
 
-    def expectation(self, operator: SparsePauliOp) -> Callable[[Any], Estimate]:
-        """What *operator* is, by the ansatz's parameters."""
+    def expectation(self, operator: SparsePauliOp) -> Callable[[Any], list[Estimate]]:
+        """What *operator* is at each of some points of the ansatz's parameters."""
         if self.exact:
-            return Exact(self.backend, self.ansatz, operator, self.options, self.method).at
+            return Exact(self.backend, self.ansatz, operator, self.options, self.method).at_all
         sampled = Sampled(
             self.backend,
             self.ansatz,
@@ -82,12 +83,14 @@ class Problem:
             self.seed(),
             method=self.method,
         )
-        return lambda point: sampled.at(point, self.shots, self.seed())
+        return lambda points: sampled.at_all(points, self.shots, self.seed())
 
     def fidelity(self) -> Callable[[Any, Any], Any]:
-        """How near the states of two points are."""
+        """How near the states of each two points are."""
         overlaps = Overlaps(self.backend, self.ansatz, self.options, self.exact, self.method)
-        return lambda one, other: overlaps.of([(one, other)], self.shots, self.seed())
+        return lambda ones, others: overlaps.of(
+            list(zip(ones, others, strict=True)), self.shots, self.seed()
+        )
 
     def eigenstate(self, point: Any) -> dict[str, float]:
         """Square roots of how often each outcome is sampled."""
@@ -159,12 +162,13 @@ def _found(
     history, begun = History(publish), time.monotonic()
     energy = problem.expectation(operator)
     best = spsa.minimize(
-        lambda point: energy(point).value,
+        lambda point: _values(energy, point),
         start,
         chosen,
         problem.seed(),
         history.add,
         problem.fidelity() if natural else None,
+        GROUPED,
     )
     taken = time.monotonic() - begun
     results = {
@@ -186,11 +190,18 @@ def _found(
     return results
 
 
+def _values(energy: Callable[[Any], list[Estimate]], point: Any) -> Any:
+    """The value at a point, or those at rows of points: the optimizer asks for both."""
+    if np.ndim(point) == 1:
+        return energy([point])[0].value
+    return [one.value for one in energy(point)]
+
+
 def _value(problem: Problem, operator: SparsePauliOp | None, point: Any) -> tuple[float, float]:
     """What *operator* is at *point*, and the standard error of that."""
     if operator is None:
         return math.nan, math.nan
-    found = problem.expectation(operator)(point)
+    (found,) = problem.expectation(operator)([point])
     return found.value, math.sqrt(found.variance)
 
 

@@ -220,6 +220,18 @@ def test_the_variance_is_that_of_repeated_estimates() -> None:
     assert np.mean([one.variance for one in found]) == pytest.approx(spread, rel=0.25)
 
 
+def test_points_that_are_estimated_together_have_noise_of_their_own() -> None:
+    sampled = Sampled(
+        catalogue.backend(IDEAL), real_amplitudes(2, reps=1), read_operator(H2, "o", 2), {}
+    )
+
+    found = sampled.at_all([[0.4, 1.0, -0.7, 2.0]] * 250, 200, 7)
+
+    values = [one.value for one in found]
+    assert len(set(values)) > 200
+    assert found == sampled.at_all([[0.4, 1.0, -0.7, 2.0]] * 250, 200, 7)
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_overlaps_are_those_of_the_vectors(exact: bool) -> None:
     circuit = real_amplitudes(2, reps=1)
