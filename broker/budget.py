@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 
 from broker.errors import UnavailableError
 from broker.telemetry import metrics
+from schemas.limits import MIB
 from schemas.records import Record, Stored
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status
 
-MIB = 1024 * 1024
 RECORD = 1280  # bytes that a record costs beside its key and value, with our own headers
 OWN_HEADERS = 16  # which are fewer
 SAID = 600  # bytes that the message in it costs beside its text

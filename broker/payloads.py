@@ -3,14 +3,13 @@
 import msgspec
 
 from broker.transports.blobs import Blobs
+from schemas.limits import INLINE
 from schemas.values import NOTHING, BlobRef
-
-INLINE_LIMIT = 256 * 1024  # bytes
 
 
 async def stow(value: bytes, blobs: Blobs) -> tuple[msgspec.Raw, BlobRef | None]:
     """JSON text as what goes into a message: inline if it is small, else by reference."""
-    if len(value) <= INLINE_LIMIT:
+    if len(value) <= INLINE:
         return msgspec.Raw(value), None
     return NOTHING, await blobs.put(value)
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from broker.durations import FOR_EVER, seconds_in
 from broker.errors import SettingsError
+from schemas.limits import LARGEST_BODY
 
 PREFIX = "QJB_"
 READ_ELSEWHERE = frozenset({"QJB_URL", "QJB_TEST_KAFKA"})  # by client commands, by the tests
@@ -110,7 +111,7 @@ class Settings(BaseSettings):
         description="Other origins whose pages may use the gateway, with commas between; * for all",
     )
     max_body: int = Field(
-        64 * 1024 * 1024, ge=1024, description="Largest body of an HTTP request, in bytes"
+        LARGEST_BODY, ge=1024, description="Largest body of an HTTP request, in bytes"
     )
     connections: int = Field(
         10_000,

@@ -6,6 +6,7 @@ Sources: AsyncAPI 3.0.0 and its Kafka bindings 0.5.0. Its schemas are of JSON Sc
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from schemas.limits import INLINE, KIB
 from schemas.published import MESSAGES, json_schema
 from schemas.topics import DEAD_LETTERS, EVENTS, REQUESTS, STATE, TOPICS, Message, Topic
 
@@ -74,7 +75,7 @@ _MAY: dict[str, Json] = {  # those that may be missing
 _NO_KEY = {"ledger-claim"}
 BLOB_STORE: Json = {
     "description": (
-        "Payloads above 256 KiB are in the blob store that QJB_BLOBS names (a folder, or a prefix"
+        f"Payloads above {INLINE // KIB} KiB are in the blob store that QJB_BLOBS names (a folder, or a prefix"
         " in an S3, GCS or Azure bucket), and messages carry a reference to them: `value_ref`,"
         " `params_ref`. The name of an object follows from its content, so it never changes once"
         " it is there."

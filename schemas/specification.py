@@ -12,6 +12,7 @@ import orjson
 
 from schemas import unknown
 from schemas.checking import SHOWN, Schema, is_deeper, shown
+from schemas.limits import INLINE
 from schemas.values import Violation
 from schemas.weighing import too_heavy
 from schemas.widths import NO_CIRCUIT, Widest, widest
@@ -22,7 +23,6 @@ MAX_SUBSCHEMAS = 2_000
 MAX_VALUE_DEPTH = 100
 MAX_VIOLATIONS = 50
 REMEMBERED, REMEMBERED_BYTES = 1024, 2048  # inputs whose findings are kept, and the largest
-ORDERED = 256 * 1024  # bytes; larger inputs travel by reference and are known by their hash
 _FRACTION = re.compile(rb"[0-9](?:\.[0-9]|[eE][-+0-9])")  # a number that is not written as a whole
 
 Text: TypeAlias = bytes | bytearray
@@ -156,7 +156,7 @@ class Program:
             violations,
             self._widest(inputs) if circuits and not violations else NO_CIRCUIT,
             unknown.inputs(self.id, inputs, self.specification.spec.parameters),
-            _sha256(inputs, data) if hashed and len(data) <= ORDERED else "",
+            _sha256(inputs, data) if hashed and len(data) <= INLINE else "",
         )
 
     def _widest(self, inputs: dict[str, Any]) -> Widest:

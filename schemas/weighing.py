@@ -7,6 +7,7 @@ are weighed before they are read. The numbers are those of orjson on CPython, me
 import re
 from collections.abc import Iterator
 
+from schemas.limits import MIB
 from schemas.values import Violation
 
 ALWAYS = 50 * 1024 * 1024  # bytes of memory that inputs may take, however little text they are
@@ -15,7 +16,6 @@ WORST = 50  # bytes of memory that one of text can take: lists in lists
 COSTS = {b",": 62, b":": 128, b"[": 98, b"{": 100, b'"': 18}  # bytes, beside the text itself
 
 _CHUNK = 64 * 1024
-_MIB = 1024 * 1024
 _WIDEST = re.compile(rb"[\xf0-\xff]|\\u[dD]")  # characters that take four bytes in memory
 _WIDE = re.compile(rb"[\xc4-\xff]|\\u")  # and two
 
@@ -27,7 +27,7 @@ def too_heavy(data: bytes | bytearray) -> Violation | None:
     allowed = max(ALWAYS, TIMES * len(data))
     if weigh(data, allowed) <= allowed:
         return None
-    most = f"{allowed // _MIB} MiB"
+    most = f"{allowed // MIB} MiB"
     text = (
         f"the inputs are {len(data):,} bytes, but read they take more than {most} of memory: "
         "long lists of numbers take less as an ndarray in base64, and text if it is ASCII"

@@ -19,6 +19,7 @@ from schemas.events import (
     Started,
 )
 from schemas.jobs import Job
+from schemas.limits import shortened
 from schemas.reports import Began, Died, Logged, Published, Raised, Report, Returned, Stopped
 from schemas.values import HANDED_BACK, Reason, State, Violation
 from schemas.workers import AttemptName
@@ -26,7 +27,6 @@ from schemas.workers import AttemptName
 MAX_LOSSES = 3
 ENDS_WITHIN = 1.0  # tick seconds from an attempt's last report until its worker names it no more
 _REPEATS = frozenset({Reason.OUT_OF_MEMORY, Reason.RAN_TOO_LONG})
-LONGEST_MESSAGE = 64 * 1024  # characters; of a longer one the end is kept
 
 
 def on_submit(job_id: str, verdict: Admitted | Refused, time: str) -> Queued | Rejected:
@@ -128,7 +128,7 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
                 value_ref=value_ref,
             )
         case Logged(text):
-            return Log(**step(job, time, Log), attempt=attempt, message=_shortened(text))
+            return Log(**step(job, time, Log), attempt=attempt, message=shortened(text))
         case Returned(value, value_ref):
             return Completed(
                 **step(job, time, Completed),
@@ -137,7 +137,7 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
                 value_ref=value_ref,
             )
         case Raised(reason, message, violations):
-            return _failed(job, reason, _shortened(message + _listed(violations)), time)
+            return _failed(job, reason, shortened(message + _listed(violations)), time)
         case Stopped(Reason.WORKER_STOPPED):  # a worker that leaves, whatever it calls it
             return after_death(job, Reason.WORKER_STOPPED, "the worker stopped", time)
         case Stopped(reason):
@@ -152,7 +152,7 @@ def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Fai
     """
     if job.state is State.CANCELLING:
         return _cancelled(job, job.reason or Reason.USER_REQUEST, time)
-    message = _shortened(message)
+    message = shortened(message)
     if _may_go_better(job, reason, message):
         return Retried(
             **step(job, time, Retried),
@@ -206,10 +206,6 @@ def _cancelled(job: Job, reason: str, time: str) -> Cancelled:
         message=message,
         attempt=job.attempt,
     )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_MESSAGE else "… " + text[-LONGEST_MESSAGE:]
 
 
 def _listed(violations: tuple[Violation, ...]) -> str:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from broker.budget import MIB, weight_of_status
+from broker.budget import weight_of_status
 from broker.core.table import Table
 from broker.reading import said_in
 from broker.telemetry import metrics
 from schemas.jobs import Job
+from schemas.limits import MIB
 from schemas.records import Stored
 from schemas.topics import STATUS
 from schemas.values import JobKey

@@ -36,7 +36,6 @@ from broker.gateway.fleet import Fleet
 from broker.gateway.read_model import ReadModel
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
-from broker.payloads import INLINE_LIMIT
 from broker.telemetry.times import now
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
@@ -46,6 +45,7 @@ from schemas.batches import lines as lines_in
 from schemas.cloudevents import request_record
 from schemas.decoding import UnreadableError
 from schemas.jobs import Job
+from schemas.limits import INLINE
 from schemas.records import Record
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
 from schemas.specification import Findings, Program
@@ -164,7 +164,7 @@ class Intake:
 
     async def _place(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
         """Put *request* onto the log; what has become of it, if that is soon known."""
-        if len(request.params) <= INLINE_LIMIT:
+        if len(request.params) <= INLINE:
             return await self._begin(key, request, trace, RECORD + 2 * len(request.params))
         return await self._shielded(self._place_large(key, request, trace))
 

@@ -11,7 +11,6 @@ from typing import TypeVar
 import structlog
 from msgspec.structs import replace
 
-from broker.budget import MIB
 from broker.core.job import apply
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
@@ -25,6 +24,7 @@ from broker.gateway.unwritten import Unwritten
 from broker.gateway.writing_behind import WriteBehind
 from schemas.jobs import Job
 from schemas.ledger import Entry
+from schemas.limits import MIB
 from schemas.records import Stored
 from schemas.values import JobKey
 

@@ -32,6 +32,7 @@ from broker.judging.judge import Judge
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.space import Space
+from schemas.limits import LARGEST_BODY
 from schemas.specification import Program
 
 logger = structlog.get_logger()
@@ -47,7 +48,7 @@ class Options:
     """What an operator may want otherwise. Times in seconds, sizes in bytes."""
 
     memory: int = 64 * 1024 * 1024  # newest events kept in memory
-    max_body: int = 64 * 1024 * 1024
+    max_body: int = LARGEST_BODY
     answers: int = 128 * 1024 * 1024  # what all large ones hold until their clients took them
     requests: int = 128 * 1024 * 1024  # what all hold until they are on the log; or two bodies
     backlogs: int = 64 * 1024 * 1024  # what all streams have yet to take of what they were sent

@@ -22,14 +22,14 @@ from broker.errors import UnavailableError
 from broker.judging.wire import Answer, Question, Wrong, receive, send
 from schemas.batches import Span, spans
 from schemas.decoding import UnreadableError
+from schemas.limits import KIB, SMALL_REQUEST
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program
 from schemas.submits import WrongFieldsError, read_submit
 from schemas.values import Violation
 
-HERE = 16 * 1024  # bytes that are judged on the spot, if they have no more than so many
-ELEMENTS = 1_000  # values: 3 ms at worst, as each costs far more than its bytes
-LATER = 4.0 / (256 * 1024)  # s per byte by which what is smaller may come later and go first
+ELEMENTS = 1_000  # values of a small request: 3 ms at worst, as each costs far more than its bytes
+LATER = 4.0 / (256 * KIB)  # s per byte by which what is smaller may come later and go first
 LONGEST = 10.0  # s of that at most
 JUDGED_WITHIN = 20.0  # s that the helper gets for one
 ROOM_WITHIN = 10.0  # s for which there may be no room for the helper's process
@@ -40,7 +40,7 @@ logger = structlog.get_logger()
 
 def is_small(data: bytes | bytearray | memoryview) -> bool:
     """Whether *data* is judged faster on the spot than anybody would notice."""
-    return len(data) <= HERE and bytes(data).count(b",") < ELEMENTS
+    return len(data) <= SMALL_REQUEST and bytes(data).count(b",") < ELEMENTS
 
 
 class Turns:

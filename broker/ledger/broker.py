@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from broker.budget import LARGEST_BOOK, MIB, weight_of_status
+from broker.budget import LARGEST_BOOK, weight_of_status
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.core.table import Table
@@ -22,6 +22,7 @@ from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log
 from schemas.ledger import Checkpoint, InputPosition
+from schemas.limits import MIB
 from schemas.records import Stored
 from schemas.specification import Program
 from schemas.topics import STATUS

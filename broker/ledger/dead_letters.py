@@ -13,11 +13,12 @@ import structlog
 from msgspec.structs import replace
 
 from broker.appending import append_surely
-from broker.budget import MIB, RECORD, Room, weight
+from broker.budget import RECORD, Room, weight
 from broker.errors import RecordTooLargeError
 from broker.telemetry import metrics, times
-from broker.transports.log import BESIDE, LARGEST_RECORD, Log, size_of
+from broker.transports.log import BESIDE, Log, size_of
 from schemas.ledger import DeadLetter, InputPosition
+from schemas.limits import LARGEST_RECORD, MIB
 from schemas.records import Headers, Record, Stored
 from schemas.topics import DEAD_LETTERS
 

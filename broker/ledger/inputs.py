@@ -11,11 +11,12 @@ from typing import TypeVar
 
 import structlog
 
-from broker.budget import MIB, Room, weight, weight_of_status
+from broker.budget import Room, weight, weight_of_status
 from broker.ledger.dead_letters import DeadLetters
 from broker.ledger.preparing import Preparation, Request
 from broker.reading import next_of
 from broker.transports.log import Follower, Log, TopicPartition
+from schemas.limits import MIB, SMALL_REQUEST
 from schemas.records import Stored
 from schemas.topics import REPORTS, REQUESTS
 from schemas.workers import Status
@@ -27,7 +28,6 @@ HEARD = 10_000  # status messages that wait here; older ones are told again
 HEARD_BYTES = 16 * MIB
 GATHERED = 4_000  # records of one kind that wait here; more wait in the log
 GATHERED_BYTES = 32 * MIB  # of one kind
-LARGEST_AHEAD = 16 * 1024  # bytes of a request that is taken out of turn
 LINGER = 5.0  # s for which the requests that wait are looked through after they last had to
 
 # How requests name what they ask for, in a header or inside.
@@ -260,7 +260,7 @@ class Inputs:
 
 def _makes_room(record: Stored) -> bool:
     """Whether *record* may ask for an end or a deletion. One that does not say so waits its turn."""
-    return len(record.value) <= LARGEST_AHEAD and (
+    return len(record.value) <= SMALL_REQUEST and (
         record.header("ce_type") in _MAKE_ROOM or (_KIND.search(record.value) is not None)
     )
 

@@ -17,18 +17,17 @@ from broker.core.inputs import CancelAsked, DeleteAsked, Submitted
 from broker.core.roster import Roster
 from broker.errors import PayloadMissingError, QjbError
 from broker.judging.judge import Judge, is_small
-from broker.payloads import INLINE_LIMIT
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
+from schemas.limits import CHECKED_BEFORE, INLINE, KIB, MIB
 from schemas.requests import SubmitJob
 from schemas.specification import Findings
 from schemas.values import BlobRef, JobKey, Reason
 
-CHECKED_HERE = 8 * 1024 * 1024  # bytes; larger inputs are checked by the worker
 AT_ONCE = 4  # inputs out of the blob store in memory at a time
-MOST_ASIDE = 64 * 1024 * 1024  # bytes of requests that are taken aside; then submits wait
-OVERHEAD = 8 * 1024  # bytes of each beside its inputs: what is read of it, and a task
+MOST_ASIDE = 64 * MIB  # bytes of requests that are taken aside; then submits wait
+OVERHEAD = 8 * KIB  # bytes of each beside its inputs: what is read of it, and a task
 PATIENCE = 30.0  # s that the blob store gets for one of them
 PAUSE = 0.5  # s before it is asked again
 LOOK = 0.1  # s between looks at whether a backend has been announced
@@ -126,7 +125,7 @@ class Preparation:
             return False  # refused for that alone
         ref = body.params_ref
         return not is_small(memoryview(body.params)) or (
-            ref is not None and ref.size <= CHECKED_HERE
+            ref is not None and ref.size <= CHECKED_BEFORE
         )
 
     async def _prepare(self, item: Submitted, body: SubmitJob) -> None:
@@ -143,7 +142,7 @@ class Preparation:
 
     async def _ready(self, item: Submitted, body: SubmitJob) -> Submitted:
         """*item* with what is to be said of its inputs. Who needs no blob store waits for none."""
-        if body.params_ref is None and len(body.params) <= INLINE_LIMIT:
+        if body.params_ref is None and len(body.params) <= INLINE:
             return await self._judged(item, body, bytes(body.params))
         if body.params_ref is not None:
             self._at_store[item.key] = item, asyncio.current_task()

@@ -14,7 +14,7 @@ from typing import TypeVar
 import apsw
 import structlog
 
-from broker.budget import MIB, Room
+from broker.budget import Room
 from broker.errors import (
     AppendFailedError,
     LogBrokenError,
@@ -35,6 +35,7 @@ from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import TOPICS, Topic
 from broker.transports.writing import Append, Group, Writer
+from schemas.limits import MIB
 from schemas.records import Record, Stored
 
 logger = structlog.get_logger()

@@ -7,10 +7,9 @@ from typing import NamedTuple, Protocol
 
 from broker.errors import RecordTooLargeError
 from broker.transports.columns import Columns, Kind, no_kind
+from schemas.limits import LARGEST_RECORD
 from schemas.records import Record, Stored
 
-# What one record may take in all logs: under Kafka's default of 1 MiB for a batch with its overhead.
-LARGEST_RECORD = 1_000_000  # bytes of key, value and headers
 LARGEST_SAID = 16 * 1024  # bytes of a record whose message is kept
 BESIDE = 8  # bytes that a log may need to say how long a header's name and value are
 

@@ -7,13 +7,14 @@ process, they end together, and with them the attempts that these are about.
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
-from broker.budget import MIB, Room
+from broker.budget import Room
 from broker.transports.log import Position, TopicPartition, check_size, size_of, stored_as
 from broker.transports.placement import Placement
 from broker.transports.retention import survivors
 from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import Cleanup, Topic
+from schemas.limits import MIB
 from schemas.records import Record
 
 KEPT = 6_000  # records of a partition that stay when all who follow have read them

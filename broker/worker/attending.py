@@ -6,7 +6,6 @@ from functools import cache
 
 import structlog
 
-from broker import payloads
 from broker.errors import QjbError, UnavailableError
 from broker.telemetry import metrics
 from broker.worker.attempts import Attempt, Attempts
@@ -15,6 +14,7 @@ from broker.worker.reports import Reports
 from broker.worker.slots import Slots
 from broker.worker.tasks import Tasks
 from executors.base import Executor, Task
+from schemas.limits import INLINE
 from schemas.reports import LAST, Began, Body, Died, Published, Raised, Returned, Stopped
 from schemas.values import Reason
 
@@ -141,7 +141,7 @@ class Attendant:
 
     async def _stowed(self, attempt: Attempt, body: Body) -> Body:
         """*body* as it may travel; an end as asked, if that comes before a large value is stored."""
-        if not isinstance(body, (Published, Returned)) or len(body.value) <= payloads.INLINE_LIMIT:
+        if not isinstance(body, (Published, Returned)) or len(body.value) <= INLINE:
             return body
         stowed = await attempt.unless_stopped(self._reports.stowed(body))
         return Stopped(attempt.stop.reason or "") if stowed is None else stowed

@@ -14,6 +14,7 @@ from broker.telemetry import times
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.worker.attempts import Attempt
+from schemas.limits import INLINE, LONGEST_TEXT, shortened
 from schemas.reports import LAST, Began, Body, Died, Logged, Published, Raised, Report, Returned
 from schemas.topics import REPORTS
 
@@ -22,7 +23,6 @@ from schemas.topics import REPORTS
 NEWS = (Began, Published, Logged)
 AHEAD = 32  # reports of one attempt that may be on their way while its program runs on
 COMPANY = 0.002  # s that a beginning waits at most: that of a short attempt goes with its end
-MESSAGE_LIMIT = 64 * 1024  # characters of a message; of a longer one the end is kept
 
 
 class Reports:
@@ -108,13 +108,13 @@ class Reports:
         match body:
             case Published() | Returned():
                 value = bytes(body.value)
-                if len(value) <= payloads.INLINE_LIMIT or body.value_ref is not None:
+                if len(value) <= INLINE or body.value_ref is not None:
                     return body
                 raw, ref = await until_it_works(partial(payloads.stow, value, self._blobs))
                 return replace(body, value=raw, value_ref=ref)
-            case Raised() | Died() if len(body.message) > MESSAGE_LIMIT:
-                return replace(body, message="… " + body.message[-MESSAGE_LIMIT:])
-            case Logged() if len(body.text) > MESSAGE_LIMIT:
-                return replace(body, text="… " + body.text[-MESSAGE_LIMIT:])
+            case Raised() | Died() if len(body.message) > LONGEST_TEXT:
+                return replace(body, message=shortened(body.message))
+            case Logged() if len(body.text) > LONGEST_TEXT:
+                return replace(body, text=shortened(body.text))
             case _:
                 return body

@@ -12,11 +12,11 @@ from broker.transports.blobs import Blobs
 from broker.worker.attempts import Attempt
 from executors.base import Task
 from schemas.inbox import Dispatch
+from schemas.limits import CHECKED_BEFORE
 from schemas.reports import Died, Raised, Stopped
 from schemas.specification import Program
 from schemas.values import Reason, Violation
 
-CHECKED_BY_THE_BROKER = 8 * 1024 * 1024  # bytes of inputs; larger ones are checked here
 FETCH_FOR = 30.0  # s to get inputs from the blob store, and
 FETCH_BRIEFLY = 1.0  # where it did not answer last: others want the slot as well
 
@@ -33,7 +33,7 @@ class Tasks:
     async def of(self, attempt: Attempt) -> Task | Raised | Died | Stopped:
         """The task of *attempt*; why there is none, if the inputs will not do, or it is to end."""
         dispatch = attempt.dispatch
-        if dispatch.params_ref is None and len(dispatch.params) <= CHECKED_BY_THE_BROKER:
+        if dispatch.params_ref is None and len(dispatch.params) <= CHECKED_BEFORE:
             inputs = bytes(dispatch.params) or b"{}"
             attempt.inputs = len(dispatch.params) + len(inputs)
             return _task(dispatch, inputs)
@@ -62,7 +62,7 @@ class Tasks:
 
     async def _violations(self, program_id: str, inputs: bytes) -> tuple[Violation, ...]:
         program = self._programs.get(program_id)
-        if program is None or len(inputs) <= CHECKED_BY_THE_BROKER:
+        if program is None or len(inputs) <= CHECKED_BEFORE:
             return ()
         return (await self._judge.look(program, inputs, circuits=False)).violations
 

@@ -8,9 +8,9 @@ from qiskit_aer import AerSimulator
 
 from executors import memory
 from executors.backends.flow import steadied
+from schemas.limits import MIB
 
 NAME = "aer_simulator"
-MIB = 1024 * 1024
 OWN_MEMORY = 64 * MIB  # bytes that a run needs beside the states that Aer counts
 SMALL = 14  # qubits; up to here threads cost more than they gain, and one child per core is best
 DESCRIPTION = "Ideal simulator: Qiskit Aer, which picks the method that suits the circuit"

@@ -21,13 +21,13 @@ from executors.children.frames import Kind, TaskHeader, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
 from executors.programs.builtin import UnknownProgramError
+from schemas.limits import CHECKED_BEFORE
 from schemas.normal_form import misfit, normal
 from schemas.reports import Raised
 from schemas.specification import Program
 from schemas.values import Reason, Violation
 from schemas.workers import BackendAnnounced
 
-CHECKED_BEFORE = 8 * 1024 * 1024  # bytes; inputs up to here were checked when they were accepted
 MOST_GROWTH = 128 * 1024 * 1024  # bytes; a child that ever held so much more is replaced
 STACKS = 16 * 1024 * 1024  # bytes of address space that threads take for each core, mostly unused
 MOST_RESULT = 128 * 1024 * 1024  # bytes of JSON; a worker holds some of them several times

@@ -14,8 +14,8 @@ from qiskit.result import Result
 
 from executors import memory
 from executors.faults import BackendError, InvalidInputsError
+from schemas.limits import MIB
 
-_MIB = 1024 * 1024
 _TOO_LITTLE = re.compile(r"nsufficient memory|more memory than max_memory_mb")
 _OUT_OF_MEMORY = re.compile(r"bad_alloc|bad allocation|annot allocate")
 _UNKNOWN = re.compile(r"contains invalid (?:instructions|parameters)|Invalid gate operation")
@@ -78,11 +78,11 @@ def _plain(text: str) -> str:
 
 def _memory(failed: Failed) -> str:
     needs = (
-        f"needs {memory.told(failed.needs * _MIB)} of memory"
+        f"needs {memory.told(failed.needs * MIB)} of memory"
         if 0 < failed.needs < 2**62
         else "needs more memory"
     )
-    told = f"{failed.where} {needs} with method {failed.method}, {memory.told(failed.available * _MIB)} are available"
+    told = f"{failed.where} {needs} with method {failed.method}, {memory.told(failed.available * MIB)} are available"
     most = most_qubits(failed.method, failed.available, failed.precision)
     if most is not None:
         told += f": {most} qubits is the most for {failed.method} here"
@@ -91,7 +91,7 @@ def _memory(failed: Failed) -> str:
 
 def _advice(failed: Failed) -> str:
     if failed.method == "density_matrix" and 0 < failed.needs < 2**62:
-        qubits = math.log2(failed.needs * _MIB / _bytes(failed.precision)) / 2
+        qubits = math.log2(failed.needs * MIB / _bytes(failed.precision)) / 2
         if qubits <= (most_qubits("statevector", failed.available, failed.precision) or 0):
             return "; try method=statevector"
     return "" if failed.method == "matrix_product_state" else "; try method=matrix_product_state"
@@ -101,7 +101,7 @@ def most_qubits(method: str, available: int, precision: str) -> int | None:
     """The widest circuit that *method* simulates in *available* MiB, where width decides."""
     if method not in ("statevector", "density_matrix") or available < 1:
         return None
-    qubits = int(math.log2(available * _MIB / _bytes(precision)))
+    qubits = int(math.log2(available * MIB / _bytes(precision)))
     return qubits if method == "statevector" else qubits // 2
 
 

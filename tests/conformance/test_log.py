@@ -8,8 +8,9 @@ from itertools import pairwise
 import pytest
 
 from broker.errors import AppendFailedError, RecordTooLargeError
-from broker.transports.log import LARGEST_RECORD, Bounds, Follower, Log, Position, TopicPartition
+from broker.transports.log import Bounds, Follower, Log, Position, TopicPartition
 from broker.transports.topics import EVENTS, INBOX, REQUESTS, STATE, STATUS
+from schemas.limits import LARGEST_RECORD
 from schemas.records import Record, Stored
 from tests.conformance.conftest import PARTITIONS, OpenLog
 from tests.support.awaiting import stays

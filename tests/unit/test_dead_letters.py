@@ -7,10 +7,11 @@ import pytest
 
 from broker.errors import RecordTooLargeError
 from broker.ledger.dead_letters import KEPT_VALUE, put_aside
-from broker.transports.log import LARGEST_RECORD, Position, size_of
+from broker.transports.log import Position, size_of
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import DEAD_LETTERS, REQUESTS
 from schemas.ledger import DeadLetter, InputPosition
+from schemas.limits import LARGEST_RECORD
 from schemas.records import Record, Stored
 from tests.support.records import RECORDS, Raw, any_record
 

@@ -1,10 +1,10 @@
 """What a broker holds: what waits for its next turn, and its book."""
 
-from broker.budget import MIB
 from broker.core.book import Book
 from broker.core.jobs import JOB
 from broker.ledger.inputs import GATHERED_BYTES, _Gathered
 from broker.transports.memory import MemoryLog
+from schemas.limits import MIB
 from schemas.records import Stored
 from tests.support.gateway import Ledger
 

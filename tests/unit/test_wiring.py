@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from broker.budget import MIB, book_memory
+from broker.budget import book_memory
 from broker.errors import SettingsError
 from broker.roles import WORKER, Roles, built_in_programs
 from broker.settings import host_name, load
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from broker.wiring import serving
+from schemas.limits import MIB
 from schemas.values import is_id
 
 

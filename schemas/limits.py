@@ -1,0 +1,36 @@
+"""Limits that several modules hold to. What one module alone bounds stands there.
+
+These say what may travel and where it is looked at. What may be held in memory is in
+`broker.budget`, and what a job's inputs may unpack to in `executors.limits`.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# Bytes of a request that is read on an event loop. Larger ones are judged in the helper process
+# (`broker.judging`), and the broker takes none of them out of turn (`broker.ledger.inputs`).
+SMALL_REQUEST = 16 * KIB
+
+# Bytes of inputs or of a result that travel in a message. Larger ones go to the blob store: gateways
+# and workers put them there (`broker.payloads`). Their digest is over their hash (`specification`).
+INLINE = 256 * KIB
+
+# Bytes of inputs that are held against their schema before the job is accepted
+# (`broker.ledger.preparing`). Larger ones are checked by the worker, or its child, before they run.
+CHECKED_BEFORE = 8 * MIB
+
+# Characters of a message or of a piece of output in a report (`broker.worker.reports`) or an event
+# (`broker.core.decide`). Of a longer one the end is kept.
+LONGEST_TEXT = 64 * KIB
+
+# Bytes of key, value and headers that one record may take in every log (`broker.transports`): under
+# Kafka's default of 1 MiB for a batch with its overhead. Who appends holds to it.
+LARGEST_RECORD = 1_000_000
+
+# Bytes of an HTTP request's body, unless `QJB_MAX_BODY` says otherwise (`broker.gateway`).
+LARGEST_BODY = 64 * MIB
+
+
+def shortened(text: str) -> str:
+    """*text* as it may travel: the end of it, if it is too long."""
+    return text if len(text) <= LONGEST_TEXT else "… " + text[-LONGEST_TEXT:]
