@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import merge
 from itertools import chain, islice
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from broker.core.ended import Ended
 from broker.core.job import apply
@@ -23,7 +22,6 @@ from schemas.workers import AttemptName
 
 RUN = 2_000  # jobs that are sorted at once
 _RUNS = (State.RUNNING, State.CANCELLING)
-_created: Callable[[Any], str] = attrgetter("created")
 
 T = TypeVar("T")
 Lost = Callable[[JobKey, str], object]  # a job, and why it can not be read
@@ -176,8 +174,8 @@ def _waits_for_store(entry: Entry) -> bool:
     return isinstance(event, Retried) and event.reason == Reason.STORE_UNAVAILABLE
 
 
-def by_age(jobs: Iterable[T], created: Callable[[T], str] = _created) -> Iterator[list[T]]:
-    """*jobs* in the order of their arrival, some at a time, perhaps none.
+def by_age(jobs: Iterable[T], created: Callable[[T], str]) -> Iterator[list[T]]:
+    """*jobs* in the order of *created*, some at a time, perhaps none.
 
     To make the next list takes milliseconds however many there are: whoever goes through them on
     an event loop gives the others a turn in between.

@@ -1,7 +1,8 @@
 """A job's states: the transition table, and `apply`, the only thing that changes a job."""
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from schemas.events import (
@@ -21,7 +22,7 @@ from schemas.events import (
 )
 from schemas.jobs import Job
 from schemas.ledger import Entry
-from schemas.values import HANDED_BACK, Reason, State
+from schemas.values import HANDED_BACK, BlobRef, Reason, State
 
 _ENDS: dict[type[Event], State] = {
     Completed: State.COMPLETED,
@@ -104,10 +105,10 @@ def apply(job: Job | None, entry: Entry) -> Job:
     event = entry.event
     if job is None:
         return _begin(entry)
-    base = {"seq": event.seq, "state": event.state, "terminal": event.terminal}
+    changes = _changes(job, event, entry.epoch)
     if entry.report:
-        base["reports"] = entry.report
-    return replace(job, **base, **_changes(job, event, entry.epoch))
+        changes.setdefault("reports", entry.report)
+    return replace(job, seq=event.seq, state=event.state, terminal=event.terminal, **changes)
 
 
 def _begin(entry: Entry) -> Job:
@@ -145,8 +146,26 @@ def _begin(entry: Entry) -> Job:
             return replace(job, **_changes(job, event, entry.epoch))
 
 
-def _changes(job: Job, event: AnyEvent, epoch: int) -> dict[str, Any]:
-    """Of what `Job` has, what *event* makes otherwise."""
+class _Changes(TypedDict, total=False):
+    """Of what `Job` has, what an event makes otherwise."""
+
+    attempt: int
+    epoch: int
+    backend: str
+    worker: str | None
+    instance: str | None
+    reports: int
+    started: str | None
+    losses: int
+    crash: str | None
+    ended: str
+    reason: str | None
+    message: str
+    value: Raw
+    value_ref: BlobRef | None
+
+
+def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
     match event:
         case Dispatched():
             return {
@@ -183,7 +202,7 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> dict[str, Any]:
             return {}
 
 
-def _without_attempt(job: Job, event: Retried) -> dict[str, Any]:
+def _without_attempt(job: Job, event: Retried) -> _Changes:
     return {
         "epoch": 0,
         "losses": job.losses + (event.reason not in HANDED_BACK),

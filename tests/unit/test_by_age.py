@@ -1,6 +1,7 @@
 """Very many jobs are put in the order of their arrival in small steps."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 from broker.core.book import RUN, by_age
 from schemas.jobs import Job
 from schemas.values import State
+
+CREATED = attrgetter("created")
 
 
 def jobs(times: Iterator[int]) -> list[Job]:
@@ -28,7 +31,7 @@ def jobs(times: Iterator[int]) -> list[Job]:
 def test_those_of_one_time_stay_as_they_came(times: list[int]) -> None:
     given_ = jobs(iter(times))
 
-    found = [job for some in by_age(given_) for job in some]
+    found = [job for some in by_age(given_, CREATED) for job in some]
 
     assert found == sorted(given_, key=lambda job: job.created)
 
@@ -45,7 +48,7 @@ def test_no_step_takes_many_however_mixed_they_are() -> None:
             yield job
 
     found, before = [], 0
-    for some in by_age(counted()):
+    for some in by_age(counted(), CREATED):
         assert len(some) <= RUN
         assert looked_at - before <= RUN
         before = looked_at
