@@ -1,49 +1,32 @@
-"""Records to messages and back: CloudEvents 1.0 over Kafka, the only codec.
+"""Messages to records and back: CloudEvents 1.0 over Kafka.
 
-Written in binary mode (attributes in `ce_…` headers, data in the value). Requests are read in
-binary mode, in structured mode (`application/cloudevents+json`) and as bare JSON.
+Written in binary mode (attributes in `ce_…` headers, data in the value). In which other modes
+requests are read stands in `asked.py`.
 Sources: CloudEvents 1.0.2 and its Kafka protocol binding; W3C Trace Context.
 """
 
-import base64
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from schemas import events, inbox, reports, requests, workers
+from schemas.asked import REQUEST_TYPES, ReadRequest, text_of
 from schemas.decoding import UnreadableError as UnreadableError
 from schemas.decoding import decode as decode
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Claim, DeadLetter, Deletion, Entry, InputPosition
 from schemas.records import Headers, Record, Stored
-from schemas.submits import read_submit
 from schemas.values import MOST, JobKey, count_in
 
 SOURCE = b"/qjb"
 CONTENT_TYPE = b"application/json"
 LARGEST_REPORT = 900_000  # bytes: what it says must fit into an event, with what that adds
-STRUCTURED = "application/cloudevents+json"
-
-REQUEST_TYPES: dict[str, type[requests.Request]] = {
-    "qjb.request.submit": requests.SubmitJob,
-    "qjb.request.cancel": requests.CancelJob,
-    "qjb.request.delete": requests.DeleteJob,
-}
 
 SUBMIT = b"qjb.request.submit"
 _REQUEST_NAMES = {kind: name.encode() for name, kind in REQUEST_TYPES.items()}
 _encoder = msgspec.json.Encoder()
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRequest:
-    """A request as it was read, with the trace that it belongs to."""
-
-    body: requests.Request
-    traceparent: str | None
 
 
 def encode(message: Any) -> bytes:
@@ -84,61 +67,6 @@ def request_record(
     headers = _headers(kind, ident or _new_id(), job_id, time, _trace(traceparent))
     said = ReadRequest(body, traceparent)
     return Record(encode(body), job_id or None, headers, said=said)
-
-
-class _Bare(msgspec.Struct):
-    kind: str | None = None
-
-
-class _Structured(msgspec.Struct):
-    type: str
-    data: msgspec.Raw = msgspec.Raw(b"{}")
-    data_base64: str | None = None
-    traceparent: str | None = None
-
-    @property
-    def body(self) -> bytes | memoryview:
-        """The data, whichever of its two forms it has. Raises `UnreadableError`."""
-        if self.data_base64 is None:
-            return memoryview(self.data)
-        try:
-            return base64.b64decode(self.data_base64, validate=True)
-        except ValueError as error:
-            raise UnreadableError("invalid_message", f"data_base64: {error}") from error
-
-
-def read_request(record: Stored) -> ReadRequest:
-    """The request in *record*: binary mode, structured mode or bare JSON.
-
-    Bare JSON is a submit, or with a `kind` a cancel or a delete. Raises `UnreadableError`.
-    """
-    if isinstance(record.said, ReadRequest):
-        return record.said
-    found = record.named_headers()
-    trace = _text(found.get("traceparent"))
-    media = (_text(found.get("content-type")) or "").partition(";")[0].strip().lower()
-    if media == STRUCTURED:
-        envelope: _Structured = decode(record.value, _Structured)
-        return ReadRequest(_body(envelope.body, envelope.type), envelope.traceparent or trace)
-    if (kind := _text(found.get("ce_type"))) is not None:
-        return ReadRequest(_body(record.value, kind), trace)
-    bare: _Bare = decode(record.value, _Bare)
-    kind = f"qjb.request.{'submit' if bare.kind is None else bare.kind}"
-    return ReadRequest(_body(record.value, kind), trace)
-
-
-def _body(data: bytes | memoryview, name: str) -> requests.Request:
-    if name not in REQUEST_TYPES:
-        known = ", ".join(REQUEST_TYPES)
-        raise UnreadableError("unknown_type", f"type {name[:80]!r} is none of {known}")
-    if REQUEST_TYPES[name] is requests.SubmitJob:
-        return read_submit(data)
-    request: requests.Request = decode(data, REQUEST_TYPES[name])
-    return request
-
-
-def _text(value: bytes | None) -> str | None:
-    return value.decode("utf-8", "replace") if value is not None else None
 
 
 # The ledger
@@ -221,7 +149,7 @@ def read_ledger(record: Stored) -> Entry | Claim | Deletion:
         raise UnreadableError("invalid_message", f"not a record of the ledger: {error}") from error
     event: events.AnyEvent = decode(record.value, events.AnyEvent)
     _check_numbers(epoch, report, event.seq)
-    return Entry(key, event, epoch, report, caused_by, _text(found.get("traceparent")))
+    return Entry(key, event, epoch, report, caused_by, text_of(found.get("traceparent")))
 
 
 def _check_numbers(*numbers: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from schemas import cloudevents, events, inbox, jobs, ledger, reports, requests, workers
+from schemas import asked, cloudevents, events, inbox, jobs, ledger, reports, requests, workers
 from schemas.records import Record, Stored
 
 DAY = 24 * 3600.0
@@ -84,7 +84,7 @@ REQUESTS = Topic(
         Message("cancel-job", requests.CancelJob, "qjb.request.cancel"),
         Message("delete-job", requests.DeleteJob, "qjb.request.delete"),
     ),
-    read=cloudevents.read_request,
+    read=asked.read_request,
     write=cloudevents.request_record,
     partitions=4,
     cleanup=Cleanup.DELETE,

@@ -10,7 +10,8 @@ from broker.core.admission import Refused, malformed
 from broker.core.inputs import CancelAsked, DeleteAsked, Reported, Submitted
 from broker.reading import said_in, say_unreadable
 from broker.telemetry.times import trace_of
-from schemas.cloudevents import CHECKPOINT_KEY, SOURCE, SUBMIT, read_request
+from schemas.asked import read_request
+from schemas.cloudevents import CHECKPOINT_KEY, SOURCE, SUBMIT
 from schemas.decoding import UnreadableError
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Deletion, InputPosition

@@ -25,7 +25,8 @@ from broker.transports.memory import Fault, Hang, LoseAcknowledgement, LoseAppen
 from broker.transports.topics import REQUESTS
 from executors.programs.builtin import ENTRIES
 from schemas import topics
-from schemas.cloudevents import read_request, request_record
+from schemas.asked import read_request
+from schemas.cloudevents import request_record
 from schemas.events import Cancelled, Completed, Dispatched, Interim, Log, Retried
 from schemas.records import Record, Stored
 from schemas.requests import SubmitJob

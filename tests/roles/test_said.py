@@ -14,7 +14,8 @@ from broker.transports.log import LARGEST_SAID, TopicPartition
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS
 from broker.worker.host import Worker
 from executors.scripted import Publish, Raise, Return, Script, ScriptedExecutor, Wait, Write
-from schemas.cloudevents import read_instruction, read_ledger, read_request, request_record
+from schemas.asked import read_request
+from schemas.cloudevents import read_instruction, read_ledger, request_record
 from schemas.records import Record, Stored
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
 from tests.support.broker import ALONE, a_broker, running

@@ -20,11 +20,11 @@ from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.log import Log, TopicPartition
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, REQUESTS, STATE, STATUS
+from schemas.asked import read_request
 from schemas.cloudevents import (
     claim_record,
     deletion_record,
     entry_record,
-    read_request,
     snapshot_record,
     status_record,
 )

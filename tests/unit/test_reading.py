@@ -20,7 +20,8 @@ from broker.ledger.reading import (
     read_snapshot,
 )
 from broker.reading import said_in
-from schemas.cloudevents import STRUCTURED, request_record
+from schemas.asked import STRUCTURED
+from schemas.cloudevents import request_record
 from schemas.records import Headers, Stored
 from schemas.requests import CancelJob, SubmitJob
 from schemas.topics import STATUS
