@@ -60,11 +60,6 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
         """What names the job everywhere."""
         return JobKey(self.tenant, self.job_id)
 
-    @property
-    def is_terminal(self) -> bool:
-        """Whether the job has had its last event."""
-        return self.terminal
-
 
 class Wish(msgspec.Struct, frozen=True, gc=False):
     """Of what was accepted, what decides on when the job goes."""

@@ -148,8 +148,7 @@ class Turn(Changes):
         return None
 
     def _report(self, item: Reported) -> str | None:
-        notes = [self._one_report(report, item.position) for report in each(item.report)]
-        return notes[-1]
+        return [self._one_report(report, item.position) for report in each(item.report)][-1]
 
     def _one_report(self, report: Report, position: InputPosition) -> str | None:
         key = JobKey(report.tenant, report.job_id)

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from broker.core.job import TRANSITIONS, ImpossibleEventError, apply, next_state
 from broker.core.reader_rule import PartitionReader, counts
+from schemas.cloudevents import read_state, snapshot_record
 from schemas.events import (
     EVENT_TYPES,
     Completed,
@@ -19,6 +21,7 @@ from schemas.events import (
 )
 from schemas.jobs import Job, JobDetails
 from schemas.ledger import Claim, Entry
+from schemas.records import Stored
 from schemas.values import JobKey, State
 from tests.support.events import following
 
@@ -66,6 +69,28 @@ def test_an_ended_job_keeps_why() -> None:
     assert (failed.reason, failed.message, failed.ended) == ("program_error", "no", "t3")
     assert (rejected.state, rejected.terminal, rejected.program_id) == (State.REJECTED, True, "p")
     assert failed.worker is None
+
+
+def test_a_snapshot_on_the_disk_of_a_user_is_read_and_goes_on_and_is_written_in_the_same_way() -> (
+    None
+):
+    snapshot = (
+        b'{"tenant":"default","job_id":"j1","seq":6,"state":"running","terminal":false,'
+        b'"created":"t0","program_id":"p","details":{"program_id":"p","program_version":"1",'
+        b'"params":{"a":[1.0,2]},"tags":["x"],"time_limit":5.0},"attempt":2,"epoch":1,'
+        b'"backend":"aer","worker":"w2","instance":"i2","reports":2,"started":"t5","losses":1,'
+        b'"crash":"m","digest":"d"}'
+    )
+    job = read_state(Stored("qjb.state.v1", 0, 0, 0, KEY.encode(), snapshot))
+
+    assert isinstance(job, Job)
+    assert (job.attempt, job.epoch, job.worker, job.instance) == (2, 1, "w2", "i2")
+    assert (job.reports, job.started, job.losses, job.crash) == (2, "t5", 1, "m")
+    assert snapshot_record(job, 1, "t").value == snapshot
+
+    event = following(job, "j1", "t6", Completed, attempt=2, value=Raw(b"1"))
+    ended = apply(job, Entry(KEY, event, 1, report=3))
+    assert (ended.state, ended.terminal, ended.worker) == (State.COMPLETED, True, None)
 
 
 @pytest.mark.parametrize("state", [None, *State])
