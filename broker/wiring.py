@@ -36,6 +36,7 @@ from broker.transports.space import Space
 from broker.transports.topics import keeping_events
 from broker.transports.unix import LogServer, RemoteLog
 from broker.transports.unix.address import socket_of
+from broker.transports.upkeep import Upkeep
 from broker.transports.urls import open_log
 from broker.worker.host import Worker
 
@@ -69,6 +70,7 @@ async def serving(
     settings: Settings,
     roles: Collection[str] = EVERYTHING,
     sockets: Sequence[socket.socket] = (),
+    upkeep: Upkeep = Upkeep(),  # noqa: B008 -- it is frozen
 ) -> AsyncIterator[Serving]:
     """Run *roles* while the block runs; then end them in order. A gateway listens on *sockets*.
 
@@ -76,7 +78,7 @@ async def serving(
     the block if one fails.
     """
     async with AsyncExitStack() as stack:
-        log = _log(settings, roles)
+        log = _log(settings, roles, upkeep)
         if log.reach is Reach.PROCESS and (settings.gateways or set(roles) != set(EVERYTHING)):
             raise SettingsError(ALL_IN_ONE_PROCESS)
         _make_data_folder(settings.data)
@@ -100,7 +102,7 @@ async def serving(
                 watch_space.cancel()
 
 
-def _log(settings: Settings, roles: Collection[str]) -> Log:
+def _log(settings: Settings, roles: Collection[str], upkeep: Upkeep) -> Log:
     """The log, not opened yet. An embedded one belongs to the process that has the broker."""
     return open_log(
         settings.log,
@@ -109,6 +111,7 @@ def _log(settings: Settings, roles: Collection[str]) -> Log:
         topics=keeping_events(settings.kept_events),
         joining=BROKER not in roles,
         outlives=WORKER not in roles,
+        upkeep=upkeep,
     )
 
 

@@ -12,10 +12,8 @@ from broker.transports.retention import TOMBSTONES_KEPT
 from broker.transports.shelves import first_of
 from broker.transports.steady import LogTime
 from broker.transports.topics import Cleanup, Topic
+from broker.transports.upkeep import Upkeep
 
-CLEAN_EVERY = 5.0  # seconds
-CLEAN_STEP = 500  # rows; some milliseconds, for which appends wait
-VACUUM_EVERY = 20.0  # seconds: what nobody has used for so long is given back
 SPARE_PAGES = 256  # 1 MiB; so many are not given back
 VACUUM_STEP = 64  # pages
 
@@ -25,8 +23,8 @@ logger = structlog.get_logger()
 class Vacuum:
     """Gives back space that nobody has used for a while, in small steps."""
 
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
+    def __init__(self, db: apsw.Connection, every: float) -> None:
+        self._db, self._every = db, every
         self._least = 0  # pages that were free all the time since the last look
         self._due = 0.0
         self._left = 0  # pages to give back
@@ -37,7 +35,7 @@ class Vacuum:
         self._least = min(self._least, free)
         if time.monotonic() >= self._due:
             self._left = max(0, self._least - SPARE_PAGES)
-            self._least, self._due = free, time.monotonic() + VACUUM_EVERY
+            self._least, self._due = free, time.monotonic() + self._every
         if self._left:
             pages = min(self._left, VACUUM_STEP)
             give_back(self._db, pages)
@@ -54,14 +52,15 @@ class Cleaner:
         shelves: Mapping[str, Sequence[Shelf]],
         topics: Mapping[str, Topic],
         log_time: LogTime,
+        upkeep: Upkeep,
     ) -> None:
-        self._db = db
+        self._db, self._upkeep = db, upkeep
         self._todo = [shelf for each in shelves.values() for shelf in each]
         self._topics = topics
         self._time = log_time
         self._next = 0
-        self._vacuum = Vacuum(db)
-        self._due = time.monotonic() + CLEAN_EVERY
+        self._vacuum = Vacuum(db, upkeep.vacuum_every)
+        self._due = time.monotonic() + upkeep.clean_every
 
     def pause(self) -> float:
         """Seconds until there is something to do."""
@@ -77,7 +76,7 @@ class Cleaner:
         first, cleaned = shelf.first, shelf.cleaned
         try:
             topic = self._topics[shelf.where.topic]
-            more = clean(self._db, shelf, topic, self._time.now(), CLEAN_STEP)
+            more = clean(self._db, shelf, topic, self._time.now(), self._upkeep.clean_step)
             more |= self._vacuum.step()
         except Exception as error:
             if database.is_fatal(error):
@@ -88,7 +87,7 @@ class Cleaner:
             self._due = time.monotonic() + 0.02
             return
         self._next = (self._next + 1) % len(self._todo)
-        self._due = time.monotonic() + CLEAN_EVERY / len(self._todo)
+        self._due = time.monotonic() + self._upkeep.clean_every / len(self._todo)
 
 
 def clean(db: apsw.Connection, shelf: Shelf, topic: Topic, now: float, step: int) -> bool:

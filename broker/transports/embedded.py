@@ -34,6 +34,7 @@ from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
 from broker.transports.topics import TOPICS, Topic
+from broker.transports.upkeep import Upkeep
 from broker.transports.writing import Append, Group, Writer
 from schemas.limits import MIB
 from schemas.records import Record, Stored
@@ -43,7 +44,6 @@ logger = structlog.get_logger()
 T = TypeVar("T")
 
 BEHIND = 10**9  # offsets by which a start's records in memory stand behind those of the last one
-TAIL = 10_000  # records of a partition that followers get from memory
 TAIL_BYTES = 16 * MIB
 TAILS_BYTES = 64 * MIB  # of all partitions together
 
@@ -61,7 +61,9 @@ class EmbeddedLog:
         partitions: int = 1,
         clock: Callable[[], float] = time.time,
         memory: int = TAILS_BYTES,  # for the newest records of all partitions together
+        upkeep: Upkeep = Upkeep(),  # noqa: B008 -- it is frozen
     ) -> None:
+        self._upkeep = upkeep
         self.path = path
         self._memory = memory
         self._topics = topics
@@ -70,7 +72,7 @@ class EmbeddedLog:
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
         self.placement = Placement(topics, counts)
         self._clock = clock
-        self._time = LogTime(clock)
+        self._time = LogTime(clock, believed_after=upkeep.believed_after)
         self._lock = FileLock(lock := path.with_name(path.name + ".lock"))
         self._files = database.Files((path, path.with_name(path.name + "-wal"), lock))
         self._shelves: dict[str, list[Shelf]] = {}
@@ -188,7 +190,7 @@ class EmbeddedLog:
         for where, records in group.stored.items():
             tail = self._tails[where]
             tail.extend(records)
-            tail.trim(TAIL, TAIL_BYTES)
+            tail.trim(self._upkeep.tail, TAIL_BYTES)
             while self._room.is_over:
                 max(self._lasting_tails, key=_size).halve()
             for follower in self._followers[where]:
@@ -214,7 +216,9 @@ class EmbeddedLog:
         found = shelves.found(self._db, self._lasting, lasting)
         for shelf in found:
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)
-        self._time = LogTime(self._clock, known=shelves.known_time(self._db, found, self._clock()))
+        known = shelves.known_time(self._db, found, self._clock())
+        believed_after = self._upkeep.believed_after
+        self._time = LogTime(self._clock, known=known, believed_after=believed_after)
         counts |= {name: len(each) for name, each in self._shelves.items()}
         self.placement = Placement(self._topics, counts, placed)
         self._room = Room("log", self._memory)
@@ -232,9 +236,10 @@ class EmbeddedLog:
         self._history = History(database.connect(self.path))
         self._second = database.connect(self.path)
         packed = [shelf for name in self._packed for shelf in self._shelves.get(name, ())]
-        cleaner = Cleaner(self._db, self._shelves, self._topics, self._time)
+        cleaner = Cleaner(self._db, self._shelves, self._topics, self._time, self._upkeep)
         self._writer = Writer(
-            self.path, self._db, self._second, self._files, cleaner, packed, self._time
+            *(self.path, self._db, self._second, self._files),
+            *(cleaner, packed, self._time, self._upkeep),
         )
 
     def _close_file(self) -> None:

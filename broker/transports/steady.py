@@ -22,7 +22,9 @@ class LogTime:
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         known: float | None = None,
+        believed_after: float = BELIEVED_AFTER,
     ) -> None:
+        self._believed_after = believed_after
         self._wall, self._steady = wall, steady
         self._known = wall() if known is None else known, steady()
         self._leap: tuple[float, float] | None = None  # wall less steady then, and since when
@@ -53,4 +55,4 @@ class LogTime:
         """Whether the wall clock has stayed where it leapt to for long."""
         if self._leap is None or abs(self._leap[0] - leapt_to) > LEAP:
             self._leap = leapt_to, at
-        return at - self._leap[1] >= BELIEVED_AFTER
+        return at - self._leap[1] >= self._believed_after

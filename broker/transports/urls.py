@@ -12,6 +12,7 @@ from broker.transports.log import Log
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import TOPICS, Topic
 from broker.transports.unix import RemoteLog
+from broker.transports.upkeep import Upkeep
 
 
 def open_log(
@@ -22,6 +23,7 @@ def open_log(
     topics: Mapping[str, Topic] = TOPICS,
     joining: bool = False,
     outlives: bool = True,
+    upkeep: Upkeep = Upkeep(),  # noqa: B008 -- it is frozen
 ) -> Log:
     """The log at *url*, not opened yet. Raises `SettingsError`.
 
@@ -39,7 +41,8 @@ def open_log(
     if scheme == "sqlite" and joining:
         return RemoteLog(_file(url, rest), topics=topics, outlives=outlives)
     if scheme == "sqlite":
-        return EmbeddedLog(_file(url, rest), topics=topics, partitions=partitions or 1)
+        path = _file(url, rest)
+        return EmbeddedLog(path, topics=topics, partitions=partitions or 1, upkeep=upkeep)
     if scheme == "memory":
         return MemoryLog(partitions, topics)
     if scheme in ("kafka", "kafkas"):

@@ -21,6 +21,7 @@ from broker.transports.cleaning import Cleaner
 from broker.transports.database import Shelf
 from broker.transports.log import Position, TopicPartition, stored_as
 from broker.transports.steady import LogTime
+from broker.transports.upkeep import Upkeep
 from schemas.records import Record, Stored
 
 logger = structlog.get_logger()
@@ -28,9 +29,6 @@ logger = structlog.get_logger()
 T = TypeVar("T")
 
 GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
-CHECKPOINT_EVERY = 0.25  # seconds
-WAL_PAGES = 16_384  # 64 MiB: from here on the writer helps to begin the write-ahead log anew
-PACK_AFTER = 5.0  # seconds
 PACKED_AT_ONCE = 12  # blocks; the writer takes some milliseconds for them
 
 
@@ -96,7 +94,9 @@ class Writer:
         cleaner: Cleaner,
         packed: Sequence[Shelf],
         log_time: LogTime,
+        upkeep: Upkeep,
     ) -> None:
+        self._upkeep = upkeep
         self._path, self._db, self._second = path, db, second
         self._files, self._cleaner, self._time = files, cleaner, log_time
         self._packed = packed  # whose records are put into blocks
@@ -233,25 +233,28 @@ class Writer:
             self._tell(self._audience.give_up, self.broken)
 
     def _checkpoint(self) -> None:
-        while not self._stopping.wait(CHECKPOINT_EVERY):
+        while not self._stopping.wait(self._upkeep.checkpoint_every):
             self._surely(self._files.check)
             pages = self._surely(lambda: database.checkpoint(self._second))
             # Only a writer that finds all of it checkpointed begins it anew. Under load that
             # never happens by itself, but now the rest is short.
             if pages is not None:
-                self._long_wal = pages > WAL_PAGES
+                self._long_wal = pages > self._upkeep.wal_pages
             self._surely(self._pack)
 
     def _pack(self) -> None:
         """Have what is some seconds old stored in blocks."""
-        before = int((self._time.stamp() - PACK_AFTER) * 1000)
+        before = int((self._time.stamp() - self._upkeep.pack_after) * 1000)
         made: list[database.Block] = []
         for shelf in self._packed:
             made += database.blocks(self._second, shelf, before, PACKED_AT_ONCE - len(made))
         if made:
             blocks = _Blocks(made)
             self._queue.put(blocks)
-            while not blocks.stored.wait(CHECKPOINT_EVERY) and not self._stopping.is_set():
+            while (
+                not blocks.stored.wait(self._upkeep.checkpoint_every)
+                and not self._stopping.is_set()
+            ):
                 pass
 
     def _store(self, made: _Blocks) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from broker.cli.exits import Exit
 from broker.errors import AppendUnknownError, LogBrokenError, SettingsError
-from broker.transports import writing
 from broker.transports.disk import FaultyDisk, failed_fsync, failed_write
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.topics import EVENTS, REQUESTS
+from broker.transports.upkeep import Upkeep
 from schemas.records import Record
 from tests.support.processes import ROOT, free_port
 
@@ -23,8 +23,8 @@ PATIENCE = 10.0  # s
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[EmbeddedLog]:
-    log = EmbeddedLog(path)
+async def opened(path: Path, upkeep: Upkeep = Upkeep()) -> AsyncIterator[EmbeddedLog]:  # noqa: B008 -- it is frozen
+    log = EmbeddedLog(path, upkeep=upkeep)
     await log.open()
     try:
         yield log
@@ -83,12 +83,10 @@ async def test_after_an_fsync_that_failed_nothing_is_taken_and_the_log_says_so(
         assert 4 not in await values(log)
 
 
-async def test_after_a_checkpoint_whose_fsync_failed_nothing_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.02)
+async def test_after_a_checkpoint_whose_fsync_failed_nothing_is_taken(tmp_path: Path) -> None:
+    upkeep = Upkeep(checkpoint_every=0.02)
     with FaultyDisk() as disk:
-        async with opened(tmp_path / "log.db") as log:
+        async with opened(tmp_path / "log.db", upkeep=upkeep) as log:
             disk.faults.append(failed_fsync("log.db"))
             await append(log, 1, 2, 3)
             with pytest.raises(LogBrokenError):
@@ -96,7 +94,7 @@ async def test_after_a_checkpoint_whose_fsync_failed_nothing_is_taken(
             with pytest.raises(LogBrokenError):
                 await append(log, 4)
 
-    async with opened(tmp_path / "log.db") as log:
+    async with opened(tmp_path / "log.db", upkeep=upkeep) as log:
         assert await values(log) == [1, 2, 3]
 
 
@@ -148,13 +146,13 @@ async def test_a_process_whose_disk_fails_ends_with_one_sentence(tmp_path: Path)
 
 @pytest.mark.parametrize("skip", range(6))
 async def test_a_checkpoint_that_failed_once_is_done_again_and_loses_nothing(
-    skip: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    skip: int, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.01)
+    upkeep = Upkeep(checkpoint_every=0.01)
     path = tmp_path / "log.db"
     taken: list[int] = []
     with FaultyDisk() as disk:
-        async with opened(path) as log:
+        async with opened(path, upkeep=upkeep) as log:
             fault = failed_write("log.db", skip=skip)
             disk.faults.append(fault)
             for number in range(200):
@@ -167,7 +165,7 @@ async def test_a_checkpoint_that_failed_once_is_done_again_and_loses_nothing(
 
     assert fault.hits == 1
     for each in (path, copy):
-        async with opened(each) as log:
+        async with opened(each, upkeep=upkeep) as log:
             assert await values(log) == taken
             assert await append(log, -1) == [len(taken)]
 

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from broker.errors import (
     SettingsError,
 )
 from broker.ledger.reading import is_last
-from broker.transports import cleaning, database, embedded, shelves, steady, writing
+from broker.transports import cleaning, database, shelves
 from broker.transports.columns import NOT_READ
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import DAY, EVENTS, INBOX, STATE, STATUS, TOPICS
+from broker.transports.upkeep import Upkeep
 from schemas.records import Record, Stored
 from schemas.values import State
 from tests.support.awaiting import eventually
@@ -470,11 +472,8 @@ async def test_history_that_can_not_be_read_is_told_as_such(tmp_path: Path) -> N
 # Its history
 
 
-async def test_a_follower_that_fell_behind_reads_on_from_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedded, "TAIL", 100)
-    log = await opened(tmp_path / "log.db")
+async def test_a_follower_that_fell_behind_reads_on_from_the_file(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db", upkeep=Upkeep(tail=100))
     follower = log.follow({TopicPartition(EVENTS, 0): 0})
     for number in range(0, 3000, 50):
         await log.append(EVENTS, [Record(b"%d" % n, KEY) for n in range(number, number + 50)])
@@ -489,16 +488,15 @@ async def test_a_follower_that_fell_behind_reads_on_from_the_file(
     await log.close()
 
 
-@pytest.mark.usefixtures("_eager")
 async def test_a_follower_whose_history_is_cleaned_away_misses_nothing_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "log.db"
-    log = await opened(path, clock=lambda: time.time() - 2 * DAY)
+    log = await opened(path, clock=lambda: time.time() - 2 * DAY, upkeep=EAGER)
     await log.append(INBOX, [Record(b"old", b"worker")] * 10)
     await log.close()
 
-    log = await opened(path)
+    log = await opened(path, upkeep=EAGER)
     assert await cleaned(log, INBOX, 0) == []
     looked, appended, select = threading.Event(), threading.Event(), database.select
 
@@ -548,18 +546,13 @@ async def cleaned(log: EmbeddedLog, topic: str, expected: int) -> list[Stored]:
     return found
 
 
-@pytest.fixture
-def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.05)
-    monkeypatch.setattr(cleaning, "CLEAN_STEP", 50)
-    monkeypatch.setattr(steady, "BELIEVED_AFTER", 0.0)
+EAGER = Upkeep(clean_every=0.05, clean_step=50, believed_after=0.0)
 
 
-@pytest.mark.usefixtures("_eager")
 async def test_old_records_go_when_their_time_is_over(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     now = [time.time() - 8 * DAY]
-    log = await opened(path, clock=lambda: now[0])
+    log = await opened(path, clock=lambda: now[0], upkeep=EAGER)
     await log.append(EVENTS, [Record(b"old", KEY)] * 300)
     await log.append(STATE, [Record(b"old", KEY)])
     now[0] = time.time()
@@ -570,20 +563,18 @@ async def test_old_records_go_when_their_time_is_over(tmp_path: Path) -> None:
     assert len(await read_all(log, STATE)) == 1
     await log.close()
 
-    log = await opened(path)
+    log = await opened(path, upkeep=EAGER)
     assert await log.bounds(EVENTS, 0) == Bounds(300, 303)
     assert len(await log.read(EVENTS, 0, 0)) == 3
     await log.close()
 
 
-@pytest.mark.usefixtures("_eager")
 async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.01)
-    monkeypatch.setattr(steady, "BELIEVED_AFTER", 0.0)
+    upkeep = replace(EAGER, checkpoint_every=0.01)
     path, now = tmp_path / "log.db", [time.time()]
-    log = await opened(path, clock=lambda: now[0])
+    log = await opened(path, clock=lambda: now[0], upkeep=upkeep)
     headers = (("ce_id", b"1"), ("ce_time", b"now"))
     written = [
         Record(b'{"number":%d,"rest":"%s"}' % (number, b"x" * (number % 700)), KEY, headers)
@@ -596,7 +587,7 @@ async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
     await log.append(EVENTS, written[:10])
     await log.close()
 
-    log = await opened(path, clock=lambda: now[0])
+    log = await opened(path, clock=lambda: now[0], upkeep=upkeep)
     found = await read_all(log)
     assert found[:1000] == before
     assert [stored.offset for stored in found] == list(range(1010))
@@ -606,8 +597,7 @@ async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
     assert await log.bounds(EVENTS, 0) == Bounds(0, 1010)
     now[0] += 8 * DAY
     await log.close()
-    monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.01)
-    log = await opened(path, clock=lambda: now[0])
+    log = await opened(path, clock=lambda: now[0], upkeep=replace(upkeep, clean_every=0.01))
 
     async def gone() -> bool:
         return (await log.bounds(EVENTS, 0)).first >= 1010
@@ -618,13 +608,10 @@ async def test_what_is_some_seconds_old_is_stored_in_blocks_and_reads_the_same(
     await log.close()
 
 
-async def test_readers_miss_nothing_while_records_move_into_blocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.001)
-    monkeypatch.setattr(writing, "PACK_AFTER", -1.0)
-    monkeypatch.setattr(embedded, "TAIL", 10)
-    log = await opened(tmp_path / "log.db")
+async def test_readers_miss_nothing_while_records_move_into_blocks(tmp_path: Path) -> None:
+    log = await opened(
+        tmp_path / "log.db", upkeep=Upkeep(checkpoint_every=0.001, pack_after=-1.0, tail=10)
+    )
     for turn in range(60):
         await log.append(EVENTS, [Record(b"%d" % n, KEY) for n in range(100)])
         if turn % 5 == 0:
@@ -662,14 +649,13 @@ async def test_a_file_of_the_format_before_is_taken_over(tmp_path: Path) -> None
     await log.close()
 
 
-async def test_space_that_nobody_needs_is_given_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.01)
-    monkeypatch.setattr(cleaning, "VACUUM_EVERY", 0.1)
-    monkeypatch.setattr(steady, "BELIEVED_AFTER", 0.0)
+async def test_space_that_nobody_needs_is_given_back(tmp_path: Path) -> None:
     path, now = tmp_path / "log.db", [time.time()]
-    log = await opened(path, clock=lambda: now[0])
+    log = await opened(
+        path,
+        clock=lambda: now[0],
+        upkeep=Upkeep(clean_every=0.01, vacuum_every=0.1, believed_after=0.0),
+    )
     for _ in range(20):
         await log.append(EVENTS, [Record(os.urandom(50_000), KEY) for _ in range(20)])
     await eventually(lambda: size(path) >= 20_000_000)
@@ -697,12 +683,10 @@ async def test_a_clock_that_is_set_back_turns_no_time_back(tmp_path: Path) -> No
     await log.close()
 
 
-async def test_a_clock_that_is_days_ahead_for_a_while_drops_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.01)
+async def test_a_clock_that_is_days_ahead_for_a_while_drops_nothing(tmp_path: Path) -> None:
+    upkeep = Upkeep(clean_every=0.01)
     path, now = tmp_path / "log.db", [time.time()]
-    log = await opened(path, clock=lambda: now[0])
+    log = await opened(path, clock=lambda: now[0], upkeep=upkeep)
     await log.append(EVENTS, [Record(b"mine", KEY)] * 3)
     for ahead in (10 * DAY, 0.0):
         now[0] = time.time() + ahead
@@ -714,7 +698,7 @@ async def test_a_clock_that_is_days_ahead_for_a_while_drops_nothing(
     await log.close()
 
     now[0] = time.time() + 10 * DAY  # at a start, too
-    log = await opened(path, clock=lambda: now[0])
+    log = await opened(path, clock=lambda: now[0], upkeep=upkeep)
     assert log.now() < now[0] - 9 * DAY
     await log.append(EVENTS, [Record(b"mine", KEY)])
     await asyncio.sleep(0.5)
@@ -722,10 +706,9 @@ async def test_a_clock_that_is_days_ahead_for_a_while_drops_nothing(
     await log.close()
 
 
-@pytest.mark.usefixtures("_eager")
 async def test_what_is_stored_by_a_clock_that_is_days_behind_is_not_old(tmp_path: Path) -> None:
     path, now = tmp_path / "log.db", [time.time()]
-    log = await opened(path, clock=lambda: now[0])
+    log = await opened(path, clock=lambda: now[0], upkeep=EAGER)
     now[0] -= 10 * DAY
     await log.append(EVENTS, [Record(b"mine", KEY)])
     await asyncio.sleep(0.5)
@@ -734,18 +717,17 @@ async def test_what_is_stored_by_a_clock_that_is_days_behind_is_not_old(tmp_path
     await log.close()
 
 
-@pytest.mark.usefixtures("_eager")
 async def test_offsets_go_on_when_no_record_is_left(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    log = await opened(path, clock=lambda: time.time() - 2 * DAY)
+    log = await opened(path, clock=lambda: time.time() - 2 * DAY, upkeep=EAGER)
     await log.append(INBOX, [Record(b"old", b"worker")] * 10)
     await log.close()
 
-    log = await opened(path)
+    log = await opened(path, upkeep=EAGER)
     assert await cleaned(log, INBOX, 0) == []
     await log.close()
 
-    log = await opened(path)
+    log = await opened(path, upkeep=EAGER)
     follower = log.follow({TopicPartition(INBOX, 0): 3})
     assert await log.bounds(INBOX, 0) == Bounds(10, 10)
     (position,) = await log.append(INBOX, [Record(b"new", b"worker")])
@@ -754,9 +736,8 @@ async def test_offsets_go_on_when_no_record_is_left(tmp_path: Path) -> None:
     await log.close()
 
 
-@pytest.mark.usefixtures("_eager")
 async def test_compaction_keeps_the_newest_record_of_each_key(tmp_path: Path) -> None:
-    log = await opened(tmp_path / "log.db")
+    log = await opened(tmp_path / "log.db", upkeep=EAGER)
     for number in range(40):
         keys = [b"key-%d" % n for n in range(10)]
         await log.append(STATE, [Record(b"%d" % number, key) for key in keys])
@@ -768,7 +749,6 @@ async def test_compaction_keeps_the_newest_record_of_each_key(tmp_path: Path) ->
     await log.close()
 
 
-@pytest.mark.usefixtures("_eager")
 @pytest.mark.parametrize("error", [apsw.FullError("disk full"), MemoryError()])
 async def test_cleaning_that_failed_is_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -782,7 +762,7 @@ async def test_cleaning_that_failed_is_done_again(
             raise error
         return bury(db, shelf, before, step)
 
-    log = await opened(tmp_path / "log.db")
+    log = await opened(tmp_path / "log.db", upkeep=EAGER)
     monkeypatch.setattr(cleaning, "_bury", bury_later)
     await log.append(STATE, [Record(b"%d" % number, b"key") for number in range(40)])
 
@@ -791,10 +771,9 @@ async def test_cleaning_that_failed_is_done_again(
     await log.close()
 
 
-@pytest.mark.usefixtures("_eager")
 async def test_an_empty_value_deletes_its_key_in_the_end(tmp_path: Path) -> None:
     now = [time.time() - 2 * DAY]
-    log = await opened(tmp_path / "log.db", clock=lambda: now[0])
+    log = await opened(tmp_path / "log.db", clock=lambda: now[0], upkeep=EAGER)
     await log.append(STATE, [Record(b"x", b"gone"), Record(b"x", b"kept"), Record(b"", b"gone")])
     assert len(await cleaned(log, STATE, 2)) == 2
 
@@ -824,9 +803,8 @@ async def test_keys_that_were_deleted_go_as_fast_as_they_come(tmp_path: Path) ->
     db.close()
 
 
-@pytest.mark.usefixtures("_eager")
 async def test_cleaning_does_not_stop_what_is_live(tmp_path: Path) -> None:
-    log = await opened(tmp_path / "log.db")
+    log = await opened(tmp_path / "log.db", upkeep=EAGER)
     follower = log.follow({TopicPartition(STATUS, 0): 0})
     found: list[Stored] = []
     for number in range(300):
@@ -837,13 +815,9 @@ async def test_cleaning_does_not_stop_what_is_live(tmp_path: Path) -> None:
     await log.close()
 
 
-async def test_the_write_ahead_log_is_brought_back_into_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writing, "WAL_PAGES", 500)
-    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.02)
+async def test_the_write_ahead_log_is_brought_back_into_the_file(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    log = await opened(path)
+    log = await opened(path, upkeep=Upkeep(wal_pages=500, checkpoint_every=0.02))
     for _ in range(4000):  # how soon, is up to the machine; else it is as large as the file
         if size(f"{path}-wal") < size(path) / 4:
             break
@@ -854,12 +828,8 @@ async def test_the_write_ahead_log_is_brought_back_into_the_file(
     assert size(f"{path}-wal") == 0
 
 
-async def test_appends_go_on_while_others_hold_the_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writing, "WAL_PAGES", -1)  # the writer helps whenever it can
-    monkeypatch.setattr(writing, "CHECKPOINT_EVERY", 0.001)
-    log = await opened(tmp_path / "log.db")
+async def test_appends_go_on_while_others_hold_the_checkpoint(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db", upkeep=Upkeep(wal_pages=-1, checkpoint_every=0.001))
     others = database.connect(tmp_path / "log.db")
     done, busy = threading.Event(), threading.Event()
 

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from broker.settings import load
-from broker.transports import cleaning, writing
+from broker.transports.upkeep import Upkeep
 from broker.wiring import serving
 from tests.support.awaiting import eventually
 
@@ -17,14 +17,10 @@ MOST = 3000  # bytes of a job that does nothing, in all files together
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
-async def test_a_job_that_does_nothing_takes_at_most_three_kilobytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writing, "PACK_AFTER", 0.2)
-    monkeypatch.setattr(cleaning, "VACUUM_EVERY", 0.2)
-    monkeypatch.setattr(cleaning, "CLEAN_EVERY", 0.2)
+async def test_a_job_that_does_nothing_takes_at_most_three_kilobytes(tmp_path: Path) -> None:
+    upkeep = Upkeep(pack_after=0.2, vacuum_every=0.2, clean_every=0.2)
     settings = load({"data": tmp_path, "port": 0, "executor": "scripted", "slots": 8})
-    async with serving(settings) as served, aiohttp.ClientSession() as http:
+    async with serving(settings, upkeep=upkeep) as served, aiohttp.ClientSession() as http:
         body = {"program_id": "hello-world", "params": {"iterations": 0}}
 
         async def submit() -> None:
