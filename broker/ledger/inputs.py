@@ -236,9 +236,10 @@ class Inputs:
         for item in batch.prepared:
             self.preparation.done(item)
 
-    def decided(self) -> Offsets:
+    @property
+    def decided(self) -> Mapping[TopicPartition, int]:
         """For each partition: everything before this was decided on, or taken aside for that."""
-        return dict(self._done)
+        return self._done
 
     def has_done(self, ends: Offsets) -> bool:
         """Whether all that stands before *ends* has led to whatever it leads to."""

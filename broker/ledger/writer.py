@@ -4,36 +4,34 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
 from typing import TypeVar
 
 import structlog
 
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
-from broker.core.inputs import CancelAsked, DeleteAsked, Input, Reported, Submitted
+from broker.core.doubts import Doubts
+from broker.core.inputs import CancelAsked, DeleteAsked, Input, Submitted
 from broker.core.roster import Roster, Suspect
 from broker.core.turn import Turn
-from broker.errors import AppendFailedError, LogUnavailableError
+from broker.errors import LogUnavailableError
 from broker.ledger.care import Care, Item, place
-from broker.ledger.claim import Mandate, SteppedDownError
+from broker.ledger.claim import Mandate
 from broker.ledger.dead_letters import Letter
 from broker.ledger.dispatch import instruct
 from broker.ledger.inputs import Batch, Inputs, Offsets
+from broker.ledger.ledger import Ledger
 from broker.ledger.reading import Unreadable, given_up, read_input, read_report
 from broker.ledger.snapshots import Cut, Snapshots
 from broker.ledger.stall import Stall
-from broker.reading import ends_of, take_each
-from broker.retrying import until_it_works
-from broker.telemetry import metrics, times
-from broker.transports.log import Log, Position
+from broker.ledger.telling import note, tell
+from broker.reading import ends_of
+from broker.telemetry import times
+from broker.transports.log import Log, Position, TopicPartition
 from schemas.cloudevents import deletion_record, entry_record
-from schemas.events import AnyEvent, Dispatched, Interim, Rejected
-from schemas.events import Log as LogEvent
-from schemas.jobs import Job
-from schemas.ledger import Claim, DeadLetter, InputPosition
+from schemas.ledger import DeadLetter, InputPosition
 from schemas.records import Record, Stored
-from schemas.topics import EVENTS, REPORTS
+from schemas.topics import REPORTS
 from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
 
 SHARE = 0.1  # s of a turn for each kind of what it does; the rest is for the next turn
@@ -61,14 +59,6 @@ class Parts:
 
 
 @dataclass(slots=True)
-class _Doubt:
-    """An attempt that seems lost, unless one of the reports before these offsets says otherwise."""
-
-    suspect: Suspect
-    reports: Offsets
-
-
-@dataclass(slots=True)
 class _Taken:
     """What one turn has led to so far."""
 
@@ -82,10 +72,10 @@ class Writer:
     def __init__(self, parts: Parts, mandate: Mandate, identity: str, tick: float) -> None:
         self._parts = parts
         self._epoch = mandate.epoch
-        self._ledger = dict(mandate.ledger)
+        self._ledger = Ledger(parts.log, mandate, parts.stall)
         self._identity = identity
         self._tick = tick
-        self._doubts: dict[tuple[str, int], _Doubt] = {}
+        self._doubts = Doubts[TopicPartition]()
         self._until: Offsets | None = None  # what is read before the last turn; None: no end yet
         self.is_over = False  # what a checkpoint says now is said on leaving in good order
 
@@ -117,7 +107,7 @@ class Writer:
         """How far inputs were read, and what of them is on the ledger."""
         positions = self._parts.inputs.positions()
         return Cut(
-            dict(self._ledger),
+            dict(self._ledger.ends),
             {f"{where.topic}:{where.partition}": at for where, at in positions.items()},
             self._parts.care.tried,
             serving=not self.is_over,
@@ -134,13 +124,12 @@ class Writer:
         letters = [*taken.letters, *((letter, None) for letter in turn.letters)]
         positions = await self._commit(turn)
         # From here to the end nothing waits, so that a checkpoint never sees the half of it.
-        for partition, offset in positions:
-            self._ledger[partition] = max(offset + 1, self._ledger.get(partition, 0))
+        self._ledger.move_on(positions)
         parts.inputs.letters.take(letters)
         parts.inputs.done(batch)
         parts.snapshots.mark(turn.changed.values())
         parts.snapshots.mend(parts.book)
-        _tell(turn, len(batch))
+        tell(turn, len(batch))
         if letters and parts.care.is_due:  # so that a letter which ends brokers is found out, too
             await parts.inputs.letters.all_stored()
         if turn.suspects:
@@ -157,7 +146,8 @@ class Writer:
         reports = _in_time(
             batch.reports, lambda r: self._take(taken, self._read(read_report, r), r)
         )
-        self._settle_doubts(taken)
+        for suspect in self._doubts.settle(self._parts.inputs.decided):
+            self._take(taken, suspect, None)
         status = _in_time(batch.status, lambda status: self._hear(taken, status))
         ahead = _in_time(batch.ahead, lambda record: self._take_ahead(taken, record))
         prepared = _in_time(batch.prepared, lambda i: self._take(taken, self._read(_same, i), None))
@@ -189,15 +179,15 @@ class Writer:
             taken.letters.append((letter, record))
             return
         try:
-            note = taken.turn.take(item)
+            why = taken.turn.take(item)
         except Exception as error:
             logger.exception("input.failed", kind=type(item).__name__)
             position: InputPosition | None = getattr(item, "position", None)
             letter = DeadLetter(code="internal_error", message=repr(error)[:500], source=position)
             taken.letters.append((letter, record))
             return
-        if note is not None:
-            _note(note, item)
+        if why is not None:
+            note(why, item)
 
     def _take_ahead(self, taken: _Taken, record: Stored) -> None:
         """Decide out of turn on what makes room, if its job is known: then no other request that
@@ -224,13 +214,12 @@ class Writer:
         """Put everything on the log: events in one append, what may travel beside them beside."""
         if not (turn.entries or turn.deletions or turn.instructions):
             return ()
-        await self._make_sure()
+        await self._ledger.make_sure()
         log, book = self._parts.log, self._parts.book
         beside = [told for told in turn.instructions if not told.waits]
         telling = asyncio.create_task(instruct(log, book, beside, turn.time)) if beside else None
         try:
-            positions = await self._append(turn)
-            await self._check_gaps(positions)
+            positions = await self._ledger.append(_records(turn))
             if telling is not None:
                 await telling
         finally:
@@ -239,95 +228,23 @@ class Writer:
         await instruct(log, book, [t for t in turn.instructions if t.waits], turn.time)
         return positions
 
-    async def _append(self, turn: Turn) -> Sequence[Position]:
-        records = [entry_record(entry) for entry in turn.entries]
-        records += [deletion_record(deletion) for deletion in turn.deletions]
-        if not records:
-            return ()
-        began = time.perf_counter()
-        positions = await until_it_works(partial(self._try_to_append, records))
-        metrics.APPEND_SECONDS.observe(time.perf_counter() - began)
-        return positions
-
-    async def _try_to_append(self, records: Sequence[Record]) -> Sequence[Position]:
-        """Raises `AppendFailedError` if nothing was stored, so that it may be tried again."""
-        self._parts.stall.check()
-        try:
-            return await self._parts.log.append(EVENTS.name, records)
-        except AppendFailedError:
-            raise
-        except LogUnavailableError as error:
-            raise SteppedDownError(f"outcome of an append unknown: {error.message}") from error
-
-    async def _make_sure(self) -> None:
-        """Before it writes: a broker that was busy for long looks whether it is still the one."""
-        self._parts.stall.check()
-        if self._parts.stall.take_doubt():
-            for partition, at in self._ledger.items():
-                await self._look_for_claims(partition, at)
-            self._parts.stall.check()
-
-    async def _check_gaps(self, positions: Sequence[Position]) -> None:
-        """Where somebody else wrote in between, look whether it was a claim.
-
-        Offsets have no holes, so that a broker which was thought dead finds out with its first
-        append, before it tells anybody, and before a snapshot or a checkpoint says what is void.
-        """
-        expected = dict(self._ledger)
-        for partition, offset in positions:
-            at = expected.get(partition, offset)
-            if at < offset:
-                await self._look_for_claims(partition, at, offset)
-            expected[partition] = offset + 1
-
-    async def _look_for_claims(self, partition: int, at: int, end: int | None = None) -> None:
-        """Step down if another broker has claimed from offset *at* on, before *end*."""
-        while end is None or at < end:
-            limit = 1000 if end is None else min(end - at, 1000)
-            try:
-                records = await self._parts.log.read(EVENTS.name, partition, at, limit)
-            except LogUnavailableError as error:
-                raise SteppedDownError(f"nobody knows who else wrote: {error}") from error
-            if self._is_superseded(records):
-                raise SteppedDownError("another broker has claimed the ledger")
-            if not records:
-                return
-            at = records[-1].offset + 1
-
-    def _is_superseded(self, records: Sequence[Stored]) -> bool:
-        found: list[int] = []
-
-        def look(record: Stored) -> None:
-            if isinstance(said := EVENTS.read(record), Claim):
-                found.append(said.epoch)
-
-        take_each(records, look)
-        return any(epoch > self._epoch for epoch in found)
-
     # Attempts that seem lost
 
     async def _doubt(self, suspects: Sequence[Suspect]) -> None:
-        """Look how far the reports go: what a worker said before it fell silent still counts."""
-        new = [s for s in suspects if (str(s.key), s.number) not in self._doubts]
-        if not new:
+        """Look how far the reports go that may be about *suspects*."""
+        if not (new := self._doubts.new(suspects)):
             return
         try:
-            ends = await reported(self._parts.log)
+            self._doubts.add(new, await reported(self._parts.log))
         except LogUnavailableError as error:  # the next heartbeat or tick brings it up again
             logger.warning("reports.unreachable", code=error.code, error=error.message)
-            return
-        for suspect in new:
-            self._doubts[str(suspect.key), suspect.number] = _Doubt(suspect, ends)
-        self._parts.inputs.nudge()
+        else:
+            self._parts.inputs.nudge()
 
-    def _settle_doubts(self, taken: _Taken) -> None:
-        if not self._doubts:
-            return
-        read = self._parts.inputs.decided()
-        for name, doubt in list(self._doubts.items()):
-            if all(read.get(where, 0) >= end for where, end in doubt.reports.items()):
-                del self._doubts[name]
-                self._take(taken, doubt.suspect, None)
+
+def _records(turn: Turn) -> list[Record]:
+    records = [entry_record(entry) for entry in turn.entries]
+    return records + [deletion_record(deletion) for deletion in turn.deletions]
 
 
 async def reported(log: Log) -> Offsets:
@@ -357,9 +274,6 @@ def _while_time(step: Callable[[], bool]) -> bool:
     return is_more
 
 
-# Tell
-
-
 def _same(item: T) -> T:
     return item
 
@@ -372,57 +286,3 @@ def _read(read: Callable[[R], T], item: R) -> T | Unreadable:
         position = place(item)
         logger.exception("input.failed", position=str(position))
         return Unreadable(position, "internal_error", repr(error)[:500])
-
-
-def _tell(turn: Turn, inputs: int) -> None:
-    """Count and log what is on the ledger now."""
-    if inputs:
-        metrics.BATCH.observe(inputs)
-    counts: dict[str, int] = {}
-    for entry in turn.entries:
-        event = entry.event
-        if isinstance(job := turn.changed[entry.key], Job):
-            _time(event, job)
-        kind = event.kind
-        counts[kind] = counts.get(kind, 0) + 1
-        say = logger.debug if isinstance(event, (Interim, LogEvent)) else logger.info
-        say(
-            "job.event",
-            job_id=event.job_id,
-            tenant=entry.key.tenant,
-            seq=event.seq,
-            kind=kind,
-            state=str(event.state),
-            reason=getattr(event, "reason", None),
-        )
-        if isinstance(event, Rejected):
-            metrics.REJECTIONS.labels(event.reason).inc()
-    for kind, count in counts.items():
-        metrics.EVENTS.labels(kind).inc(count)
-    for deletion in turn.deletions:
-        logger.info("job.deleted", job_id=deletion.job_id, tenant=deletion.tenant)
-
-
-_queue_seconds = cache(metrics.QUEUE_SECONDS.labels)
-_job_seconds = cache(metrics.JOB_SECONDS.labels)
-
-
-def _time(event: AnyEvent, job: Job) -> None:
-    """Measure how long *job* has waited for its first attempt, or what it took in all."""
-    if isinstance(event, Dispatched) and event.attempt == 1:
-        _queue_seconds(event.backend).observe(_since(job.created, event.time))
-    elif event.terminal and not isinstance(event, Rejected):
-        _job_seconds(job.program_id, str(event.state)).observe(_since(job.created, event.time))
-
-
-def _since(start: str, end: str) -> float:
-    return max(0.0, times.seconds_of(end) - times.seconds_of(start))
-
-
-def _note(note: str, item: Input) -> None:
-    key = getattr(item, "key", None)
-    if isinstance(item, Reported):
-        report = item.report
-        logger.debug(note, job_id=report.job_id, attempt=report.attempt, number=report.number)
-    else:
-        logger.info(note, job_id=key.job_id if key else None)

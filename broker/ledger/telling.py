@@ -1,0 +1,69 @@
+"""What a turn has led to, in the metrics and in the log of the process."""
+
+from functools import cache
+
+import structlog
+
+from broker.core.inputs import Input, Reported
+from broker.core.turn import Turn
+from broker.telemetry import metrics, times
+from schemas.events import AnyEvent, Dispatched, Interim, Rejected
+from schemas.events import Log as LogEvent
+from schemas.jobs import Job
+
+logger = structlog.get_logger()
+
+
+def tell(turn: Turn, inputs: int) -> None:
+    """Count and log what is on the ledger now."""
+    if inputs:
+        metrics.BATCH.observe(inputs)
+    counts: dict[str, int] = {}
+    for entry in turn.entries:
+        event = entry.event
+        if isinstance(job := turn.changed[entry.key], Job):
+            _time(event, job)
+        kind = event.kind
+        counts[kind] = counts.get(kind, 0) + 1
+        say = logger.debug if isinstance(event, (Interim, LogEvent)) else logger.info
+        say(
+            "job.event",
+            job_id=event.job_id,
+            tenant=entry.key.tenant,
+            seq=event.seq,
+            kind=kind,
+            state=str(event.state),
+            reason=getattr(event, "reason", None),
+        )
+        if isinstance(event, Rejected):
+            metrics.REJECTIONS.labels(event.reason).inc()
+    for kind, count in counts.items():
+        metrics.EVENTS.labels(kind).inc(count)
+    for deletion in turn.deletions:
+        logger.info("job.deleted", job_id=deletion.job_id, tenant=deletion.tenant)
+
+
+def note(what: str, item: Input) -> None:
+    """Log *what* came of *item*, which changed nothing."""
+    if isinstance(item, Reported):
+        report = item.report
+        logger.debug(what, job_id=report.job_id, attempt=report.attempt, number=report.number)
+    else:
+        key = getattr(item, "key", None)
+        logger.info(what, job_id=key.job_id if key else None)
+
+
+_queue_seconds = cache(metrics.QUEUE_SECONDS.labels)
+_job_seconds = cache(metrics.JOB_SECONDS.labels)
+
+
+def _time(event: AnyEvent, job: Job) -> None:
+    """Measure how long *job* has waited for its first attempt, or what it took in all."""
+    if isinstance(event, Dispatched) and event.attempt == 1:
+        _queue_seconds(event.backend).observe(_since(job.created, event.time))
+    elif event.terminal and not isinstance(event, Rejected):
+        _job_seconds(job.program_id, str(event.state)).observe(_since(job.created, event.time))
+
+
+def _since(start: str, end: str) -> float:
+    return max(0.0, times.seconds_of(end) - times.seconds_of(start))
