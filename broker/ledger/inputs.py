@@ -12,9 +12,13 @@ from typing import TypeVar
 import structlog
 
 from broker.budget import Room, weight, weight_of_status
+from broker.core.catalogue import Catalogue
+from broker.core.roster import Roster
+from broker.judging.judge import Judge
 from broker.ledger.dead_letters import DeadLetters
 from broker.ledger.preparing import Preparation, Request
 from broker.reading import next_of
+from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
 from schemas.limits import MIB, SMALL_REQUEST
 from schemas.records import Stored
@@ -102,7 +106,13 @@ class Inputs:
     """Gathers inputs while the writer is busy, and remembers which of them are done with."""
 
     def __init__(
-        self, log: Log, preparation: Preparation, starts: Mapping[TopicPartition, int]
+        self,
+        log: Log,
+        blobs: Blobs,
+        catalogue: Catalogue,
+        roster: Roster,
+        judge: Judge,
+        starts: Mapping[TopicPartition, int],
     ) -> None:
         self._log = log
         self.letters = DeadLetters(log)
@@ -117,7 +127,7 @@ class Inputs:
         self._seen: Offsets = {}  # how far requests were looked through
         self._held = asyncio.Event()  # set while requests wait, and a little longer
         self._held_at = 0.0  # loop time at which they last had to
-        self.preparation = preparation
+        self._preparation = Preparation(blobs, catalogue, roster, self._give_back, judge)
 
     async def follow(self, topic: str) -> None:
         """Gather the records of *topic* until cancelled."""
@@ -183,7 +193,7 @@ class Inputs:
         await self._wake.wait()
         self._wake.clear()
         self._pass_over()
-        no_more = full() or self.preparation.is_full or self.letters.is_full
+        no_more = full() or self._preparation.is_full or self.letters.is_full
         if no_more:
             self._held_at = asyncio.get_running_loop().time()
             self._held.set()
@@ -210,6 +220,10 @@ class Inputs:
     def _requests(self) -> list[Stored]:
         return _by_arrival(self._kinds[REQUESTS.name].take(REQUESTS_IN_A_TURN, BYTES_IN_A_TURN))
 
+    def holds_back(self, item: Request) -> bool:
+        """Whether *item* comes again once it can be decided, and not before."""
+        return self._preparation.takes(item)
+
     def put_back(self, rest: Batch) -> None:
         """There was no time for *rest*, of what was taken last: it comes first in the next turn."""
         if not len(rest):
@@ -234,7 +248,7 @@ class Inputs:
         for record in (*batch.reports, *batch.requests):
             self._done[TopicPartition(record.topic, record.partition)] = record.offset + 1
         for item in batch.prepared:
-            self.preparation.done(item)
+            self._preparation.done(item)
 
     @property
     def decided(self) -> Mapping[TopicPartition, int]:
@@ -248,12 +262,16 @@ class Inputs:
     def positions(self) -> Offsets:
         """For each partition: everything before this has led to whatever it leads to."""
         positions = dict(self._done)
-        for waiting in chain(self.preparation.pending, self.letters.pending()):
+        for waiting in chain(self._preparation.pending, self.letters.pending()):
             where = TopicPartition(waiting.topic, waiting.partition)
             positions[where] = min(positions.get(where, waiting.offset), waiting.offset)
         return positions
 
-    def give_back(self, items: list[Request]) -> None:
+    def close(self) -> None:
+        """Drop what is being prepared: a successor reads it again."""
+        self._preparation.close()
+
+    def _give_back(self, items: list[Request]) -> None:
         """Requests that were taken aside can be decided."""
         self._prepared.extend(items)
         self._wake.set()

@@ -17,7 +17,6 @@ from broker.ledger.care import BEYOND, Care, tried_before
 from broker.ledger.claim import AsleepError, Mandate, SteppedDownError
 from broker.ledger.expiry import expire_for_ever
 from broker.ledger.inputs import Inputs, Offsets
-from broker.ledger.preparing import Preparation
 from broker.ledger.recovery import Replica
 from broker.ledger.snapshots import Snapshots
 from broker.ledger.stall import Stall
@@ -74,15 +73,10 @@ class Service:
     ) -> None:
         """Put the parts together; the book becomes what the scheduler works on."""
         await self._date_attempts()
-        preparation = Preparation(
-            self._blobs,
-            self._catalogue,
-            self._roster,
-            lambda items: self.inputs.give_back(items),
-            self._judge,
-        )
         starts = await self._starts()
-        self.inputs = Inputs(self._log, preparation, starts)
+        self.inputs = Inputs(
+            self._log, self._blobs, self._catalogue, self._roster, self._judge, starts
+        )
         checkpoint = self._mandate.checkpoint
         self._care = Care(
             await self._begun(starts) if checkpoint is not None and checkpoint.serving else {},
@@ -143,7 +137,7 @@ class Service:
         except* SteppedDownError as group_error:
             raise _foremost(group_error.exceptions) from group_error
         finally:
-            self.inputs.preparation.close()
+            self.inputs.close()
 
     async def _last_words(self) -> Offsets:
         """How far to read the reports before the end: not every log keeps them for the next one."""

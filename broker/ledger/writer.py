@@ -160,7 +160,7 @@ class Writer:
 
     def _request(self, taken: _Taken, record: Stored) -> None:
         item = self._read(read_input, record)
-        if isinstance(item, Unreadable) or not self._parts.inputs.preparation.takes(item):
+        if isinstance(item, Unreadable) or not self._parts.inputs.holds_back(item):
             self._take(taken, item, record)
 
     def _read(self, read: Callable[[R], T], item: R) -> T | Submitted | Unreadable:
@@ -195,7 +195,7 @@ class Writer:
         """
         item = self._read(read_input, record)
         if isinstance(item, (CancelAsked, DeleteAsked)):
-            if isinstance(item, CancelAsked) and self._parts.inputs.preparation.takes(item):
+            if isinstance(item, CancelAsked) and self._parts.inputs.holds_back(item):
                 return
             if self._parts.book.knows(item.key):
                 self._take(taken, item, record)
