@@ -8,7 +8,6 @@ from datetime import datetime
 import structlog
 
 from broker.core.catalogue import Catalogue
-from broker.core.overview import queue_snapshots
 from broker.core.roster import Roster
 from broker.core.table import Table
 from broker.errors import LogUnavailableError
@@ -17,6 +16,7 @@ from broker.ledger.care import BEYOND, Care, tried_before
 from broker.ledger.claim import AsleepError, Mandate, SteppedDownError
 from broker.ledger.expiry import expire_for_ever
 from broker.ledger.inputs import Inputs, Offsets
+from broker.ledger.queues import show_queues
 from broker.ledger.recovery import Replica
 from broker.ledger.snapshots import Snapshots
 from broker.ledger.stall import Stall
@@ -29,12 +29,10 @@ from broker.transports.log import Log, TopicPartition
 from schemas.cloudevents import CHECKPOINT_KEY
 from schemas.ledger import InputPosition
 from schemas.records import Stored
-from schemas.topics import INBOX, REPORTS, REQUESTS, STATUS
+from schemas.topics import INBOX, REPORTS, REQUESTS
 from schemas.values import JobKey, count_in
 from schemas.workers import QueueSnapshot, Status
 
-# s after which queues are told again: the topic keeps what is told for an hour
-QUEUES_AGAIN = 600.0
 PATIENCE = 5.0  # s for a turn, and for what is written behind, when it is time to go
 
 logger = structlog.get_logger()
@@ -120,7 +118,10 @@ class Service:
                     group.create_task(self._snapshots.run(), name="broker snapshots"),
                     group.create_task(self._stall.run(), name="broker stall"),
                     group.create_task(self._watch_state(), name="broker state"),
-                    group.create_task(self._show_queues(), name="broker queues"),
+                    group.create_task(
+                        show_queues(self._log, self._book, self._roster, self._queues),
+                        name="broker queues",
+                    ),
                     group.create_task(self._wait_for_loss(), name="broker mandate"),
                     group.create_task(
                         sweep_for_ever(self._log, self._blobs, self._book), name="broker sweep"
@@ -236,32 +237,6 @@ class Service:
         with suppress(ValueError):
             named = None if key == CHECKPOINT_KEY else JobKey.decode(key)
             self._snapshots.overwritten(named)
-
-    async def _show_queues(self) -> None:
-        """Once a second: the queues that have changed, sometimes all of them, and the gauges."""
-        loop = asyncio.get_running_loop()
-        again_at = 0.0
-        while True:
-            await asyncio.sleep(1.0)
-            is_due = loop.time() >= again_at
-            told = [name for name, last in self._queues.items() if last.queued or last.running]
-            changed = [
-                new
-                for new in queue_snapshots(self._book, self._roster, told)
-                if is_due or self._queues.get(new.backend) != new
-            ]
-            metrics.JOBS_LIVE.labels("queued").set(len(self._book.queues))
-            metrics.JOBS_LIVE.labels("running").set(len(self._book.attempts))
-            metrics.WORKERS_LIVE.set(sum(1 for _ in self._roster.takers()))
-            if not changed:
-                continue
-            time = times.now()
-            with suppress(LogUnavailableError):
-                await self._log.append(STATUS.name, [STATUS.write(new, time) for new in changed])
-                for new in changed:
-                    self._queues.put(new.backend, new)
-                if is_due:
-                    again_at = loop.time() + QUEUES_AGAIN
 
 
 def _foremost(errors: Sequence[BaseException]) -> BaseException:
