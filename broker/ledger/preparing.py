@@ -42,8 +42,8 @@ class Preparation:
     """Takes requests aside that can not be decided in passing, and gives them back.
 
     Those are: inputs that are not small, and a backend of which nobody has heard while the first workers come.
-    Later requests for the same job wait behind them; but of one that waits for the blob store, a
-    cancel is an end at once. *give_back* is called with each, in order.
+    Later requests for the same job wait behind them until they are decided; but of one that waits for
+    the blob store, a cancel is an end at once. *give_back* is called with each, in order.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Preparation:
         self._catalogue = catalogue
         self._roster = roster
         self._give_back = give_back
+        self._first: dict[JobKey, InputPosition] = {}  # what others wait behind
         self._behind: dict[JobKey, list[Request]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,6 +92,7 @@ class Preparation:
         if not (self._is_large(item.body) or self._roster.may_soon_know(item.body.backend)):
             return False
         self._set_aside(item, OVERHEAD + len(item.body.params))
+        self._first[item.key] = item.position
         self._behind[item.key] = []
         task = asyncio.create_task(self._prepare(item, item.body), name=f"prepare {item.key}")
         self._tasks.add(task)
@@ -100,6 +102,10 @@ class Preparation:
     def done(self, item: Request) -> None:
         """What *item* led to is on the ledger."""
         self._weight -= self.pending.pop(item.position, 0)
+        if self._first.get(item.key) == item.position:
+            del self._first[item.key]
+            if later := self._behind.pop(item.key):
+                self._give_back(later)
 
     def close(self) -> None:
         """Drop what is under way: a successor reads it again."""
@@ -118,7 +124,9 @@ class Preparation:
             self._return(replace(item, findings=Findings()))
 
     def _return(self, item: Submitted) -> None:
-        self._give_back([item, *self._behind.pop(item.key)])
+        """It is still to be decided, so that what comes now waits until that is `done`."""
+        self._give_back([item, *self._behind[item.key]])
+        self._behind[item.key] = []
 
     def _is_large(self, body: SubmitJob) -> bool:
         if self._catalogue.get(body.program_id) is None:

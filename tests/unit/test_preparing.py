@@ -1,0 +1,73 @@
+"""Requests that are taken aside, and those for the same job that come behind them."""
+
+from collections.abc import Sequence
+
+from msgspec import Raw
+
+from broker.core.catalogue import Catalogue
+from broker.core.inputs import CancelAsked, Submitted
+from broker.core.roster import Roster
+from broker.judging.judge import Judge
+from broker.ledger.preparing import Preparation, Request
+from broker.transports.blobs import open_blobs
+from schemas.ledger import InputPosition
+from schemas.requests import SubmitJob
+from schemas.values import JobKey
+from schemas.workers import BackendAnnounced
+from tests.support.awaiting import eventually
+from tests.support.broker import hello_world
+
+KEY = JobKey("default", "j1")
+
+
+def backend(name: str) -> BackendAnnounced:
+    return BackendAnnounced(
+        name=name, simulator=True, num_qubits=5, description="", configuration=Raw(b"{}")
+    )
+
+
+def at(offset: int) -> InputPosition:
+    return InputPosition("requests", 0, offset)
+
+
+async def test_a_cancel_waits_until_the_job_that_was_prepared_is_decided() -> None:
+    roster, given = Roster(), list[Request]()
+    roster.announce(backend("aer"))
+
+    def give_back(items: Sequence[Request]) -> None:
+        given.extend(items)
+
+    catalogue = Catalogue([hello_world()])
+    preparation = Preparation(open_blobs("memory:///"), catalogue, roster, give_back, Judge())
+    submit = Submitted(at(1), KEY, SubmitJob(program_id="hello-world", backend="late"))
+    assert preparation.takes(submit)
+    roster.announce(backend("late"))
+    await eventually(lambda: bool(given))
+    assert given == [submit]
+
+    cancel = CancelAsked(at(2), KEY)  # comes while there is no time for what was prepared
+    assert preparation.takes(cancel)
+    preparation.done(submit)
+    assert given == [submit, cancel]
+
+    preparation.done(cancel)
+    assert not preparation.pending
+    assert not preparation.takes(CancelAsked(at(3), KEY))
+
+
+async def test_who_asks_again_for_a_job_that_is_being_prepared_holds_nobody_up_later() -> None:
+    roster, given = Roster(), list[Request]()
+    roster.announce(backend("aer"))
+    catalogue = Catalogue([hello_world()])
+    preparation = Preparation(open_blobs("memory:///"), catalogue, roster, given.extend, Judge())
+    body = SubmitJob(program_id="hello-world", backend="late")
+    first, again = Submitted(at(1), KEY, body), Submitted(at(2), KEY, body)
+    assert preparation.takes(first)
+    assert preparation.takes(again)
+    roster.announce(backend("late"))
+    await eventually(lambda: bool(given))
+    assert given == [first, again]
+
+    preparation.done(first)
+    preparation.done(again)
+    assert not preparation.takes(CancelAsked(at(3), KEY))
