@@ -6,7 +6,9 @@ from collections import deque
 from broker.worker.attempts import Attempt
 from executors.deadlines import Deadlines
 
-AHEAD = 4  # attempts per slot that may wait here, so that the next short one begins at once
+AHEAD = 4  # attempts per slot that may wait here, so that the next short one begins at once;
+STORE = 0.05  # s of work per slot that may wait, if that is more of them, but
+MOST_AHEAD = 32  # no more than so many
 BRIEF = 0.05  # s: attempts that take less on average are given ahead
 LONG = 0.25  # s: while one runs for longer, nothing is given ahead
 LONGEST_WAIT = 0.5  # s: who waits for longer is handed back, and may begin elsewhere
@@ -16,8 +18,9 @@ NEWEST = 0.2  # weight of the newest attempt in the average
 class Slots:
     """So many attempts run at once; a few short ones wait for the next slot.
 
-    The way from one attempt's end over the broker to the next one's beginning takes milliseconds.
-    Where attempts take less than that, a worker with none in store would mostly wait.
+    The way from one attempt's end over the broker to the next one's beginning takes milliseconds,
+    tens of them where the broker is busy. Where attempts take less than that, a worker with few in
+    store would mostly wait.
     """
 
     def __init__(self, count: int) -> None:
@@ -36,7 +39,7 @@ class Slots:
         now = asyncio.get_running_loop().time()
         if any(now - since > LONG for since in self._since.values()):
             return 0
-        return AHEAD * self.count
+        return in_store(self._average) * self.count
 
     async def take(self, attempt: Attempt) -> bool:
         """Wait for a slot; False if none came soon, or if the attempt is to end."""
@@ -75,3 +78,8 @@ class Slots:
         finally:
             self._deadlines.forget(give_up)
             forget()
+
+
+def in_store(seconds: float) -> int:
+    """How many attempts of so many seconds may wait for one slot."""
+    return max(AHEAD, min(MOST_AHEAD, int(STORE / max(seconds, 1e-6))))
