@@ -24,6 +24,7 @@ from broker.transports.lock import FileLock
 from broker.transports.log import Log, Reach
 from broker.transports.space import Space
 from broker.worker.host import Worker
+from broker.worker.options import Options as WorkerOptions
 from executors.base import Executor
 from executors.children.capacity import available
 from executors.registry import make_executor
@@ -106,7 +107,7 @@ class Roles:
             own.name.removeprefix("worker-"),
             settings.slots,
             programs=self._programs,
-            grace=settings.grace,
+            options=WorkerOptions(grace=settings.grace),
             judge=self._judge,
         )
 

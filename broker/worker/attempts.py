@@ -16,7 +16,6 @@ from schemas.workers import AttemptName
 NAMED_FOR = 30.0  # s that a heartbeat still names an attempt which has ended
 NAMED = 1_000  # … but no more than so many, that a heartbeat stays a small record
 REMEMBERED = 10_000  # ended attempts by which a repeated dispatch is recognised
-STOP_WITHIN = 5.0  # s that an executor gets to end an attempt as asked
 
 T = TypeVar("T")
 
@@ -126,7 +125,7 @@ class Attempts:
     *patience*: seconds that an executor gets to end an attempt as asked.
     """
 
-    def __init__(self, patience: float = STOP_WITHIN) -> None:
+    def __init__(self, patience: float) -> None:
         self._patience = patience
         self._deadlines = Deadlines()
         self.running: dict[AttemptName, Attempt] = {}

@@ -12,9 +12,10 @@ from broker.reading import next_of, take_each
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
-from broker.worker.attempts import STOP_WITHIN, Attempts
+from broker.worker.attempts import Attempts
 from broker.worker.attending import Attendant
 from broker.worker.heartbeat import Heart
+from broker.worker.options import Options
 from broker.worker.reports import Reports
 from broker.worker.slots import Slots
 from broker.worker.tasks import Tasks
@@ -25,9 +26,6 @@ from schemas.specification import Program
 from schemas.topics import INBOX
 from schemas.values import Reason
 
-LATE = 60.0  # s beyond its time limit after which an executor is not waited for any more
-HAND_BACK = 10.0  # s to end what the grace did not suffice for, and to report it
-
 _OFFERED = metrics.SLOTS.labels("offered")
 
 logger = structlog.get_logger()
@@ -36,9 +34,8 @@ logger = structlog.get_logger()
 class Worker:
     """Offers an executor to the broker: its backends, and so many slots.
 
-    Holds nothing that must survive. *grace*: seconds that what runs gets to end by itself when the
-    worker stops; what has not ended then is handed back, to be run elsewhere. *patience*: seconds
-    that the executor gets to end an attempt as asked.
+    Holds nothing that must survive. What has not ended in the grace when it stops is handed back, to
+    be run elsewhere.
     """
 
     def __init__(
@@ -50,8 +47,7 @@ class Worker:
         slots: int,
         *,
         programs: Iterable[Program] = (),
-        grace: float = 30.0,
-        patience: float = STOP_WITHIN,
+        options: Options = Options(),  # noqa: B008 -- it is frozen
         judge: Judge | None = None,
     ) -> None:
         self._judge = judge or Judge()
@@ -61,9 +57,9 @@ class Worker:
         self._key = worker_id.encode()
         self._log = log
         self._executor = executor
-        self._grace = grace
+        self._options = options
         self._stopping = asyncio.Event()
-        self._attempts = Attempts(patience)
+        self._attempts = Attempts(options.patience)
         metrics.holds("inputs", self._attempts, Attempts.held)
         self._slots = Slots(slots)
         self._reports = Reports(log, blobs, worker_id, self.instance)
@@ -71,12 +67,12 @@ class Worker:
         self._attendant = Attendant(
             worker_id,
             executor,
-            Tasks(blobs, programs, self._judge),
+            Tasks(blobs, programs, self._judge, options),
             self._attempts,
             self._slots,
             self._reports,
             self._heart,
-            late=LATE,
+            late=options.late,
         )
 
     @property
@@ -130,13 +126,13 @@ class Worker:
         self._heart.beat_now()
         running = self._attempts.running
         logger.info("worker.draining", worker=self.worker_id, running=len(running))
-        if not await self._all_ended(within=self._grace):
+        if not await self._all_ended(within=self._options.grace):
             for attempt in list(running.values()):
                 attempt.end(Reason.WORKER_STOPPED)
-            if not await self._all_ended(within=HAND_BACK):
+            if not await self._all_ended(within=self._options.hand_back):
                 logger.warning("worker.abandons", worker=self.worker_id, running=len(running))
         with suppress(TimeoutError):
-            async with asyncio.timeout(HAND_BACK):
+            async with asyncio.timeout(self._options.hand_back):
                 self._heart.left = True
                 await self._heart.beat()
 

@@ -10,6 +10,7 @@ from broker.judging.judge import Judge
 from broker.retrying import say_unavailable, until_it_works
 from broker.transports.blobs import Blobs
 from broker.worker.attempts import Attempt
+from broker.worker.options import Options
 from executors.base import Task
 from schemas.inbox import Dispatch
 from schemas.limits import CHECKED_BEFORE
@@ -17,17 +18,16 @@ from schemas.reports import Died, Raised, Stopped
 from schemas.specification import Program
 from schemas.values import Reason, Violation
 
-FETCH_FOR = 30.0  # s to get inputs from the blob store, and
-FETCH_BRIEFLY = 1.0  # where it did not answer last: others want the slot as well
-
 
 class Tasks:
     """Makes tasks of what was dispatched."""
 
-    def __init__(self, blobs: Blobs, programs: Iterable[Program], judge: Judge) -> None:
+    def __init__(
+        self, blobs: Blobs, programs: Iterable[Program], judge: Judge, options: Options
+    ) -> None:
         self._blobs = blobs
         self._programs = {program.id: program for program in programs}
-        self._judge = judge
+        self._judge, self._options = judge, options
         self._answers = True  # the blob store, when it was asked last
 
     async def of(self, attempt: Attempt) -> Task | Raised | Died | Stopped:
@@ -42,7 +42,8 @@ class Tasks:
 
     async def _looked_at(self, attempt: Attempt) -> Task | Raised | Died:
         dispatch = attempt.dispatch
-        patience = FETCH_FOR if self._answers else FETCH_BRIEFLY
+        options = self._options
+        patience = options.fetch_for if self._answers else options.fetch_briefly
         try:
             async with asyncio.timeout(patience):
                 inputs = await self._inputs(dispatch)

@@ -11,7 +11,6 @@ from broker.errors import UnavailableError
 from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import Delay, Hang, LoseAcknowledgement, LoseAppend, MemoryLog
 from broker.transports.topics import INBOX, REPORTS, STATUS
-from broker.worker import host, tasks
 from broker.worker.host import Worker
 from broker.worker.reports import AHEAD
 from broker.worker.slots import AHEAD as AHEAD_PER_SLOT
@@ -184,16 +183,13 @@ async def test_an_executor_that_does_not_stop_is_not_waited_for_for_ever() -> No
         assert (await qjb.ended())[-1].body == Stopped("user_request")
 
 
-async def test_an_executor_that_lets_the_time_limit_pass_is_not_waited_for_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_executor_that_lets_the_time_limit_pass_is_not_waited_for_for_ever() -> None:
     class NeverEnds(ScriptedExecutor):
         async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
             yield Began()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(host, "LATE", 0.05)
-    async with working(NeverEnds(), patience=0.05) as qjb:
+    async with working(NeverEnds(), patience=0.05, late=0.05) as qjb:
         await qjb.tell(qjb.dispatch(time_limit=0.05))
         last = (await qjb.ended())[-1].body
 
@@ -292,14 +288,10 @@ class AwayBlobs(StoredBlobs):
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-async def test_a_blob_store_that_is_away_is_no_missing_payload(
-    monkeypatch: pytest.MonkeyPatch, hangs: bool
-) -> None:
-    monkeypatch.setattr(tasks, "FETCH_FOR", 0.3)
-    monkeypatch.setattr(tasks, "FETCH_BRIEFLY", 0.05)
+async def test_a_blob_store_that_is_away_is_no_missing_payload(hangs: bool) -> None:
     blobs = AwayBlobs(hangs)
     ref = await blobs.put(b'{"iterations":1}')
-    async with working(blobs=blobs) as qjb:
+    async with working(blobs=blobs, fetch_for=0.3, fetch_briefly=0.05) as qjb:
         for job_id, patience in (("j1", 0.3), ("j2", 0.05)):
             await qjb.tell(qjb.dispatch(job_id, params=NOTHING, params_ref=ref))
             last = (await qjb.ended(job_id))[-1].body
@@ -479,12 +471,9 @@ async def test_what_does_not_finish_in_the_grace_is_handed_back() -> None:
     assert last.reason == "worker_stopped"
 
 
-async def test_a_worker_stops_although_its_reports_can_not_be_appended(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(host, "HAND_BACK", 0.05)
+async def test_a_worker_stops_although_its_reports_can_not_be_appended() -> None:
     log = MemoryLog()
-    async with working(ScriptedExecutor(RETURNS), log=log, grace=0.05) as qjb:
+    async with working(ScriptedExecutor(RETURNS), log=log, grace=0.05, hand_back=0.05) as qjb:
         log.start(Hang(REPORTS))
         await qjb.tell(qjb.dispatch())
         await until(lambda: qjb.heartbeats()[-1].attempts)

@@ -1,7 +1,7 @@
 """The worker role on a memory log, and a broker's side of the conversation with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,12 +13,14 @@ from broker.transports.log import TopicPartition
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import INBOX, REPORTS, STATUS
 from broker.worker.host import Worker
+from broker.worker.options import Options
 from executors.base import Executor
 from executors.scripted import ScriptedExecutor
 from schemas.cloudevents import decode, instruction_record
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.records import Stored
 from schemas.reports import LAST, Report, each
+from schemas.specification import Program
 from schemas.workers import BackendAnnounced, Heartbeat, Status
 from tests.support.awaiting import eventually
 
@@ -101,12 +103,17 @@ async def working(
     worker_id: str = "w1",
     slots: int = 2,
     blobs: Blobs | None = None,
-    **more: Any,
+    programs: Iterable[Program] = (),
+    **options: Any,
 ) -> AsyncIterator[Bench]:
     """A worker that runs while the block does; then it is stopped in an orderly way."""
     log = log or MemoryLog()
     blobs = blobs or open_blobs("memory:///")
-    worker = Worker(log, blobs, executor or ScriptedExecutor(), worker_id, slots, **more)
+    worker = Worker(
+        *(log, blobs, executor or ScriptedExecutor(), worker_id, slots),
+        programs=programs,
+        options=Options(**options),
+    )
     task = asyncio.create_task(worker.run())
     await until(lambda: worker.ready.is_set() or task.done())
     try:

@@ -31,7 +31,7 @@ def ended(attempts: Attempts, job_id: str, at: float) -> None:
 
 
 def test_an_attempt_is_named_for_half_a_minute_after_its_end() -> None:
-    attempts = Attempts()
+    attempts = Attempts(patience=5.0)
     ended(attempts, "early", 0.0)
     ended(attempts, "late", 20.0)
 
@@ -40,7 +40,7 @@ def test_an_attempt_is_named_for_half_a_minute_after_its_end() -> None:
 
 
 def test_however_many_end_a_heartbeat_stays_small_and_memory_bounded() -> None:
-    attempts = Attempts()
+    attempts = Attempts(patience=5.0)
     for number in range(REMEMBERED + 10):
         ended(attempts, f"j{number}", 0.0)
         attempts.cancel(cancel(f"never-{number}"))
@@ -54,7 +54,7 @@ def test_however_many_end_a_heartbeat_stays_small_and_memory_bounded() -> None:
 
 
 async def test_what_is_dispatched_again_makes_void_what_ran_of_that_job() -> None:
-    attempts = Attempts()
+    attempts = Attempts(patience=5.0)
     begun = [
         attempts.begin(dispatch("j")),
         attempts.begin(dispatch("other")),
@@ -66,7 +66,7 @@ async def test_what_is_dispatched_again_makes_void_what_ran_of_that_job() -> Non
 
 
 def test_what_is_known_or_comes_of_a_lost_broker_begins_nothing() -> None:
-    attempts = Attempts()
+    attempts = Attempts(patience=5.0)
     ended(attempts, "j", 0.0)
     assert attempts.begin(dispatch("j")) is None
 
@@ -77,7 +77,7 @@ def test_what_is_known_or_comes_of_a_lost_broker_begins_nothing() -> None:
 
 
 async def test_a_cancel_is_about_one_dispatch_of_an_attempt() -> None:
-    attempts = Attempts()
+    attempts = Attempts(patience=5.0)
     attempts.cancel(cancel("j", epoch=1))
     again = attempts.begin(dispatch("j", epoch=2))
     assert again is not None

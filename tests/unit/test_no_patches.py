@@ -16,7 +16,6 @@ STILL = {
     "roles/test_gateway_streams_of_many.py",
     "roles/test_lanes.py",
     "roles/test_putting_aside.py",
-    "roles/test_worker.py",
 }
 
 

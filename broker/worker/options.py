@@ -1,0 +1,15 @@
+"""How long a worker waits for what."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Seconds that others get."""
+
+    grace: float = 30.0  # what runs, to end by itself when the worker stops
+    patience: float = 5.0  # an executor, to end an attempt as asked
+    late: float = 60.0  # an executor, beyond an attempt's time limit
+    hand_back: float = 10.0  # what the grace did not suffice for, to end and to be reported
+    fetch_for: float = 30.0  # the blob store, to give inputs, and
+    fetch_briefly: float = 1.0  # where it did not answer last: others want the slot as well
