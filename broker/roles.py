@@ -15,7 +15,7 @@ from broker.gateway.server import Gateway
 from broker.gateway.server import Options as GatewayOptions
 from broker.judging.judge import Judge
 from broker.ledger.broker import Broker
-from broker.ledger.broker import Options as BrokerOptions
+from broker.ledger.options import Options as BrokerOptions
 from broker.processes import GatewayProcesses
 from broker.settings import PREFIX, Settings, as_environment, host_name
 from broker.telemetry import metrics

@@ -4,19 +4,21 @@ import asyncio
 import math
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import structlog
 
-from broker.budget import LARGEST_BOOK, weight_of_status
+from broker.budget import weight_of_status
 from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.core.table import Table
 from broker.errors import LogUnavailableError
 from broker.judging.judge import Judge
+from broker.ledger.beginning import begin
 from broker.ledger.claim import PAUSE, AsleepError, Mandate, SteppedDownError, Ticker, Watch, claim
+from broker.ledger.options import Options
 from broker.ledger.recovery import Replica
 from broker.ledger.service import PATIENCE, Service
+from broker.ledger.term import Means
 from broker.reading import next_of, read_whole, take_said
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
@@ -32,20 +34,6 @@ RETRY = 1.0  # s after a failure that nobody foresaw
 QUEUES = 32 * MIB  # bytes of what was told of queues
 
 logger = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What an operator may want otherwise. Times in seconds."""
-
-    alone: bool = False  # no other broker can reach this log (embedded, memory): claim at once
-    tick: float = 0.5  # between ticks, in which silence is measured
-    lease: float = 4.0  # silence after which a broker is given up, and an attempt that just began
-    snapshot: float = 0.5  # at most so long until a job's newest state is on the state topic
-    stall: float = 2.0  # a loop that stood still for longer steps down
-    remembered: int = 1_000_000  # ended jobs whose ids are recognised when they come again
-    book: int = LARGEST_BOOK  # bytes of live jobs in memory; then requests wait on the log
-    kept: float | None = None  # after its end a job is kept for so long; None: for ever
 
 
 class Broker:
@@ -65,8 +53,7 @@ class Broker:
         judge: Judge | None = None,
     ) -> None:
         self._options = options = options or Options()
-        self._log, self._blobs = log, blobs
-        self._catalogue = Catalogue(programs)
+        self._log = log
         self.identity = f"{broker_id}-{secrets.token_hex(4)}"  # of this start
         self.active = asyncio.Event()  # set while this broker is the one that decides
         self._stop = asyncio.Event()
@@ -78,13 +65,20 @@ class Broker:
             long_ago=2.5 * options.lease,
             alone=options.alone,
         )
-        self._judge = judge or Judge()
         self._service: Service | None = None
         self._excused: tuple[int, frozenset[InputPosition]] = 0, frozenset()  # of which term
-        # As told last, by whichever broker.
-        self._queues = Table[str, QueueSnapshot](QUEUES, weight_of_status)
+        self.means = Means(
+            log,
+            blobs,
+            Catalogue(programs),
+            self._roster,
+            judge or Judge(),
+            Table[str, QueueSnapshot](QUEUES, weight_of_status),
+            self.identity,
+            options,
+        )
         metrics.holds("roster", self._roster, lambda roster: roster.weight)
-        metrics.holds("roster", self, lambda broker: broker._queues.weight)
+        metrics.holds("roster", self, lambda broker: broker.means.queues.weight)
 
     async def run(self) -> None:
         """Work until `stop`, then hand over; a cancellation hands over as well, if it can."""
@@ -96,7 +90,7 @@ class Broker:
             asyncio.create_task(self._until_told(working), name="broker end"),
         ]
         try:
-            with self._judge.in_use():
+            with self.means.judge.in_use():
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(tasks)
@@ -128,7 +122,7 @@ class Broker:
         elif isinstance(status, Heartbeat):
             self._roster.see_off(status)
         elif isinstance(status, QueueSnapshot):
-            self._queues.put(status.backend, status)
+            self.means.queues.put(status.backend, status)
         elif isinstance(status, Tick):
             self._watch.tick(status, record.timestamp)
 
@@ -141,7 +135,7 @@ class Broker:
             return
         service = self._service
         if isinstance(status, QueueSnapshot):
-            self._queues.put(status.backend, status)
+            self.means.queues.put(status.backend, status)
         if isinstance(status, Tick):
             self._watch.tick(status, record.timestamp)
             if service and status.active and status.epoch > self._ticker.epoch:
@@ -200,27 +194,14 @@ class Broker:
         return None
 
     async def _serve(self, replica: Replica, mandate: Mandate) -> None:
-        options = self._options
-        service = Service(
-            self._log,
-            self._blobs,
-            self._catalogue,
-            self._roster,
-            replica,
-            mandate,
-            self._judge,
-            self._queues,
-            self._excused_by(mandate.checkpoint),
-        )
         self._ticker.epoch = mandate.epoch
         try:
-            await service.prepare(
-                self.identity, options.tick, options.snapshot, options.stall, options.book
-            )
+            excused = self._excused_by(mandate.checkpoint)
+            service = await begin(self.means, replica, mandate, excused)
             self._service = service
             self._now_active(mandate.epoch)
             try:
-                await service.run(self._stop, options.kept)
+                await service.run(self._stop)
             except asyncio.CancelledError:
                 await self._leave(service)
                 raise

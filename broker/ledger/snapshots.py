@@ -1,9 +1,8 @@
 """Each job's newest state on the compacted topic, written a moment behind the ledger."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import islice
 
 import structlog
@@ -12,11 +11,12 @@ from broker.appending import append_surely
 from broker.core.book import Book
 from broker.errors import LogUnavailableError, RecordTooLargeError
 from broker.ledger.mending import true_states
+from broker.ledger.progress import Cut, Progress
 from broker.telemetry import times
 from broker.transports.log import Log
 from schemas.cloudevents import checkpoint_record, snapshot_record
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Deletion, InputPosition
+from schemas.ledger import Checkpoint, Deletion
 from schemas.topics import STATE
 from schemas.values import JobKey
 
@@ -28,30 +28,16 @@ State = Job | Deletion
 logger = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Next offsets: of the ledger by partition, and of the inputs by `topic:partition`.
-
-    What stands before them on the inputs has led to what stands before them on the ledger.
-    `tried` and `serving` are as in a `Checkpoint`.
-    """
-
-    ledger: dict[int, int]
-    inputs: dict[str, int]
-    tried: dict[InputPosition, int] = field(default_factory=dict)
-    serving: bool = True
-
-
 class Snapshots:
     """Writes behind. An ended job leaves the book once its last snapshot is stored."""
 
     def __init__(
-        self, log: Log, book: Book, epoch: int, cut: Callable[[], Cut], interval: float
+        self, log: Log, book: Book, epoch: int, progress: Progress, interval: float
     ) -> None:
         self._log = log
         self._book = book
         self._epoch = epoch
-        self._cut = cut
+        self._progress = progress
         self._interval = interval
         self._due: dict[JobKey, State] = {}
         self._overwritten: set[JobKey] = set()
@@ -94,7 +80,7 @@ class Snapshots:
             await self._flush()
 
     async def _flush(self) -> None:
-        cut = self._cut()  # taken with what is due: both say what the same turns have done
+        cut = self._progress.cut()  # taken with what is due: both say what the same turns have done
         due, self._due = self._due, {}
         try:
             if self._forgotten:

@@ -8,23 +8,18 @@ from typing import TypeVar
 
 import structlog
 
-from broker.core.book import Book
-from broker.core.catalogue import Catalogue
 from broker.core.doubts import Doubts
 from broker.core.inputs import CancelAsked, DeleteAsked, Input, Submitted
-from broker.core.roster import Roster, Suspect
+from broker.core.roster import Suspect
 from broker.core.turn import Turn
 from broker.errors import LogUnavailableError
-from broker.ledger.care import Care, Item, place
-from broker.ledger.claim import Mandate
+from broker.ledger.care import Item, place
 from broker.ledger.dead_letters import Letter
 from broker.ledger.dispatch import instruct
-from broker.ledger.inputs import Batch, Inputs, Offsets
-from broker.ledger.ledger import Ledger
+from broker.ledger.inputs import Batch, Offsets
 from broker.ledger.reading import Unreadable, given_up, read_input, read_report
-from broker.ledger.snapshots import Cut, Snapshots
-from broker.ledger.stall import Stall
 from broker.ledger.telling import note, tell
+from broker.ledger.term import Term
 from broker.reading import ends_of
 from broker.telemetry import times
 from broker.transports.log import Log, Position, TopicPartition
@@ -43,21 +38,6 @@ R = TypeVar("R", bound=Item)
 logger = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a writer works with."""
-
-    log: Log
-    book: Book
-    roster: Roster
-    catalogue: Catalogue
-    inputs: Inputs
-    snapshots: Snapshots
-    stall: Stall
-    care: Care
-    heaviest: int  # bytes of jobs in the book; then requests wait
-
-
 @dataclass(slots=True)
 class _Taken:
     """What one turn has led to so far."""
@@ -67,77 +47,68 @@ class _Taken:
 
 
 class Writer:
-    """Appends to the ledger, alone. *identity*: its own ticks'; each of them counts *tick* seconds."""
+    """Appends to the ledger in its *term*, alone."""
 
-    def __init__(self, parts: Parts, mandate: Mandate, identity: str, tick: float) -> None:
-        self._parts = parts
-        self._epoch = mandate.epoch
-        self._ledger = Ledger(parts.log, mandate, parts.stall)
-        self._identity = identity
-        self._tick = tick
+    def __init__(self, term: Term) -> None:
+        means, progress = term.means, term.progress
+        self._log, self._roster, self._catalogue = means.log, means.roster, means.catalogue
+        self._book, self._epoch = term.book, term.mandate.epoch
+        self._ledger, self._inputs, self._care = progress.ledger, progress.inputs, progress.care
+        self._snapshots = term.snapshots
+        self._identity = means.identity  # of its own ticks
+        self._tick = means.options.tick  # s that each of them counts
+        self._heaviest = means.options.book  # bytes of jobs in the book; then requests wait
         self._doubts = Doubts[TopicPartition]()
         self._until: Offsets | None = None  # what is read before the last turn; None: no end yet
-        self.is_over = False  # what a checkpoint says now is said on leaving in good order
 
     async def run(self) -> None:
         """Take turns until `finish`. Raises `SteppedDownError`."""
         self._turn_now().resume()
-        while self._until is None or not self._parts.inputs.has_done(self._until):
-            batch = await self._parts.inputs.take(self._is_full)
-            if self._parts.care.is_due:
+        while self._until is None or not self._inputs.has_done(self._until):
+            batch = await self._inputs.take(self._is_full)
+            if self._care.is_due:
                 batch = await self._note(batch)
             await self._turn(batch)
-            if self._parts.care.is_due:
-                self._parts.care.ended(self._parts.inputs.positions())
+            if self._care.is_due:
+                self._care.ended(self._inputs.positions())
 
     async def _note(self, whole: Batch) -> Batch:
         """Put on the log what is decided on next; that."""
-        batch = self._parts.care.share(whole)
-        self._parts.inputs.put_back(whole.without(batch))
-        if self._parts.care.under_way:
-            await self._parts.snapshots.flush()
+        batch = self._care.share(whole)
+        self._inputs.put_back(whole.without(batch))
+        if self._care.under_way:
+            await self._snapshots.flush()
         return batch
 
     def finish(self, until: Offsets) -> None:
         """Let `run` return after the turn that it is in, and once inputs are done up to *until*."""
         self._until = until
-        self._parts.inputs.nudge()
-
-    def cut(self) -> Cut:
-        """How far inputs were read, and what of them is on the ledger."""
-        positions = self._parts.inputs.positions()
-        return Cut(
-            dict(self._ledger.ends),
-            {f"{where.topic}:{where.partition}": at for where, at in positions.items()},
-            self._parts.care.tried,
-            serving=not self.is_over,
-        )
+        self._inputs.nudge()
 
     def _is_full(self) -> bool:
-        return self._parts.snapshots.is_behind or self._parts.book.weight > self._parts.heaviest
+        return self._snapshots.is_behind or self._book.weight > self._heaviest
 
     async def _turn(self, whole: Batch) -> None:
-        parts, turn = self._parts, self._turn_now()
+        turn = self._turn_now()
         taken = _Taken(turn)
         batch = self._decide(taken, whole)
-        parts.inputs.put_back(whole.without(batch))
+        self._inputs.put_back(whole.without(batch))
         letters = [*taken.letters, *((letter, None) for letter in turn.letters)]
         positions = await self._commit(turn)
         # From here to the end nothing waits, so that a checkpoint never sees the half of it.
         self._ledger.move_on(positions)
-        parts.inputs.letters.take(letters)
-        parts.inputs.done(batch)
-        parts.snapshots.mark(turn.changed.values())
-        parts.snapshots.mend(parts.book)
+        self._inputs.letters.take(letters)
+        self._inputs.done(batch)
+        self._snapshots.mark(turn.changed.values())
+        self._snapshots.mend(self._book)
         tell(turn, len(batch))
-        if letters and parts.care.is_due:  # so that a letter which ends brokers is found out, too
-            await parts.inputs.letters.all_stored()
+        if letters and self._care.is_due:  # so that a letter which ends brokers is found out, too
+            await self._inputs.letters.all_stored()
         if turn.suspects:
             await self._doubt(turn.suspects)
 
     def _turn_now(self) -> Turn:
-        parts = self._parts
-        return Turn(parts.book, parts.roster, self._epoch, times.now(), parts.catalogue)
+        return Turn(self._book, self._roster, self._epoch, times.now(), self._catalogue)
 
     # Decide
 
@@ -146,7 +117,7 @@ class Writer:
         reports = _in_time(
             batch.reports, lambda r: self._take(taken, self._read(read_report, r), r)
         )
-        for suspect in self._doubts.settle(self._parts.inputs.decided):
+        for suspect in self._doubts.settle(self._inputs.decided):
             self._take(taken, suspect, None)
         status = _in_time(batch.status, lambda status: self._hear(taken, status))
         ahead = _in_time(batch.ahead, lambda record: self._take_ahead(taken, record))
@@ -160,17 +131,17 @@ class Writer:
 
     def _request(self, taken: _Taken, record: Stored) -> None:
         item = self._read(read_input, record)
-        if isinstance(item, Unreadable) or not self._parts.inputs.holds_back(item):
+        if isinstance(item, Unreadable) or not self._inputs.holds_back(item):
             self._take(taken, item, record)
 
     def _read(self, read: Callable[[R], T], item: R) -> T | Submitted | Unreadable:
         """What *item* says, or what takes its place if brokers were lost at it."""
-        return given_up(item) if self._parts.care.is_in_vain(item) else _read(read, item)
+        return given_up(item) if self._care.is_in_vain(item) else _read(read, item)
 
     def _place(self, turn: Turn) -> None:
         """Give free slots away, and look for backends for those that wait for any."""
         if _while_time(lambda: turn.dispatch(STEP)):
-            self._parts.inputs.nudge()
+            self._inputs.nudge()
 
     def _take(self, taken: _Taken, item: Input | Unreadable, record: Stored | None) -> None:
         """Decide on *item*; one that shows a bug is put aside, and the others go on."""
@@ -195,15 +166,15 @@ class Writer:
         """
         item = self._read(read_input, record)
         if isinstance(item, (CancelAsked, DeleteAsked)):
-            if isinstance(item, CancelAsked) and self._parts.inputs.holds_back(item):
+            if isinstance(item, CancelAsked) and self._inputs.holds_back(item):
                 return
-            if self._parts.book.knows(item.key):
+            if self._book.knows(item.key):
                 self._take(taken, item, record)
 
     def _hear(self, taken: _Taken, status: Status) -> None:
         if isinstance(status, Tick):
             if status.broker == self._identity:
-                self._parts.roster.tick(self._tick)
+                self._roster.tick(self._tick)
                 taken.turn.tick()
         elif isinstance(status, (Heartbeat, BackendAnnounced)):
             self._take(taken, status, None)
@@ -215,7 +186,7 @@ class Writer:
         if not (turn.entries or turn.deletions or turn.instructions):
             return ()
         await self._ledger.make_sure()
-        log, book = self._parts.log, self._parts.book
+        log, book = self._log, self._book
         beside = [told for told in turn.instructions if not told.waits]
         telling = asyncio.create_task(instruct(log, book, beside, turn.time)) if beside else None
         try:
@@ -235,11 +206,11 @@ class Writer:
         if not (new := self._doubts.new(suspects)):
             return
         try:
-            self._doubts.add(new, await reported(self._parts.log))
+            self._doubts.add(new, await reported(self._log))
         except LogUnavailableError as error:  # the next heartbeat or tick brings it up again
             logger.warning("reports.unreachable", code=error.code, error=error.message)
         else:
-            self._parts.inputs.nudge()
+            self._inputs.nudge()
 
 
 def _records(turn: Turn) -> list[Record]:

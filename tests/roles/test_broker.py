@@ -269,7 +269,7 @@ async def test_a_bug_that_one_input_shows_costs_that_input_only() -> None:
     log = MemoryLog()
     cursed = Cursed(Specification("cursed", "cursed", 1.0))
     broker = Broker(log, open_blobs("memory:///"), [hello_world(), cursed], options=ALONE)
-    qjb = Side(log, broker._blobs)
+    qjb = Side(log, broker.means.blobs)
     async with running(broker, Hand(log, runs=True)):
         await qjb.submit("j1", program_id="cursed")
         await qjb.submit("j2")
@@ -769,7 +769,7 @@ async def test_snapshots_of_jobs_that_ended_long_ago_are_removed() -> None:
 async def test_ended_jobs_leave_the_memory_of_the_broker() -> None:
     log = MemoryLog()
     broker = a_broker(log)
-    side = Side(log, broker._blobs)
+    side = Side(log, broker.means.blobs)
     async with running(broker, Hand(log, runs=True, slots=8)):
         await side.submit(*(f"j{n}" for n in range(200)))
         for n in range(200):
@@ -847,7 +847,7 @@ async def test_a_deletion_that_was_lost_before_its_snapshot_is_made_up_for() -> 
     lost = Hang(STATE, reads=False)
     broker = a_broker(log)
     async with running(broker, Hand(log, runs=True)) as qjb:
-        side = Side(log, broker._blobs)
+        side = Side(log, broker.means.blobs)
         await until(lambda: broker.active.is_set())
         log.start(lost)
         await side.delete("j1")

@@ -119,7 +119,7 @@ def claims(log: MemoryLog) -> dict[int, list[Claim]]:
 
 
 def side(log: MemoryLog, broker: Broker) -> Side:
-    return Side(log, broker._blobs)
+    return Side(log, broker.means.blobs)
 
 
 async def test_a_broker_on_a_new_log_claims_every_partition_with_epoch_one() -> None:
@@ -155,7 +155,7 @@ async def test_a_standby_takes_over_from_one_that_was_killed() -> None:
         qjb = side(log, first)
         await qjb.submit("j1", "j2", "waits")
         await until(lambda: len(hand.dispatches) == 2)
-        second = a_broker(log, first._blobs, QUICK)
+        second = a_broker(log, first.means.blobs, QUICK)
         async with running(second):
             await stays(lambda: not second.active.is_set(), 0.05)
             await kill(tasks[0], wire)
@@ -395,7 +395,7 @@ async def test_what_a_lost_broker_still_writes_is_ignored_and_its_snapshots_are_
         wire.holding.clear()  # its appends are under way, for a long time
         await hand.report("j1", Began())
         await until(lambda: wire.held)
-        second = a_broker(log, zombie._blobs, QUICK)
+        second = a_broker(log, zombie.means.blobs, QUICK)
         async with running(second):
             await asyncio.wait_for(second.active.wait(), 20)
             await qjb.reaches("j1", "started")
@@ -433,7 +433,7 @@ async def test_a_broker_that_has_heard_nothing_finds_the_claim_with_its_next_app
         await hand.report("j1", Began())
         await until(lambda: any(task for task in wire.held))
         wire.deaf = True
-        successor = a_broker(log, zombie._blobs, QUICK)
+        successor = a_broker(log, zombie.means.blobs, QUICK)
         async with running(successor):
             await asyncio.wait_for(successor.active.wait(), 20)
             await qjb.reaches("j1", "started")

@@ -10,7 +10,7 @@ import pytest
 
 from broker.core import jobs
 from broker.ledger import inputs, preparing
-from broker.ledger.broker import Options
+from broker.ledger.options import Options
 from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import MemoryLog
 from schemas.events import Rejected

@@ -31,7 +31,7 @@ async def a_broker_to_be_killed(log: MemoryLog) -> AsyncIterator[Side]:
     broker = a_broker(wire)  # type: ignore[arg-type]
     async with running(broker) as tasks:
         await until(broker.active.is_set)
-        yield Side(log, broker._blobs)
+        yield Side(log, broker.means.blobs)
         await kill(tasks[0], wire)
 
 

@@ -79,7 +79,7 @@ async def test_requests_that_are_slow_to_check_keep_neither_the_loop_nor_reports
     log = MemoryLog(1)
     slow = Slow(Specification("slow", "slow", 1.0))
     broker = Broker(log, open_blobs("memory:///"), [hello_world(), slow], options=ALONE)
-    hand, qjb = Hand(log, slots=1), Side(log, broker._blobs)
+    hand, qjb = Hand(log, slots=1), Side(log, broker.means.blobs)
     async with running(broker, hand):
         await qjb.submit("running")
         await hand.is_told("running")
@@ -144,7 +144,7 @@ async def sleepy(log: MemoryLog) -> AsyncIterator[tuple[Side, Broker]]:
     broker = Broker(log, open_blobs("memory:///"), [hello_world(), sleeper], options=options)
     async with running(broker, Hand(log, runs=True, slots=10)):
         await broker.active.wait()
-        yield Side(log, broker._blobs), broker
+        yield Side(log, broker.means.blobs), broker
 
 
 async def test_an_input_at_which_brokers_are_lost_is_put_aside_and_those_behind_it_run() -> None:

@@ -12,7 +12,8 @@ import msgspec
 
 from broker.core.reader_rule import PartitionReader
 from broker.errors import LogUnavailableError
-from broker.ledger.broker import Broker, Options
+from broker.ledger.broker import Broker
+from broker.ledger.options import Options
 from broker.telemetry import times
 from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.log import Log, TopicPartition

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from broker.ledger.broker import Broker, Options
+from broker.ledger.broker import Broker
+from broker.ledger.options import Options
 from broker.transports.blobs import open_blobs
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.topics import EVENTS

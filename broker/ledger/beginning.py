@@ -1,0 +1,87 @@
+"""What runs from a claim on, built whole."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from broker.core.book import Book
+from broker.core.roster import Roster
+from broker.ledger.care import BEYOND, Care, tried_before
+from broker.ledger.claim import Mandate
+from broker.ledger.inputs import Inputs
+from broker.ledger.ledger import Ledger
+from broker.ledger.progress import Progress
+from broker.ledger.recovery import Replica
+from broker.ledger.service import Service
+from broker.ledger.snapshots import Snapshots
+from broker.ledger.stall import Stall
+from broker.ledger.term import Means, Term
+from broker.reading import bounds_of
+from broker.telemetry import metrics, times
+from broker.transports.log import Log, TopicPartition
+from schemas.ledger import Checkpoint, InputPosition
+from schemas.topics import INBOX, REPORTS, REQUESTS
+
+
+async def begin(
+    means: Means, replica: Replica, mandate: Mandate, excused: frozenset[InputPosition]
+) -> Service:
+    """Begin to serve with *mandate*, on what *replica* has read.
+
+    *excused*: inputs at which a broker was not lost, though the checkpoint may say so. The book
+    becomes what the scheduler works on.
+    """
+    log, book, options = means.log, replica.book, means.options
+    metrics.holds("book", book, lambda book: book.weight)
+    await _date_attempts(log, book, means.roster)
+    starts = await _starts(log, mandate.checkpoint)
+    care = await _care(log, mandate.checkpoint, starts, excused)
+    stall = Stall(options.stall)
+    inputs = Inputs(log, means.blobs, means.catalogue, means.roster, means.judge, starts)
+    progress = Progress(Ledger(log, mandate, stall), inputs, care)
+    snapshots = Snapshots(log, book, mandate.epoch, progress, options.snapshot)
+    snapshots.mark(replica.unsaved(mandate.checkpoint))
+    service = Service(Term(means, mandate, book, stall, progress, snapshots))
+    await snapshots.flush()  # its checkpoint has the highest epoch before anything happens
+    return service
+
+
+async def _starts(log: Log, checkpoint: Checkpoint | None) -> Mapping[TopicPartition, int]:
+    """Where to read on: at the checkpoint, or at the first record that is kept."""
+    reached = checkpoint.inputs if checkpoint else {}
+    starts = {}
+    for topic in (REQUESTS, REPORTS):
+        for where, bounds in (await bounds_of(log, topic)).items():
+            at = reached.get(f"{where.topic}:{where.partition}", 0)
+            starts[where] = bounds.resume(at)
+    return starts
+
+
+async def _care(
+    log: Log,
+    checkpoint: Checkpoint | None,
+    starts: Mapping[TopicPartition, int],
+    excused: frozenset[InputPosition],
+) -> Care:
+    """Due as far as the broker that was lost, if one was, may have come."""
+    begun = {}
+    if checkpoint is not None and checkpoint.serving:
+        for where, start in starts.items():
+            begun[where] = min(start + BEYOND, (await log.bounds(*where)).next)
+    return Care(begun, tried_before(checkpoint, excused))
+
+
+async def _date_attempts(log: Log, book: Book, roster: Roster) -> None:
+    """Begin to watch attempts that a former broker dispatched, if it did come to that.
+
+    Once a worker has read its inbox up to where it ends now, it has every one of them.
+    """
+    now = datetime.fromisoformat(times.now())
+    for worker in book.workers():
+        partition = log.partition_of(INBOX.name, worker.encode())
+        end = (await log.bounds(INBOX.name, partition)).next
+        for attempt in book.attempts_of(worker).values():
+            started = book.jobs[attempt.key].started
+            age = (now - datetime.fromisoformat(started)).total_seconds() if started else 0.0
+            attempt.since = roster.clock - max(0.0, age)
+            attempt.inbox = end
+            roster.expect(attempt)
