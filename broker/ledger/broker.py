@@ -17,7 +17,7 @@ from broker.ledger.beginning import begin
 from broker.ledger.claim import PAUSE, AsleepError, Mandate, SteppedDownError, Ticker, Watch, claim
 from broker.ledger.options import Options
 from broker.ledger.recovery import Replica
-from broker.ledger.service import PATIENCE, Service
+from broker.ledger.service import Service
 from broker.ledger.term import Means
 from broker.reading import next_of, read_whole, take_said
 from broker.telemetry import metrics
@@ -93,7 +93,7 @@ class Broker:
             with self.means.judge.in_use():
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _end(tasks)
+            await _end(tasks, 3 * self._options.leaving)
             await status.close()
         for task in tasks:
             if not task.cancelled() and (error := task.exception()):
@@ -231,7 +231,7 @@ class Broker:
         """Write what is due, and let another broker take over at once."""
         await service.hand_over()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._options.leaving):
                 await self._ticker.tick(retiring=True)
         except TimeoutError:
             logger.warning("broker.left_unsaid", broker=self.identity)
@@ -248,12 +248,12 @@ def _heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
-    """Cancel *tasks* and wait until they have handed over; not so if cancelled once more."""
+async def _end(tasks: Sequence["asyncio.Task[None]"], wait: float) -> None:
+    """Cancel *tasks* and *wait* s until they have handed over; not so if cancelled once more."""
     for task in tasks:
         task.cancel()
     try:
-        await asyncio.wait(tasks, timeout=3 * PATIENCE)
+        await asyncio.wait(tasks, timeout=wait)
     finally:
         for task in tasks:
             task.cancel()

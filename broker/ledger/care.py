@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 
-from broker.ledger.inputs import Batch
+from broker.ledger.inputs import InputBatch
 from broker.ledger.preparing import Request
 from broker.ledger.reading import position_of
 from broker.transports.log import TopicPartition
@@ -49,11 +49,11 @@ class Care:
         begun = {at: self._before.get(at, 0) + 1 for at in self.under_way}
         return self._before | begun
 
-    def share(self, batch: Batch) -> Batch:
+    def share(self, batch: InputBatch) -> InputBatch:
         """What of *batch* is decided on next; what of it needs care is under way now."""
         if not any(map(self._needs_care, _items(batch))):
             return batch
-        share = self._alone(batch) or Batch(
+        share = self._alone(batch) or InputBatch(
             batch.reports[: self._together(batch.reports)],
             batch.status,
             batch.prepared[: self._together(batch.prepared)],
@@ -85,13 +85,13 @@ class Care:
         at = place(item)
         return at.offset < self._ends.get(_partition(at), 0) or at in self._before
 
-    def _alone(self, batch: Batch) -> Batch | None:
+    def _alone(self, batch: InputBatch) -> InputBatch | None:
         """An input at which a broker was lost, if one comes next."""
         for first in (
-            Batch(batch.reports[:1], batch.status),
-            Batch((), batch.status, batch.prepared[:1]),
-            Batch((), batch.status, (), batch.requests[:1]),
-            Batch((), batch.status, (), (), batch.ahead[:1]),
+            InputBatch(batch.reports[:1], batch.status),
+            InputBatch((), batch.status, batch.prepared[:1]),
+            InputBatch((), batch.status, (), batch.requests[:1]),
+            InputBatch((), batch.status, (), (), batch.ahead[:1]),
         ):
             if any(place(item) in self._before for item in _items(first)):
                 return first
@@ -103,7 +103,7 @@ class Care:
         return next(lost, TOGETHER)
 
 
-def _items(batch: Batch) -> Iterator[Item]:
+def _items(batch: InputBatch) -> Iterator[Item]:
     return chain(batch.reports, batch.prepared, batch.requests, batch.ahead)
 
 

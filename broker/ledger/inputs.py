@@ -45,7 +45,7 @@ logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class InputBatch:
     """What a turn is to decide on, kind by kind; reports come before what may call them lost."""
 
     reports: Sequence[Stored] = ()
@@ -58,9 +58,9 @@ class Batch:
         kinds = self.reports, self.status, self.prepared, self.requests, self.ahead
         return sum(map(len, kinds))
 
-    def without(self, first: "Batch") -> "Batch":
+    def without(self, first: "InputBatch") -> "InputBatch":
         """What is left of it behind *first*."""
-        return Batch(
+        return InputBatch(
             self.reports[len(first.reports) :],
             self.status[len(first.status) :],
             self.prepared[len(first.prepared) :],
@@ -184,7 +184,7 @@ class Inputs:
         """Let the writer take a turn, even if nothing has come."""
         self._wake.set()
 
-    async def take(self, full: Callable[[], bool]) -> Batch:
+    async def take(self, full: Callable[[], bool]) -> InputBatch:
         """What has come, waiting for something; while the broker is *full*, of requests only those
         that make room.
         """
@@ -197,7 +197,7 @@ class Inputs:
         if no_more:
             self._held_at = asyncio.get_running_loop().time()
             self._held.set()
-        batch = Batch(
+        batch = InputBatch(
             self._kinds[REPORTS.name].take(REPORTS_IN_A_TURN, BYTES_IN_A_TURN),
             self._take_status(),
             _drain(self._prepared),
@@ -224,7 +224,7 @@ class Inputs:
         """Whether *item* comes again once it can be decided, and not before."""
         return self._preparation.takes(item)
 
-    def put_back(self, rest: Batch) -> None:
+    def put_back(self, rest: InputBatch) -> None:
         """There was no time for *rest*, of what was taken last: it comes first in the next turn."""
         if not len(rest):
             return
@@ -243,7 +243,7 @@ class Inputs:
             if not self._kinds[topic].records:
                 self._done |= follower.positions()
 
-    def done(self, batch: Batch) -> None:
+    def done(self, batch: InputBatch) -> None:
         """What *batch* led to is on the ledger."""
         for record in (*batch.reports, *batch.requests):
             self._done[TopicPartition(record.topic, record.partition)] = record.offset + 1

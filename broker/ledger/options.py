@@ -16,4 +16,5 @@ class Options:
     stall: float = 2.0  # a loop that stood still for longer steps down
     remembered: int = 1_000_000  # ended jobs whose ids are recognised when they come again
     book: int = LARGEST_BOOK  # bytes of live jobs in memory; then requests wait on the log
+    leaving: float = 5.0  # for the last turn, for what is written behind, and for the last tick
     kept: float | None = None  # after its end a job is kept for so long; None: for ever

@@ -28,7 +28,7 @@ from schemas.values import BlobRef, JobKey, Reason
 AT_ONCE = 4  # inputs out of the blob store in memory at a time
 MOST_ASIDE = 64 * MIB  # bytes of requests that are taken aside; then submits wait
 OVERHEAD = 8 * KIB  # bytes of each beside its inputs: what is read of it, and a task
-PATIENCE = 30.0  # s that the blob store gets for one of them
+STORE_WAIT = 30.0  # s that the blob store gets for one of them
 PAUSE = 0.5  # s before it is asked again
 LOOK = 0.1  # s between looks at whether a backend has been announced
 
@@ -156,12 +156,12 @@ class Preparation:
             self._at_store[item.key] = item, asyncio.current_task()
         async with self._turns:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(STORE_WAIT):
                     data, body = await self._at_hand(body)
             except PayloadMissingError as error:
                 return replace(item, body=_unread(body, Reason.PAYLOAD_MISSING, error.message))
             except TimeoutError:
-                text = f"the blob store did not answer within {PATIENCE:g} s; ask again later"
+                text = f"the blob store did not answer within {STORE_WAIT:g} s; ask again later"
                 return replace(item, body=_unread(body, Reason.STORE_UNAVAILABLE, text))
             finally:
                 self._at_store.pop(item.key, None)

@@ -22,8 +22,6 @@ from schemas.topics import REPORTS, REQUESTS
 from schemas.values import JobKey, count_in
 from schemas.workers import Status
 
-PATIENCE = 5.0  # s for a turn, and for what is written behind, when it is time to go
-
 logger = structlog.get_logger()
 
 
@@ -69,7 +67,7 @@ class Service:
                 ]
                 await stop.wait()
                 self._writer.finish(await self._last_words())
-                await asyncio.wait({writing}, timeout=PATIENCE)
+                await asyncio.wait({writing}, timeout=self._means.options.leaving)
                 for task in (writing, *others):
                     task.cancel()
         except* SteppedDownError as group_error:
@@ -80,7 +78,7 @@ class Service:
     async def _last_words(self) -> Offsets:
         """How far to read the reports before the end: not every log keeps them for the next one."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._means.options.leaving):
                 return await reported(self._log)
         except (LogUnavailableError, TimeoutError):
             return {}
@@ -95,7 +93,7 @@ class Service:
         self._progress.end()
         await self.inputs.letters.finish()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._means.options.leaving):
                 await self._snapshots.flush()
         except TimeoutError:
             logger.warning("snapshots.not_written")

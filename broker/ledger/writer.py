@@ -16,7 +16,7 @@ from broker.errors import LogUnavailableError
 from broker.ledger.care import Item, place
 from broker.ledger.dead_letters import Letter
 from broker.ledger.dispatch import instruct
-from broker.ledger.inputs import Batch, Offsets
+from broker.ledger.inputs import InputBatch, Offsets
 from broker.ledger.reading import Unreadable, given_up, read_input, read_report
 from broker.ledger.telling import note, tell
 from broker.ledger.term import Term
@@ -72,7 +72,7 @@ class Writer:
             if self._care.is_due:
                 self._care.ended(self._inputs.positions())
 
-    async def _note(self, whole: Batch) -> Batch:
+    async def _note(self, whole: InputBatch) -> InputBatch:
         """Put on the log what is decided on next; that."""
         batch = self._care.share(whole)
         self._inputs.put_back(whole.without(batch))
@@ -88,7 +88,7 @@ class Writer:
     def _is_full(self) -> bool:
         return self._snapshots.is_behind or self._book.weight > self._heaviest
 
-    async def _turn(self, whole: Batch) -> None:
+    async def _turn(self, whole: InputBatch) -> None:
         turn = self._turn_now()
         taken = _Taken(turn)
         batch = self._decide(taken, whole)
@@ -112,7 +112,7 @@ class Writer:
 
     # Decide
 
-    def _decide(self, taken: _Taken, batch: Batch) -> Batch:
+    def _decide(self, taken: _Taken, batch: InputBatch) -> InputBatch:
         """Decide on what there is time for; what that was."""
         reports = _in_time(
             batch.reports, lambda r: self._take(taken, self._read(read_report, r), r)
@@ -127,7 +127,7 @@ class Writer:
             self._place(taken.turn)
         except Exception:
             logger.exception("dispatch.failed")
-        return Batch(reports, status, prepared, requests, ahead)
+        return InputBatch(reports, status, prepared, requests, ahead)
 
     def _request(self, taken: _Taken, record: Stored) -> None:
         item = self._read(read_input, record)

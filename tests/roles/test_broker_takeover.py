@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.ledger import broker as broker_module
-from broker.ledger import inputs, service
+from broker.ledger import inputs
 from broker.ledger.broker import Broker
 from broker.telemetry import times
 from broker.transports.log import Position, TopicPartition
@@ -524,11 +523,9 @@ async def test_a_broker_that_can_not_read_the_log_stops_when_told(topic: str) ->
             await asyncio.wait_for(task, 10)
 
 
-async def test_a_broker_whose_log_stalls_stops_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "PATIENCE", 0.1)
-    monkeypatch.setattr(broker_module, "PATIENCE", 0.1)
+async def test_a_broker_whose_log_stalls_stops_when_told() -> None:
     log = MemoryLog()
-    broker = a_broker(log)
+    broker = a_broker(log, options=replace(ALONE, leaving=0.1))
     async with running(broker) as (task,):
         await until(broker.active.is_set)
         with log.fault(Hang()):

@@ -171,7 +171,7 @@ async def test_a_cancel_of_what_hangs_is_heard_however_much_hangs(
 async def test_a_blob_store_that_does_not_answer_is_named_as_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(preparing, "PATIENCE", 0.1)
+    monkeypatch.setattr(preparing, "STORE_WAIT", 0.1)
     async with with_blobs(HangingBlobs(), Hand(MemoryLog())) as qjb:
         await qjb.submit("by-ref", params_ref=ref(1))
         (rejected,) = await qjb.ends("by-ref")

@@ -1,7 +1,7 @@
 """What is tried with care after a broker was lost."""
 
 from broker.ledger.care import TOGETHER, Care, tried_before
-from broker.ledger.inputs import Batch
+from broker.ledger.inputs import InputBatch
 from broker.transports.log import TopicPartition
 from broker.transports.topics import REPORTS, REQUESTS
 from schemas.ledger import Checkpoint, InputPosition
@@ -19,7 +19,7 @@ def at(offset: int) -> InputPosition:
 
 
 def test_when_no_broker_was_lost_everything_goes_at_once_and_nothing_is_noted() -> None:
-    care, batch = Care({}, {}), Batch(requests=records(*range(500)))
+    care, batch = Care({}, {}), InputBatch(requests=records(*range(500)))
 
     assert not care.is_due
     assert care.share(batch) is batch
@@ -28,13 +28,13 @@ def test_when_no_broker_was_lost_everything_goes_at_once_and_nothing_is_noted() 
 
 def test_what_the_lost_broker_may_have_begun_goes_some_together_and_is_noted() -> None:
     care = Care({ASKED: 70}, {})
-    first = care.share(Batch(requests=records(*range(100))))
+    first = care.share(InputBatch(requests=records(*range(100))))
     assert len(first.requests) == TOGETHER
     assert care.tried == {at(offset): 1 for offset in range(TOGETHER)}
 
     care.ended({ASKED: TOGETHER})
     assert not care.tried
-    second = care.share(Batch(requests=records(*range(TOGETHER, 200))))
+    second = care.share(InputBatch(requests=records(*range(TOGETHER, 200))))
     assert len(second.requests) == TOGETHER
     assert max(place.offset for place in care.tried) == 69  # nobody had begun the others
     care.ended({ASKED: 2 * TOGETHER})
@@ -43,11 +43,11 @@ def test_what_the_lost_broker_may_have_begun_goes_some_together_and_is_noted() -
 
 def test_an_input_at_which_a_broker_was_lost_goes_alone_and_then_not_at_all() -> None:
     care = Care({}, {at(3): 1})
-    batch = Batch(records(1, 2, topic=REPORTS), requests=records(*range(10)))
+    batch = InputBatch(records(1, 2, topic=REPORTS), requests=records(*range(10)))
     assert [r.offset for r in care.share(batch).requests] == [0, 1, 2]
     care.ended({ASKED: 3})
 
-    share = care.share(Batch(records(3, topic=REPORTS), requests=records(*range(3, 10))))
+    share = care.share(InputBatch(records(3, topic=REPORTS), requests=records(*range(3, 10))))
     assert not share.reports
     assert [r.offset for r in share.requests] == [3]
     assert care.tried == {at(3): 2}
@@ -59,7 +59,7 @@ def test_an_input_at_which_a_broker_was_lost_goes_alone_and_then_not_at_all() ->
 
 def test_what_is_still_being_prepared_stays_known() -> None:
     care = Care({}, {at(3): 1})
-    care.share(Batch(requests=records(3)))
+    care.share(InputBatch(requests=records(3)))
     care.ended({ASKED: 3})  # it was taken aside
 
     assert care.tried == {at(3): 1}
