@@ -46,7 +46,8 @@ EXCUSED = {
     ("executors/children/posix.py", "resident"): "what the kernel says of a process, in memory",
     ("executors/children/capacity.py", "_read"): "what the kernel says of memory, in memory",
 }
-FOR_TRACEBACKS = ("linecache.py", "rich/traceback.py")  # they read the lines of a traceback
+# They write a line of the log, or read those of a traceback.
+OF_LOGS = ("logging/__init__.py", "linecache.py", "rich/traceback.py")
 OF_COROUTINES = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -61,7 +62,7 @@ class Watch:
         caller, is_ours, frame = "", False, inspect.currentframe()
         while frame is not None:
             code, file = frame.f_code, frame.f_code.co_filename
-            if file.endswith(FOR_TRACEBACKS) or any(
+            if file.endswith(OF_LOGS) or any(
                 file.endswith(excused) and code.co_name in functions
                 for excused, functions in function.can_block_functions
             ):

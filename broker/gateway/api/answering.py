@@ -61,13 +61,13 @@ class Answering:
         self._hosts.check(request)
         if (told := self._origins.check(request)) is not None:
             return told
+        if "Expect" in request.headers:
+            await _expect(request)
         if place is None:
             raise web.HTTPNotFound
         handler = place.handlers.get(request.method)
         if handler is None:
             raise web.HTTPMethodNotAllowed(request.method, list(place.handlers))
-        if "Expect" in request.headers:
-            await _expect(request)
         response = await handler(request)
         return await finish(request, response) if self._parts else response
 
