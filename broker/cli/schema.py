@@ -12,7 +12,11 @@ _WORDS = {"array": "list", "string": "text"}
 
 def inputs(schema: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str, str]]:
     """Name, kind and description of each input; those in an object follow it as `object.name`."""
-    required = _at(schema, "required", list)
+    then = schema.get("then") if isinstance(schema, Mapping) else None
+    required = [
+        *_at(schema, "required", list),
+        *_at(then, "required", list),
+    ]  # or unless it says so
     for name, part in _at(schema, "properties", dict).items():
         told = [kind(part), *(["required"] if name in required else []), *_default(part)]
         yield f"{prefix}{name}", "; ".join(told), description(part)
