@@ -63,9 +63,7 @@ class EmbeddedLog:
         memory: int = TAILS_BYTES,  # for the newest records of all partitions together
         upkeep: Upkeep = Upkeep(),  # noqa: B008 -- it is frozen
     ) -> None:
-        self._upkeep = upkeep
-        self.path = path
-        self._memory = memory
+        self.path, self._memory, self._upkeep = path, memory, upkeep
         self._topics = topics
         self._lasting = {name: topic for name, topic in topics.items() if not topic.passing}
         self._packed = {name for name, topic in topics.items() if database.packs(topic)}

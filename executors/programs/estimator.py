@@ -260,10 +260,7 @@ def _first(
     mitigated = is_mitigating(resilience.get("level"), "resilience_settings.level")
     shots = whole(running.get("shots"), "run_options.shots", 1, MOST_SHOTS) or DEFAULT_SHOTS_V1
     seed = whole(running.get("seed_simulator"), "run_options.seed_simulator", 0, 2**64 - 1)
-    if running.get("noise_model"):
-        raise InvalidInputsError(
-            "run_options.noise_model can not be chosen: run on a backend with noise instead"
-        )
+    _refuse_noise(running)
     random = np.random.default_rng(seed)
     how = How(backend, compiler_options(compiling), mitigated, 0, random, method)
     tasks = []
@@ -278,6 +275,13 @@ def _first(
         "values": np.array([one.value for one in found]),
         "metadata": [{"variance": one.variance * shots, "shots": shots} for one in found],
     }
+
+
+def _refuse_noise(running: Mapping[str, Any]) -> None:
+    if running.get("noise_model"):
+        raise InvalidInputsError(
+            "run_options.noise_model can not be chosen: run on a backend with noise instead"
+        )
 
 
 def _listed(value: Any, field: str) -> Sequence[Any]:

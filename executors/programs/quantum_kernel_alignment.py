@@ -53,12 +53,8 @@ def main(
     alignment = Alignment(
         lambda at: kernel.at(at, shots, 1 + int(random.integers(SEEDS))), classes, float(C)
     )
-    best = spsa.minimize(
-        alignment.cost,
-        start,
-        _settings(maxiters, user_messenger.publish),
-        int(random.integers(SEEDS)),
-    )
+    settings = _settings(maxiters, user_messenger.publish)
+    best = spsa.minimize(alignment.cost, start, settings, int(random.integers(SEEDS)))
     return {
         "aligned_kernel_parameters": np.array(best.x),
         "aligned_kernel_matrix": alignment.matrix,

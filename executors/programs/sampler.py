@@ -74,14 +74,13 @@ def main(
     asked = bound(read_circuits(circuits), parameter_values, chosen.pop("parameter_binds", None))
     ready = _compiled(backend, asked, skip_transpilation, transpiler_config or {})
     counts = counts_of(run(backend, ready, chosen))
-    results: dict[str, Any] = {"raw_counts": counts}
     if not use_measurement_mitigation:
-        return results
+        return {"raw_counts": counts}
     mitigated = mitigation.mitigated(backend, ready, counts)
-    results["quasiprobabilities"] = [found.quasi for found in mitigated]
-    if return_mitigation_overhead:
-        results["mitigation_overhead"] = [found.overhead for found in mitigated]
-    return results
+    quasi = [found.quasi for found in mitigated]
+    overhead = {"mitigation_overhead": [found.overhead for found in mitigated]}
+    told = overhead if return_mitigation_overhead else {}
+    return {"raw_counts": counts, "quasiprobabilities": quasi, **told}
 
 
 def _compiled(

@@ -103,8 +103,9 @@ async def test_clients_who_leave_at_any_moment_leave_no_traceback(
             assert (await served.get("/jobs/large"))["id"] == "large"
 
     assert [line for line in lines if line["log_level"] not in ("info", "debug")] == []
-    said = [record.getMessage() for record in caplog.records]
-    assert [text for text in said if not text.startswith("Executing ")] == []  # it took long
+    # That a step took long on a busy machine is said in asyncio's debug mode.
+    said = {r.getMessage(): r.name for r in caplog.records}
+    assert [s for s in said if not (said[s] == "asyncio" and s.startswith("Executing "))] == []
 
 
 async def test_nobody_waits_for_the_head_of_an_answer() -> None:

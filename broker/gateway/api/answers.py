@@ -39,7 +39,10 @@ class Own(web.StreamResponse):
             lines.append("Connection: keep-alive")
         elif not self._lasts and version == HttpVersion11:
             lines.append("Connection: close")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+        text = "\r\n".join(lines)
+        if not text.count("\n") == text.count("\r") == len(lines) - 1 or "\0" in text:
+            raise ValueError("a header with the end of a line in it")  # it would begin another one
+        return (text + "\r\n\r\n").encode("utf-8", "surrogateescape")
 
 
 class Answer(Own, web.Response):
