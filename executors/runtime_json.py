@@ -44,7 +44,7 @@ _OPTIONS = (
 def encode(value: Any) -> bytes:
     """*value* as JSON text. NaN and infinities, which JSON does not know, become null."""
     try:
-        return orjson.dumps(value, default=_default, option=_OPTIONS)
+        return orjson.dumps(value, default=form, option=_OPTIONS)
     except TypeError as error:  # orjson's own errors are of this type; the cause says more
         raise NotEncodableError(str(error.__cause__ or error)) from error
 
@@ -53,10 +53,14 @@ def _typed(name: str, value: Any, **more: str) -> dict[str, Any]:
     return {"__type__": name, **more, "__value__": value}
 
 
-def _default(value: Any) -> Any:
-    for kinds, form in _FORMS:
+def form(value: Any) -> Any:
+    """What stands for *value*, which JSON has no form for; inside may be more of such.
+
+    Raises `TypeError`.
+    """
+    for kinds, make in _FORMS:
         if isinstance(value, kinds):
-            return form(value)
+            return make(value)
     if hasattr(value, "to_json"):
         return _typed("to_json", value.to_json())
     if callable(value):
@@ -176,6 +180,11 @@ def decode_inputs(data: bytes, most: int = MOST_UNPACKED) -> dict[str, Any]:
 def decode(value: Any, field: str = "", most: int = MOST_UNPACKED) -> Any:
     """JSON *value* with what is encoded in it; raises `InvalidInputsError` naming *field*."""
     return _field(value, field, limits.unpacking(most))
+
+
+def built(value: dict[str, Any], most: int = MOST_UNPACKED) -> Any:
+    """What the JSON object *value*, decoded inside, stands for; raises `InvalidInputsError`."""
+    return _built(value, "the value", limits.unpacking(most)) if "__type__" in value else value
 
 
 def _field(value: Any, field: str, room: Unpacking) -> Any:

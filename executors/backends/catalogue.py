@@ -27,12 +27,15 @@ def names() -> tuple[str, ...]:
     return aer.NAME, *_DEVICES
 
 
+@cache
+def announced(name: str) -> BackendAnnounced:
+    """What the backend of that *name* says of itself; raises `InvalidInputsError`."""
+    made = backend(name)
+    if isinstance(made, NoisySimulator):
+        return descriptions.of_device(_DEVICES[name], made)
+    return descriptions.of_ideal(made)
+
+
 def preload() -> Sequence[BackendAnnounced]:
     """Make them all; what they say of themselves."""
-    ideal = descriptions.of_ideal(backend(aer.NAME))
-    devices = []
-    for device in DEVICES:
-        model = backend(device.name)
-        assert isinstance(model, NoisySimulator)
-        devices.append(descriptions.of_device(device, model))
-    return [ideal, *devices]
+    return [announced(name) for name in names()]

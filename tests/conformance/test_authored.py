@@ -1,0 +1,177 @@
+"""Programs that people wrote for the Runtime of 2021 and after, in a child of ours."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from executors import runtime_json
+from executors.simulator import SimulatorExecutor
+from schemas.reports import Body
+from tests.support.authored import PROGRAMS
+from tests.support.executing import bodies, kind, log_of, started, task, value
+
+WRITTEN = Path(__file__).resolve().parents[1] / "authored"
+HYDROGEN = [["II", -1.0523], ["IZ", 0.3979], ["ZI", -0.3979], ["ZZ", -0.0113], ["XX", 0.1809]]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def executor() -> AsyncIterator[SimulatorExecutor]:
+    async with started(SimulatorExecutor(1, PROGRAMS)) as made:
+        yield made
+
+
+class Ran:
+    """What came of one run."""
+
+    def __init__(self, found: list[Body]) -> None:
+        self.log = log_of(found)
+        self.interim = [value(body) for body in found if kind(body) == "published"]
+        self.end: Any = found[-1]
+
+    @property
+    def result(self) -> Any:
+        assert kind(self.end) == "returned", self.end.message
+        return runtime_json.decode(value(self.end))
+
+
+async def run(
+    executor: SimulatorExecutor, source: str, backend: str = "fake_line_5", **inputs: Any
+) -> Ran:
+    given = json.loads(runtime_json.encode({"source": dedent(source), **inputs}))
+    return Ran(await bodies(executor, task("authored", given, backend=backend)))
+
+
+async def run_file(executor: SimulatorExecutor, name: str, **inputs: Any) -> Ran:
+    return await run(executor, (WRITTEN / f"{name}.py").read_text(), **inputs)
+
+
+# In the style of the tutorials
+
+
+async def test_the_template_of_2021_publishes_counts_and_its_result(
+    executor: SimulatorExecutor,
+) -> None:
+    ran = await run_file(executor, "hello_random", iterations=3)
+
+    assert ran.result == "Hello, World!"
+    assert [one["iteration"] for one in ran.interim] == [0, 1, 2]
+    assert all(sum(one["counts"].values()) == 100 for one in ran.interim)
+
+
+async def test_expectation_values_by_execute_are_right(executor: SimulatorExecutor) -> None:
+    bell = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; h q[0]; cx q[0],q[1];'
+    one = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[1]; x q[0];'
+
+    ran = await run_file(executor, "expval", circuits=[bell, one], seed=2, backend="aer_simulator")
+
+    assert ran.result == [1.0, -1.0]
+
+
+async def test_a_vqe_by_hand_comes_near_the_energy_of_hydrogen(executor: SimulatorExecutor) -> None:
+    ran = await run_file(executor, "vqe_spsa", hamiltonian=HYDROGEN, backend="aer_simulator")
+
+    assert ran.result["optimal_value"] == pytest.approx(-1.857, abs=0.1)
+    assert [one[0] for one in ran.interim] == list(range(1, 31))
+    assert "'noise_adaptive' is gone from Qiskit; 'dense' is used instead" in ran.log
+
+
+async def test_qaoa_with_inputs_by_place_cuts_a_ring(executor: SimulatorExecutor) -> None:
+    ring = [[0, 1], [1, 2], [2, 3], [3, 0]]
+
+    ran = await run_file(executor, "qaoa", edges=ring, nodes=4, maxiter=20, backend="aer_simulator")
+
+    assert ran.result["cut"] > 2.6  # of 4; a random cut has 2, and one layer reaches 3
+    assert len(ran.interim) == 20
+
+
+async def test_quantum_volume_circuits_are_heavy_where_there_is_no_noise(
+    executor: SimulatorExecutor,
+) -> None:
+    ran = await run_file(executor, "quantum_volume", width=4, backend="aer_simulator")
+    noisy = await run_file(executor, "quantum_volume", width=4, error=0.5, backend="aer_simulator")
+
+    assert ran.result["passed"]
+    assert ran.result["mean"] > 0.75
+    assert not noisy.result["passed"]
+    assert "on aer_simulator: " in ran.log
+    assert "no run option" not in ran.log
+
+
+async def test_a_kernel_matrix_of_arrays_comes_back_as_an_array(
+    executor: SimulatorExecutor,
+) -> None:
+    data = np.array([[0.1, 0.2], [0.1, 0.2], [1.5, 2.5]])
+
+    ran = await run_file(executor, "kernel_matrix", data=data, seed=5)
+
+    matrix = ran.result["matrix"]
+    assert matrix == pytest.approx(matrix.T)
+    assert matrix[0, 1] > 0.8 > matrix[0, 2]
+    assert ran.result["empty"].num_qubits == 1
+    assert ran.interim[0]["circuit"]["__type__"] == "QuantumCircuit"
+
+
+async def test_classes_travel_by_encoders_of_their_own(executor: SimulatorExecutor) -> None:
+    ran = await run_file(
+        executor,
+        "serializes",
+        walk=json.dumps({"steps": [[1, 0], [0, 2]]}),
+        start={"__type__": "point", "__value__": [10, 20]},
+    )
+
+    assert ran.interim[1] == {
+        "at": {"__type__": "point", "__value__": [11, 22]},
+        "z": {"__type__": "complex", "__value__": [0.0, 1.0]},
+    }
+    assert json.loads(ran.result) == {"steps": [[11, 22]]}
+
+
+# How main takes what it is given
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ("backend, user_messenger, **kwargs", {"a": 1, "b": 2}),
+        ("backend, user_messenger, a, b", {"a": 1, "b": 2}),
+        ("backend, user_messenger, a, /, b", {"a": 1, "b": 2}),
+        ("backend, user_messenger, /, a, *, b", {"a": 1, "b": 2}),
+        ("service, publisher, a=0, b=0, c=3", {"a": 1, "b": 2, "c": 3}),
+        ("backend, user_messenger, a=9, /, **others", {"a": 1, "others": {"b": 2}}),
+    ],
+)
+async def test_main_takes_inputs_in_whichever_way_it_says(
+    executor: SimulatorExecutor, parameters: str, told: dict[str, Any]
+) -> None:
+    source = f"""
+    def main({parameters}):
+        found = dict(locals())
+        found.update(found.pop("kwargs", {{}}))
+        return {{name: value for name, value in found.items() if name in {list(told)}}}
+    """
+
+    assert (await run(executor, source, a=1, b=2)).result == told
+
+
+async def test_an_input_that_main_does_not_take_is_ignored_and_told(
+    executor: SimulatorExecutor,
+) -> None:
+    ran = await run(executor, "def main(backend, user_messenger, a): return a", a=1, b=2)
+
+    assert ran.result == 1
+    assert ran.log == 'note: main takes no input "b"; it is ignored\n'
+
+
+async def test_an_input_that_is_missing_is_told_by_name(executor: SimulatorExecutor) -> None:
+    ran = await run(executor, "def main(backend, user_messenger, a, b, *, c, d=1): ...", b=1)
+
+    assert (kind(ran.end), ran.end.reason) == ("raised", "invalid_inputs")
+    assert ran.end.message == "the program requires the inputs: a, c"
+    assert [one.path for one in ran.end.violations] == ["/params/a", "/params/c"]
