@@ -27,6 +27,10 @@ LONGEST_TEXT = 64 * KIB
 # Kafka's default of 1 MiB for a batch with its overhead. Who appends holds to it.
 LARGEST_RECORD = 1_000_000
 
+# Bytes of a program's code (`schemas.uploads`, `broker.judging.code`): to read its imports takes up to
+# 600 times as much memory.
+LARGEST_CODE = MIB
+
 # Bytes of an HTTP request's body, unless `QJB_MAX_BODY` says otherwise (`broker.gateway`).
 LARGEST_BODY = 64 * MIB
 

@@ -71,13 +71,21 @@ def parse_specification(data: bytes) -> Specification:
         specification = msgspec.json.decode(data, type=Specification)
     except (msgspec.DecodeError, RecursionError) as error:
         raise SpecificationError(str(error)) from error
-    for name in ("parameters", "interim_results", "return_values"):
-        _check_schema(name, getattr(specification.spec, name))
+    check_schemas(specification)
     return specification
 
 
+def check_schemas(specification: Specification) -> None:
+    """Raise `SpecificationError` if a schema is larger than they may be, or refers elsewhere."""
+    for name in ("parameters", "interim_results", "return_values"):
+        _check_schema(name, getattr(specification.spec, name))
+
+
 def _check_schema(name: str, schema: dict[str, Any]) -> None:
-    size = len(orjson.dumps(schema))
+    try:
+        size = len(orjson.dumps(schema))
+    except TypeError as error:  # a number that no JSON of ours holds
+        raise SpecificationError(f"{name}: {error}") from error
     if size > MAX_SCHEMA_BYTES:
         raise SpecificationError(f"{name}: {size} bytes, at most {MAX_SCHEMA_BYTES} are allowed")
     if is_deeper(schema, MAX_SCHEMA_DEPTH):

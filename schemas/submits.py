@@ -126,15 +126,15 @@ def _value(raw: msgspec.Raw) -> Any:
     value = decode(memoryview(raw), Any)
     if is_deeper(value, DEEPEST):
         raise UnreadableError(f"depth: {DEEPEST}", "nested too deeply")
-    return _plain(value)
+    return plain(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """*value* with integers as integers, and in an object without what is null."""
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+        return {name: plain(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         return int(value)
     return value

@@ -13,25 +13,28 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 from msgspec.structs import replace
 
 from broker.errors import UnavailableError
-from broker.judging.wire import Answer, Question, Wrong, receive, send
+from broker.judging.wire import Answer, Import, Question, Wrong, receive, send
 from schemas.batches import Span, spans
 from schemas.decoding import UnreadableError
 from schemas.limits import KIB, SMALL_REQUEST
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program
 from schemas.submits import WrongFieldsError, read_submit
+from schemas.uploads import Upload
 from schemas.values import Violation
 
 ELEMENTS = 1_000  # values of a small request: 3 ms at worst, as each costs far more than its bytes
 LATER = 4.0 / (256 * KIB)  # s per byte by which what is smaller may come later and go first
 LONGEST = 10.0  # s of that at most
 JUDGED_WITHIN = 20.0  # s that the helper gets for one
+CODE_WITHIN = 5.0  # s that it gets for a program, which is read in far less unless it is a trap
 ROOM_WITHIN = 10.0  # s for which there may be no room for the helper's process
 AGAIN_AFTER = 0.2  # s
 
@@ -41,6 +44,15 @@ logger = structlog.get_logger()
 def is_small(data: bytes | bytearray | memoryview) -> bool:
     """Whether *data* is judged faster on the spot than anybody would notice."""
     return len(data) <= SMALL_REQUEST and bytes(data).count(b",") < ELEMENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A program as somebody brings it, whole or in part."""
+
+    upload: Upload
+    code: bytes | None
+    imports: tuple[Import, ...]  # what the code can not do without
 
 
 class Turns:
@@ -104,7 +116,7 @@ class Judge:
         """The submit in *body*. Raises `UnreadableError`, most often a `WrongFieldsError`."""
         if is_small(body):
             return read_submit(body)
-        answer = await self._ask(Question("read"), memoryview(body))
+        answer, _ = await self._ask(Question("read"), memoryview(body))
         if answer.request is None:
             raise _error(answer.wrong or Wrong("invalid_message", _UNJUDGED))
         params = memoryview(body)[answer.start : answer.stop] or b"{}"
@@ -114,7 +126,7 @@ class Judge:
         """Where each submit of a batch stands in *body*. Raises `UnreadableError`."""
         if is_small(body):
             return spans(body)
-        answer = await self._ask(Question("part"), memoryview(body))
+        answer, _ = await self._ask(Question("part"), memoryview(body))
         if answer.spans is None:
             raise _error(answer.wrong or Wrong("invalid_message", _UNJUDGED))
         return answer.spans
@@ -131,22 +143,38 @@ class Judge:
         if is_small(params):
             return program.examine(bytes(params), circuits=circuits, hashed=hashed)
         question = Question("look", msgspec.Raw(program.text), circuits)
-        answer = await self._ask(question, memoryview(params))
+        answer, _ = await self._ask(question, memoryview(params))
         return answer.findings or _UNSOUND
 
-    async def _ask(self, question: Question, data: memoryview) -> Answer:
+    async def read_program(self, body: bytes, *, whole: bool) -> Brought:
+        """The program that *body* (JSON) brings, or with *whole* false some of it.
+
+        Never on the spot: code that is read may kill who reads it. Raises `UnreadableError`.
+        """
+        question = Question("whole program" if whole else "part of a program")
+        answer, code = await self._ask(question, memoryview(body), CODE_WITHIN)
+        if answer.upload is None:
+            raise _error(answer.wrong or Wrong("invalid_message", _UNJUDGED))
+        known = answer.imports is not None
+        return Brought(answer.upload, bytes(code) if known else None, answer.imports or ())
+
+    async def _ask(
+        self, question: Question, data: memoryview, within: float = JUDGED_WITHIN
+    ) -> tuple[Answer, bytearray]:
         await self._turns.take(len(data))
-        asked = asyncio.ensure_future(asyncio.to_thread(self._asked, question, data))
+        asked = asyncio.ensure_future(asyncio.to_thread(self._asked, question, data, within))
         asked.add_done_callback(lambda _: self._turns.give())
         return await asyncio.shield(asked)  # who waits no more leaves its answer to nobody else
 
-    def _asked(self, question: Question, data: memoryview) -> Answer:
+    def _asked(
+        self, question: Question, data: memoryview, within: float
+    ) -> tuple[Answer, bytearray]:
         """What the helper says; an empty answer if it dies of it, or takes too long."""
         for _ in range(2):
             fresh = self._helper is None
             helper = self._helper = self._helper or _started(self._room_within)
             try:
-                answer = helper.ask(question, data)
+                answer, more = helper.ask(question, data, within)
             except OSError as error:
                 logger.warning("judge.lost", error=repr(error), bytes=len(data))
                 self._end()
@@ -155,8 +183,8 @@ class Judge:
             else:
                 if answer.retires:
                     self._end()
-                return answer
-        return Answer()
+                return answer, more
+        return Answer(), bytearray()
 
     def _end(self) -> None:
         helper, self._helper = self._helper, None
@@ -182,7 +210,6 @@ class _Helper:
 
     def __init__(self) -> None:
         self._connection, theirs = socket.socketpair()
-        self._connection.settimeout(JUDGED_WITHIN)
         with theirs:
             number = str(theirs.fileno())
             command = [sys.executable, "-P", "-m", "broker.judging.helper", number]
@@ -194,13 +221,14 @@ class _Helper:
                 self._connection.close()
                 raise
 
-    def ask(self, question: Question, data: memoryview) -> Answer:
-        """What it answers. Raises `OSError` if it does not."""
+    def ask(self, question: Question, data: memoryview, within: float) -> tuple[Answer, bytearray]:
+        """What it answers. Raises `OSError` if it does not, *within* so many seconds."""
+        self._connection.settimeout(within)
         send(self._connection, question, data)
         answer = receive(self._connection)
         if answer is None:
             raise ConnectionResetError("the helper has died")
-        return msgspec.json.decode(answer[0], type=Answer)
+        return msgspec.json.decode(answer[0], type=Answer), answer[1]
 
     def end(self) -> None:
         """Have it gone."""

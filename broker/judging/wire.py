@@ -10,6 +10,7 @@ import msgspec
 from schemas.batches import Span
 from schemas.requests import SubmitJob
 from schemas.specification import Findings
+from schemas.uploads import Upload
 from schemas.values import Violation
 
 _SIZES = struct.Struct("!IQ")
@@ -17,9 +18,11 @@ MOST_AT_ONCE = 1024 * 1024  # bytes
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Read a submit, or part a batch; or look at inputs of the program with that specification."""
+    """Read a submit, or part a batch; or look at inputs of the program with that specification; or
+    read a program that somebody brings, whole or in part.
+    """
 
-    kind: Literal["read", "part", "look"]
+    kind: Literal["read", "part", "look", "whole program", "part of a program"]
     specification: msgspec.Raw = msgspec.Raw(b"null")
     circuits: bool = True  # also how wide they are
 
@@ -32,9 +35,18 @@ class Wrong(msgspec.Struct, frozen=True):
     violations: tuple[Violation, ...] = ()
 
 
+class Import(msgspec.Struct, frozen=True, array_like=True):
+    """`import module`, or `from module import name`, in that line; relative ones begin with a dot."""
+
+    module: str
+    line: int
+    name: str = ""
+
+
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """A submit without its inputs, with where these stand; or where each submit of a batch does;
-    or what is wrong; or what was found.
+    or what is wrong; or what was found; or what is said of a program, and what its code imports
+    (the code comes as data).
     """
 
     request: SubmitJob | None = None
@@ -43,6 +55,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     spans: Sequence[Span] | None = None
     wrong: Wrong | None = None
     findings: Findings | None = None
+    upload: Upload | None = None
+    imports: tuple[Import, ...] | None = None
     retires: bool = False  # the helper ends, as it has become large
 
 

@@ -10,6 +10,8 @@ import pytest
 from broker.errors import UnavailableError
 from broker.judging.judge import AGAIN_AFTER, Judge, Turns, is_small
 from broker.roles import built_in_programs
+from schemas.decoding import UnreadableError
+from schemas.uploads import as_json
 from tests.support.awaiting import stays
 from tests.support.limits import no_more_descriptors
 
@@ -139,3 +141,41 @@ async def test_a_request_is_judged_once_there_are_descriptors_again() -> None:
     unjudged = pytest.raises(UnavailableError, match="open files")
     with judge.in_use(), no_more_descriptors(), unjudged:
         await judge.look(program, inputs)
+
+
+def _brought(code: str) -> bytes:
+    return as_json({"name": "mine"}, code.encode())
+
+
+async def test_a_program_is_read_with_what_it_imports() -> None:
+    code = "import numpy\ndef main(backend, user_messenger): pass\n"
+    judge = Judge()
+    with judge.in_use():
+        brought = await judge.read_program(_brought(code), whole=True)
+        update = await judge.read_program(b'{"cost": 3}', whole=False)
+
+    assert (brought.upload.name, brought.code) == ("mine", code.encode())
+    assert [one.module for one in brought.imports] == ["numpy"]
+    assert (update.upload.max_execution_time, update.code) == (3, None)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "a = 1\n" * 174_000,
+        "x = " + "-" * 1_000_000 + "1",
+        "x = a" + ".b" * 500_000,
+        "x = [" * 90 + "]" * 90 + "\n" + "f(" * 150 + "1" + ")" * 150 + "\n" + "lambda:" * 100_000,
+        "(" * 199 + "{" * 3000,
+    ],
+)
+async def test_code_that_would_break_who_reads_it_is_refused_and_the_next_is_read(
+    code: str,
+) -> None:
+    judge = Judge()
+    with judge.in_use():
+        with pytest.raises(UnreadableError):
+            await judge.read_program(_brought(code), whole=True)
+        good = await judge.read_program(_brought("def main(a, b): pass"), whole=True)
+
+    assert good.imports == ()
