@@ -9,12 +9,13 @@ from broker.ledger.care import BEYOND, Care, tried_before
 from broker.ledger.claim import Mandate
 from broker.ledger.inputs import Inputs
 from broker.ledger.ledger import Ledger
+from broker.ledger.means import Means
 from broker.ledger.progress import Progress
 from broker.ledger.recovery import Replica
 from broker.ledger.service import Service
 from broker.ledger.snapshots import Snapshots
 from broker.ledger.stall import Stall
-from broker.ledger.term import Means, Term
+from broker.ledger.term import Term
 from broker.reading import bounds_of
 from broker.telemetry import metrics, times
 from broker.transports.log import Log, TopicPartition
@@ -36,7 +37,7 @@ async def begin(
     starts = await _starts(log, mandate.checkpoint)
     care = await _care(log, mandate.checkpoint, starts, excused)
     stall = Stall(options.stall)
-    inputs = Inputs(log, means.blobs, means.catalogue, means.roster, means.judge, starts)
+    inputs = Inputs(means, care, starts)
     progress = Progress(Ledger(log, mandate, stall), inputs, care)
     snapshots = Snapshots(log, book, mandate.epoch, progress, options.snapshot)
     snapshots.mark(replica.unsaved(mandate.checkpoint))

@@ -15,10 +15,11 @@ from broker.errors import LogUnavailableError
 from broker.judging.judge import Judge
 from broker.ledger.beginning import begin
 from broker.ledger.claim import PAUSE, AsleepError, Mandate, SteppedDownError, Ticker, Watch, claim
+from broker.ledger.heard import Heard, Said
+from broker.ledger.means import Means
 from broker.ledger.options import Options
 from broker.ledger.recovery import Replica
 from broker.ledger.service import Service
-from broker.ledger.term import Means
 from broker.reading import next_of, read_whole, take_said
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
@@ -28,7 +29,7 @@ from schemas.limits import MIB
 from schemas.records import Stored
 from schemas.specification import Program
 from schemas.topics import STATUS
-from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
+from schemas.workers import Heartbeat, QueueSnapshot, Status, Tick
 
 RETRY = 1.0  # s after a failure that nobody foresaw
 QUEUES = 32 * MIB  # bytes of what was told of queues
@@ -67,14 +68,15 @@ class Broker:
         )
         self._service: Service | None = None
         self._excused: tuple[int, frozenset[InputPosition]] = 0, frozenset()  # of which term
+        queues = Table[str, QueueSnapshot](QUEUES, weight_of_status)
         self.means = Means(
             log,
             blobs,
             Catalogue(programs),
             self._roster,
             judge or Judge(),
-            Table[str, QueueSnapshot](QUEUES, weight_of_status),
-            self.identity,
+            queues,
+            Heard(),
             options,
         )
         metrics.holds("roster", self._roster, lambda roster: roster.weight)
@@ -117,37 +119,37 @@ class Broker:
         return self._log.follow(await read_whole(self._log, STATUS, self._recall))
 
     def _recall(self, record: Stored, status: Status | None) -> None:
-        if isinstance(status, BackendAnnounced):
-            self._roster.announce(status)
-        elif isinstance(status, Heartbeat):
+        if isinstance(status, Heartbeat):
             self._roster.see_off(status)
-        elif isinstance(status, QueueSnapshot):
-            self.means.queues.put(status.backend, status)
-        elif isinstance(status, Tick):
-            self._watch.tick(status, record.timestamp)
+        else:
+            self._hear(record, status)
 
     async def _listen(self, status: Follower) -> None:
         while True:
             take_said(STATUS, await next_of(status), self._hear)
 
     def _hear(self, record: Stored, status: Status | None) -> None:
-        if status is None:
-            return
-        service = self._service
         if isinstance(status, QueueSnapshot):
             self.means.queues.put(status.backend, status)
-        if isinstance(status, Tick):
-            self._watch.tick(status, record.timestamp)
-            if service and status.active and status.epoch > self._ticker.epoch:
-                service.lose(f"{status.broker} is active")
-        if service:
-            service.heard(status)
-        elif isinstance(status, Heartbeat):
-            self._roster.hear(status)
-        elif isinstance(status, BackendAnnounced):
-            self._roster.announce(status)
-        elif isinstance(status, Tick) and status.broker == self.identity:
-            self._roster.tick(self._options.tick)
+        elif isinstance(status, Tick):
+            self._hear_tick(status, record.timestamp)
+        elif status is not None:
+            self._take_note(status)
+
+    def _hear_tick(self, tick: Tick, timestamp: int) -> None:
+        self._watch.tick(tick, timestamp)
+        if self._service and tick.active and tick.epoch > self._ticker.epoch:
+            self._service.lose(f"{tick.broker} is active")
+        if tick.broker == self.identity:
+            self._take_note(tick)
+
+    def _take_note(self, said: Said) -> None:
+        """In the next turn, or at once where there are none."""
+        self.means.heard.put(said)
+        if self._service:
+            self._service.inputs.nudge()
+        else:
+            self.means.heard.drain(self._roster, self._options.tick)
 
     # Standing by and serving, in turns
 
@@ -197,8 +199,7 @@ class Broker:
         self._ticker.epoch = mandate.epoch
         try:
             excused = self._excused_by(mandate.checkpoint)
-            service = await begin(self.means, replica, mandate, excused)
-            self._service = service
+            self._service = service = await begin(self.means, replica, mandate, excused)
             self._now_active(mandate.epoch)
             try:
                 await service.run(self._stop)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 
-from broker.ledger.inputs import InputBatch
+from broker.ledger.input_batch import InputBatch
 from broker.ledger.preparing import Request
 from broker.ledger.reading import position_of
 from broker.transports.log import TopicPartition

@@ -11,25 +11,23 @@ from typing import TypeVar
 
 import structlog
 
-from broker.budget import Room, weight, weight_of_status
-from broker.core.catalogue import Catalogue
-from broker.core.roster import Roster
-from broker.judging.judge import Judge
+from broker.budget import Room, weight
+from broker.core.inputs import CancelAsked, DeleteAsked, Reported, Submitted
+from broker.ledger.care import Care
 from broker.ledger.dead_letters import DeadLetters
+from broker.ledger.input_batch import InputBatch
+from broker.ledger.means import Means
 from broker.ledger.preparing import Preparation, Request
+from broker.ledger.reading import Unreadable, given_up, position_of, read_input, read_report
 from broker.reading import next_of
-from broker.transports.blobs import Blobs
-from broker.transports.log import Follower, Log, TopicPartition
+from broker.transports.log import Follower, TopicPartition
 from schemas.limits import MIB, SMALL_REQUEST
 from schemas.records import Stored
 from schemas.topics import REPORTS, REQUESTS
-from schemas.workers import Status
 
 REQUESTS_IN_A_TURN = 500
 REPORTS_IN_A_TURN = 2_000
 BYTES_IN_A_TURN = MIB  # of each kind
-HEARD = 10_000  # status messages that wait here; older ones are told again
-HEARD_BYTES = 16 * MIB
 GATHERED = 4_000  # records of one kind that wait here; more wait in the log
 GATHERED_BYTES = 32 * MIB  # of one kind
 LINGER = 5.0  # s for which the requests that wait are looked through after they last had to
@@ -42,31 +40,6 @@ T = TypeVar("T")
 Offsets = dict[TopicPartition, int]
 
 logger = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class InputBatch:
-    """What a turn is to decide on, kind by kind; reports come before what may call them lost."""
-
-    reports: Sequence[Stored] = ()
-    status: Sequence[Status] = ()
-    prepared: Sequence[Request] = ()
-    requests: Sequence[Stored] = ()
-    ahead: Sequence[Stored] = ()  # what makes room, out of turn: it comes again when it is its turn
-
-    def __len__(self) -> int:
-        kinds = self.reports, self.status, self.prepared, self.requests, self.ahead
-        return sum(map(len, kinds))
-
-    def without(self, first: "InputBatch") -> "InputBatch":
-        """What is left of it behind *first*."""
-        return InputBatch(
-            self.reports[len(first.reports) :],
-            self.status[len(first.status) :],
-            self.prepared[len(first.prepared) :],
-            self.requests[len(first.requests) :],
-            self.ahead[len(first.ahead) :],
-        )
 
 
 @dataclass
@@ -105,29 +78,21 @@ class _Gathered:
 class Inputs:
     """Gathers inputs while the writer is busy, and remembers which of them are done with."""
 
-    def __init__(
-        self,
-        log: Log,
-        blobs: Blobs,
-        catalogue: Catalogue,
-        roster: Roster,
-        judge: Judge,
-        starts: Mapping[TopicPartition, int],
-    ) -> None:
-        self._log = log
-        self.letters = DeadLetters(log)
+    def __init__(self, means: Means, care: Care, starts: Mapping[TopicPartition, int]) -> None:
+        self._log, self._heard, self._care = means.log, means.heard, care
+        self.letters = DeadLetters(means.log)
         self._done: Offsets = dict(starts)
         self._kinds = {topic: _Gathered() for topic in (REQUESTS.name, REPORTS.name)}
         self._followers: dict[str, Follower] = {}
-        self._status: deque[Status] = deque()
-        self._heard = Room("heard", HEARD_BYTES)
         self._prepared: deque[Request] = deque()
         self._wake = asyncio.Event()
         self._ahead = _Gathered()
         self._seen: Offsets = {}  # how far requests were looked through
         self._held = asyncio.Event()  # set while requests wait, and a little longer
         self._held_at = 0.0  # loop time at which they last had to
-        self._preparation = Preparation(blobs, catalogue, roster, self._give_back, judge)
+        self._preparation = Preparation(
+            means.blobs, means.catalogue, means.roster, self._give_back, means.judge
+        )
 
     async def follow(self, topic: str) -> None:
         """Gather the records of *topic* until cancelled."""
@@ -169,17 +134,6 @@ class Inputs:
             self._seen |= follower.positions()
         self._held.clear()
 
-    def heard(self, status: Status) -> None:
-        """A message of the status topic has come."""
-        self._status.append(status)
-        self._heard.hold(weight_of_status(status))
-        self._forget_the_oldest()
-        self._wake.set()
-
-    def _forget_the_oldest(self) -> None:
-        while len(self._status) > HEARD or (self._heard.is_over and len(self._status) > 1):
-            self._heard.give_back(weight_of_status(self._status.popleft()))
-
     def nudge(self) -> None:
         """Let the writer take a turn, even if nothing has come."""
         self._wake.set()
@@ -199,7 +153,7 @@ class Inputs:
             self._held.set()
         batch = InputBatch(
             self._kinds[REPORTS.name].take(REPORTS_IN_A_TURN, BYTES_IN_A_TURN),
-            self._take_status(),
+            self._heard.take(),
             _drain(self._prepared),
             [] if no_more else self._requests(),
             self._ahead.take(REQUESTS_IN_A_TURN),
@@ -212,17 +166,42 @@ class Inputs:
             self._wake.set()
         return batch
 
-    def _take_status(self) -> list[Status]:
-        taken = _drain(self._status)
-        self._heard.give_back(self._heard.held)
-        return taken
-
     def _requests(self) -> list[Stored]:
         return _by_arrival(self._kinds[REQUESTS.name].take(REQUESTS_IN_A_TURN, BYTES_IN_A_TURN))
 
-    def holds_back(self, item: Request) -> bool:
-        """Whether *item* comes again once it can be decided, and not before."""
-        return self._preparation.takes(item)
+    # What is taken, one by one: opened as late as can be, as a broker may be lost at it
+
+    def report(self, record: Stored) -> Reported | Submitted | Unreadable:
+        """What *record* of the reports says."""
+        return self._open(read_report, record)
+
+    def request(self, record: Stored) -> Request | Unreadable | None:
+        """What *record* asks for; None if that comes again, prepared, once it can be decided."""
+        item = self._open(read_input, record)
+        held = not isinstance(item, Unreadable) and self._preparation.takes(item)
+        return None if held else item
+
+    def out_of_turn(self, record: Stored) -> CancelAsked | DeleteAsked | None:
+        """What *record* asks for, if that makes room, and need not wait for what comes before."""
+        item = self._open(read_input, record)
+        if isinstance(item, CancelAsked):
+            return None if self._preparation.takes(item) else item
+        return item if isinstance(item, DeleteAsked) else None
+
+    def prepared(self, item: Request) -> Request | Unreadable:
+        """*item*, unless brokers were lost at it."""
+        return given_up(item) if self._care.is_in_vain(item) else item
+
+    def _open(self, read: Callable[[Stored], T], record: Stored) -> T | Submitted | Unreadable:
+        """What *record* says; what takes its place if brokers were lost at it, or it shows a bug."""
+        if self._care.is_in_vain(record):
+            return given_up(record)
+        try:
+            return read(record)
+        except Exception as error:
+            position = position_of(record)
+            logger.exception("input.failed", position=str(position))
+            return Unreadable(position, "internal_error", repr(error)[:500])
 
     def put_back(self, rest: InputBatch) -> None:
         """There was no time for *rest*, of what was taken last: it comes first in the next turn."""
@@ -231,9 +210,7 @@ class Inputs:
         self._kinds[REPORTS.name].put_back(rest.reports)
         self._kinds[REQUESTS.name].put_back(rest.requests)
         self._ahead.put_back(rest.ahead)
-        self._status.extendleft(reversed(rest.status))
-        self._heard.hold(sum(map(weight_of_status, rest.status)))
-        self._forget_the_oldest()
+        self._heard.put_back(rest.status)
         self._prepared.extendleft(reversed(rest.prepared))
         self._wake.set()
 

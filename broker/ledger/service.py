@@ -20,7 +20,6 @@ from schemas.ledger import InputPosition
 from schemas.records import Stored
 from schemas.topics import REPORTS, REQUESTS
 from schemas.values import JobKey, count_in
-from schemas.workers import Status
 
 logger = structlog.get_logger()
 
@@ -97,10 +96,6 @@ class Service:
                 await self._snapshots.flush()
         except TimeoutError:
             logger.warning("snapshots.not_written")
-
-    def heard(self, status: Status) -> None:
-        """A message of the status topic has come."""
-        self.inputs.heard(status)
 
     def lose(self, reason: str) -> None:
         """Another broker is active: write nothing any more."""

@@ -9,15 +9,16 @@ from typing import TypeVar
 import structlog
 
 from broker.core.doubts import Doubts
-from broker.core.inputs import CancelAsked, DeleteAsked, Input, Submitted
+from broker.core.inputs import Input
 from broker.core.roster import Suspect
 from broker.core.turn import Turn
 from broker.errors import LogUnavailableError
-from broker.ledger.care import Item, place
 from broker.ledger.dead_letters import Letter
 from broker.ledger.dispatch import instruct
-from broker.ledger.inputs import InputBatch, Offsets
-from broker.ledger.reading import Unreadable, given_up, read_input, read_report
+from broker.ledger.heard import Said
+from broker.ledger.input_batch import InputBatch
+from broker.ledger.inputs import Offsets
+from broker.ledger.reading import Unreadable
 from broker.ledger.telling import note, tell
 from broker.ledger.term import Term
 from broker.reading import ends_of
@@ -27,13 +28,12 @@ from schemas.cloudevents import deletion_record, entry_record
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.records import Record, Stored
 from schemas.topics import REPORTS
-from schemas.workers import BackendAnnounced, Heartbeat, Status, Tick
+from schemas.workers import Tick
 
 SHARE = 0.1  # s of a turn for each kind of what it does; the rest is for the next turn
 STEP = 50  # jobs that are placed, or slots that are given away, between looks at the clock
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Item)
 
 logger = structlog.get_logger()
 
@@ -55,8 +55,7 @@ class Writer:
         self._book, self._epoch = term.book, term.mandate.epoch
         self._ledger, self._inputs, self._care = progress.ledger, progress.inputs, progress.care
         self._snapshots = term.snapshots
-        self._identity = means.identity  # of its own ticks
-        self._tick = means.options.tick  # s that each of them counts
+        self._tick = means.options.tick  # s that a tick counts
         self._heaviest = means.options.book  # bytes of jobs in the book; then requests wait
         self._doubts = Doubts[TopicPartition]()
         self._until: Offsets | None = None  # what is read before the last turn; None: no end yet
@@ -114,37 +113,29 @@ class Writer:
 
     def _decide(self, taken: _Taken, batch: InputBatch) -> InputBatch:
         """Decide on what there is time for; what that was."""
-        reports = _in_time(
-            batch.reports, lambda r: self._take(taken, self._read(read_report, r), r)
-        )
-        for suspect in self._doubts.settle(self._inputs.decided):
+        inputs = self._inputs
+        reports = _in_time(batch.reports, lambda r: self._take(taken, inputs.report(r), r))
+        for suspect in self._doubts.settle(inputs.decided):
             self._take(taken, suspect, None)
-        status = _in_time(batch.status, lambda status: self._hear(taken, status))
+        status = _in_time(batch.status, lambda said: self._hear(taken, said))
         ahead = _in_time(batch.ahead, lambda record: self._take_ahead(taken, record))
-        prepared = _in_time(batch.prepared, lambda i: self._take(taken, self._read(_same, i), None))
-        requests = _in_time(batch.requests, lambda record: self._request(taken, record))
+        prepared = _in_time(batch.prepared, lambda i: self._take(taken, inputs.prepared(i), None))
+        requests = _in_time(batch.requests, lambda r: self._take(taken, inputs.request(r), r))
         try:
             self._place(taken.turn)
         except Exception:
             logger.exception("dispatch.failed")
         return InputBatch(reports, status, prepared, requests, ahead)
 
-    def _request(self, taken: _Taken, record: Stored) -> None:
-        item = self._read(read_input, record)
-        if isinstance(item, Unreadable) or not self._inputs.holds_back(item):
-            self._take(taken, item, record)
-
-    def _read(self, read: Callable[[R], T], item: R) -> T | Submitted | Unreadable:
-        """What *item* says, or what takes its place if brokers were lost at it."""
-        return given_up(item) if self._care.is_in_vain(item) else _read(read, item)
-
     def _place(self, turn: Turn) -> None:
         """Give free slots away, and look for backends for those that wait for any."""
         if _while_time(lambda: turn.dispatch(STEP)):
             self._inputs.nudge()
 
-    def _take(self, taken: _Taken, item: Input | Unreadable, record: Stored | None) -> None:
-        """Decide on *item*; one that shows a bug is put aside, and the others go on."""
+    def _take(self, taken: _Taken, item: Input | Unreadable | None, record: Stored | None) -> None:
+        """Decide on *item*, if it is ready; one that shows a bug is put aside, and the others go on."""
+        if item is None:
+            return
         if isinstance(item, Unreadable):
             letter = DeadLetter(code=item.code, message=item.message, source=item.position)
             taken.letters.append((letter, record))
@@ -164,20 +155,16 @@ class Writer:
         """Decide out of turn on what makes room, if its job is known: then no other request that
         comes before it matters. Else it waits for its turn, as it does anyway.
         """
-        item = self._read(read_input, record)
-        if isinstance(item, (CancelAsked, DeleteAsked)):
-            if isinstance(item, CancelAsked) and self._inputs.holds_back(item):
-                return
-            if self._book.knows(item.key):
-                self._take(taken, item, record)
+        item = self._inputs.out_of_turn(record)
+        if item is not None and self._book.knows(item.key):
+            self._take(taken, item, record)
 
-    def _hear(self, taken: _Taken, status: Status) -> None:
-        if isinstance(status, Tick):
-            if status.broker == self._identity:
-                self._roster.tick(self._tick)
-                taken.turn.tick()
-        elif isinstance(status, (Heartbeat, BackendAnnounced)):
-            self._take(taken, status, None)
+    def _hear(self, taken: _Taken, said: Said) -> None:
+        if isinstance(said, Tick):
+            self._roster.tick(self._tick)
+            taken.turn.tick()
+        else:
+            self._take(taken, said, None)
 
     # Append
 
@@ -243,17 +230,3 @@ def _while_time(step: Callable[[], bool]) -> bool:
         if time.perf_counter() > end:
             break
     return is_more
-
-
-def _same(item: T) -> T:
-    return item
-
-
-def _read(read: Callable[[R], T], item: R) -> T | Unreadable:
-    """What *item* says; one that shows a bug is put aside, and the others go on."""
-    try:
-        return read(item)
-    except Exception as error:
-        position = place(item)
-        logger.exception("input.failed", position=str(position))
-        return Unreadable(position, "internal_error", repr(error)[:500])

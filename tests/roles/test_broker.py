@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from broker.core.book import Book
-from broker.ledger import reading, writer
+from broker.ledger import inputs, reading
 from broker.ledger.broker import Broker
 from broker.ledger.expiry import expire
 from broker.telemetry import times
@@ -248,7 +248,7 @@ async def test_a_bug_that_the_reading_of_one_record_shows_costs_that_record_only
     def cursed(record: Stored) -> Any:
         return 1 / 0 if b"cursed" in record.value else reading.read_input(record)
 
-    monkeypatch.setattr(writer, "read_input", cursed)
+    monkeypatch.setattr(inputs, "read_input", cursed)
     async with system(Hand(MemoryLog(), runs=True)) as qjb:
         await qjb.raw(b'{"program_id":"cursed"}')
         await qjb.submit("j1")

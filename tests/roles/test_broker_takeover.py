@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.ledger import inputs
+from broker.ledger import heard
 from broker.ledger.broker import Broker
 from broker.telemetry import times
 from broker.transports.log import Position, TopicPartition
@@ -536,7 +536,7 @@ async def test_a_broker_whose_log_stalls_stops_when_told() -> None:
 async def test_a_broker_that_can_not_append_keeps_only_the_newest_of_what_it_hears(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inputs, "HEARD", 20)
+    monkeypatch.setattr(heard, "HEARD", 20)
     log = MemoryLog()
     broker, hand = a_broker(log), Hand(log)
     async with running(broker, hand):
@@ -550,8 +550,8 @@ async def test_a_broker_that_can_not_append_keeps_only_the_newest_of_what_it_hea
             await until(lambda: fault.hits)
             for _ in range(100):
                 await hand.beat()
-            await until(lambda: len(broker._service.inputs._status) >= 20)
-            assert len(broker._service.inputs._status) == 20
+            await until(lambda: len(broker.means.heard._waiting) >= 20)
+            assert len(broker.means.heard._waiting) == 20
         await hand.report("j1", HELLO)
 
         assert [e.kind for e in await qjb.ends("j1")] == RAN
@@ -569,7 +569,7 @@ async def test_a_broker_that_can_not_append_keeps_few_bytes_of_what_it_hears() -
         await qjb.submit("j1")
         await hand.is_told("j1")
         assert broker._service is not None
-        gathered = broker._service.inputs
+        waiting = broker.means.heard
         with log.fault(LoseAppend(EVENTS)) as fault:
             await hand.report("j1", Began())
             await until(lambda: fault.hits)
@@ -577,13 +577,13 @@ async def test_a_broker_that_can_not_append_keeps_few_bytes_of_what_it_hears() -
                 await log.append(STATUS, [status_record(large, "t")])
             newest = msgspec.structs.replace(large, name="newest")
             await log.append(STATUS, [status_record(newest, "t")])
-            await until(lambda: newest in gathered._status)
-            assert 10 < len(gathered._status) < 40
-            assert 0 < gathered._heard.held <= inputs.HEARD_BYTES
+            await until(lambda: newest in waiting._waiting)
+            assert 10 < len(waiting._waiting) < 40
+            assert 0 < waiting._memory.held <= heard.HEARD_BYTES
         await hand.report("j1", HELLO)
 
         assert [e.kind for e in await qjb.ends("j1")] == RAN
-        assert gathered._heard.held <= 2_000_000
+        assert waiting._memory.held <= 2_000_000
         assert "newest" in broker._roster.backends
 
 
