@@ -5,7 +5,6 @@ import select
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from executors.children import posix
 from executors.children.frames import Kind, TaskHeader, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
+from executors.programs.authored.tracebacks import told
 from executors.programs.builtin import UnknownProgramError
 from schemas.limits import CHECKED_BEFORE
 from schemas.normal_form import misfit, normal
@@ -33,8 +33,6 @@ STACKS = 16 * 1024 * 1024  # bytes of address space that threads take for each c
 MOST_RESULT = 128 * 1024 * 1024  # bytes of JSON; a worker holds some of them several times
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
 IDLE = 5  # ms without a task, after which a new child uses its time to get faster
-MOST_MESSAGE = 16 * 1024  # characters of a traceback that are told
-MOST_LINE = 1024  # characters of the line before it
 
 
 def describe() -> Sequence[BackendAnnounced]:
@@ -162,7 +160,7 @@ def _raised(error: BaseException) -> Raised:
         case InvalidResultError():
             return Raised(Reason.INVALID_RESULT, str(error), error.violations)
         case _:
-            return Raised(Reason.PROGRAM_ERROR, _told(error))
+            return Raised(Reason.PROGRAM_ERROR, told(error))
 
 
 def _shortage(error: BaseException) -> MemoryError | None:
@@ -209,21 +207,6 @@ def _checked(value: Any, check: Any, name: str, faults: list[InvalidResultError]
             fault = InvalidResultError(f"the {name} result breaks the program's schema", violations)
     faults.append(fault)
     raise fault
-
-
-def _told(error: BaseException) -> str:
-    """What was raised, in a line, then the traceback without our own frames at its top."""
-    inner = error.__traceback__.tb_next if error.__traceback__ else None
-    text = "".join(traceback.format_exception(type(error), error, inner))
-    kept = text if len(text) <= MOST_MESSAGE else "…" + text[-MOST_MESSAGE:]
-    return f"{_in_a_line(error)}\n\n{kept}"
-
-
-def _in_a_line(error: BaseException) -> str:
-    """The type of *error* and the first line of what it says."""
-    text = "".join(traceback.format_exception_only(error))
-    lines = (line for line in text.splitlines() if not line.startswith(" "))
-    return next(lines, type(error).__name__)[:MOST_LINE]
 
 
 def _flush() -> bool:

@@ -1,6 +1,7 @@
 """Programs that people wrote for the Runtime of 2021 and after, in a child of ours."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from textwrap import dedent
@@ -18,6 +19,7 @@ from tests.support.executing import bodies, kind, log_of, started, task, value
 
 WRITTEN = Path(__file__).resolve().parents[1] / "authored"
 HYDROGEN = [["II", -1.0523], ["IZ", 0.3979], ["ZI", -0.3979], ["ZZ", -0.0113], ["XX", 0.1809]]
+_HARNESS = re.compile(r'  File ".*/tests/support/authored.py", .*\n.*\n +\^+\n')
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -34,6 +36,7 @@ class Ran:
         self.log = log_of(found)
         self.interim = [value(body) for body in found if kind(body) == "published"]
         self.end: Any = found[-1]
+        self.message = _HARNESS.sub("", getattr(self.end, "message", ""))
 
     @property
     def result(self) -> Any:
@@ -173,5 +176,119 @@ async def test_an_input_that_is_missing_is_told_by_name(executor: SimulatorExecu
     ran = await run(executor, "def main(backend, user_messenger, a, b, *, c, d=1): ...", b=1)
 
     assert (kind(ran.end), ran.end.reason) == ("raised", "invalid_inputs")
-    assert ran.end.message == "the program requires the inputs: a, c"
+    assert ran.message == "the program requires the inputs: a, c"
     assert [one.path for one in ran.end.violations] == ["/params/a", "/params/c"]
+
+
+# What it raises
+
+
+async def test_what_a_program_raises_is_told_by_its_own_frames_with_its_lines(
+    executor: SimulatorExecutor,
+) -> None:
+    ran = await run(
+        executor,
+        """
+        class Lost(Exception):
+            pass
+
+        def inner(found):
+            return found["here"]
+
+        def main(backend, user_messenger):
+            try:
+                inner({})
+            except KeyError as error:
+                raise Lost("not there") from error
+        """,
+    )
+
+    assert (kind(ran.end), ran.end.reason) == ("raised", "program_error")
+    assert ran.message == dedent("""\
+        program.Lost: not there
+
+        Traceback (most recent call last):
+          File "mine.py", line 10, in main
+            inner({})
+          File "mine.py", line 6, in inner
+            return found["here"]
+                   ~~~~~^^^^^^^^
+        KeyError: 'here'
+
+        The above exception was the direct cause of the following exception:
+
+        Traceback (most recent call last):
+          File "mine.py", line 12, in main
+            raise Lost("not there") from error
+        program.Lost: not there
+        """)
+
+
+@pytest.mark.parametrize(
+    ("statement", "line", "last_frame"),
+    [
+        ("import sys; sys.exit(3)", "SystemExit: 3", "main"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt", "main"),
+        ("again = lambda: again(); again()", "RecursionError: maximum recursion", "<lambda>"),
+        ("import qiskit.opflow", "ModuleNotFoundError: qiskit.opflow is gone; in its", "main"),
+        ("from qiskit import IBMQ", "ModuleNotFoundError: qiskit.IBMQ is gone; in its", "main"),
+        ("backend.run([], meas_level=1)", "ValueError: meas_level=1: a simulator", "main"),
+        ("raise type('Bad', (Exception,), {'__str__': lambda self: 1 / 0})", "program.Bad: <", "main"),
+        ("raise type('No', (Exception,), {'__module__': 3})", "<unknown>.No", ""),
+        ("raise ValueError('x' * 9_000_000)", "ValueError: xxxxx", ""),
+        ("raise ExceptionGroup('both', [ValueError(1), KeyError(2)])", "ExceptionGroup: both", "main"),
+    ],
+)  # fmt: skip
+async def test_whatever_is_raised_is_told(
+    executor: SimulatorExecutor, statement: str, line: str, last_frame: str
+) -> None:
+    ran = await run(executor, f"def main(backend, user_messenger):\n    {statement}\n")
+
+    assert (kind(ran.end), ran.end.reason) == ("raised", "program_error")
+    assert ran.message.startswith(line)
+    assert len(ran.message) < 20_000
+    assert "/executors/" not in ran.message
+    assert f'File "mine.py", line 2, in {last_frame}' in ran.message or not last_frame
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "rest"),
+    [
+        ("def main(:\n", "SyntaxError: ", '  File "mine.py", line 1'),
+        ("x = 1 / 0\n", "ZeroDivisionError: ", 'File "mine.py", line 1, in <module>'),
+        ("x = 1\n", "AttributeError: the program has no function main(", ""),
+        ("\x00", "SyntaxError: ", ""),
+    ],
+)
+async def test_code_that_can_not_be_loaded_says_why(
+    executor: SimulatorExecutor, source: str, line: str, rest: str
+) -> None:
+    ran = await run(executor, source)
+
+    assert (kind(ran.end), ran.end.reason) == ("raised", "program_error")
+    assert ran.message.startswith(line)
+    assert rest in ran.message
+
+
+async def test_a_program_that_raises_leaves_all_that_it_wrote_in_the_log(
+    executor: SimulatorExecutor,
+) -> None:
+    ran = await run(
+        executor,
+        """
+        import logging, os, sys, warnings
+
+        def main(backend, user_messenger):
+            print("printed")
+            warnings.warn("warned")
+            logging.getLogger("mine").warning("logged")
+            os.write(2, b"written\\n")
+            print("at the end", end="")
+            raise ValueError("and out")
+        """,
+    )
+
+    assert ran.message.startswith("ValueError: and out")
+    for text in ("printed\n", "UserWarning: warned\n", "logged\n", "written\n", "at the end"):
+        assert text in ran.log
+    assert "mine.py:6: UserWarning" in ran.log

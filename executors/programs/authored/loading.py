@@ -2,6 +2,7 @@
 
 import importlib.util
 import linecache
+import re
 import sys
 from collections.abc import Callable
 from types import CodeType, ModuleType
@@ -12,11 +13,9 @@ from executors.programs.authored.backend import of_2021
 from executors.programs.authored.calling import call
 from executors.programs.authored.runtime import messenger_to
 
+_NOT_OF_NAMES = re.compile(r"[^\w .()+-]", re.ASCII)
+MOST_NAME = 80  # characters
 MODULE = "program"  # what the program's own classes say that they are from
-
-
-class NoMainError(Exception):
-    """The code defines nothing that could be called as a program."""
 
 
 def load(code: bytes, name: str = MODULE) -> Callable[..., Any]:
@@ -26,7 +25,7 @@ def load(code: bytes, name: str = MODULE) -> Callable[..., Any]:
     as it is. *name* is what tracebacks call its file.
     """
     importing.install()
-    compiled = _compiled(code, f"{name}.py")
+    compiled = _compiled(code, f"{_NOT_OF_NAMES.sub('_', name)[:MOST_NAME]}.py")
 
     def main(backend: Any, user_messenger: Any, **inputs: Any) -> Any:
         entry = _main_of(compiled)
@@ -50,5 +49,5 @@ def _main_of(code: CodeType) -> Callable[..., Any]:
     sys.modules[MODULE] = module  # dataclasses, pickle and type hints look there
     exec(code, module.__dict__)  # noqa: S102  the sandbox around this process is for that
     if not callable(main := getattr(module, "main", None)):
-        raise NoMainError("the program has no function main(backend, user_messenger, **inputs)")
+        raise AttributeError("the program has no function main(backend, user_messenger, **inputs)")
     return cast(Callable[..., Any], main)
