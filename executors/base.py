@@ -75,7 +75,7 @@ class Executor(Protocol):
         `Returned`, `Raised`, `Stopped`, `Died`.
 
         When asked for more, what it yielded is on record, but for news (`Began`, `Published`,
-        `Logged`), of which some may still be on their way, in order. So hardware can yield its
+        `Withheld`, `Logged`), of which some may still be on their way, in order. So hardware can yield its
         intent, then submit; yield the vendor's job id, then wait. Closing the generator early
         ends the attempt and frees what it held.
         """

@@ -47,6 +47,7 @@ class Raise:
 
     message: str = "Traceback (most recent call last):\nValueError: scripted"
     reason: str = "program_error"
+    value: Any = None  # the result that is the reason, if one is
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +237,10 @@ def _play(step: Step) -> Body | None:
             return None
         case Return(value):
             return Returned(msgspec.Raw(msgspec.json.encode(value)))
-        case Raise(message, reason):
+        case Raise(message, reason, None):
             return Raised(reason, message)
+        case Raise(message, reason, value):
+            return Raised(reason, message, (), msgspec.Raw(msgspec.json.encode(value)))
         case Die(message, reason):
             return Died(reason, message)
         case Crash(message):

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from executors.base import Stop, Task
 from executors.children.capacity import per_child
@@ -24,6 +25,7 @@ from schemas.reports import (
     Raised,
     Returned,
     Stopped,
+    Withheld,
 )
 from schemas.values import Reason
 from schemas.workers import BackendAnnounced
@@ -44,6 +46,7 @@ NO_MEMORY = re.compile(  # what libraries write before they abort for want of me
 )
 
 _raised = msgspec.json.Decoder(Raised)
+_withheld = msgspec.json.Decoder(Withheld)
 _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -172,8 +175,10 @@ class Run:
                 self._add(Published(msgspec.Raw(payload)), len(payload))
             case Kind.RETURNED if self._has_begun and _is_json(payload):
                 self._end(Returned(msgspec.Raw(payload)), len(payload))
+            case Kind.WITHHELD if self._has_begun and (withheld := _withheld_of(payload)):
+                self._add(withheld, len(payload))
             case Kind.RAISED if raised := _raised_of(payload):
-                self._end(raised)
+                self._end(raised, len(payload))
             case _:
                 self.on_nonsense(f"a frame {kind.name} that nobody can read")
 
@@ -312,8 +317,19 @@ def _is_json(payload: bytes) -> bool:
 
 
 def _raised_of(payload: bytes) -> Raised | None:
+    line, _, value = payload.partition(b"\n")
     try:
-        return _raised.decode(payload)
+        raised = _raised.decode(line)
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return None
+    if value and not _is_json(value):
+        return None
+    return replace(raised, value=msgspec.Raw(value), value_ref=None)  # references are ours to make
+
+
+def _withheld_of(payload: bytes) -> Withheld | None:
+    try:
+        return _withheld.decode(payload)
     except (UnicodeDecodeError, msgspec.DecodeError):
         return None
 

@@ -67,6 +67,14 @@ class Interim(Event, frozen=True, kw_only=True, tag="interim"):
     value_ref: BlobRef | None = None
 
 
+class Withheld(Event, frozen=True, kw_only=True, tag="withheld"):
+    """The program published what its schema does not allow: it is left out, and the job goes on."""
+
+    attempt: int
+    message: str
+    violations: tuple[Violation, ...] = ()
+
+
 class Log(Event, frozen=True, kw_only=True, tag="log"):
     """The program wrote to standard output or standard error."""
 
@@ -99,11 +107,14 @@ class Completed(Event, frozen=True, kw_only=True, tag="completed"):
 
 
 class Failed(Event, frozen=True, kw_only=True, tag="failed"):
-    """The job ended without a result."""
+    """The job ended without a result. One that broke its schema is kept: `value` or `value_ref`."""
 
     attempt: int
     reason: str
     message: str
+    violations: tuple[Violation, ...] = ()
+    value: msgspec.Raw = NOTHING
+    value_ref: BlobRef | None = None
 
 
 class Cancelled(Event, frozen=True, kw_only=True, tag="cancelled"):
@@ -120,6 +131,7 @@ AnyEvent = (
     | Dispatched
     | Started
     | Interim
+    | Withheld
     | Log
     | Retried
     | CancelRequested
@@ -133,6 +145,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     Dispatched,
     Started,
     Interim,
+    Withheld,
     Log,
     Retried,
     CancelRequested,

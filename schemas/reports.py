@@ -21,6 +21,13 @@ class Published(_Body, frozen=True, tag="published"):
     value_ref: BlobRef | None = None
 
 
+class Withheld(_Body, frozen=True, tag="withheld"):
+    """An interim result that breaks its schema, or is none that can be written: not passed on."""
+
+    message: str
+    violations: tuple[Violation, ...] = ()
+
+
 class Logged(_Body, frozen=True, tag="logged"):
     """Output of the program, merged over a short while."""
 
@@ -39,11 +46,14 @@ class Raised(_Body, frozen=True, tag="raised"):
 
     Ends the attempt. `reason` is such as `program_error`, `invalid_inputs`, `invalid_result`,
     `out_of_memory` or `backend_error`; `message` says it in one line, and the traceback of a program follows.
+    An `invalid_result` is kept for its author: inline or by reference.
     """
 
     reason: str
     message: str
     violations: tuple[Violation, ...] = ()
+    value: msgspec.Raw = NOTHING
+    value_ref: BlobRef | None = None
 
 
 class Stopped(_Body, frozen=True, tag="stopped"):
@@ -61,7 +71,7 @@ class Died(_Body, frozen=True, tag="died"):
 
 BEGAN = Began()
 
-Body = Began | Published | Logged | Returned | Raised | Stopped | Died
+Body = Began | Published | Withheld | Logged | Returned | Raised | Stopped | Died
 LAST = (Returned, Raised, Stopped, Died)  # one of these ends an attempt, and nothing follows it
 
 

@@ -85,9 +85,13 @@ class Client:
         params = {"exclude_params": "true"}
         return await self._object("state", "GET", f"/jobs/{_part(job_id)}", params=params)
 
-    async def result(self, job_id: str) -> Any:
-        """A job's final result; raises `AnswerError` with status 204 while there is none."""
-        body = await self._answer("GET", f"/jobs/{_part(job_id)}/results")
+    async def result(self, job_id: str, *, invalid: bool = False) -> Any:
+        """A job's final result, or the *invalid* one by which it failed.
+
+        Raises `AnswerError` with status 204 while there is none.
+        """
+        which = "invalid_result" if invalid else "results"
+        body = await self._answer("GET", f"/jobs/{_part(job_id)}/{which}")
         if not body:
             raise AnswerError(204, "no_result", f"the job {job_id} has no result yet")
         return self._read(body)

@@ -64,8 +64,9 @@ def _of_details(job: dict[str, Any]) -> Exit:
 @click.command()
 @click.argument("job")
 @click.option("--wait", is_flag=True, help="Wait until the job has ended.")
+@click.option("--invalid", is_flag=True, help="Of a job that failed: the result that was invalid.")
 @of_a_client
-def result(url: str, as_json: bool, job: str, wait: bool) -> None:
+def result(url: str, as_json: bool, job: str, wait: bool, invalid: bool) -> None:
     """Print the final result of JOB."""
 
     async def work() -> Exit:
@@ -76,14 +77,17 @@ def result(url: str, as_json: bool, job: str, wait: bool) -> None:
                         pass
             details = await client.job(job)
             status = _of_details(details)
-            if status is not Exit.DONE:
+            if status is not Exit.DONE and not (invalid and details.get("reason") == _INVALID):
                 say(_why_no_result(job, details), err=True)
                 return status
-            found = await client.result(job)
+            found = await client.result(job, invalid=status is not Exit.DONE)
             say_json(found) if as_json else show.result(found)
             return Exit.DONE
 
     run(work())
+
+
+_INVALID = "invalid_result"
 
 
 def _why_no_result(job_id: str, job: dict[str, Any]) -> str:
@@ -93,7 +97,8 @@ def _why_no_result(job_id: str, job: dict[str, Any]) -> str:
         return f"The job {job_id} has no result yet: it is {status}. --wait waits for it."
     outcome = status if status == "failed" else f"was {status}"
     why = f": {state['reason']}" if state.get("reason") else ""
-    return f"The job {job_id} has no result: it {outcome}{why}."
+    hint = " --invalid shows what it returned." if job.get("reason") == _INVALID else ""
+    return f"The job {job_id} has no result: it {outcome}{why}.{hint}"
 
 
 @click.command()

@@ -26,6 +26,7 @@ COLOURS = {
     "retried": "yellow",
     "gap": "yellow",
     "interim": "cyan",
+    "withheld": "yellow",
     "log": "bright_black",
 }
 _LINE_ENDS = re.compile("\r\n|\n|\r")
@@ -113,8 +114,8 @@ def _texts(kind: str, event: dict[str, Any]) -> list[str]:
             return [f"earlier events are not kept any more; the job is {event.get('state')}"]
         case _:
             why = [str(event[name]) for name in ("reason", "message") if event.get(name)]
-            rules = [violation_line(violation) for violation in event.get("violations", ())]
-            return [": ".join(why).rstrip(), *rules]
+            rules = event.get("violations", ()) if kind == "rejected" else ()  # else why has them
+            return [": ".join(why).rstrip(), *map(violation_line, rules)]
 
 
 def violation_line(violation: dict[str, Any]) -> str:

@@ -2,8 +2,11 @@
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from broker.core.admission import Admitted, Refused
 from broker.core.job import first_step, step
+from schemas import reports
 from schemas.events import (
     AnyEvent,
     Cancelled,
@@ -17,6 +20,7 @@ from schemas.events import (
     Rejected,
     Retried,
     Started,
+    Withheld,
 )
 from schemas.jobs import Job
 from schemas.limits import shortened
@@ -127,6 +131,13 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
                 value=value,
                 value_ref=value_ref,
             )
+        case reports.Withheld(message, violations):
+            return Withheld(
+                **step(job, time, Withheld),
+                attempt=attempt,
+                message=shortened(message + _listed(violations)),
+                violations=violations,
+            )
         case Logged(text):
             return Log(**step(job, time, Log), attempt=attempt, message=shortened(text))
         case Returned(value, value_ref):
@@ -137,7 +148,13 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
                 value_ref=value_ref,
             )
         case Raised(reason, message, violations):
-            return _failed(job, reason, shortened(message + _listed(violations)), time)
+            message = shortened(message + _listed(violations))
+            return replace(
+                _failed(job, reason, message, time),
+                violations=violations,
+                value=body.value,
+                value_ref=body.value_ref,
+            )
         case Stopped(Reason.WORKER_STOPPED):  # a worker that leaves, whatever it calls it
             return after_death(job, Reason.WORKER_STOPPED, "the worker stopped", time)
         case Stopped(reason):
@@ -209,4 +226,9 @@ def _cancelled(job: Job, reason: str, time: str) -> Cancelled:
 
 
 def _listed(violations: tuple[Violation, ...]) -> str:
-    return "".join(f"\n{v.path}: {v.rule}, but it is {v.value}" for v in violations)
+    """The rules that were broken, a line each; what breaks one as a whole has no path."""
+    wheres = (f"{v.path}: " if v.path else "" for v in violations)
+    return "".join(
+        f"\n{where}{v.rule}, but it is {v.value}"
+        for where, v in zip(wheres, violations, strict=True)
+    )

@@ -19,10 +19,11 @@ from schemas.events import (
     Rejected,
     Retried,
     Started,
+    Withheld,
 )
 from schemas.jobs import Job
 from schemas.ledger import Entry
-from schemas.values import HANDED_BACK, BlobRef, Reason, State
+from schemas.values import HANDED_BACK, BlobRef, Reason, State, Violation
 
 _ENDS: dict[type[Event], State] = {
     Completed: State.COMPLETED,
@@ -40,13 +41,13 @@ TRANSITIONS: dict[State | None, dict[type[Event], State]] = {
     | {
         Started: State.RUNNING,
         Interim: State.RUNNING,
+        Withheld: State.RUNNING,
         Log: State.RUNNING,
         Retried: State.QUEUED,
         CancelRequested: State.CANCELLING,
     },
     # What was on its way when the cancel came is still news.
-    State.CANCELLING: _ENDS
-    | {Started: State.CANCELLING, Interim: State.CANCELLING, Log: State.CANCELLING},
+    State.CANCELLING: _ENDS | dict.fromkeys((Started, Interim, Withheld, Log), State.CANCELLING),
     State.COMPLETED: {},
     State.FAILED: {},
     State.CANCELLED: {},
@@ -161,6 +162,7 @@ class _Changes(TypedDict, total=False):
     ended: str
     reason: str | None
     message: str
+    violations: tuple[Violation, ...]
     value: Raw
     value_ref: BlobRef | None
 
@@ -191,14 +193,26 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
                 "reason": None,
                 "ended": event.time,
             }
-        case Failed() | Cancelled():
+        case Failed():
+            return {
+                "reason": event.reason,
+                "message": event.message,
+                "violations": event.violations,
+                "value": event.value,
+                "value_ref": event.value_ref,
+                "worker": None,
+                "ended": event.time,
+            }
+        case Cancelled():
             return {
                 "reason": event.reason,
                 "message": event.message,
                 "worker": None,
                 "ended": event.time,
             }
-        case Interim() | Log() | Queued() | Rejected():  # the last two only begin a job
+        case (
+            Interim() | Withheld() | Log() | Queued() | Rejected()
+        ):  # the last two only begin a job
             return {}
 
 

@@ -7,7 +7,7 @@ import structlog
 from broker.core.inputs import Input, Reported
 from broker.core.turn import Turn
 from broker.telemetry import metrics, times
-from schemas.events import AnyEvent, Dispatched, Interim, Rejected
+from schemas.events import AnyEvent, Dispatched, Interim, Rejected, Withheld
 from schemas.events import Log as LogEvent
 from schemas.jobs import Job
 
@@ -25,7 +25,7 @@ def tell(turn: Turn, inputs: int) -> None:
             _time(event, job)
         kind = event.kind
         counts[kind] = counts.get(kind, 0) + 1
-        say = logger.debug if isinstance(event, (Interim, LogEvent)) else logger.info
+        say = logger.debug if isinstance(event, (Interim, LogEvent, Withheld)) else logger.info
         say(
             "job.event",
             job_id=event.job_id,

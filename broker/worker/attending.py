@@ -141,7 +141,7 @@ class Attendant:
 
     async def _stowed(self, attempt: Attempt, body: Body) -> Body:
         """*body* as it may travel; an end as asked, if that comes before a large value is stored."""
-        if not isinstance(body, (Published, Returned)) or len(body.value) <= INLINE:
+        if not isinstance(body, (Published, Returned, Raised)) or len(body.value) <= INLINE:
             return body
         stowed = await attempt.unless_stopped(self._reports.stowed(body))
         return Stopped(attempt.stop.reason or "") if stowed is None else stowed

@@ -15,12 +15,23 @@ from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.worker.attempts import Attempt
 from schemas.limits import INLINE, LONGEST_TEXT, shortened
-from schemas.reports import LAST, Began, Body, Died, Logged, Published, Raised, Report, Returned
+from schemas.reports import (
+    LAST,
+    Began,
+    Body,
+    Died,
+    Logged,
+    Published,
+    Raised,
+    Report,
+    Returned,
+    Withheld,
+)
 from schemas.topics import REPORTS
 
 # What is merely told: to have it on record before the program runs on would protect nobody, and
 # at a few milliseconds a record would hold up a program that publishes much.
-NEWS = (Began, Published, Logged)
+NEWS = (Began, Published, Withheld, Logged)
 AHEAD = 32  # reports of one attempt that may be on their way while its program runs on
 COMPANY = 0.002  # s that a beginning waits at most: that of a short attempt goes with its end
 
@@ -107,14 +118,20 @@ class Reports:
         """*body* as it may travel: a large value by reference, no endless message."""
         match body:
             case Published() | Returned():
-                value = bytes(body.value)
-                if len(value) <= INLINE or body.value_ref is not None:
-                    return body
-                raw, ref = await until_it_works(partial(payloads.stow, value, self._blobs))
-                return replace(body, value=raw, value_ref=ref)
-            case Raised() | Died() if len(body.message) > LONGEST_TEXT:
+                return await self._stowed(body)
+            case Raised():
+                body = replace(body, message=shortened(body.message))
+                return await self._stowed(body)
+            case Died() if len(body.message) > LONGEST_TEXT:
                 return replace(body, message=shortened(body.message))
             case Logged() if len(body.text) > LONGEST_TEXT:
                 return replace(body, text=shortened(body.text))
             case _:
                 return body
+
+    async def _stowed(self, body: Published | Returned | Raised) -> Body:
+        value = bytes(body.value)
+        if len(value) <= INLINE or body.value_ref is not None:
+            return body
+        raw, ref = await until_it_works(partial(payloads.stow, value, self._blobs))
+        return replace(body, value=raw, value_ref=ref)

@@ -5,7 +5,7 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from executors.programs.authored.tracebacks import told
 from executors.programs.builtin import UnknownProgramError
 from schemas.limits import CHECKED_BEFORE
 from schemas.normal_form import misfit, normal
-from schemas.reports import Raised
+from schemas.reports import Raised, Withheld
 from schemas.specification import Program
 from schemas.values import Reason, Violation
 from schemas.workers import BackendAnnounced
@@ -47,11 +47,12 @@ def preload(programs: Mapping[str, str]) -> None:
 
 
 class InvalidResultError(Exception):
-    """What a program publishes or returns breaks its own schema."""
+    """What a program publishes or returns breaks its own schema; *value* is that, as JSON."""
 
-    def __init__(self, what: str, violations: Sequence[Violation] = ()) -> None:
+    def __init__(self, what: str, violations: Sequence[Violation], value: bytes = b"") -> None:
         super().__init__(what)
         self.violations = tuple(violations)
+        self.value = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Line:
             self.connection.sendall(pack(kind, payload, self.attempt))
 
 
+Check = Callable[[bytes], list[Violation]]
 _one_at_a_time = threading.Lock()
 
 
@@ -83,10 +85,22 @@ class Messenger:
         """Publish *message*; *encoder* is taken for the sake of older programs, and not needed."""
         del encoder
         if final:
-            self.final.append(_checked(message, self.program.check_result, "final", self.faults))
+            self._publish_final(message)
             return
-        value = _checked(message, self.program.check_interim, "interim", self.faults)
-        self.line.tell(Kind.PUBLISHED, value)
+        try:
+            value = _checked(message, self.program.check_interim, "interim")
+        except InvalidResultError as error:
+            withheld = Withheld(str(error), error.violations)
+            self.line.tell(Kind.WITHHELD, _text(withheld))
+        else:
+            self.line.tell(Kind.PUBLISHED, value)
+
+    def _publish_final(self, message: Any) -> None:
+        try:
+            self.final.append(_checked(message, self.program.check_result, "final"))
+        except InvalidResultError as error:
+            self.faults.append(error)
+            raise
 
 
 def serve(connection: socket.socket) -> None:
@@ -139,10 +153,17 @@ def _attempt(line: Line, header: TaskHeader, data: bytes) -> tuple[Kind, bytes]:
         messenger = Messenger(line, program.program, [], [])
         value = program.main(backend, messenger, **inputs)
         return Kind.RETURNED, _result(messenger, value)
+    except InvalidResultError as error:
+        raised = Raised(Reason.INVALID_RESULT, str(error), error.violations)
+        return Kind.RAISED, _text(raised) + b"\n" + error.value
     except BaseException as error:  # noqa: BLE001  whatever a program raises is its own end only
-        raised = _raised(error)
-    text = raised.message.encode(errors="backslashreplace").decode()  # it may be no Unicode
-    return Kind.RAISED, msgspec.json.encode(replace(raised, message=text))
+        return Kind.RAISED, _text(_raised(error))
+
+
+def _text(body: Raised | Withheld) -> bytes:
+    """*body* as JSON, also if its message is no Unicode."""
+    text = body.message.encode(errors="backslashreplace").decode()
+    return msgspec.json.encode(replace(body, message=text))
 
 
 def _raised(error: BaseException) -> Raised:
@@ -157,8 +178,6 @@ def _raised(error: BaseException) -> Raised:
             return Raised(Reason.BACKEND_ERROR, str(error))
         case UnknownProgramError():
             return Raised(Reason.UNKNOWN_PROGRAM, str(error))
-        case InvalidResultError():
-            return Raised(Reason.INVALID_RESULT, str(error), error.violations)
         case _:
             return Raised(Reason.PROGRAM_ERROR, told(error))
 
@@ -187,26 +206,25 @@ def _result(messenger: Messenger, value: Any) -> bytes:
         raise messenger.faults[0]  # the program went on regardless
     if messenger.final:
         return messenger.final[0]
-    return _checked(value, messenger.program.check_result, "final", [])
+    return _checked(value, messenger.program.check_result, "final")
 
 
-def _checked(value: Any, check: Any, name: str, faults: list[InvalidResultError]) -> bytes:
+def _checked(value: Any, check: Check, name: str) -> bytes:
     """*value* as JSON that keeps to the program's schema; raises `InvalidResultError`."""
     try:
         data = runtime_json.encode(value)
-        violations = check(data)
     except runtime_json.NotEncodableError as error:
-        fault = InvalidResultError(f"the {name} result can not be written as JSON: {error}")
-    else:
-        if len(data) > MOST_RESULT:
-            size, most = memory.told(len(data)), memory.told(MOST_RESULT)
-            fault = InvalidResultError(f"the {name} result has {size}, and {most} is the most")
-        elif not violations:
-            return data
-        else:
-            fault = InvalidResultError(f"the {name} result breaks the program's schema", violations)
-    faults.append(fault)
-    raise fault
+        wrong = Violation("", "json", type(value).__name__, str(error))
+        text = f"the {name} result can not be written as JSON: {error}"
+        raise InvalidResultError(text, [wrong]) from error
+    if len(data) > MOST_RESULT:
+        size, most = memory.told(len(data)), memory.told(MOST_RESULT)
+        text = f"the {name} result has {size}, and {most} is the most"
+        raise InvalidResultError(text, [Violation("", f"maxBytes: {MOST_RESULT}", size, text)])
+    if violations := check(data):
+        text = f"the {name} result breaks the program's schema"
+        raise InvalidResultError(text, violations, data)
+    return data
 
 
 def _flush() -> bool:

@@ -21,8 +21,9 @@ class Kind(enum.IntEnum):
     BEGAN = 2
     PUBLISHED = 3  # an interim result as JSON
     RETURNED = 4  # the final result as JSON
-    RAISED = 5  # a `Raised` as JSON
+    RAISED = 5  # a `Raised` as JSON, and below it the result that it is about
     RETIRES = 6  # the child has grown or is old: replace it after this attempt
+    WITHHELD = 7  # a `Withheld` as JSON
     # fork server → parent
     READY = 10  # the backends as JSON
     FORKED = 11  # a `Forked` as JSON

@@ -257,17 +257,30 @@ async def test_a_result_that_json_has_no_form_for_is_an_invalid_result(
 
 async def test_results_that_break_the_schema_are_not_told_as_results() -> None:
     programs = {
-        "hello-world": "tests.support.programs:publishes",  # an interim result without counts
+        "hello-world": "tests.support.programs:publishes",  # interim results without counts
         "sample-program": "tests.support.programs:returns",  # another word than it promises
     }
     async with started(SimulatorExecutor(1, programs)) as executor:
-        interim = await bodies(executor, task("hello-world"))
-        final = await bodies(executor, task("sample-program"))
+        *interim, end = await bodies(executor, task("hello-world", {"count": 2}))
+        final = await bodies(executor, task("sample-program", {"value": "no"}))
 
-    for found in (interim, final):
-        assert kinds(found) == ["began", "raised"]
-        assert found[-1].reason == "invalid_result"
-        assert found[-1].violations
+    assert kinds(interim) == ["began", "withheld", "withheld"]
+    (wrong,) = interim[1].violations
+    assert (wrong.path, wrong.rule, wrong.value) == ("", 'required: "counts"', '{"iteration":0}')
+    for raised, returned in ((end, "done"), (final[-1], "no")):
+        assert (kind(raised), raised.reason) == ("raised", "invalid_result")
+        assert [one.value for one in raised.violations] == [f'"{returned}"']
+        assert value(raised) == returned  # kept for its author
+
+
+async def test_what_json_has_no_form_for_is_withheld_and_the_program_runs_on() -> None:
+    programs = {"things": "tests.support.programs:publishes_a_thing"}
+    async with started(SimulatorExecutor(1, programs)) as executor:
+        found = await bodies(executor, task("things"))
+
+    assert kinds(found) == ["began", "withheld", "published", "returned"]
+    assert "bytes" in found[1].message
+    assert [one.rule for one in found[1].violations] == ["json"]
 
 
 # What the program writes

@@ -16,6 +16,7 @@ from tests.support.programs import PROGRAMS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+FORGED = '{"kind": "raised", "reason": "invalid_result", "message": "it breaks"}'
 FIRST = (
     1  # as children are not used again after these programs, all their attempts have this number
 )
@@ -123,6 +124,8 @@ async def test_children_that_ran_built_in_programs_are_used_again(
         ("forges", {"kind": Kind.RETURNED, "text": "", "attempt": FIRST}),
         ("forges", {"kind": Kind.RAISED, "text": "[1, 2]", "attempt": FIRST}),
         ("forges", {"kind": Kind.RAISED, "text": '{"kind": "raised"}', "attempt": FIRST}),
+        ("forges", {"kind": Kind.RAISED, "text": FORGED + "\n[1, ", "attempt": FIRST}),
+        ("forges", {"kind": Kind.WITHHELD, "text": "{}", "attempt": FIRST}),
         ("forges", {"kind": Kind.BEGAN, "text": "", "attempt": FIRST}),
         ("forges", {"kind": Kind.ENDED, "text": "{}", "attempt": FIRST}),
         ("forges", {"kind": 77, "text": "", "attempt": FIRST}),

@@ -27,10 +27,10 @@ from executors.programs.builtin import ENTRIES
 from schemas import topics
 from schemas.asked import read_request
 from schemas.cloudevents import request_record
-from schemas.events import Cancelled, Completed, Dispatched, Interim, Log, Retried
+from schemas.events import Cancelled, Completed, Dispatched, Failed, Interim, Log, Retried
 from schemas.records import Record, Stored
 from schemas.requests import SubmitJob
-from schemas.values import BlobRef, JobKey
+from schemas.values import BlobRef, JobKey, Violation
 from tests.support.awaiting import stays
 from tests.support.contract import DESCRIPTION
 from tests.support.gateway import Running, eventually, running, stream
@@ -655,6 +655,22 @@ async def test_a_result_by_reference_is_fetched() -> None:
         await served.ledger.append("j1", Completed, attempt=1, value_ref=ref)
 
         assert await served.get("/jobs/j1/results") == {"large": True}
+
+
+async def test_a_result_that_broke_its_schema_is_there_for_its_author_alone() -> None:
+    async with running() as served:
+        await served.ledger.queue("j1")
+        await served.ledger.start("j1")
+        await served.get("/jobs/j1/invalid_result", 204)
+        ref = await served.gateway._parts.blobs.put(b'{"counts": 7}')
+        facts = {"attempt": 1, "reason": "invalid_result", "message": "it breaks the schema"}
+        wrong = Violation("/counts", "type: object", "7")
+        await served.ledger.append("j1", Failed, value_ref=ref, violations=(wrong,), **facts)
+        job = await served.get("/jobs/j1")
+
+        assert await served.get("/jobs/j1/invalid_result") == {"counts": 7}
+        assert await served.get("/jobs/j1/results") == "it breaks the schema"
+        assert [one["path"] for one in job["violations"]] == ["/counts"]
 
 
 async def test_a_failed_job_says_why() -> None:

@@ -262,6 +262,17 @@ async def test_large_inputs_and_results_travel_by_reference() -> None:
     assert executor.begun[0].inputs == inputs
 
 
+async def test_a_large_result_that_is_invalid_is_kept_by_reference() -> None:
+    big = "x" * 400_000
+    executor = ScriptedExecutor(Script((Raise("it breaks", "invalid_result", big),)))
+    async with working(executor) as qjb:
+        await qjb.tell(qjb.dispatch())
+        last = (await qjb.ended())[-1].body
+        assert isinstance(last, Raised)
+        assert last.value_ref is not None
+        assert await qjb.blobs.get(last.value_ref) == msgspec.json.encode(big)
+
+
 async def test_inputs_that_are_not_there_end_the_attempt_with_a_reason() -> None:
     async with working() as qjb:
         missing = BlobRef("0" * 64, 5)

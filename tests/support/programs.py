@@ -162,6 +162,12 @@ def returns_a_thing(backend: Any, user_messenger: Any, **_: Any) -> Any:
     return b"bytes have no form in JSON"
 
 
+def publishes_a_thing(backend: Any, user_messenger: Any, **_: Any) -> str:
+    user_messenger.publish(b"bytes have no form in JSON")
+    user_messenger.publish("text has")
+    return "done"
+
+
 def fills_memory(backend: Any, user_messenger: Any, mib: int = 10_000, **_: Any) -> int:
     """Takes memory bit by bit, as a simulation does that grows."""
     taken = []

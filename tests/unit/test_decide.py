@@ -7,6 +7,7 @@ import pytest
 
 from broker.core.decide import after_death, is_current, on_cancel, on_no_backend, on_report
 from broker.core.job import TRANSITIONS, apply
+from schemas.events import Failed
 from schemas.jobs import Job, JobDetails
 from schemas.ledger import Entry
 from schemas.reports import (
@@ -19,6 +20,7 @@ from schemas.reports import (
     Report,
     Returned,
     Stopped,
+    Withheld,
 )
 from schemas.values import State, Violation
 
@@ -195,6 +197,27 @@ def test_what_a_program_says_of_its_end_is_kept_and_not_endless() -> None:
     assert event is not None
     assert event.message.endswith("/counts: type: object, but it is 7")  # type: ignore[union-attr]
     assert len(event.message) < 70_000  # type: ignore[union-attr]
+
+
+def test_a_result_that_breaks_its_schema_is_kept_with_the_rules_that_it_broke() -> None:
+    violation = Violation("/counts", "type: object", "7")
+    raised = Raised("invalid_result", "it breaks", (violation,), msgspec.Raw(b'{"counts":7}'))
+    event = on_report(job(), report(raised), NOW)
+    ended = apply(job(), Entry(key=job().key, event=event, epoch=1))  # type: ignore[arg-type]
+
+    assert isinstance(event, Failed)
+    assert (event.violations, bytes(event.value)) == ((violation,), b'{"counts":7}')
+    assert (ended.violations, bytes(ended.value)) == ((violation,), b'{"counts":7}')
+
+
+def test_an_interim_result_that_breaks_its_schema_is_told_and_the_job_goes_on() -> None:
+    violation = Violation("/iteration", "minimum: 0", "-1")
+    event = on_report(job(), report(Withheld("it breaks", (violation,))), NOW)
+
+    assert event is not None
+    assert (event.kind, event.state) == ("withheld", "running")
+    assert event.message == "it breaks\n/iteration: minimum: 0, but it is -1"  # type: ignore[union-attr]
+    assert event.violations == (violation,)  # type: ignore[union-attr]
 
 
 def test_every_state_that_is_left_can_be_left_by_a_cancel_or_by_an_end() -> None:

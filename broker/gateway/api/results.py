@@ -27,6 +27,14 @@ async def result(request: Request) -> web.StreamResponse:
     return nothing()
 
 
+async def invalid(request: Request) -> web.StreamResponse:
+    """GET /jobs/{job_id}/invalid_result: what broke the schema of the results, if that was it."""
+    job = (await request.parts.find(key_of(request))).job
+    if job.state is State.FAILED and (job.value or job.value_ref):
+        return await send(request, Content([content_of(job.value, job.value_ref)]))
+    return nothing()
+
+
 async def interim(request: Request) -> web.StreamResponse:
     """GET /jobs/{job_id}/interim_results: an array of strings, each one message's JSON text.
 

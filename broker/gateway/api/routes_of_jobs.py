@@ -231,6 +231,17 @@ RESULTS = (
     ),
     Route(
         "GET",
+        "/jobs/{job_id}/invalid_result",
+        results.invalid,
+        "getInvalidResult",
+        "The result of a job that failed since that breaks its schema",
+        {
+            200: as_json("What the program returned.", ANY),
+            204: {"description": "There is none."},
+        },
+    ),
+    Route(
+        "GET",
         "/jobs/{job_id}/interim_results",
         results.interim,
         "getInterimResults",
