@@ -1,7 +1,7 @@
 """Values against a JSON Schema, and in words what is wrong with one that does not keep to it.
 
-Draft 2020-12 and 2019-09 through jsonschema-rs, whose regular expressions can not run away. It
-looks at a value where it is; but it builds all errors at once, and each holds copies of all that
+Drafts from 06 to 2020-12 through jsonschema-rs, with an engine of regular expressions that never
+goes back, so that none can run away. It looks at a value where it is; but it builds all errors at once, and each holds copies of all that
 it is about. So it is asked for the errors of small values only. In a large one we go down the
 schema to the small ones that are wrong, for as long as somebody asks for more.
 """
@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import jsonschema_rs
 import orjson
@@ -21,6 +22,8 @@ SHOWN = 120  # characters of an offending value that a violation quotes
 LONGEST_MESSAGE = 500  # characters
 SMALL = 100  # values in one of which the library may build all errors
 SMALL_TEXT = 2_000  # characters in it
+
+PATTERNS = jsonschema_rs.RegexOptions(size_limit=256 * 1024, dfa_size_limit=256 * 1024)  # bytes
 
 _BELONGS = {  # keywords that mean something only beside others
     "additionalProperties": ("properties", "patternProperties"),
@@ -37,7 +40,8 @@ class Schema:
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self._schema = schema
-        self._whole = jsonschema_rs.validator_for(schema, validate_formats=True)
+        self._whole = _validator(schema)
+        self._parts: dict[str, Any] = {}
         self._words: dict[tuple[str, str], Any] = {}
 
     def is_valid(self, value: Any) -> bool:
@@ -53,7 +57,7 @@ class Schema:
         """What is wrong with *value*, which breaks what stands at *where* in the schema."""
         part = self._at(where)
         if is_small(value):
-            yield from _told(self._parts[where], value, path)
+            yield from _told(self._part(where), value, path)
         elif isinstance(part, dict):
             yield from self._explain_large(where, part, value, path)
         else:
@@ -70,7 +74,7 @@ class Schema:
                 yield _violation(path, rule(word, part[word]), value)
             else:
                 for place, inner, step in below:
-                    if not self._parts[place].is_valid(inner):
+                    if not self._part(place).is_valid(inner):
                         yield from self._explain(place, inner, path + step)
         if not broken:  # words that mean something only together
             yield _violation(path, "schema", value)
@@ -88,7 +92,7 @@ class Schema:
         """The values that *word* is about, where one schema stands for each; else None."""
         asked, at = part[word], f"{where}/{word}"
         match word:
-            case "$ref" if asked in self._parts:
+            case "$ref":
                 return [(asked, value, "")]
             case "allOf":
                 return [(f"{at}/{index}", value, "") for index in range(len(asked))]
@@ -104,10 +108,18 @@ class Schema:
                 return ((at, inner, f"/{index}") for index, inner in items)
         return None
 
+    def _part(self, where: str) -> Any:
+        """The part of the schema at that place, compiled when it is first asked for."""
+        if where not in self._parts:
+            draft = {_DRAFT: self._schema[_DRAFT]} if _DRAFT in self._schema else {}
+            reference = draft | {"$ref": _NAME + quote(where, "#/~")}
+            self._parts[where] = _validator(reference, registry=self._registry)
+        return self._parts[where]
+
     @cached_property
-    def _parts(self) -> Any:
-        """Each part of the schema, compiled, by its place."""
-        return jsonschema_rs.validator_map_for(self._schema, validate_formats=True)
+    def _registry(self) -> jsonschema_rs.Registry:
+        """Where the parts find each other."""
+        return jsonschema_rs.Registry([(_NAME, self._schema)])
 
     def _at(self, where: str) -> Any:
         part: Any = self._schema
@@ -117,13 +129,22 @@ class Schema:
         return part
 
 
-_CONTEXT = ("$schema", "$defs", "definitions")  # what a keyword needs around it to be understood
+_DRAFT = "$schema"
+_NAME = "urn:qjb:schema"
+_CONTEXT = (_DRAFT, "$defs", "definitions")  # what a keyword needs around it to be understood
+
+
+def _validator(schema: dict[str, Any], **more: Any) -> Any:
+    """*schema* compiled; nothing is ever fetched for it."""
+    return jsonschema_rs.validator_for(
+        schema, validate_formats=True, pattern_options=PATTERNS, offline=True, **more
+    )
 
 
 def _compiled(schema: dict[str, Any]) -> Any:
     """*schema* compiled; None if it does not stand alone."""
     try:
-        return jsonschema_rs.validator_for(schema, validate_formats=True)
+        return _validator(schema)
     except ValueError:
         return None
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, TypeAlias
@@ -11,15 +10,13 @@ import msgspec
 import orjson
 
 from schemas import unknown
+from schemas.bounds import TooCostlyError, check_schema
 from schemas.checking import SHOWN, Schema, is_deeper, shown
 from schemas.limits import INLINE
 from schemas.values import Violation
 from schemas.weighing import too_heavy
 from schemas.widths import NO_CIRCUIT, Widest, widest
 
-MAX_SCHEMA_BYTES = 64 * 1024
-MAX_SCHEMA_DEPTH = 64
-MAX_SUBSCHEMAS = 2_000
 MAX_VALUE_DEPTH = 100
 MAX_VIOLATIONS = 50
 REMEMBERED, REMEMBERED_BYTES = 1024, 2048  # inputs whose findings are kept, and the largest
@@ -78,37 +75,10 @@ def parse_specification(data: bytes) -> Specification:
 def check_schemas(specification: Specification) -> None:
     """Raise `SpecificationError` if a schema is larger than they may be, or refers elsewhere."""
     for name in ("parameters", "interim_results", "return_values"):
-        _check_schema(name, getattr(specification.spec, name))
-
-
-def _check_schema(name: str, schema: dict[str, Any]) -> None:
-    try:
-        size = len(orjson.dumps(schema))
-    except TypeError as error:  # a number that no JSON of ours holds
-        raise SpecificationError(f"{name}: {error}") from error
-    if size > MAX_SCHEMA_BYTES:
-        raise SpecificationError(f"{name}: {size} bytes, at most {MAX_SCHEMA_BYTES} are allowed")
-    if is_deeper(schema, MAX_SCHEMA_DEPTH):
-        raise SpecificationError(f"{name}: nested deeper than {MAX_SCHEMA_DEPTH}")
-    if sum(1 for _ in _dictionaries(schema)) > MAX_SUBSCHEMAS:
-        raise SpecificationError(f"{name}: more than {MAX_SUBSCHEMAS} sub-schemas")
-    for part in _dictionaries(schema):
-        reference = part.get("$ref")
-        if isinstance(reference, str) and not reference.startswith("#"):
-            raise SpecificationError(
-                f"{name}: $ref {reference[:SHOWN]!r} points outside the schema"
-            )
-
-
-def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            yield item
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
+        try:
+            check_schema(getattr(specification.spec, name))
+        except TooCostlyError as error:
+            raise SpecificationError(f"{name}: {error}") from error
 
 
 class Findings(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,11 +16,11 @@ import orjson
 from msgspec.structs import replace
 
 from schemas import unknown
+from schemas.bounds import MAX_SCHEMA_BYTES
 from schemas.checking import SHOWN, Schema, is_deeper, shown
 from schemas.decoding import Buffer, UnreadableError, decode
 from schemas.limits import LARGEST_CODE
 from schemas.specification import (
-    MAX_SCHEMA_BYTES,
     MAX_VIOLATIONS,
     BackendRequirements,
     Program,
