@@ -1,5 +1,6 @@
 """Programs that people wrote for the Runtime of 2021 and after, in a child of ours."""
 
+import importlib.util
 import json
 import re
 from collections.abc import AsyncIterator
@@ -12,6 +13,8 @@ import pytest
 import pytest_asyncio
 
 from executors import runtime_json
+from executors.programs.authored.importing import OldNames
+from executors.programs.authored.runtime import RuntimeEncoder
 from executors.simulator import SimulatorExecutor
 from schemas.reports import Body
 from tests.support.authored import PROGRAMS
@@ -292,3 +295,95 @@ async def test_a_program_that_raises_leaves_all_that_it_wrote_in_the_log(
     for text in ("printed\n", "UserWarning: warned\n", "logged\n", "written\n", "at the end"):
         assert text in ran.log
     assert "mine.py:6: UserWarning" in ran.log
+
+
+# What it finds around it
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "assert backend.name() == backend.name == 'fake_line_5'",
+        "assert backend.configuration().n_qubits == backend.num_qubits == 5",
+        "assert backend.configuration().coupling_map[0] == [0, 1]",
+        "assert 0 < backend.properties().gate_error('cx', [0, 1]) < 0.1",
+        "assert backend.properties().t1(0) > 1e-6",
+        "assert backend.status().operational and backend.defaults() is None",
+        "import qiskit.providers.aer as aer; aer.noise.NoiseModel.from_backend(backend)",
+        "from qiskit import Aer; Aer.get_backend('qasm_simulator')",
+        "from qiskit.algorithms import NumPyMinimumEigensolver as N; N()",
+        "from qiskit.algorithms.minimum_eigensolvers import VQE",
+        "from qiskit.extensions import Initialize, UnitaryGate",
+        "from qiskit.tools import job_monitor; from qiskit.tools.visualization import plot_histogram",
+        "from qiskit.providers import BackendV1; assert isinstance(backend, BackendV1)",
+        "from qiskit.providers.ibmq.runtime import ProgramBackend as P; assert isinstance(backend, P)",
+        "from qiskit_ibm_runtime import UserMessenger as M; assert isinstance(user_messenger, M)",
+        "from qiskit_ibm_runtime.utils.json import RuntimeDecoder, RuntimeEncoder",
+        "from qiskit_ibm_runtime.program import ResultDecoder, UserMessenger; UserMessenger().publish(1)",
+        "from qiskit.primitives import BackendSamplerV2; BackendSamplerV2(backend=backend)",
+        "backend.set_options(shots=7); assert backend.options.shots == 7",
+    ],
+)
+async def test_what_was_there_in_2021_is_there(executor: SimulatorExecutor, statement: str) -> None:
+    ran = await run(executor, f"def main(backend, user_messenger):\n    {statement}\n")
+
+    assert ran.result is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "instead"),
+    [
+        ("from qiskit.algorithms import VQE", "qiskit_algorithms.VQE, which takes primitives"),
+        ("from qiskit.utils import QuantumInstance", "the primitives in qiskit.primitives"),
+        ("from qiskit.test.mock import FakeLima", "the backend that the program is given"),
+        ("import qiskit.ignis.mitigation.measurement", "mthree"),
+        ("from qiskit import assemble", "backend.run takes circuits"),
+        ("from qiskit import QuantumCircuit as Q; Q(1, 1).x(0).c_if(0, 1)", "circuit.if_test"),
+    ],
+)
+async def test_what_is_gone_says_what_came_in_its_place(
+    executor: SimulatorExecutor, statement: str, instead: str
+) -> None:
+    ran = await run(executor, f"def main(backend, user_messenger):\n    {statement}\n")
+
+    assert (kind(ran.end), ran.end.reason) == ("raised", "program_error")
+    assert instead in ran.message.splitlines()[0]
+
+
+async def test_what_execute_bound_and_took_is_bound_and_taken(executor: SimulatorExecutor) -> None:
+    ran = await run(
+        executor,
+        """
+        from qiskit import QuantumCircuit, execute
+        from qiskit.circuit import Parameter
+
+        def main(backend, user_messenger):
+            angle = Parameter("a")
+            circuit = QuantumCircuit(1, 1)
+            circuit.u3(angle, 0, 0, 0)
+            circuit.measure(0, 0)
+            binds = [{angle: 0}, {angle: 3.14159265}]
+            job = execute(circuit, backend, shots=50, parameter_binds=binds, nonsense=1)
+            return job.result().get_counts(), circuit.bind_parameters({angle: 1}).qasm()
+        """,
+        backend="aer_simulator",
+    )
+
+    counts, text = ran.result
+    assert counts == [{"0": 50}, {"1": 50}]
+    assert text.startswith("OPENQASM 2.0;")
+    assert ran.log == "warning: aer_simulator has no run option 'nonsense'; it is ignored\n"
+
+
+async def test_the_later_package_need_not_be_installed() -> None:
+    spec = OldNames().find_spec("qiskit_ibm_runtime", [])
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    assert spec.loader is not None
+    spec.loader.exec_module(module)
+
+    assert module.RuntimeEncoder is RuntimeEncoder
+    with pytest.raises(ModuleNotFoundError, match="a program is given its backend"):
+        getattr(module, "QiskitRuntimeService")  # noqa: B009  as an import does
+    with pytest.raises(AttributeError, match="SamplerV9"):
+        module.SamplerV9  # noqa: B018

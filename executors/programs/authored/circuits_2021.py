@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qiskit import QuantumCircuit, qasm2
+from qiskit.circuit import InstructionSet
 
 
 def _renamed(name: str) -> Callable[..., Any]:
@@ -46,8 +47,13 @@ _METHODS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _c_if(*_: Any) -> None:
+    raise TypeError("c_if is gone from Qiskit: with circuit.if_test((register, value)): …")
+
+
 def add_methods() -> None:
     """Give circuits, in all this process, the methods that they had."""
+    InstructionSet.c_if = _c_if
     for name, method in _METHODS.items():
         if not hasattr(QuantumCircuit, name):
             setattr(QuantumCircuit, name, method)

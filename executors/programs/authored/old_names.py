@@ -32,6 +32,7 @@ STANDS_FOR = {
     "qiskit.providers.ibmq.runtime": RUNTIME,
     "qiskit.tools": QISKIT,
     "qiskit_ibm_runtime.program": RUNTIME,
+    "qiskit_ibm_runtime.utils.json": RUNTIME,
 }
 
 # Names in modules that still are there.
@@ -62,17 +63,17 @@ ADDED = {
 }
 
 _ALGORITHMS = "qiskit_algorithms, whose algorithms take primitives"
-_SERVICE = "nothing: a program is given its backend, and reaches no service"
-_PULSES = "nothing: pulses are gone from Qiskit"
+_SERVICE = "nothing, as a program is given its backend and reaches no service"
+_PULSES = "nothing, as there are no pulses any more"
 
 # Modules and names that are gone for good, and what came in their place.
 REPLACED = {
     "qiskit.IBMQ": _SERVICE,
     "qiskit.aqua": _ALGORITHMS,
-    "qiskit.assemble": "nothing: backend.run takes circuits",
-    "qiskit.assembler": "nothing: backend.run takes circuits",
+    "qiskit.assemble": "nothing, as backend.run takes circuits",
+    "qiskit.assembler": "nothing, as backend.run takes circuits",
     "qiskit.chemistry": "qiskit-nature",
-    "qiskit.compiler.assemble": "nothing: backend.run takes circuits",
+    "qiskit.compiler.assemble": "nothing, as backend.run takes circuits",
     "qiskit.finance": "qiskit-finance",
     "qiskit.ignis": "qiskit-experiments, and mthree for the mitigation of measurement errors",
     "qiskit.ml": "qiskit-machine-learning",
@@ -83,7 +84,7 @@ REPLACED = {
     "qiskit.providers.ibmq": _SERVICE,
     "qiskit.providers.models": "backend.configuration() and backend.target",
     "qiskit.pulse": _PULSES,
-    "qiskit.qobj": "nothing: backend.run takes circuits",
+    "qiskit.qobj": "nothing, as backend.run takes circuits",
     "qiskit.schedule": _PULSES,
     "qiskit.scheduler": _PULSES,
     "qiskit.test": "the backend that the program is given; GenericBackendV2 in "
