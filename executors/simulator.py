@@ -27,7 +27,7 @@ from schemas.reports import (
     Stopped,
     Withheld,
 )
-from schemas.values import Reason
+from schemas.values import NOTHING, Reason
 from schemas.workers import BackendAnnounced
 
 DECODING = 30.0  # s until the program has begun: to decode its inputs
@@ -324,7 +324,8 @@ def _raised_of(payload: bytes) -> Raised | None:
         return None
     if value and not _is_json(value):
         return None
-    return replace(raised, value=msgspec.Raw(value), value_ref=None)  # references are ours to make
+    kept = msgspec.Raw(value) if value else NOTHING
+    return replace(raised, value=kept, value_ref=None)  # references are ours to make
 
 
 def _withheld_of(payload: bytes) -> Withheld | None:

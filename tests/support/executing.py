@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import psutil
 
 from executors.base import Executor, Stop, Task
@@ -27,7 +28,10 @@ def task(
 
 
 async def bodies(executor: Executor, job: Task, stop: Stop | None = None) -> list[Body]:
-    return [body async for body in executor.run(job, stop or Stop())]
+    found = [body async for body in executor.run(job, stop or Stop())]
+    for body in found:
+        assert msgspec.json.decode(msgspec.json.encode(body), type=Body) == body  # it can travel
+    return found
 
 
 async def last(executor: Executor, job: Task, stop: Stop | None = None) -> Any:
