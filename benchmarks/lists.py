@@ -66,7 +66,6 @@ def jobs(count: int) -> Iterator[JobRow]:
                 job_id=f"{number:x}-{chance.getrandbits(64):016x}",
                 seq=4 if done else 1,
                 state=State.COMPLETED if done else State.QUEUED,
-                terminal=done,
                 created=created,
                 program_id=program,
                 details=details,

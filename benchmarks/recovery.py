@@ -55,7 +55,6 @@ def snapshots(ended: int, queued: int) -> Iterator[Row]:
             job_id=f"{number:x}-{number * 7919:016x}",
             seq=4 if done else 1,
             state=State.COMPLETED if done else State.QUEUED,
-            terminal=done,
             created=iso(at),
             program_id="hello-world",
             details=JobDetails(

@@ -18,7 +18,7 @@ from schemas.decoding import decode as decode
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Claim, DeadLetter, Deletion, Entry, InputPosition
 from schemas.records import Headers, Record, Stored
-from schemas.values import MOST, JobKey, count_in
+from schemas.values import MOST, JobKey, State, count_in
 
 SOURCE = b"/qjb"
 CONTENT_TYPE = b"application/json"
@@ -27,6 +27,19 @@ LARGEST_REPORT = 900_000  # bytes: what it says must fit into an event, with wha
 SUBMIT = b"qjb.request.submit"
 _REQUEST_NAMES = {kind: name.encode() for name, kind in REQUEST_TYPES.items()}
 _encoder = msgspec.json.Encoder()
+
+
+_STATE_SAID = {state: b'"state":"%b"' % state.encode() for state in State}
+_END_SAID = {
+    state: b'%b,"terminal":%b' % (said, b"true" if state.is_terminal else b"false")
+    for state, said in _STATE_SAID.items()
+}
+
+
+def encode_stated(said: events.AnyEvent | Job) -> bytes:
+    """*said* as JSON, in which `terminal` follows `state`; what can be anything comes behind both."""
+    state = said.state
+    return _encoder.encode(said).replace(_STATE_SAID[state], _END_SAID[state], 1)
 
 
 def encode(message: Any) -> bytes:
@@ -97,7 +110,7 @@ def entry_record(entry: Entry) -> Record:
     headers = _headers(
         _EVENT_TYPES[type(event)], ident, event.job_id.encode(), event.time, tuple(more)
     )
-    return Record(encode(event), key, headers, said=entry)
+    return Record(encode_stated(event), key, headers, said=entry)
 
 
 def claim_record(claim: Claim, partition: int, time: str) -> Record:
@@ -182,7 +195,7 @@ def snapshot_record(job: Job | Deletion, epoch: int, time: str) -> Record:
     headers = _headers(
         b"qjb.job.snapshot", b"%s/%d" % (key, job.seq), job.job_id.encode(), time, trace
     )
-    return Record(encode(job), key, version + headers)
+    return Record(encode_stated(job), key, version + headers)
 
 
 CHECKPOINT_KEY = b"~checkpoint"

@@ -16,12 +16,16 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_f
     seq: int
     time: str  # ISO 8601, UTC, milliseconds
     state: State  # the job's state after this event
-    terminal: bool
 
     @property
     def kind(self) -> str:
         """The name of what happened."""
         return str(self.__struct_config__.tag)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it is the job's last. The JSON says so as well, behind the state."""
+        return self.state.is_terminal
 
 
 class Queued(Event, frozen=True, kw_only=True, tag="queued"):

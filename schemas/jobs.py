@@ -32,7 +32,6 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     job_id: str
     seq: int  # of the newest event
     state: State
-    terminal: bool
     created: str  # time of the first event; times are ISO 8601, UTC, with milliseconds
     program_id: str = ""
     details: JobDetails | None = None  # None for a rejected job
@@ -59,6 +58,11 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     def key(self) -> JobKey:
         """What names the job everywhere."""
         return JobKey(self.tenant, self.job_id)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing can happen to it any more. The JSON says so as well, behind the state."""
+        return self.state.is_terminal
 
 
 class Wish(msgspec.Struct, frozen=True, gc=False):

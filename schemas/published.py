@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from schemas.events import Event
+from schemas.jobs import Job
 from schemas.specification import Specification
 from schemas.topics import TOPICS, Message
 from schemas.values import NOTHING, Reason
@@ -46,6 +48,10 @@ def _described(kind: Any) -> Any:
         else (field.encode_name, _described(field.type), _default(field))
         for field in msgspec.structs.fields(kind)
     ]
+    if issubclass(kind, (Event, Job)):  # as `encode_stated` has it
+        fields.insert(
+            [name for name, *_ in fields].index("state") + 1, ("terminal", bool, msgspec.field())
+        )
     config = kind.__struct_config__
     return msgspec.defstruct(
         kind.__name__,

@@ -34,13 +34,9 @@ class State(enum.StrEnum):
     CANCELLED = "cancelled"
     REJECTED = "rejected"
 
-    @property
-    def is_terminal(self) -> bool:
-        """Whether nothing can happen to the job any more."""
-        return self in TERMINAL
-
-
-TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.REJECTED})
+    def __init__(self, name: str) -> None:
+        # Whether nothing can happen to the job any more.
+        self.is_terminal = name in ("completed", "failed", "cancelled", "rejected")
 
 
 class Reason(enum.StrEnum):

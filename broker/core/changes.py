@@ -71,21 +71,20 @@ class Changes:
         self.deletions.append(deletion)
         self.changed[key] = deletion
 
-    def tell_to_run(self, job: Job, waits: bool) -> None:
-        """Tell the worker of the newest attempt at *job* to run it."""
-        told = Instructed(job.worker or "", _begin(job), job.traceparent, waits)
+    def tell_to_run(self, job: Job, attempt: LiveAttempt, waits: bool) -> None:
+        """Tell the worker of *attempt*, at *job*, to run it."""
+        told = Instructed(attempt.worker, _begin(job, attempt), job.traceparent, waits)
         self.instructions.append(told)
 
     def tell_again_to_run(self, job: Job, attempt: LiveAttempt) -> None:
         """The worker of *attempt* lives and has never heard of it, so nothing is lost."""
-        body = msgspec.structs.replace(_begin(job), told_by=self.epoch)
+        body = msgspec.structs.replace(_begin(job, attempt), told_by=self.epoch)
         attempt.inbox = None  # until it is told
         self.instructions.append(Instructed(attempt.worker, body, job.traceparent))
 
-    def tell_to_stop(self, job: Job, reason: Reason) -> None:
-        """Tell the worker of the newest attempt at *job* to end it."""
-        name = AttemptName(job.tenant, job.job_id, job.attempt, job.epoch)
-        worker = job.worker or ""
+    def tell_to_stop(self, job: Job, attempt: LiveAttempt, reason: Reason) -> None:
+        """Tell the worker of *attempt*, at *job*, to end it."""
+        worker, name = attempt.worker, attempt.name
         self.book.reminders.told(worker, name, self.roster.clock)
         self.instructions.append(Instructed(worker, _end(name, reason), job.traceparent))
 
@@ -106,16 +105,16 @@ class Changes:
             self.letters.append(letter)
 
 
-def _begin(job: Job) -> Dispatch:
-    """Run the newest attempt at *job*."""
+def _begin(job: Job, attempt: LiveAttempt) -> Dispatch:
+    """Run *attempt*, at *job*."""
     details = job.details
     assert details is not None
     return Dispatch(
         tenant=job.tenant,
         job_id=job.job_id,
-        attempt=job.attempt,
-        epoch=job.epoch,
-        instance=job.instance or "",
+        attempt=attempt.number,
+        epoch=attempt.epoch,
+        instance=attempt.instance,
         program_id=details.program_id,
         program_version=details.program_version,
         backend=job.backend or "",

@@ -75,7 +75,6 @@ class Step(TypedDict):
     seq: int
     time: str
     state: State
-    terminal: bool
 
 
 def first_step(job_id: str, time: str, kind: type[Event]) -> Step:
@@ -92,13 +91,7 @@ def step(job: Job, time: str, kind: type[Event]) -> Step:
 
 
 def _step(job_id: str, seq: int, time: str, state: State) -> Step:
-    return {
-        "job_id": job_id,
-        "seq": seq,
-        "time": time,
-        "state": state,
-        "terminal": state.is_terminal,
-    }
+    return {"job_id": job_id, "seq": seq, "time": time, "state": state}
 
 
 def apply(job: Job | None, entry: Entry) -> Job:
@@ -109,7 +102,7 @@ def apply(job: Job | None, entry: Entry) -> Job:
     changes = _changes(job, event, entry.epoch)
     if entry.report:
         changes.setdefault("reports", entry.report)
-    return replace(job, seq=event.seq, state=event.state, terminal=event.terminal, **changes)
+    return replace(job, seq=event.seq, state=event.state, **changes)
 
 
 def _begin(entry: Entry) -> Job:
@@ -119,7 +112,6 @@ def _begin(entry: Entry) -> Job:
         job_id=entry.key.job_id,
         seq=event.seq,
         state=event.state,
-        terminal=event.terminal,
         created=event.time,
         traceparent=entry.traceparent,
     )

@@ -126,7 +126,7 @@ class Turn(Changes):
             return self._cancel_again(job)
         after = self.record(item.key, event, position=item.position)
         if after.state is State.CANCELLING:
-            self.tell_to_stop(after, Reason.USER_REQUEST)
+            self.tell_to_stop(after, self.book.attempts[item.key], Reason.USER_REQUEST)
         return None
 
     def _cancel_again(self, job: Job) -> str:
@@ -134,7 +134,7 @@ class Turn(Changes):
         if job.state is not State.CANCELLING or attempt is None:
             return "cancel.again"
         if self.book.reminders.may_repeat(attempt.worker, attempt.name, self.roster.clock):
-            self.tell_to_stop(job, Reason.USER_REQUEST)
+            self.tell_to_stop(job, attempt, Reason.USER_REQUEST)
         return "cancel.again"
 
     def _delete(self, item: DeleteAsked) -> str | None:
@@ -194,9 +194,10 @@ class Turn(Changes):
         offer = choice.offer
         event = decide.on_dispatch(job, choice.backend, offer.worker, offer.instance, self.time)
         after = self.record(choice.key, event)
-        self.book.attempts[choice.key].since = self.roster.clock
+        attempt = self.book.attempts[choice.key]
+        attempt.since = self.roster.clock
         backend = self.roster.backends.get(choice.backend)
-        self.tell_to_run(after, waits=backend is not None and not backend.simulator)
+        self.tell_to_run(after, attempt, waits=backend is not None and not backend.simulator)
 
     def _needs(self, job: Job) -> Requirements:
         program = self.catalogue.get(job.program_id)

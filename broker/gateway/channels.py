@@ -15,7 +15,7 @@ from broker.gateway.frames import frame
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob, KeptEvent
 from broker.gateway.scan import PAGE, Found, behind, from_file, from_memory, kept_from
-from schemas.cloudevents import encode
+from schemas.cloudevents import encode_stated
 from schemas.jobs import Job
 
 Cursor = Any  # of the channel's own kind
@@ -88,7 +88,7 @@ class JobChannel:
         return Page(b"".join(frames), rows[-1].seq, len(rows))
 
     def gap(self, cursor: int) -> Page:
-        snapshot = encode(self._hot.job)
+        snapshot = encode_stated(self._hot.job)
         return Page(frame(str(self.told), "gap", snapshot), self.told, 0)
 
     def ident(self, cursor: int) -> str:

@@ -12,7 +12,7 @@ from broker.gateway.filters import tag_text
 from broker.gateway.packing import Own, own_phrases, pack, seal
 from broker.gateway.placing import Writing, ended_jobs
 from broker.gateway.rows import Batch, JobRow, StoredEvent
-from schemas.cloudevents import encode
+from schemas.cloudevents import encode, encode_stated
 
 OFFSETS = 1 << 48  # an event's row id is partition * OFFSETS + offset
 FILLED = "filled"  # in meta
@@ -145,7 +145,7 @@ def _columns(row: JobRow) -> dict[str, Any]:
     kept = encode(details) if details else None
     value = bytes(job.value) if job.terminal and details else None
     own = own_phrases(job.job_id, job.created, kept, value)
-    text = encode(job)
+    text = encode_stated(job)
     return {
         "id": row.id,
         "tenant": job.tenant,

@@ -44,7 +44,6 @@ def jobs(draw: st.DrawFn) -> JobRow:
         job_id=f"{number * 7919 % 1000:03}",
         seq=1,
         state=State.COMPLETED if terminal else State.QUEUED,
-        terminal=terminal,
         created=created,
         program_id=program,
         details=draw(st.sampled_from((details, details, None))),
@@ -161,7 +160,7 @@ def _take(store: Store, kept: dict[int, Job], step: object) -> None:
 
 
 def _plain(number: int) -> Mapping[str, object]:
-    state = {"seq": 1, "state": State.QUEUED, "terminal": False, "created": TIMES[0]}
+    state = {"seq": 1, "state": State.QUEUED, "created": TIMES[0]}
     return {"tenant": "default", "job_id": f"{number:05}"} | state
 
 

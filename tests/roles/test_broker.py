@@ -869,7 +869,6 @@ async def test_however_many_have_ended_one_pass_removes_all_that_are_old() -> No
         job_id="",
         seq=1,
         state=State.REJECTED,
-        terminal=True,
         created=times.now(),
     )
     for start in range(0, 60_000, 1000):

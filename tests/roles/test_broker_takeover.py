@@ -403,9 +403,7 @@ async def test_what_a_lost_broker_still_writes_is_ignored_and_its_snapshots_are_
             wire.holding.set()
             await asyncio.gather(*wire.held)
             await asyncio.sleep(0.1)
-            fake = msgspec.structs.replace(
-                qjb.snapshots()["default/j1"], seq=9, state=State.FAILED, terminal=True
-            )
+            fake = msgspec.structs.replace(qjb.snapshots()["default/j1"], seq=9, state=State.FAILED)
             await log.append(STATE, [snapshot_record(fake, 1, times.now())])
             await until(lambda: not qjb.snapshots()["default/j1"].terminal)
             await hand.report("j1", HELLO)
@@ -457,7 +455,7 @@ async def test_a_mended_snapshot_of_a_job_that_was_forgotten_is_its_true_one() -
             lambda: qjb.snapshots().get("default/j1") and qjb.snapshots()["default/j1"].terminal
         )
         true = qjb.snapshots()["default/j1"]
-        fake = msgspec.structs.replace(true, seq=2, state=State.RUNNING, terminal=False)
+        fake = msgspec.structs.replace(true, seq=2, state=State.RUNNING)
         await log.append(STATE, [snapshot_record(fake, 0, times.now())])
         await until(lambda: qjb.snapshots()["default/j1"] == true)
 

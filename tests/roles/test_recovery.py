@@ -27,7 +27,6 @@ def job(number: int, ended: bool) -> Job:
         job_id=f"{'ended' if ended else 'waits'}-{number}",
         seq=4 if ended else 1,
         state=State.COMPLETED if ended else State.QUEUED,
-        terminal=ended,
         created=iso(1_760_000_000 + number),
         program_id="hello-world",
         details=JobDetails(program_id="hello-world", program_version="1", time_limit=60.0),

@@ -20,7 +20,6 @@ def snapshot(
         job_id=job_id,
         seq=seq,
         state=state,
-        terminal=state.is_terminal,
         created=created,
     )
     return snapshot_record(job, epoch, TIME)

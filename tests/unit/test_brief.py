@@ -30,7 +30,6 @@ def test_those_of_a_snapshot_take_half_as_much() -> None:
         job_id=KEY[8:].decode(),
         seq=4,
         state=State.COMPLETED,
-        terminal=True,
         created=now(),
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
@@ -51,7 +50,6 @@ def test_which_snapshot_it_is_is_found_without_the_other_headers(
         job_id=job_id,
         seq=seq,
         state=State.COMPLETED if terminal else State.QUEUED,
-        terminal=terminal,
         created=now(),
     )
     record = snapshot_record(job, epoch, now())

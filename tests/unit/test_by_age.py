@@ -20,7 +20,6 @@ def jobs(times: Iterator[int]) -> list[Job]:
             job_id=f"j{number}",
             seq=1,
             state=State.QUEUED,
-            terminal=False,
             created=f"{time:08}",
         )
         for number, time in enumerate(times)

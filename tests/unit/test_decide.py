@@ -44,7 +44,6 @@ def job(state: State = State.RUNNING, **more: Any) -> Job:
         job_id="j",
         seq=4,
         state=state,
-        terminal=state.is_terminal,
         created=NOW,
         **(facts | more),
     )
@@ -174,7 +173,7 @@ def test_only_what_was_lost_counts_against_a_job() -> None:
     now = job()
     for reason in ("worker_busy", "worker_lost", "worker_stopped", "child_crashed", "worker_lost"):
         entry = Entry(now.key, after_death(now, reason, "gone", NOW), 1)
-        now = msgspec.structs.replace(apply(now, entry), state=State.RUNNING, terminal=False)
+        now = msgspec.structs.replace(apply(now, entry), state=State.RUNNING)
 
     assert now.losses == 2
     assert entry.event.kind == "failed"

@@ -15,7 +15,6 @@ def _job(state: State, **more: object) -> Job:
         job_id="j",
         seq=1,
         state=state,
-        terminal=state.is_terminal,
         created="2026-01-01T00:00:00.000Z",
         program_id="sampler",
         details=details,

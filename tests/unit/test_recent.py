@@ -11,7 +11,7 @@ from schemas.values import JobKey, State
 
 
 def _hot(name: str) -> HotJob:
-    job = Job(tenant="t", job_id=name, seq=1, state=State.QUEUED, terminal=False, created="2026")
+    job = Job(tenant="t", job_id=name, seq=1, state=State.QUEUED, created="2026")
     return HotJob(1, JobKey("t", name), job, based=False)
 
 

@@ -26,7 +26,7 @@ from broker.gateway.recent import HotJob
 from broker.gateway.streams import Streams
 from broker.gateway.subscribers import End, Line, Opening, Subscriber
 from broker.gateway.tail import MOVED
-from schemas.cloudevents import encode
+from schemas.cloudevents import encode_stated
 from schemas.values import JobKey
 
 logger = structlog.get_logger()
@@ -245,7 +245,7 @@ async def _page_of_job(request: Request) -> web.Response:
     events, missing = await history(parts, hot, after)
     job = hot.job
     if missing:  # as on a stream: the job as it stands, then what follows
-        return _page([], str(job.seq), job.terminal, encode(job))
+        return _page([], str(job.seq), job.terminal, encode_stated(job))
     end = events[-1].seq if events else after
     return _page([e.value for e in events], str(end), job.terminal and end >= job.seq, None)
 
