@@ -34,6 +34,19 @@ class InvalidInputsError(QjbError):
     status = 400
 
 
+class MissingImportsError(InvalidRequestError):
+    """A program imports what no worker has; `violations` lists each."""
+
+    code = "missing_imports"
+
+
+class NotYourProgramError(QjbError):
+    """A program can be seen, but not changed by whoever is not its author."""
+
+    code = "not_your_program"
+    status = 403
+
+
 class UnknownProgramError(QjbError):
     """There is no program of that id."""
 

@@ -16,6 +16,7 @@ from broker.gateway.server import Options as GatewayOptions
 from broker.judging.judge import Judge
 from broker.ledger.broker import Broker
 from broker.ledger.options import Options as BrokerOptions
+from broker.library import Library
 from broker.processes import GatewayProcesses
 from broker.settings import PREFIX, Settings, as_environment, host_name
 from broker.telemetry import metrics
@@ -66,7 +67,7 @@ class Roles:
         self._log = log
         self._blobs = blobs
         self._held = held
-        self._programs = built_in_programs()
+        self._library = Library(log, built_in_programs())
         self._judge = Judge()
 
     def make(self, role: str) -> Role:
@@ -89,7 +90,7 @@ class Roles:
         return Broker(
             self._log,
             self._blobs,
-            self._programs,
+            self._library,
             self.broker_id,
             options=options,
             judge=self._judge,
@@ -106,7 +107,7 @@ class Roles:
             self._executor(),
             own.name.removeprefix("worker-"),
             settings.slots,
-            programs=self._programs,
+            programs=self._library,
             options=WorkerOptions(grace=settings.grace),
             judge=self._judge,
         )
@@ -127,7 +128,7 @@ class Roles:
         return Gateway(
             self._log,
             self._blobs,
-            self._programs,
+            self._library,
             cache=self._own("gateway").with_suffix(".db"),
             host=settings.host,
             port=settings.port,

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.reports import Body
+from schemas.specification import Specification
 from schemas.workers import BackendAnnounced
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A program that a user wrote: nobody trusts it."""
+
+    specification: Specification
+    code: bytes  # Python source, in UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,7 @@ class Task:
     inputs: bytes  # a JSON object in the Runtime encoding, already checked against the schema
     backend: str
     time_limit: float  # s, counted from `Began`
+    uploaded: Uploaded | None = None  # None: the program comes with the executor
 
 
 class Stop:

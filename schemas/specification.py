@@ -91,12 +91,16 @@ class Findings(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Program:
-    """A specification with its schemas compiled: ready to check values."""
+    """A specification with its schemas compiled: ready to check values.
 
-    def __init__(self, specification: Specification) -> None:
+    *version*: by which jobs pin it, that of the specification unless there is code beside it.
+    Raises `SpecificationError`.
+    """
+
+    def __init__(self, specification: Specification, version: str = "") -> None:
         self.specification = specification
         self.id = specification.id
-        self.version = specification.version
+        self.version = version or specification.version
         self._parameters = _compile("parameters", specification.spec.parameters)
         self._interim = _compile("interim_results", specification.spec.interim_results)
         self._returned = _compile("return_values", specification.spec.return_values)

@@ -9,7 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from schemas import asked, cloudevents, events, inbox, jobs, ledger, reports, requests, workers
+from schemas import (
+    asked,
+    cloudevents,
+    events,
+    inbox,
+    jobs,
+    ledger,
+    programs,
+    reports,
+    requests,
+    workers,
+)
 from schemas.records import Record, Stored
 
 DAY = 24 * 3600.0
@@ -173,8 +184,15 @@ STATUS = Topic(
 )
 PROGRAMS = Topic(
     name="qjb.programs.v1",
-    read=cloudevents.as_it_is,
-    write=Record,
+    title="Programs",
+    key="program id, program id/version",
+    who="Gateways write, everybody reads; compacted.",
+    messages=(
+        Message("program-head", programs.ProgramHead, "qjb.program.head"),
+        Message("program-version", programs.ProgramVersion, "qjb.program.version"),
+    ),
+    read=cloudevents.read_program,
+    write=cloudevents.program_record,
     partitions=1,
     cleanup=Cleanup.COMPACT,
 )

@@ -1,6 +1,6 @@
 """May it run? Every rule that a request breaks, or what was accepted and where it will run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -13,7 +13,7 @@ from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Findings, Program
 from schemas.submits import digest, warnings
 from schemas.unknown import MOST_WARNINGS, no
-from schemas.values import MOST, NOTHING, Reason, Violation
+from schemas.values import DEFAULT_TENANT, MOST, NOTHING, Reason, Violation
 from schemas.widths import Widest
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
@@ -56,11 +56,15 @@ def admit(
     catalogue: Catalogue,
     site: Site,
     findings: Findings | None = None,
+    tenant: str = DEFAULT_TENANT,
 ) -> Admitted | Refused:
-    """Whether *request* may run. *findings*: about its inputs, if somebody has looked at them."""
-    program = catalogue.get(request.program_id)
+    """Whether *request* of *tenant* may run.
+
+    *findings*: about its inputs, if somebody has looked at them.
+    """
+    program = catalogue.get(request.program_id, tenant)
     if program is None:
-        return _unknown_program(request, catalogue)
+        return _unknown_program(request, catalogue.names(tenant))
     found = _shape(request)
     if findings is None:
         findings = Findings()  # a worker looks at what is too large for us
@@ -118,8 +122,7 @@ def _refused(
     return Refused(reason, message, program_id, kept, asked_for)
 
 
-def _unknown_program(request: SubmitJob, catalogue: Catalogue) -> Refused:
-    known = [program.id for program in catalogue]
+def _unknown_program(request: SubmitJob, known: Collection[str]) -> Refused:
     message = no("program", request.program_id, known)
     listed = f"known: {', '.join(sorted(known))}"[:500]
     violation = Violation("/program_id", listed, request.program_id, message)

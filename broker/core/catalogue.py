@@ -1,19 +1,134 @@
-"""The programs that are known here, each with its schemas compiled once."""
+"""Which programs there are, and what each of their versions is: folded from the programs topic.
+
+Those that come with this are its first entries, and nothing on the topic replaces one of them.
+"""
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
 
-from schemas.specification import Program
+from schemas.decoding import UnreadableError
+from schemas.programs import ProgramHead, ProgramVersion, Said
+from schemas.specification import Program, SpecificationError
+from schemas.values import DEFAULT_TENANT
+
+ENTRY = 4096  # bytes that a version takes beside its code and text, with its schemas compiled
+HEAD = 1024
+NAMED = 100  # programs that a message names
+
+
+class Entry:
+    """One version of a program that somebody brought."""
+
+    def __init__(self, said: ProgramVersion, version: str) -> None:
+        self.said = said
+        self.version = version
+        code = len(said.code or "")
+        self.weight = ENTRY + code + 4 * len(str(said.specification.spec))
+
+    @cached_property
+    def program(self) -> Program | None:
+        """What checks its values, compiled when it is first needed; None if it can not be."""
+        try:
+            return Program(self.said.specification, self.version)
+        except SpecificationError:
+            return None  # a gateway compiles what it takes; this one was put there by other hands
 
 
 class Catalogue:
-    """Programs by id."""
+    """Programs by id, and what jobs have pinned by id and version.
 
-    def __init__(self, programs: Iterable[Program] = ()) -> None:
-        self._programs = {program.id: program for program in programs}
+    The same, in whatever pieces the topic is read and however often its beginning is.
+    """
 
-    def get(self, program_id: str) -> Program | None:
-        """The program of that id."""
-        return self._programs.get(program_id)
+    def __init__(self, built_in: Iterable[Program] = ()) -> None:
+        self._built_in = {program.id: program for program in built_in}
+        self._heads: dict[str, ProgramHead] = {}
+        self._versions: dict[tuple[str, str], Entry] = {}
+        self.weight = 0  # bytes
+
+    # What is read
+
+    def take(self, said: Said) -> None:
+        """Take in what the topic says. Raises `UnreadableError` if nobody may say that."""
+        program_id = said.id if isinstance(said, ProgramHead) else said.specification.id
+        if program_id in self._built_in:
+            raise UnreadableError("invalid_message", f"{program_id} comes with this")
+        if isinstance(said, ProgramHead):
+            self._forget_head(program_id)
+            self._heads[program_id] = said
+            self.weight += HEAD
+            return
+        version = said.version
+        self._forget_version(program_id, version)
+        entry = self._versions[program_id, version] = Entry(said, version)
+        self.weight += entry.weight
+
+    def forget(self, key: bytes) -> None:
+        """What a record with that key said holds no more."""
+        program_id, slash, version = key.decode(errors="replace").partition("/")
+        if slash:
+            self._forget_version(program_id, version)
+        else:
+            self._forget_head(program_id)
+
+    def _forget_head(self, program_id: str) -> None:
+        if self._heads.pop(program_id, None) is not None:
+            self.weight -= HEAD
+
+    def _forget_version(self, program_id: str, version: str) -> None:
+        if (entry := self._versions.pop((program_id, version), None)) is not None:
+            self.weight -= entry.weight
+
+    # What is asked
+
+    def get(self, program_id: str, tenant: str = DEFAULT_TENANT) -> Program | None:
+        """The program of that id as it is now, if *tenant* may see it."""
+        if (known := self._built_in.get(program_id)) is not None:
+            return known
+        head = self.head(program_id, tenant)
+        return self.pinned(program_id, head.version) if head else None
+
+    def head(self, program_id: str, tenant: str = DEFAULT_TENANT) -> ProgramHead | None:
+        """What is said of a program that somebody brought, if *tenant* may see it."""
+        head = self._heads.get(program_id)
+        return head if head and (head.is_public or head.tenant == tenant) else None
+
+    def pinned(self, program_id: str, version: str) -> Program | None:
+        """The program that a job pinned. One that comes with this is what it is now."""
+        if (known := self._built_in.get(program_id)) is not None:
+            return known
+        entry = self._versions.get((program_id, version))
+        return entry.program if entry else None
+
+    def brought(self, program_id: str, version: str) -> ProgramVersion | None:
+        """That version of a program that somebody brought, with its code."""
+        entry = self._versions.get((program_id, version))
+        return entry.said if entry else None
+
+    def is_built_in(self, program_id: str) -> bool:
+        """Whether it comes with this."""
+        return program_id in self._built_in
+
+    def seen_by(self, tenant: str = DEFAULT_TENANT) -> Iterator[tuple[Program, ProgramHead | None]]:
+        """Every program that *tenant* may see, with what is said of one that somebody brought."""
+        for program in self._built_in.values():
+            yield program, None
+        for head in self._heads.values():
+            if (brought := self.get(head.id, tenant)) is not None:
+                yield brought, head
+
+    def names(self, tenant: str = DEFAULT_TENANT) -> list[str]:
+        """Ids of programs that *tenant* may see: as many as a message may name."""
+        return [program.id for program, _ in islice(self.seen_by(tenant), NAMED)]
+
+    def of(self, tenant: str) -> list[ProgramHead]:
+        """The programs of *tenant*."""
+        return [head for head in self._heads.values() if head.tenant == tenant]
+
+    def versions_of(self, tenant: str) -> list[ProgramVersion]:
+        """All versions that *tenant* brought, current or not."""
+        return [entry.said for entry in self._versions.values() if entry.said.tenant == tenant]
 
     def __iter__(self) -> Iterator[Program]:
-        return iter(self._programs.values())
+        return (program for program, _ in self.seen_by())

@@ -200,7 +200,8 @@ class Turn(Changes):
         self.tell_to_run(after, attempt, waits=backend is not None and not backend.simulator)
 
     def _needs(self, job: Job) -> Requirements:
-        program = self.catalogue.get(job.program_id)
+        version = job.details.program_version if job.details else ""
+        program = self.catalogue.pinned(job.program_id, version)
         return requirements(
             program.specification.spec.backend_requirements if program else None,
             job.details.backend_requirements if job.details else None,
@@ -221,7 +222,8 @@ class Turn(Changes):
     def _verdict(self, item: Submitted) -> Admitted | Refused:
         if isinstance(item.body, Refused):
             return item.body
-        return admit(item.body, self.catalogue, self._site(), item.findings)
+        tenant = item.key.tenant
+        return admit(item.body, self.catalogue, self._site(), item.findings, tenant)
 
     def _site(self) -> Site:
         roster = self.roster

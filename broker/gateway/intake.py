@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import random
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -33,9 +33,11 @@ from broker.errors import (
     UnknownProgramError,
 )
 from broker.gateway.fleet import Fleet
+from broker.gateway.programs import known_program
 from broker.gateway.read_model import ReadModel
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
+from broker.library import Library
 from broker.telemetry.times import now
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
@@ -96,7 +98,7 @@ class Intake:
         self,
         log: Log,
         blobs: Blobs,
-        programs: Mapping[str, Program],
+        library: Library,
         fleet: Fleet,
         model: ReadModel,
         waiters: Waiters,
@@ -107,7 +109,7 @@ class Intake:
     ) -> None:
         self._room = room  # for what was begun, and goes on if its client leaves
         self._judge, self._space = judge, space
-        self._blobs, self._programs, self._fleet = blobs, programs, fleet
+        self._blobs, self._library, self._fleet = blobs, library, fleet
         self._model, self._waiters = model, waiters
         self._appender = Appender(log, REQUESTS, room, holding.persist)
         self._acknowledge = holding.acknowledge
@@ -131,7 +133,7 @@ class Intake:
         elif self._model.was_deleted(JobKey(tenant, request.job_id)):
             raise JobDeletedError(f"the job {request.job_id} was deleted; take another id")
         key = JobKey(tenant, str(request.job_id))
-        program = self._program(request.program_id)
+        program = await self._program(request.program_id, tenant)
         findings = await self._look(program, request, named)
         asked_for = await _digest(request, findings) if named else ""
         if (known := self._model.job(key) if named else None) is None:
@@ -244,11 +246,10 @@ class Intake:
                 "delete jobs, or make room"
             )
 
-    def _program(self, program_id: str) -> Program:
-        program = self._programs.get(program_id)
-        if program is None:
-            raise UnknownProgramError(no("program", program_id, self._programs))
-        return program
+    async def _program(self, program_id: str, tenant: str) -> Program:
+        if known := self._library.catalogue.get(program_id, tenant):
+            return known
+        return await known_program(self._library, program_id, tenant)
 
     async def _look(self, program: Program, request: SubmitJob, named: bool) -> Findings:
         if request.params_ref is not None:

@@ -24,11 +24,13 @@ from broker.gateway.filling import fill
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Holding, Intake
 from broker.gateway.looking_after import Patience
+from broker.gateway.programs import Programs
 from broker.gateway.read_model import ReadModel
 from broker.gateway.streams import Streams
 from broker.gateway.tail import NEWEST, LedgerTail
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
+from broker.library import Library
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.space import Space
@@ -79,7 +81,7 @@ class Gateway:
         self,
         log: Log,
         blobs: Blobs,
-        programs: Iterable[Program],
+        programs: Iterable[Program] | Library,
         *,
         cache: Path | None = None,
         host: str = "127.0.0.1",
@@ -98,7 +100,7 @@ class Gateway:
         self._parts = _parts(
             log,
             blobs,
-            {program.id: program for program in programs},
+            Library.of(log, programs),
             cache,
             self._options,
             self._judge,
@@ -114,7 +116,8 @@ class Gateway:
         try:
             doors = await self._listen(runner)
             with self._judge.in_use():
-                await self._serve(doors)
+                async with self._parts.programs.library.in_use():
+                    await self._serve(doors)
         finally:
             if doors is not None:
                 doors.close()
@@ -187,7 +190,7 @@ class Gateway:
 def _parts(
     log: Log,
     blobs: Blobs,
-    programs: dict[str, Program],
+    library: Library,
     cache: Path | None,
     options: Options,
     judge: Judge,
@@ -201,13 +204,13 @@ def _parts(
     return Parts(
         model=model,
         streams=streams,
-        intake=Intake(log, blobs, programs, fleet, model, waiters, holding, judge, requests, space),
+        intake=Intake(log, blobs, library, fleet, model, waiters, holding, judge, requests, space),
         fleet=fleet,
         tail=LedgerTail(
             log, model, fleet, streams, waiters, options.kept_jobs, fill=fill, newest=options.newest
         ),
         waiters=waiters,
-        programs=programs,
+        programs=Programs(log, blobs, library),
         blobs=blobs,
         room=Room("answers", options.answers, TOO_LARGE),
         bodies=Bodies(options.max_body, 2 * options.max_body, options.block),

@@ -17,6 +17,7 @@ from broker.ledger.snapshots import Snapshots
 from broker.ledger.stall import Stall
 from broker.ledger.term import Term
 from broker.reading import bounds_of
+from broker.retrying import until_it_works
 from broker.telemetry import metrics, times
 from broker.transports.log import Log, TopicPartition
 from schemas.ledger import Checkpoint, InputPosition
@@ -32,6 +33,7 @@ async def begin(
     becomes what the scheduler works on.
     """
     log, book, options = means.log, replica.book, means.options
+    await until_it_works(means.library.catch_up)  # jobs that wait have pinned what is there
     metrics.holds("book", book, lambda book: book.weight)
     await _date_attempts(log, book, means.roster)
     starts = await _starts(log, mandate.checkpoint)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from broker.budget import weight_of_status
-from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.core.table import Table
 from broker.errors import LogUnavailableError
@@ -20,6 +19,7 @@ from broker.ledger.means import Means
 from broker.ledger.options import Options
 from broker.ledger.recovery import Replica
 from broker.ledger.service import Service
+from broker.library import Library
 from broker.reading import next_of, read_whole, take_said
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
@@ -47,7 +47,7 @@ class Broker:
         self,
         log: Log,
         blobs: Blobs,
-        programs: Iterable[Program],
+        programs: Iterable[Program] | Library,
         broker_id: str = "broker",
         *,
         options: Options | None = None,
@@ -72,7 +72,7 @@ class Broker:
         self.means = Means(
             log,
             blobs,
-            Catalogue(programs),
+            Library.of(log, programs),
             self._roster,
             judge or Judge(),
             queues,
@@ -92,8 +92,9 @@ class Broker:
             asyncio.create_task(self._until_told(working), name="broker end"),
         ]
         try:
-            with self.means.judge.in_use():
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            async with self.means.library.in_use():
+                with self.means.judge.in_use():
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(tasks, 3 * self._options.leaving)
             await status.close()

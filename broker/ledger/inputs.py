@@ -91,7 +91,7 @@ class Inputs:
         self._held = asyncio.Event()  # set while requests wait, and a little longer
         self._held_at = 0.0  # loop time at which they last had to
         self._preparation = Preparation(
-            means.blobs, means.catalogue, means.roster, self._give_back, means.judge
+            means.blobs, means.library, means.roster, self._give_back, means.judge
         )
 
     async def follow(self, topic: str) -> None:

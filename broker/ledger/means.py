@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from broker.core.catalogue import Catalogue
 from broker.core.roster import Roster
 from broker.core.table import Table
 from broker.judging.judge import Judge
 from broker.ledger.heard import Heard
 from broker.ledger.options import Options
+from broker.library import Library
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from schemas.workers import QueueSnapshot
@@ -19,7 +19,7 @@ class Means:
 
     log: Log
     blobs: Blobs
-    catalogue: Catalogue
+    library: Library
     roster: Roster
     judge: Judge
     queues: Table[str, QueueSnapshot]  # as told last, by whichever broker

@@ -12,17 +12,18 @@ import structlog
 from msgspec.structs import replace
 
 from broker.core.admission import Refused, refused
-from broker.core.catalogue import Catalogue
 from broker.core.inputs import CancelAsked, DeleteAsked, Submitted
 from broker.core.roster import Roster
 from broker.errors import PayloadMissingError, QjbError
 from broker.judging.judge import Judge, is_small
+from broker.library import Library
+from broker.retrying import until_it_works
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
 from schemas.limits import CHECKED_BEFORE, INLINE, KIB, MIB
 from schemas.requests import SubmitJob
-from schemas.specification import Findings
+from schemas.specification import Findings, Program
 from schemas.values import BlobRef, JobKey, Reason
 
 AT_ONCE = 4  # inputs out of the blob store in memory at a time
@@ -41,7 +42,8 @@ logger = structlog.get_logger()
 class Preparation:
     """Takes requests aside that can not be decided in passing, and gives them back.
 
-    Those are: inputs that are not small, and a backend of which nobody has heard while the first workers come.
+    Those are: inputs that are not small, a program of which nobody has heard, as it may have been
+    brought a moment ago, and a backend of which nobody has heard while the first workers come.
     Later requests for the same job wait behind them until they are decided; but of one that waits for
     the blob store, a cancel is an end at once. *give_back* is called with each, in order.
     """
@@ -49,14 +51,14 @@ class Preparation:
     def __init__(
         self,
         blobs: Blobs,
-        catalogue: Catalogue,
+        library: Library,
         roster: Roster,
         give_back: Callable[[list[Request]], None],
         judge: Judge,
     ) -> None:
         self._blobs = blobs
         self._judge = judge
-        self._catalogue = catalogue
+        self._library = library
         self._roster = roster
         self._give_back = give_back
         self._first: dict[JobKey, InputPosition] = {}  # what others wait behind
@@ -89,7 +91,7 @@ class Preparation:
             return True
         if not isinstance(item, Submitted) or not isinstance(item.body, SubmitJob):
             return False
-        if not (self._is_large(item.body) or self._roster.may_soon_know(item.body.backend)):
+        if not self._needs_a_moment(item, item.body):
             return False
         self._set_aside(item, OVERHEAD + len(item.body.params))
         self._first[item.key] = item.position
@@ -128,8 +130,21 @@ class Preparation:
         self._give_back([item, *self._behind[item.key]])
         self._behind[item.key] = []
 
-    def _is_large(self, body: SubmitJob) -> bool:
-        if self._catalogue.get(body.program_id) is None:
+    def _program(self, item: Submitted, body: SubmitJob) -> Program | None:
+        return self._library.catalogue.get(body.program_id, item.key.tenant)
+
+    def _needs_a_moment(self, item: Submitted, body: SubmitJob) -> bool:
+        return (
+            self._is_unknown(item, body)
+            or self._is_large(item, body)
+            or self._roster.may_soon_know(body.backend)
+        )
+
+    def _is_unknown(self, item: Submitted, body: SubmitJob) -> bool:
+        return self._program(item, body) is None
+
+    def _is_large(self, item: Submitted, body: SubmitJob) -> bool:
+        if self._is_unknown(item, body):
             return False  # refused for that alone
         ref = body.params_ref
         return not is_small(memoryview(body.params)) or (
@@ -139,8 +154,10 @@ class Preparation:
     async def _prepare(self, item: Submitted, body: SubmitJob) -> None:
         while self._roster.may_soon_know(body.backend):  # noqa: ASYNC110 -- time passes by ticks
             await asyncio.sleep(LOOK)
+        if self._is_unknown(item, body):
+            await until_it_works(self._library.catch_up)
         try:
-            ready = await self._ready(item, body) if self._is_large(body) else item
+            ready = await self._ready(item, body) if self._is_large(item, body) else item
         except Exception as error:
             logger.exception("inputs.not_prepared", job_id=item.key.job_id)
             message = "the inputs could not be checked"
@@ -168,8 +185,9 @@ class Preparation:
             return await self._judged(item, body, data)
 
     async def _judged(self, item: Submitted, body: SubmitJob, data: bytes) -> Submitted:
-        program = self._catalogue.get(body.program_id)
-        assert program is not None
+        program = self._program(item, body)
+        if program is None:  # it was deleted meanwhile
+            return item
         findings = await self._persistently(lambda: self._judge.look(program, data))
         return replace(item, body=body, findings=findings)
 

@@ -51,7 +51,7 @@ class Writer:
 
     def __init__(self, term: Term) -> None:
         means, progress = term.means, term.progress
-        self._log, self._roster, self._catalogue = means.log, means.roster, means.catalogue
+        self._log, self._roster, self._catalogue = means.log, means.roster, means.library.catalogue
         self._book, self._epoch = term.book, term.mandate.epoch
         self._ledger, self._inputs, self._care = progress.ledger, progress.inputs, progress.care
         self._snapshots = term.snapshots

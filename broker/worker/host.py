@@ -2,12 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import structlog
 
 from broker.judging.judge import Judge
+from broker.library import Library
 from broker.reading import next_of, take_each
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
@@ -22,7 +22,6 @@ from broker.worker.tasks import Tasks
 from executors.base import Executor
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.records import Stored
-from schemas.specification import Program
 from schemas.topics import INBOX
 from schemas.values import Reason
 
@@ -46,11 +45,12 @@ class Worker:
         worker_id: str,
         slots: int,
         *,
-        programs: Iterable[Program] = (),
+        programs: Library | None = None,
         options: Options = Options(),  # noqa: B008 -- it is frozen
         judge: Judge | None = None,
     ) -> None:
         self._judge = judge or Judge()
+        self._library = programs
         self.worker_id = worker_id
         self.instance = secrets.token_hex(8)
         self.ready = asyncio.Event()  # set once the broker has been told
@@ -67,7 +67,7 @@ class Worker:
         self._attendant = Attendant(
             worker_id,
             executor,
-            Tasks(blobs, programs, self._judge, options),
+            Tasks(blobs, self._library, self._judge, options),
             self._attempts,
             self._slots,
             self._reports,
@@ -91,7 +91,8 @@ class Worker:
             inbox = await self._open_inbox()
             try:
                 with self._judge.in_use():
-                    await self._work(inbox)
+                    async with self._library.in_use() if self._library else nullcontext():
+                        await self._work(inbox)
             finally:
                 await inbox.close()
         finally:

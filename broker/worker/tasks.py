@@ -1,39 +1,38 @@
 """What an executor is given: the task of an attempt, with its inputs fetched and looked at."""
 
 import asyncio
-from collections.abc import Iterable
 from functools import partial
 
 from broker import payloads
-from broker.errors import PayloadMissingError
+from broker.errors import PayloadMissingError, UnknownProgramError
 from broker.judging.judge import Judge
+from broker.library import Library, code_of
 from broker.retrying import say_unavailable, until_it_works
 from broker.transports.blobs import Blobs
 from broker.worker.attempts import Attempt
 from broker.worker.options import Options
-from executors.base import Task
+from executors.base import Task, Uploaded
 from schemas.inbox import Dispatch
 from schemas.limits import CHECKED_BEFORE
 from schemas.reports import Died, Raised, Stopped
-from schemas.specification import Program
 from schemas.values import Reason, Violation
 
 
 class Tasks:
-    """Makes tasks of what was dispatched."""
+    """Makes tasks of what was dispatched. Without a *library* every program is the executor's."""
 
     def __init__(
-        self, blobs: Blobs, programs: Iterable[Program], judge: Judge, options: Options
+        self, blobs: Blobs, library: Library | None, judge: Judge, options: Options
     ) -> None:
-        self._blobs = blobs
-        self._programs = {program.id: program for program in programs}
+        self._blobs, self._library = blobs, library
         self._judge, self._options = judge, options
         self._answers = True  # the blob store, when it was asked last
 
     async def of(self, attempt: Attempt) -> Task | Raised | Died | Stopped:
         """The task of *attempt*; why there is none, if the inputs will not do, or it is to end."""
         dispatch = attempt.dispatch
-        if dispatch.params_ref is None and len(dispatch.params) <= CHECKED_BEFORE:
+        is_small = dispatch.params_ref is None and len(dispatch.params) <= CHECKED_BEFORE
+        if is_small and self._is_built_in(dispatch.program_id):
             inputs = bytes(dispatch.params) or b"{}"
             attempt.inputs = len(dispatch.params) + len(inputs)
             return _task(dispatch, inputs)
@@ -47,23 +46,47 @@ class Tasks:
         try:
             async with asyncio.timeout(patience):
                 inputs = await self._inputs(dispatch)
+                uploaded = await self._uploaded(dispatch)
+        except UnknownProgramError as error:
+            return Raised(Reason.UNKNOWN_PROGRAM, error.message)
         except TimeoutError:  # says nothing of the job, which waits for the store here or elsewhere
             self._answers = False
-            why = f"the blob store did not give the inputs within {patience:g} s"
+            why = f"the blob store did not give what the job needs within {patience:g} s"
             return Died(Reason.STORE_UNAVAILABLE, why)
         except PayloadMissingError:
             self._answers = True
             raise
         self._answers = True
         attempt.inputs = len(dispatch.params) + len(inputs)
-        if violations := await self._violations(dispatch.program_id, inputs):
+        if violations := await self._violations(dispatch, inputs):
             message = "the inputs break the program's schema"
             return Raised(Reason.INVALID_INPUTS, message, violations)
-        return _task(dispatch, inputs)
+        return _task(dispatch, inputs, uploaded)
 
-    async def _violations(self, program_id: str, inputs: bytes) -> tuple[Violation, ...]:
-        program = self._programs.get(program_id)
-        if program is None or len(inputs) <= CHECKED_BEFORE:
+    def _is_built_in(self, program_id: str) -> bool:
+        return self._library is None or self._library.catalogue.is_built_in(program_id)
+
+    async def _uploaded(self, dispatch: Dispatch) -> Uploaded | None:
+        """The version that the job pinned, of a program that somebody brought.
+
+        Raises `UnknownProgramError`, or `PayloadMissingError` if its code is gone.
+        """
+        library, program_id = self._library, dispatch.program_id
+        if library is None or library.catalogue.is_built_in(program_id):
+            return None
+        version = dispatch.program_version
+        if (said := library.catalogue.brought(program_id, version)) is None:
+            await until_it_works(library.catch_up)
+            said = library.catalogue.brought(program_id, version)
+        if said is None:
+            raise UnknownProgramError(f"there is no version {version} of {program_id!r} any more")
+        return Uploaded(said.specification, await code_of(said, self._blobs))
+
+    async def _violations(self, dispatch: Dispatch, inputs: bytes) -> tuple[Violation, ...]:
+        if self._library is None or len(inputs) <= CHECKED_BEFORE:
+            return ()
+        pinned = dispatch.program_id, dispatch.program_version
+        if (program := self._library.catalogue.pinned(*pinned)) is None:
             return ()
         return (await self._judge.look(program, inputs, circuits=False)).violations
 
@@ -74,7 +97,7 @@ class Tasks:
         return await until_it_works(fetch, partial(say_unavailable, job_id=dispatch.job_id))
 
 
-def _task(dispatch: Dispatch, inputs: bytes) -> Task:
+def _task(dispatch: Dispatch, inputs: bytes, uploaded: Uploaded | None = None) -> Task:
     return Task(
         tenant=dispatch.tenant,
         job_id=dispatch.job_id,
@@ -84,4 +107,5 @@ def _task(dispatch: Dispatch, inputs: bytes) -> Task:
         inputs=inputs,
         backend=dispatch.backend,
         time_limit=dispatch.time_limit,
+        uploaded=uploaded,
     )

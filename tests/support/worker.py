@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from broker.library import Library
 from broker.telemetry import times
 from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.log import TopicPartition
@@ -111,7 +112,7 @@ async def working(
     blobs = blobs or open_blobs("memory:///")
     worker = Worker(
         *(log, blobs, executor or ScriptedExecutor(), worker_id, slots),
-        programs=programs,
+        programs=Library(log, programs) if programs else None,
         options=Options(**options),
     )
     task = asyncio.create_task(worker.run())

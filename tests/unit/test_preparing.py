@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
-from broker.core.catalogue import Catalogue
 from broker.core.inputs import CancelAsked, Submitted
 from broker.core.roster import Roster
 from broker.judging.judge import Judge
 from broker.ledger.preparing import Preparation, Request
+from broker.library import Library
 from broker.transports.blobs import open_blobs
+from broker.transports.memory import MemoryLog
 from schemas.ledger import InputPosition
 from schemas.requests import SubmitJob
 from schemas.values import JobKey
@@ -37,8 +38,8 @@ async def test_a_cancel_waits_until_the_job_that_was_prepared_is_decided() -> No
     def give_back(items: Sequence[Request]) -> None:
         given.extend(items)
 
-    catalogue = Catalogue([hello_world()])
-    preparation = Preparation(open_blobs("memory:///"), catalogue, roster, give_back, Judge())
+    library = Library(MemoryLog(), [hello_world()])
+    preparation = Preparation(open_blobs("memory:///"), library, roster, give_back, Judge())
     submit = Submitted(at(1), KEY, SubmitJob(program_id="hello-world", backend="late"))
     assert preparation.takes(submit)
     roster.announce(backend("late"))
@@ -58,8 +59,8 @@ async def test_a_cancel_waits_until_the_job_that_was_prepared_is_decided() -> No
 async def test_who_asks_again_for_a_job_that_is_being_prepared_holds_nobody_up_later() -> None:
     roster, given = Roster(), list[Request]()
     roster.announce(backend("aer"))
-    catalogue = Catalogue([hello_world()])
-    preparation = Preparation(open_blobs("memory:///"), catalogue, roster, given.extend, Judge())
+    library = Library(MemoryLog(), [hello_world()])
+    preparation = Preparation(open_blobs("memory:///"), library, roster, given.extend, Judge())
     body = SubmitJob(program_id="hello-world", backend="late")
     first, again = Submitted(at(1), KEY, body), Submitted(at(2), KEY, body)
     assert preparation.takes(first)

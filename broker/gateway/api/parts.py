@@ -16,6 +16,7 @@ from broker.gateway.api.origins import Origins
 from broker.gateway.auth import tenant_of
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Intake
+from broker.gateway.programs import Programs
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob
 from broker.gateway.streams import Streams
@@ -23,7 +24,6 @@ from broker.gateway.tail import LedgerTail
 from broker.gateway.waiters import Waiters
 from broker.telemetry.times import trace_of
 from broker.transports.blobs import Blobs
-from schemas.specification import Program
 from schemas.values import JobKey, is_id
 
 NEWS = 0.3  # s that an unknown job is waited for: it may have been acknowledged a moment ago
@@ -40,7 +40,7 @@ class Parts:
     fleet: Fleet
     tail: LedgerTail
     waiters: Waiters
-    programs: Mapping[str, Program]
+    programs: Programs
     blobs: Blobs
     bodies: Bodies
     room: Room  # for large answers

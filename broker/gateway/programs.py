@@ -1,0 +1,225 @@
+"""Programs as a gateway shows and changes them."""
+
+import asyncio
+import re
+import secrets
+import string
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from msgspec.structs import replace
+
+from broker.appending import append_surely
+from broker.errors import (
+    InvalidRequestError,
+    LogUnavailableError,
+    NotYourProgramError,
+    UnavailableError,
+    UnknownProgramError,
+)
+from broker.library import Library, code_of
+from broker.telemetry.times import iso, now
+from broker.transports.blobs import Blobs
+from broker.transports.log import Log
+from schemas.programs import (
+    INLINE_CODE,
+    ProgramHead,
+    ProgramVersion,
+    Said,
+    sha256_of,
+    version_of,
+)
+from schemas.records import Record
+from schemas.specification import Program, Specification
+from schemas.topics import DAY, PROGRAMS
+from schemas.unknown import no
+from schemas.uploads import Upload, changed, specification_of
+
+MOST_PROGRAMS = 1000  # of a tenant
+MOST_VERSIONS = 5000  # of a tenant, with those that are kept for jobs which pinned them
+KEPT = 30 * DAY  # s that a version is kept after it ceased to be the current one
+PERSIST = 10.0  # s for which a change is tried while the log is away
+LONGEST_NAME = 100  # characters of an id that come from the name
+ENDING = 8  # characters that make an id unique
+_LETTERS = string.ascii_lowercase + string.digits
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A program, and what is said of one that somebody brought."""
+
+    program: Program
+    head: ProgramHead | None
+
+
+async def known_program(library: Library, program_id: str, tenant: str) -> Program:
+    """The program of that id, if *tenant* may see it. Raises `UnknownProgramError`.
+
+    It may have been brought a moment ago, by another gateway: so the log is looked at.
+    """
+    await caught_up(library)
+    if (program := library.catalogue.get(program_id, tenant)) is None:
+        raise UnknownProgramError(no("program", program_id, library.catalogue.names(tenant)))
+    return program
+
+
+async def caught_up(library: Library) -> None:
+    """Until *library* has what is on the log now. Raises `UnavailableError`."""
+    try:
+        await library.catch_up()
+    except LogUnavailableError as error:
+        raise UnavailableError("the log can not be reached; try again") from error
+
+
+class Programs:
+    """What tenants see and bring. All methods raise `UnavailableError` while the log is away."""
+
+    def __init__(
+        self,
+        log: Log,
+        blobs: Blobs,
+        library: Library,
+        *,
+        persist: float = PERSIST,
+        most: int = MOST_PROGRAMS,
+    ) -> None:
+        self.library = library
+        self._log, self._blobs, self._persist, self._most = log, blobs, persist, most
+        self._changing = asyncio.Lock()  # each change begins with what the one before has made
+
+    async def seen_by(self, tenant: str) -> Sequence[Shown]:
+        """What *tenant* may see and run, in order of ids."""
+        await caught_up(self.library)
+        found = [Shown(*each) for each in self.library.catalogue.seen_by(tenant)]
+        return sorted(found, key=lambda each: each.program.id)
+
+    async def get(self, tenant: str, program_id: str) -> Shown:
+        """The program. Raises `UnknownProgramError`."""
+        program = await known_program(self.library, program_id, tenant)
+        return Shown(program, self.library.catalogue.head(program_id, tenant))
+
+    async def code(self, tenant: str, program_id: str) -> bytes:
+        """What it runs. Raises `UnknownProgramError`, or `NotYourProgramError` but for its author."""
+        await caught_up(self.library)
+        head = self._own(tenant, program_id)
+        said = self.library.catalogue.brought(program_id, head.version)
+        if said is None:
+            raise UnknownProgramError(f"there is no program {program_id!r} any more")
+        return await code_of(said, self._blobs)
+
+    async def upload(self, tenant: str, upload: Upload, code: bytes) -> Shown:
+        """A new program, under an id made of its name. Raises `InvalidRequestError`."""
+        async with self._changing:
+            await caught_up(self.library)
+            if len(self.library.catalogue.of(tenant)) >= self._most:
+                _too_many(f"{self._most} programs; delete one that is not needed any more")
+            specification = specification_of(upload, self._new_id(upload.name or ""))
+            return await self._change(tenant, specification, code, upload.is_public, None)
+
+    async def update(
+        self, tenant: str, program_id: str, upload: Upload, code: bytes | None
+    ) -> Shown:
+        """Another version, or other words, of a program. Jobs that were accepted keep theirs.
+
+        Raises `UnknownProgramError`, `NotYourProgramError` or `InvalidRequestError`.
+        """
+        async with self._changing:
+            await caught_up(self.library)
+            head = self._own(tenant, program_id)
+            before = self.library.catalogue.brought(program_id, head.version)
+            assert before is not None
+            kept = await code_of(before, self._blobs) if code is None else code
+            specification = changed(before.specification, upload)
+            return await self._change(tenant, specification, kept, upload.is_public, head)
+
+    async def delete(self, tenant: str, program_id: str) -> None:
+        """Nobody can run it any more, but for jobs that were accepted.
+
+        Raises `UnknownProgramError` or `NotYourProgramError`.
+        """
+        async with self._changing:
+            await caught_up(self.library)
+            head = self._own(tenant, program_id)
+            gone = Record(b"", head.key, partition=0)
+            await self._append([*self._retired(head), gone, *self._old(tenant)])
+
+    def _own(self, tenant: str, program_id: str) -> ProgramHead:
+        catalogue = self.library.catalogue
+        head = catalogue.head(program_id, tenant)
+        if head is not None and head.tenant == tenant:
+            return head
+        if catalogue.get(program_id, tenant) is None:
+            raise UnknownProgramError(no("program", program_id, catalogue.names(tenant)))
+        whose = "comes with this" if catalogue.is_built_in(program_id) else "is somebody else's"
+        raise NotYourProgramError(f"{program_id} {whose}, so that you can not change it")
+
+    async def _change(
+        self,
+        tenant: str,
+        specification: Specification,
+        code: bytes,
+        is_public: bool | None,
+        before: ProgramHead | None,
+    ) -> Shown:
+        moment = now()
+        version = version_of(specification, sha256_of(code))
+        head = ProgramHead(
+            id=specification.id,
+            tenant=tenant,
+            version=version,
+            created=before.created if before else moment,
+            updated=moment,
+            is_public=is_public if is_public is not None else bool(before and before.is_public),
+        )
+        said = ProgramVersion(tenant, specification, moment)
+        if len(code) <= INLINE_CODE:
+            said = replace(said, code=code.decode())
+        else:
+            said = replace(said, code_ref=await self._blobs.put(code))
+        retired = self._retired(before) if before and before.version != version else []
+        old = self._old(tenant)
+        if len(self.library.catalogue.versions_of(tenant)) - len(old) >= MOST_VERSIONS:
+            _too_many(f"{MOST_VERSIONS} versions in {KEPT / DAY:.0f} days; change programs later")
+        await self._append([*old, *retired, _record(said), _record(head)])
+        program = self.library.catalogue.get(head.id, tenant)
+        assert program is not None
+        return Shown(program, head)
+
+    def _retired(self, head: ProgramHead) -> list[Record]:
+        """Its current version is that no more; jobs may have pinned it."""
+        said = self.library.catalogue.brought(head.id, head.version)
+        return [_record(replace(said, retired=now()))] if said else []
+
+    def _old(self, tenant: str) -> list[Record]:
+        """That versions are no more which were replaced so long ago that no job can need them."""
+        limit = iso(time.time() - KEPT)
+        return [
+            Record(b"", said.key, partition=0)
+            for said in self.library.catalogue.versions_of(tenant)
+            if said.retired is not None and said.retired < limit
+        ]
+
+    async def _append(self, records: Sequence[Record]) -> None:
+        try:
+            async with asyncio.timeout(self._persist):
+                await append_surely(self._log, PROGRAMS, records)
+        except TimeoutError as error:
+            raise UnavailableError("the log can not be reached; try again") from error
+        await caught_up(self.library)
+
+    def _new_id(self, name: str) -> str:
+        """Of *name*, and unlike all others."""
+        begin = _NOT_IN_IDS.sub("-", name)[:LONGEST_NAME].strip("._~-") or "program"
+        end = "".join(secrets.choice(_LETTERS) for _ in range(ENDING))
+        return f"{begin}-{end}"
+
+
+def _record(said: Said) -> Record:
+    return PROGRAMS.write(said, now())
+
+
+def _too_many(what: str) -> NoReturn:
+    raise InvalidRequestError(f"a tenant may have at most {what}")
