@@ -11,10 +11,10 @@ from broker.retrying import until_it_works
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
-from schemas.programs import ProgramVersion, Said
 from schemas.records import Stored
 from schemas.specification import Program
 from schemas.topics import PROGRAMS
+from schemas.versions import ProgramVersion, Said
 
 
 class Library:

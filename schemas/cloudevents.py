@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from schemas import events, inbox, programs, reports, requests, workers
+from schemas import events, inbox, reports, requests, versions, workers
 from schemas.asked import REQUEST_TYPES, ReadRequest, text_of
 from schemas.decoding import UnreadableError as UnreadableError
 from schemas.decoding import decode as decode
@@ -293,15 +293,15 @@ def read_status(record: Stored) -> workers.Status:
 # Programs
 
 
-def program_record(said: programs.Said, time: str) -> Record:
+def program_record(said: versions.Said, time: str) -> Record:
     """*said* of a program, in the only partition of its topic."""
     kind = f"qjb.program.{said.__struct_config__.tag}".encode()
     return Record(encode(said), said.key, _headers(kind, _new_id(), said.key, time, ()), 0)
 
 
-def read_program(record: Stored) -> programs.Said:
+def read_program(record: Stored) -> versions.Said:
     """What *record* of the programs topic says; raises `UnreadableError`."""
-    said: programs.Said = decode(record.value, programs.Said)
+    said: versions.Said = decode(record.value, versions.Said)
     if record.key != said.key:  # which tells what replaces what
         raise UnreadableError("invalid_message", f"its key should be {said.key.decode()}")
     return said

@@ -16,9 +16,9 @@ from schemas import (
     inbox,
     jobs,
     ledger,
-    programs,
     reports,
     requests,
+    versions,
     workers,
 )
 from schemas.records import Record, Stored
@@ -188,8 +188,8 @@ PROGRAMS = Topic(
     key="program id, program id/version",
     who="Gateways write, everybody reads; compacted.",
     messages=(
-        Message("program-head", programs.ProgramHead, "qjb.program.head"),
-        Message("program-version", programs.ProgramVersion, "qjb.program.version"),
+        Message("program-head", versions.ProgramHead, "qjb.program.head"),
+        Message("program-version", versions.ProgramVersion, "qjb.program.version"),
     ),
     read=cloudevents.read_program,
     write=cloudevents.program_record,

@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import islice
 
 from schemas.decoding import UnreadableError
-from schemas.programs import ProgramHead, ProgramVersion, Said
 from schemas.specification import Program, SpecificationError
 from schemas.values import DEFAULT_TENANT
+from schemas.versions import ProgramHead, ProgramVersion, Said
 
 ENTRY = 4096  # bytes that a version takes beside its code and text, with its schemas compiled
 HEAD = 1024

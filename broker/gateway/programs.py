@@ -23,7 +23,12 @@ from broker.library import Library, code_of
 from broker.telemetry.times import iso, now
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
-from schemas.programs import (
+from schemas.records import Record
+from schemas.specification import Program, Specification
+from schemas.topics import DAY, PROGRAMS
+from schemas.unknown import no
+from schemas.uploads import Upload, changed, specification_of
+from schemas.versions import (
     INLINE_CODE,
     ProgramHead,
     ProgramVersion,
@@ -31,11 +36,6 @@ from schemas.programs import (
     sha256_of,
     version_of,
 )
-from schemas.records import Record
-from schemas.specification import Program, Specification
-from schemas.topics import DAY, PROGRAMS
-from schemas.unknown import no
-from schemas.uploads import Upload, changed, specification_of
 
 MOST_PROGRAMS = 1000  # of a tenant
 MOST_VERSIONS = 5000  # of a tenant, with those that are kept for jobs which pinned them

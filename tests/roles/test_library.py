@@ -19,10 +19,10 @@ from broker.transports.memory import LoseAppend, MemoryLog
 from broker.worker.host import Worker
 from executors.base import Task
 from executors.scripted import RETURNS, Script, ScriptedExecutor
-from schemas.programs import INLINE_CODE
 from schemas.records import Record
 from schemas.topics import PROGRAMS
 from schemas.uploads import Upload
+from schemas.versions import INLINE_CODE
 from tests.support.awaiting import eventually
 from tests.support.broker import Side, a_broker, hello_world, running
 

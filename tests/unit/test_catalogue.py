@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from broker.core.catalogue import Catalogue
 from schemas.cloudevents import program_record, read_program
 from schemas.decoding import UnreadableError
-from schemas.programs import ProgramHead, ProgramVersion
 from schemas.records import Record, Stored
 from schemas.specification import Schemas, Specification
+from schemas.versions import ProgramHead, ProgramVersion
 from tests.support.broker import hello_world
 
 TIME = "2026-11-29T00:00:00.000Z"
