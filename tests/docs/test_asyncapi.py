@@ -122,6 +122,8 @@ def records(message: topics.Message) -> Iterator[Record]:
         yield cloudevents.instruction_record("w", body, TIME, TRACE)
     elif message in topics.STATUS.messages:
         yield cloudevents.status_record(body, TIME)
+    elif message in topics.PROGRAMS.messages:
+        yield cloudevents.program_record(body, TIME)
     else:
         yield cloudevents.dead_letter_record(body, TIME)
 
