@@ -21,7 +21,7 @@ from broker.gateway.api.routes import API, AROUND
 from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.memory import Hang, MemoryLog
 from broker.transports.topics import REQUESTS
-from schemas.events import Completed, Interim, Log
+from schemas.events import Completed, Failed, Interim, Log
 from schemas.values import JobKey
 from tests.support.gateway import Running, eventually, running, seqs, stream
 
@@ -67,6 +67,15 @@ async def large_result(served: Running, blobs: Blobs) -> None:
     await _job(served, blobs, value_ref=await blobs.put(b'"%b"' % (b"x" * MUCH)))
 
 
+async def large_invalid_result(served: Running, blobs: Blobs) -> None:
+    await served.ledger.queue("j1")
+    await served.ledger.start("j1")
+    ref = await blobs.put(b'"%b"' % (b"x" * MUCH))
+    await served.ledger.append(
+        "j1", Failed, attempt=1, reason="invalid_result", message="no", value_ref=ref
+    )
+
+
 async def many_jobs(served: Running, blobs: Blobs) -> None:
     for number in range(60):
         await served.ledger.queue(f"j{number}", {"fill": VALUE})
@@ -92,6 +101,7 @@ CASES = {
     ("DELETE", "/jobs/{job_id}"): Case("/jobs/j1", large_result, body=b"x" * MUCH),
     ("GET", "/jobs/{job_id}/queue"): Case("/jobs/j1/queue", large_inputs),
     ("GET", "/jobs/{job_id}/results"): Case("/jobs/j1/results", large_result),
+    ("GET", "/jobs/{job_id}/invalid_result"): Case("/jobs/j1/invalid_result", large_invalid_result),
     ("GET", "/jobs/{job_id}/interim_results"): Case("/jobs/j1/interim_results", large_history),
     ("GET", "/jobs/{job_id}/logs"): Case("/jobs/j1/logs", large_history),
     ("GET", "/jobs/{job_id}/events"): Case("/jobs/j1/events", large_history, BOTH),
