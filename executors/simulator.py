@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from executors.base import Stop, Task
 from executors.children.capacity import per_child
-from executors.children.frames import End, Kind, TaskHeader
+from executors.children.frames import ChildKind, End, Kind, TaskHeader
 from executors.children.handle import Child
 from executors.children.output import Output
 from executors.children.pool import CHILD_WITHIN, NoChildError, Pool
@@ -84,7 +84,7 @@ class SimulatorExecutor:
     async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         """Run *task* in a child; see `Executor.run`."""
         try:
-            child = await self._pool.take(stop)
+            child = await self._pool.take(ChildKind.of(task.uploaded), stop)
         except NoChildError as error:
             yield Died(Reason.WORKER_BUSY, str(error))  # it may begin elsewhere, or later
             return
@@ -128,7 +128,7 @@ class Run:
         self._has_ended = False
         self._is_given_back = False
         self.is_over = False
-        child.give(TaskHeader(task.program_id, task.backend), task.inputs, self)
+        child.give(TaskHeader(task.program_id, task.backend, task.uploaded), task.inputs, self)
         self._memory = 0  # bytes that it had taken when somebody looked
         now = self._loop.time()
         self._limit = now + decoding  # loop time at which it has to be further than now

@@ -19,8 +19,10 @@ from executors.children import posix
 from executors.children.frames import Kind, TaskHeader, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
+from executors.programs.authored import loading
 from executors.programs.authored.tracebacks import told
 from executors.programs.builtin import UnknownProgramError
+from executors.sandbox.walls import Walls, close_in, die_with_parent
 from schemas.limits import CHECKED_BEFORE
 from schemas.normal_form import misfit, normal
 from schemas.reports import Raised, Withheld
@@ -32,6 +34,7 @@ MOST_GROWTH = 128 * 1024 * 1024  # bytes; a child that ever held so much more is
 STACKS = 16 * 1024 * 1024  # bytes of address space that threads take for each core, mostly unused
 MOST_RESULT = 128 * 1024 * 1024  # bytes of JSON; a worker holds some of them several times
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
+CPU_SECONDS = 3600  # s; the parent's limit comes first
 IDLE = 5  # ms without a task, after which a new child uses its time to get faster
 
 
@@ -107,8 +110,7 @@ def serve(connection: socket.socket) -> None:
     """Run what comes until the parent hangs up."""
     _keep_to_limit()
     most = posix.peak_memory() + MOST_GROWTH
-    np.random.seed()  # programs and Qiskit use it; siblings must not draw the same
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    _begin()
     incoming = select.poll()  # who waits in `recv` is woken as well when the parent reads
     incoming.register(connection, select.POLLIN)
     if not incoming.poll(IDLE):
@@ -121,6 +123,25 @@ def serve(connection: socket.socket) -> None:
         if not is_clean or frame.attempt >= MOST_ATTEMPTS or posix.peak_memory() > most:
             line.tell(Kind.RETIRES)
         line.tell(kind, end)
+
+
+def serve_one(connection: socket.socket, walls: Walls, lifeline: int) -> None:
+    """Run the one attempt that comes, behind *walls*; the parent holds the end of *lifeline*."""
+    _keep_to_limit()
+    _begin()
+    close_in(walls, CPU_SECONDS)
+    frame = receive(connection)
+    die_with_parent(lifeline)
+    if frame is not None:
+        line = Line(connection, frame.attempt)
+        kind, end = _attempt(line, *read_task(frame.payload))
+        _flush()
+        line.tell(kind, end)
+
+
+def _begin() -> None:
+    np.random.seed()  # programs and Qiskit use it; siblings must not draw the same
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def _left_nothing(program_id: str) -> bool:
@@ -146,12 +167,12 @@ def _keep_to_limit() -> None:
 def _attempt(line: Line, header: TaskHeader, data: bytes) -> tuple[Kind, bytes]:
     """Run one attempt; how it ended."""
     try:
-        program = builtin.load(header.program_id)
-        inputs = _inputs(program.program, data)
+        program = _program(header)
+        inputs = _inputs(program, data)
         backend = catalogue.backend(header.backend)
         line.tell(Kind.BEGAN)
-        messenger = Messenger(line, program.program, [], [])
-        value = program.main(backend, messenger, **inputs)
+        messenger = Messenger(line, program, [], [])
+        value = _main(header)(backend, messenger, **inputs)
         return Kind.RETURNED, _result(messenger, value)
     except InvalidResultError as error:
         raised = Raised(Reason.INVALID_RESULT, str(error), error.violations)
@@ -164,6 +185,18 @@ def _text(body: Raised | Withheld) -> bytes:
     """*body* as JSON, also if its message is no Unicode."""
     text = body.message.encode(errors="backslashreplace").decode()
     return msgspec.json.encode(replace(body, message=text))
+
+
+def _program(header: TaskHeader) -> Program:
+    if header.uploaded is None:
+        return builtin.load(header.program_id).program
+    return Program(header.uploaded.specification)
+
+
+def _main(header: TaskHeader) -> Callable[..., Any]:
+    if header.uploaded is None:
+        return builtin.load(header.program_id).main
+    return loading.load(header.uploaded.code, header.uploaded.specification.name)
 
 
 def _raised(error: BaseException) -> Raised:

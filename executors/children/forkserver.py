@@ -3,13 +3,14 @@
 `python -m executors.children.forkserver FD PARENT PROGRAMS MEMORY`, where FD is its end of a stream
 socket pair, PARENT a pid, PROGRAMS a JSON object of more programs, id to `module:function`, and
 MEMORY how many bytes each child may use.
-It reads requests of five bytes, `F` and a ticket, with two file descriptors (the child's socket
-and the pipe for its output), or `R` and a pid; and it writes frames. It starts before its parent
+It reads requests of five bytes, a `ChildKind` and a ticket, with two file descriptors (the child's
+socket and the pipe for its output), or `R` and a pid; and it writes frames. It starts before its parent
 holds secrets, never runs a circuit, and has one thread, so that forking it is safe. When it ends,
 so do its children, with what their programs have started; it ends with its parent.
 """
 
 import contextlib
+import fcntl
 import gc
 import os
 import random
@@ -19,6 +20,7 @@ import socket
 import struct
 import sys
 from collections import deque
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -26,10 +28,11 @@ import msgspec
 
 from executors import memory
 from executors.children import posix
-from executors.children.frames import End, Ended, Forked, Kind, pack
+from executors.children.frames import ChildKind, End, Ended, Forked, Kind, pack
+from executors.sandbox import files, walls
+from executors.sandbox.walls import Walls
 
 REQUEST = struct.Struct("!cI")
-FORK = b"F"
 REAP = b"R"
 
 AGAIN_AFTER = 500  # ms until a fork that failed is tried again
@@ -55,6 +58,7 @@ def main() -> None:
             gc.collect()
             gc.freeze()  # the collector touches no page that children share
             posix.outlive_parent()  # and take along what programs have started
+            server.walls = Walls(files.visible(), int(sys.argv[4]))
             server.serve()
     finally:
         server.kill_all()
@@ -85,6 +89,15 @@ def _preload(control: socket.socket, programs: dict[str, str]) -> None:
     child.preload(programs)
 
 
+def _lifeline() -> tuple[int, int]:
+    """A descriptor that can be read once this process is dead, and the one that has to be open.
+
+    Neither is 3, which becomes the connection of a child.
+    """
+    reader, writer = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 4) for fd in os.pipe())
+    return reader, writer
+
+
 class Server:
     """Forks, tells who ended, and reaps when told to."""
 
@@ -94,7 +107,9 @@ class Server:
         self._all = posix.Children()
         self._children: set[int] = set()
         self._zombies: set[int] = set()
-        self._asked: deque[tuple[int, int, int]] = deque()  # forks: ticket, socket and pipe
+        self._asked: deque[tuple[ChildKind, int, int, int]] = deque()  # with ticket, socket, pipe
+        self._lifeline, self._life = _lifeline()
+        self.walls: Walls | None = None
         self._is_short = False  # of processes or memory, which has been told
 
     def serve(self) -> None:
@@ -138,7 +153,7 @@ class Server:
         if kind == REAP:
             self._reap(number)
         elif len(fds) == 2:
-            self._asked.append((number, *fds))
+            self._asked.append((ChildKind(kind), number, *fds))
         else:  # there was no room for both descriptors
             for fd in fds:
                 os.close(fd)
@@ -149,20 +164,28 @@ class Server:
         """Make the children that were asked for; where there are too many processes, later."""
         server = os.getpid()
         while self._asked:
-            ticket, sock, pipe = self._asked[0]
+            kind, ticket, sock, pipe = self._asked[0]
             try:
-                pid = os.fork()
+                pid = os.fork() if kind is ChildKind.WARM else walls.fork_apart()
             except OSError as error:
                 self._tell_shortage(error)
                 return
-            if pid == 0:
-                _become_child(server, sock, pipe)
+            if pid == 0 and kind is ChildKind.WARM:
+                _become_child(sock, pipe, None, lambda sock: _serve_warm(sock, server))
+            elif pid == 0:
+                _become_child(sock, pipe, self._lifeline, self._serve_fresh)
             self._is_short = False
             self._asked.popleft()
             os.close(sock)
             os.close(pipe)
             self._children.add(pid)
             self._tell_forked(ticket, pid)
+
+    def _serve_fresh(self, connection: socket.socket) -> None:
+        from executors.children import child
+
+        assert self.walls is not None
+        child.serve_one(connection, self.walls, self._lifeline)
 
     def _tell_forked(self, ticket: int, pid: int | None) -> None:
         self._control.sendall(pack(Kind.FORKED, msgspec.json.encode(Forked(ticket, pid))))
@@ -220,22 +243,20 @@ def _end(status: int) -> End:
     return End(posix.describe_end(status), posix.is_crash(status))
 
 
-def _become_child(server: int, sock: int, pipe: int) -> NoReturn:
+def _become_child(
+    sock: int, pipe: int, lifeline: int | None, serve: Callable[[socket.socket], None]
+) -> NoReturn:
     """Leave everything of the server behind but its memory, and serve; never returns."""
     status = 1
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        posix.die_with_parent(server)
         posix.set_name("qjb-child")
-        posix.adopt_orphans()
         posix.prefer_for_oom_kill()
-        connection = _keep_only(sock, pipe)
+        connection = _keep_only(sock, pipe, lifeline)
         random.seed()
-        from executors.children import child
-
-        child.serve(connection)
+        serve(connection)
         status = 0
     except BaseException:  # noqa: BLE001  the last frame of a process: told to its log
         sys.excepthook(*sys.exc_info())
@@ -243,13 +264,25 @@ def _become_child(server: int, sock: int, pipe: int) -> NoReturn:
         os._exit(status)
 
 
-def _keep_only(sock: int, pipe: int) -> socket.socket:
-    """Close every descriptor but *sock*, which becomes 3, and *pipe*, which takes the output."""
+def _serve_warm(connection: socket.socket, server: int) -> None:
+    from executors.children import child
+
+    posix.die_with_parent(server)
+    posix.adopt_orphans()
+    child.serve(connection)
+
+
+def _keep_only(sock: int, pipe: int, lifeline: int | None) -> socket.socket:
+    """Close every descriptor but *sock*, which becomes 3, *pipe*, which takes the output, and
+    *lifeline*, if that is one.
+    """
     os.dup2(pipe, 1)
     os.dup2(pipe, 2)
     if sock != 3:
         os.dup2(sock, 3, inheritable=False)
-    os.closerange(4, _MOST_DESCRIPTORS)  # first, so that there is room for one more
+    end = _MOST_DESCRIPTORS if lifeline is None else lifeline
+    os.closerange(4, end)  # first, so that there is room for one more
+    os.closerange(end + 1, _MOST_DESCRIPTORS)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -8,8 +8,22 @@ from typing import NamedTuple
 
 import msgspec
 
+from executors.base import Uploaded
+
 HEADER = struct.Struct("!IIB")
 MAX_PAYLOAD = 512 * 1024 * 1024  # bytes; a peer that announces more is broken
+
+
+class ChildKind(enum.Enum):
+    """The two kinds of child, by what the fork server is asked for."""
+
+    WARM = b"F"  # trusted, ready before its task is there, used again
+    FRESH = b"S"  # made for one task, in a sandbox, thrown away after it
+
+    @classmethod
+    def of(cls, uploaded: Uploaded | None) -> "ChildKind":
+        """The kind that runs a program that comes with this, or one that was *uploaded*."""
+        return cls.WARM if uploaded is None else cls.FRESH
 
 
 class Kind(enum.IntEnum):
@@ -35,6 +49,7 @@ class TaskHeader(msgspec.Struct, frozen=True):
 
     program_id: str
     backend: str
+    uploaded: Uploaded | None = None
 
 
 class Forked(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from executors.children import posix
-from executors.children.frames import End, Frame, Kind, TaskHeader, task_frame
+from executors.children.frames import ChildKind, End, Frame, Kind, TaskHeader, task_frame
 from executors.children.launcher import ForkServer
 from executors.children.wire import Wire
 
@@ -39,6 +39,7 @@ class Child:
     def __init__(
         self,
         server: ForkServer,
+        kind: ChildKind,
         on_made: Callable[[], None],
         on_gone: Callable[["Child"], None],
     ) -> None:
@@ -54,7 +55,7 @@ class Child:
         self.was_made = False  # into a process
         self._resident = 0  # bytes that it held when it was new
         self.is_alive = True  # as far as is known, and nobody has begun to end it
-        self.retires = False
+        self.retires = kind is ChildKind.FRESH  # after the attempt that it runs
         self._pipe, pipe = os.pipe()
         try:
             ours, theirs = socket.socketpair()
@@ -66,7 +67,7 @@ class Child:
         self._wire = Wire(ours, self._on_frame, self._on_hang_up)
         self._loop.add_reader(self._pipe, self._read_output)
         try:
-            server.fork(self, theirs, pipe)
+            server.fork(kind, self, theirs, pipe)
         except OSError:
             self._let_go()
             raise

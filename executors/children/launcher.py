@@ -13,8 +13,8 @@ import msgspec
 import structlog
 
 from executors.children import posix
-from executors.children.forkserver import FORK, REAP, REQUEST
-from executors.children.frames import End, Ended, Forked, Frame, Kind
+from executors.children.forkserver import REAP, REQUEST
+from executors.children.frames import ChildKind, End, Ended, Forked, Frame, Kind
 from executors.children.wire import Wire
 from schemas.workers import BackendAnnounced
 
@@ -89,15 +89,15 @@ class ForkServer:
             raise ForkServerError("the fork server did not start: see its messages") from error
         return msgspec.json.decode(announced, type=list[BackendAnnounced])
 
-    def fork(self, forkling: Forkling, sock: socket.socket, pipe: int) -> None:
-        """Ask for a child with *sock* as its connection and *pipe* as its output.
+    def fork(self, kind: ChildKind, forkling: Forkling, sock: socket.socket, pipe: int) -> None:
+        """Ask for a child of that *kind* with *sock* as its connection and *pipe* as its output.
 
         Raises `OSError` where the system lets no descriptors be passed now.
         """
         assert self._wire is not None
         assert self._process is not None
         self._tickets += 1
-        request = REQUEST.pack(FORK, self._tickets)
+        request = REQUEST.pack(kind.value, self._tickets)
         self._asked[self._tickets] = forkling
         try:
             self._wire.send_descriptors(request, [sock.fileno(), pipe])

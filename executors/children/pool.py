@@ -9,6 +9,7 @@ import structlog
 
 from executors.base import Stop
 from executors.children import capacity
+from executors.children.frames import ChildKind
 from executors.children.handle import Child
 from executors.children.launcher import ForkServer
 from executors.deadlines import Deadlines
@@ -75,8 +76,9 @@ class Pool:
         self._serve()
         return announced
 
-    async def take(self, stop: Stop) -> Child | None:
-        """A child to run one task, once there is a free slot; None if *stop* was asked first or the pool closed.
+    async def take(self, kind: ChildKind, stop: Stop) -> Child | None:
+        """A child of that *kind* to run one task, once there is a free slot; None if *stop* was
+        asked first or the pool closed.
 
         Raises `NoChildError`.
         """
@@ -85,8 +87,7 @@ class Pool:
             if self._serving and self._busy >= self.slots:
                 deadline = math.inf
                 await self._wait_for_a_slot(stop)
-            elif self._serving and (child := self._one()):
-                self._busy += 1
+            elif self._serving and (child := await self._one(kind)):
                 return child
             else:
                 now = asyncio.get_running_loop().time()
@@ -139,8 +140,17 @@ class Pool:
             if not self._make():
                 return  # the next task asks again
 
-    def _one(self) -> Child | None:
-        """A child that is a process already; None if that takes a moment, or does not work now."""
+    async def _one(self, kind: ChildKind) -> Child | None:
+        """A child that is a process already, in a slot; None if that takes a moment, or does not
+        work now.
+        """
+        self._busy += 1
+        child = self._warm() if kind is ChildKind.WARM else await self._fresh()
+        if child is None:
+            self._busy -= 1
+        return child
+
+    def _warm(self) -> Child | None:
         for child in reversed(self._idle):
             if child.was_made:
                 self._idle.remove(child)
@@ -148,10 +158,21 @@ class Pool:
         self._refill()
         return None
 
+    async def _fresh(self) -> Child | None:
+        made = asyncio.Event()
+        try:
+            child = Child(self._server, ChildKind.FRESH, made.set, lambda _: made.set())
+        except OSError as error:
+            self._tell_shortage(str(error))
+            return None
+        self._on_child()
+        await made.wait()
+        return child if child.was_made else None
+
     def _make(self) -> bool:
         """Ask for a child; False where there are no descriptors for one."""
         try:
-            child = Child(self._server, self._on_made, self._forget)
+            child = Child(self._server, ChildKind.WARM, self._on_made, self._forget)
         except OSError as error:
             self._tell_shortage(str(error))
             return False

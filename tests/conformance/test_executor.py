@@ -1,4 +1,4 @@
-"""What every executor promises, of the simulator and of the scripted one."""
+"""What every executor promises: the simulator, with both kinds of child, and the scripted one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,6 +21,7 @@ from executors.scripted import (
 from executors.simulator import SimulatorExecutor
 from schemas.reports import LAST
 from tests.support.executing import (
+    UploadingExecutor,
     bodies,
     kind,
     kinds,
@@ -51,10 +52,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 def make(name: str) -> Executor:
     if name == "scripted":
         return ScriptedExecutor(programs=SCRIPTS)
+    if name == "sandbox":
+        return UploadingExecutor(SLOTS)
     return SimulatorExecutor(SLOTS, PROGRAMS)
 
 
-@pytest.fixture(scope="module", params=["scripted", "simulator"])
+@pytest.fixture(scope="module", params=["scripted", "simulator", "sandbox"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

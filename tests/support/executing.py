@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 
-from executors.base import Executor, Stop, Task
+from executors.base import Executor, Stop, Task, Uploaded
+from executors.simulator import SimulatorExecutor
 from schemas.reports import Body
+from schemas.specification import Specification
+from tests.support import programs
 from tests.support.awaiting import eventually
 
 
@@ -25,6 +30,20 @@ def task(
 ) -> Task:
     data = inputs if isinstance(inputs, bytes) else json.dumps(inputs or {}).encode()
     return Task("default", job_id, 1, program_id, "v1", data, backend, limit)
+
+
+def uploaded(code: str) -> Uploaded:
+    """A program of a user, which declares nothing."""
+    return Uploaded(Specification(id="p", name="p", max_execution_time=0), code.encode())
+
+
+class UploadingExecutor(SimulatorExecutor):
+    """Takes each of our programs for one that a user has uploaded: its source goes along."""
+
+    def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
+        name = programs.PROGRAMS[task.program_id].partition(":")[2]
+        code = Path(programs.__file__).read_text() + f"\n\nmain = {name}\n"
+        return super().run(replace(task, uploaded=uploaded(code)), stop)
 
 
 async def bodies(executor: Executor, job: Task, stop: Stop | None = None) -> list[Body]:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -76,6 +77,9 @@ def ignores_stop(backend: Any, user_messenger: Any, **_: Any) -> None:
 
 def dies(backend: Any, user_messenger: Any, **_: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_CPU, (1, 1))  # the first process of a namespace lives on
+    while True:
+        pass
 
 
 def exits(backend: Any, user_messenger: Any, **_: Any) -> None:
