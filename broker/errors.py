@@ -157,6 +157,14 @@ class LogBrokenError(AppendFailedError):
     code = "log_broken"
 
 
+class LogRestartedError(LogBrokenError):
+    """The process that has the log is another now: what passed in its memory only is lost."""
+
+
+class LogNotServedError(SettingsError):
+    """No process serves the log."""
+
+
 class AppendUnknownError(LogUnavailableError):
     """Nobody knows whether something was appended: read the log before going on."""
 

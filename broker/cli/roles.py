@@ -21,13 +21,14 @@ from broker.cli.exits import Exit
 from broker.cli.options import DEFAULT_URL, invocation, of_a_client, run, seconds_since_start
 from broker.cli.output import say, say_json_text
 from broker.durations import in_words
-from broker.errors import SettingsError
+from broker.errors import LogNotServedError, LogRestartedError, SettingsError
 from broker.processes import Parent
 from broker.roles import BROKER, EVERYTHING, GATEWAY, WORKER
 from broker.settings import Settings, load, unknown_variables
 from broker.shown import on_one_line, url_visible
 from broker.telemetry import logging
 
+AGAIN = 1.0  # s after which a log that was served before is looked for again
 ALIVE_WITHIN = 10.0  # s; a role touches its file every second
 
 logger = structlog.get_logger()
@@ -145,10 +146,32 @@ def _use_all_descriptors() -> None:
 
 
 async def _until_told(settings: Settings, roles: tuple[str, ...], handed: Sequence[int]) -> None:
-    """Serve until the first signal; end at once at the second. *handed*: sockets of a parent."""
-    signals = _Signals()
-    parent = Parent() if handed else None
+    """Serve until the first signal; end at once at the second. *handed*: sockets of a parent.
+
+    Who has joined a log whose process is another now begins again there, with nothing under way.
+    """
+    signals, has_joined = _Signals(), False
     sockets = [socket.socket(fileno=fd) for fd in handed]
+    while not signals.told.is_set():
+        try:
+            await _serve_once(settings, roles, sockets, signals)
+        except LogRestartedError as error:
+            logger.warning("log.joined_again", reason=error.message)
+            has_joined = True
+        except LogNotServedError:
+            if not has_joined:
+                raise
+            await asyncio.sleep(AGAIN)
+        signals.serving = False
+
+
+async def _serve_once(
+    settings: Settings,
+    roles: tuple[str, ...],
+    sockets: Sequence[socket.socket],
+    signals: "_Signals",
+) -> None:
+    parent = Parent() if sockets else None
     async with _serving_metrics(settings), wiring.serving(settings, roles, sockets) as serving:
         signals.serving = True
         _settle_in()

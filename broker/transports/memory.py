@@ -224,9 +224,10 @@ class MemoryLog:
         return self.identity
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
+        places = [self._followers[where] for where in starts]  # all are there, or none is followed
         follower = TailFollower(self, starts)
-        for where in starts:
-            self._followers[where].add(follower)
+        for followers in places:
+            followers.add(follower)
         return follower
 
     async def bounds(self, topic: str, partition: int) -> Bounds:

@@ -1,6 +1,7 @@
 """What every log promises: memory, embedded and Kafka alike."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -279,6 +280,18 @@ async def test_a_follower_reads_several_partitions_and_topics(log: Log) -> None:
 
     assert len(found) == 51
     assert {TopicPartition(r.topic, r.partition) for r in found} == set(starts)
+
+
+async def test_nothing_is_left_of_a_follower_of_a_place_that_is_not_there(log: Log) -> None:
+    def followers() -> int:
+        gc.collect()
+        return sum(type(each).__name__.endswith("Follower") for each in gc.get_objects())
+
+    before = followers()
+    with pytest.raises(KeyError):
+        log.follow({ALL[0]: 0, TopicPartition(EVENTS, PARTITIONS): 0})
+
+    assert followers() == before
 
 
 async def test_each_follower_gets_everything(log: Log) -> None:

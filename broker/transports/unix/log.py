@@ -10,6 +10,8 @@ from broker.errors import (
     AppendFailedError,
     AppendUnknownError,
     LogBrokenError,
+    LogNotServedError,
+    LogRestartedError,
     LogUnavailableError,
     SettingsError,
 )
@@ -76,7 +78,7 @@ class RemoteLog:
         except LogBrokenError as error:
             raise SettingsError(f"QJB_LOG: {self.path} can not be used: {error.message}") from error
         except LogUnavailableError as error:
-            raise SettingsError(
+            raise LogNotServedError(
                 f"QJB_LOG: no process serves {self.path}: start `qjb up` there first, or name a log "
                 "that needs none, such as kafka://host:9092"
             ) from error
@@ -197,9 +199,9 @@ class RemoteLog:
             raise LogBrokenError(f"QJB_LOG: {self.path} is another log now; start again")
         if self._serving and welcome.serving != self._serving:
             if not self._outlives:
-                raise LogBrokenError(
+                raise LogRestartedError(
                     f"QJB_LOG: the process that has {self.path} was started anew, so that what "
-                    "went between broker and worker is lost; start again"
+                    "went between broker and worker is lost"
                 )
             logger.info("log.served_again", log=str(self.path))
         self.identity, self._serving = welcome.identity, welcome.serving
