@@ -128,7 +128,8 @@ class Run:
         self._has_ended = False
         self._is_given_back = False
         self.is_over = False
-        child.give(TaskHeader(task.program_id, task.backend, task.uploaded), task.inputs, self)
+        header = TaskHeader(task.program_id, task.backend, task.time_limit, task.uploaded)
+        child.give(header, task.inputs, self)
         self._memory = 0  # bytes that it had taken when somebody looked
         now = self._loop.time()
         self._limit = now + decoding  # loop time at which it has to be further than now

@@ -22,7 +22,7 @@ from executors.programs import builtin
 from executors.programs.authored import loading
 from executors.programs.authored.tracebacks import told
 from executors.programs.builtin import UnknownProgramError
-from executors.sandbox.walls import Walls, close_in, die_with_parent
+from executors.sandbox.walls import Walls, close_in, die_with_parent, limit_cpu
 from schemas.limits import CHECKED_BEFORE
 from schemas.normal_form import misfit, normal
 from schemas.reports import Raised, Withheld
@@ -34,7 +34,6 @@ MOST_GROWTH = 128 * 1024 * 1024  # bytes; a child that ever held so much more is
 STACKS = 16 * 1024 * 1024  # bytes of address space that threads take for each core, mostly unused
 MOST_RESULT = 128 * 1024 * 1024  # bytes of JSON; a worker holds some of them several times
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
-CPU_SECONDS = 3600  # s; the parent's limit comes first
 IDLE = 5  # ms without a task, after which a new child uses its time to get faster
 
 
@@ -129,12 +128,14 @@ def serve_one(connection: socket.socket, walls: Walls, lifeline: int) -> None:
     """Run the one attempt that comes, behind *walls*; the parent holds the end of *lifeline*."""
     _keep_to_limit()
     _begin()
-    close_in(walls, CPU_SECONDS)
+    close_in(walls)
     frame = receive(connection)
     die_with_parent(lifeline)
     if frame is not None:
         line = Line(connection, frame.attempt)
-        kind, end = _attempt(line, *read_task(frame.payload))
+        header, data = read_task(frame.payload)
+        limit_cpu(header.time_limit)
+        kind, end = _attempt(line, header, data)
         _flush()
         line.tell(kind, end)
 

@@ -49,6 +49,7 @@ class TaskHeader(msgspec.Struct, frozen=True):
 
     program_id: str
     backend: str
+    time_limit: float = 0  # s
     uploaded: Uploaded | None = None
 
 

@@ -1,5 +1,6 @@
 """The walls of a process, one after the other: what is closed once is never opened again."""
 
+import math
 import os
 import resource
 import select
@@ -17,7 +18,7 @@ SCRATCH = 64 * 1024**2  # bytes of the scratch folder, which are memory, but no 
 SCRATCH_SHARE = 8  # … a part in so many of what a job may use
 FILES = 256  # open at once
 THREADS = 32  # and as many more for each core
-ADDRESSES = 4 * 1024**3  # bytes of address space beside what may be used
+LATE = 60  # s of processor time by which the parent comes first
 
 _PID = struct.Struct("q")
 _KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
@@ -81,7 +82,7 @@ def _leave_pids() -> None:
         Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
 
 
-def close_in(walls: Walls, cpu_seconds: int) -> None:
+def close_in(walls: Walls) -> None:
     """Raise all walls around this process, which `fork_apart` has made. Raises `OSError`."""
     is_root = os.geteuid() == 0
     kernel.unshare(kernel.NEW_FILES | kernel.NEW_HOSTNAME | kernel.NEW_IPC | kernel.NEW_NETWORK)
@@ -94,15 +95,14 @@ def close_in(walls: Walls, cpu_seconds: int) -> None:
         kernel.unshare(kernel.NEW_USER)
     kernel.gain_no_privileges()
     kernel.drop_capabilities()
-    _limit(walls, cpu_seconds)
+    _limit(walls)
     _forget_surroundings()
     landlock.restrict(walls.visible.folders, files.DEVICES, (files.SCRATCH,))
     seccomp.install(os.getpid())
 
 
-def _limit(walls: Walls, cpu_seconds: int) -> None:
+def _limit(walls: Walls) -> None:
     limits = {
-        resource.RLIMIT_CPU: cpu_seconds,
         resource.RLIMIT_NOFILE: FILES,
         resource.RLIMIT_FSIZE: walls.scratch,
         resource.RLIMIT_NPROC: THREADS * (1 + (os.cpu_count() or 1)),
@@ -111,6 +111,12 @@ def _limit(walls: Walls, cpu_seconds: int) -> None:
     }
     for kind, most in limits.items():
         resource.setrlimit(kind, (most, most))
+
+
+def limit_cpu(seconds: float) -> None:
+    """End this process once all its cores have worked for so long, if its parent has not."""
+    most = math.ceil(seconds * (os.cpu_count() or 1)) + LATE
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
 
 def _forget_surroundings() -> None:
