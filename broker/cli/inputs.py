@@ -113,11 +113,12 @@ def _refuse(name: str) -> Any:
 
 def text_of(name: str) -> tuple[str, str]:
     """How the file *name* is called, and the text in it. Raises `InputError`."""
-    shown, data = _data(name)
+    shown, data = bytes_of(name)
     return shown, _text(data, shown)
 
 
-def _data(name: str) -> tuple[str, bytes]:
+def bytes_of(name: str) -> tuple[str, bytes]:
+    """How the file *name* is called, and what is in it. Raises `InputError`."""
     shown = "standard input" if name == STDIN else name or "@"
     data = _read(name, shown)
     if not data.strip():
@@ -126,7 +127,7 @@ def _data(name: str) -> tuple[str, bytes]:
 
 
 def _from_file(name: str) -> Any:
-    shown, data = _data(name)
+    shown, data = bytes_of(name)
     if data.startswith(_QPY):
         return _circuit(data, shown)
     text = _text(data, shown)

@@ -28,6 +28,7 @@ SERVE = {
 USE = {
     "demo": ("demo:demo", "Start everything and run a first job."),
     "submit": ("submitting:submit", "Submit a job."),
+    "run-local": ("local:run_local", "Run a program of yours here, without a server."),
     "watch": ("jobs:watch", "Show what happens to a job."),
     "result": ("jobs:result", "Print a job's final result."),
     "cancel": ("jobs:cancel", "Cancel a job."),

@@ -115,7 +115,12 @@ def _texts(kind: str, event: dict[str, Any]) -> list[str]:
         case _:
             why = [str(event[name]) for name in ("reason", "message") if event.get(name)]
             rules = event.get("violations", ()) if kind == "rejected" else ()  # else why has them
-            return [": ".join(why).rstrip(), *map(violation_line, rules)]
+            kept = [f"it returned {_shortened(event['value'])}"] if _is_invalid(event) else ()
+            return [": ".join(why).rstrip(), *map(violation_line, rules), *kept]
+
+
+def _is_invalid(event: dict[str, Any]) -> bool:
+    return event.get("kind") == "failed" and "value" in event
 
 
 def violation_line(violation: dict[str, Any]) -> str:

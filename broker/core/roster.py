@@ -85,7 +85,7 @@ class Roster:
 
     def announce(self, announced: BackendAnnounced) -> bool:
         """Take note of a backend; whether it was not known, or not as it is now."""
-        backend = _backend(announced)
+        backend = backend_of(announced)
         is_new = self.backends.get(announced.name) != backend
         if is_new and not self.backends.put(announced.name, backend):
             return False
@@ -249,7 +249,7 @@ class _Configuration(msgspec.Struct):
     coupling_map: msgspec.Raw = msgspec.Raw(b"null")
 
 
-def _backend(announced: BackendAnnounced) -> Backend:
+def backend_of(announced: BackendAnnounced) -> Backend:
     try:
         shape = msgspec.json.decode(announced.configuration, type=_Configuration)
         connected = bytes(shape.coupling_map) in (b"null", b"[]")

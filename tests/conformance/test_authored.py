@@ -2,8 +2,8 @@
 
 import importlib.util
 import json
-import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -17,18 +17,16 @@ from executors.programs.authored.importing import OldNames
 from executors.programs.authored.runtime import RuntimeEncoder
 from executors.simulator import SimulatorExecutor
 from schemas.reports import Body
-from tests.support.authored import PROGRAMS
-from tests.support.executing import bodies, kind, log_of, started, task, value
+from tests.support.executing import bodies, kind, log_of, started, task, uploaded, value
 
 WRITTEN = Path(__file__).resolve().parents[1] / "authored"
 HYDROGEN = [["II", -1.0523], ["IZ", 0.3979], ["ZI", -0.3979], ["ZZ", -0.0113], ["XX", 0.1809]]
-_HARNESS = re.compile(r'  File ".*/tests/support/authored.py", .*\n.*\n +\^+\n')
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def executor() -> AsyncIterator[SimulatorExecutor]:
-    async with started(SimulatorExecutor(1, PROGRAMS)) as made:
+    async with started(SimulatorExecutor(1)) as made:
         yield made
 
 
@@ -39,7 +37,7 @@ class Ran:
         self.log = log_of(found)
         self.interim = [value(body) for body in found if kind(body) == "published"]
         self.end: Any = found[-1]
-        self.message = _HARNESS.sub("", getattr(self.end, "message", ""))
+        self.message = getattr(self.end, "message", "")
 
     @property
     def result(self) -> Any:
@@ -50,8 +48,9 @@ class Ran:
 async def run(
     executor: SimulatorExecutor, source: str, backend: str = "fake_line_5", **inputs: Any
 ) -> Ran:
-    given = json.loads(runtime_json.encode({"source": dedent(source), **inputs}))
-    return Ran(await bodies(executor, task("authored", given, backend=backend)))
+    given = task("p", runtime_json.encode(inputs), backend=backend)
+    code = uploaded(dedent(source), "mine")
+    return Ran(await bodies(executor, replace(given, uploaded=code)))
 
 
 async def run_file(executor: SimulatorExecutor, name: str, **inputs: Any) -> Ran:

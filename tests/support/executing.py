@@ -32,9 +32,9 @@ def task(
     return Task("default", job_id, 1, program_id, "v1", data, backend, limit)
 
 
-def uploaded(code: str) -> Uploaded:
+def uploaded(code: str, name: str = "p") -> Uploaded:
     """A program of a user, which declares nothing."""
-    return Uploaded(Specification(id="p", name="p", max_execution_time=0), code.encode())
+    return Uploaded(Specification(id="p", name=name, max_execution_time=0), code.encode())
 
 
 class UploadingExecutor(SimulatorExecutor):

@@ -26,6 +26,14 @@ def texts(event: dict[str, Any]) -> list[str]:
         ({"kind": "completed"}, [""]),
         ({"kind": "something_new"}, [""]),
         (
+            {"kind": "withheld", "message": "it breaks\n/a: type", "violations": [{"path": "/a"}]},
+            ["it breaks", "/a: type"],
+        ),
+        (
+            {"kind": "failed", "reason": "invalid_result", "message": "it breaks", "value": 7},
+            ["invalid_result: it breaks", "it returned 7"],
+        ),
+        (
             {
                 "kind": "rejected",
                 "reason": "invalid_inputs",

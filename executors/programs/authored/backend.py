@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-from qiskit import QuantumCircuit
 from qiskit_aer.backends.backendconfiguration import AerBackendConfiguration
 from qiskit_aer.backends.backendproperties import AerBackendProperties
 
@@ -19,10 +18,9 @@ from executors.programs.authored.runtime import ProgramBackend
 # Run options of 2021 about the device or the service, without which the counts are the same.
 _WITHOUT_EFFECT = frozenset(
     {
-        "dynamic", "experiment_id", "header", "job_name", "job_share_level", "job_tags", "live_data_enabled",
-        "max_credits", "parametric_pulses", "priority", "qobj_header", "qobj_id", "rep_delay",
-        "rep_time", "timeout", "use_measure_esp",
-        "validate",
+        "dynamic", "experiment_id", "header", "job_name", "job_share_level", "job_tags",
+        "live_data_enabled", "max_credits", "parametric_pulses", "priority", "qobj_header",
+        "qobj_id", "rep_delay", "rep_time", "timeout", "use_measure_esp", "validate",
     }
 )  # fmt: skip
 _COUNTS = 2  # the measurement level at which there are counts, and no signals
@@ -101,10 +99,3 @@ def of_2021(backend: Any) -> Any:
     made.name = Name(made.name)
     made._told = set()
     return made
-
-
-def bound(circuits: list[QuantumCircuit], binds: Any) -> list[QuantumCircuit]:
-    """Each of *circuits* with each of the values in *binds*, as `execute` had it."""
-    if not binds:
-        return circuits
-    return [circuit.assign_parameters(values) for circuit in circuits for values in binds]

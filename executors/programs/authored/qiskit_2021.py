@@ -10,7 +10,6 @@ from qiskit.utils import parallel_map
 from qiskit_aer import Aer
 
 from executors.faults import InvalidInputsError
-from executors.programs.authored.backend import bound
 from executors.programs.transpiling import nearest_method
 
 __all__ = ["BasicAer", "execute", "job_monitor", "parallel_map", "transpile"]
@@ -44,7 +43,14 @@ def execute(experiments: Any, backend: Any, **options: Any) -> Any:
     chosen = {name: options.pop(name) for name in _OF_TRANSPILE & options.keys()}
     ready = transpile(experiments, backend, **chosen)
     listed = [ready] if isinstance(ready, QuantumCircuit) else list(ready)
-    return backend.run(bound(listed, binds), **options)
+    return backend.run(_bound(listed, binds), **options)
+
+
+def _bound(circuits: list[QuantumCircuit], binds: Any) -> list[QuantumCircuit]:
+    """Each of *circuits* with each of the values in *binds*, as `execute` had it."""
+    if not binds:
+        return circuits
+    return [circuit.assign_parameters(values) for circuit in circuits for values in binds]
 
 
 def job_monitor(job: Any, *_: Any, **__: Any) -> None:
