@@ -12,7 +12,7 @@ from broker.errors import UnavailableError
 from broker.telemetry import metrics
 from schemas.limits import MIB
 from schemas.records import Record, Stored
-from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status
+from schemas.workers import BackendAnnounced, EnvironmentAnnounced, Heartbeat, QueueSnapshot, Status
 
 RECORD = 1280  # bytes that a record costs beside its key and value, with our own headers
 OWN_HEADERS = 16  # which are fewer
@@ -50,6 +50,9 @@ def weight_of_status(status: Status) -> int:
         case BackendAnnounced():
             said = len(status.description) + len(status.configuration) + len(status.properties)
             return RECORD + said
+        case EnvironmentAnnounced():
+            packages = status.packages
+            return RECORD + sum(RECORD + _weight_of_names(one.modules) for one in packages)
         case QueueSnapshot():
             return RECORD + _weight_of_names(status.waiting)
         case _:

@@ -34,6 +34,12 @@ class InvalidInputsError(QjbError):
     status = 400
 
 
+class MissingImportsError(InvalidRequestError):
+    """A program imports what no worker has; `violations` lists each."""
+
+    code = "missing_imports"
+
+
 class NotYourProgramError(QjbError):
     """A program can be seen, but not changed by whoever is not its author."""
 

@@ -270,6 +270,8 @@ def status_key(body: workers.Status) -> str:
             return f"worker/{body.worker}"
         case workers.BackendAnnounced():
             return f"backend/{body.name}"
+        case workers.EnvironmentAnnounced():
+            return f"environment/{body.worker}"
         case workers.Tick():
             return f"broker/{body.broker}"
         case workers.QueueSnapshot():

@@ -167,11 +167,12 @@ INBOX = Topic(
 STATUS = Topic(
     name="qjb.status.v1",
     title="Status",
-    key="worker/…, backend/…, broker/…, queue/…",
+    key="worker/…, backend/…, environment/…, broker/…, queue/…",
     who="Workers and brokers write.",
     messages=(
         Message("heartbeat", workers.Heartbeat, "qjb.status.heartbeat"),
         Message("backend", workers.BackendAnnounced, "qjb.status.backend"),
+        Message("environment", workers.EnvironmentAnnounced, "qjb.status.environment"),
         Message("tick", workers.Tick, "qjb.status.tick"),
         Message("queue", workers.QueueSnapshot, "qjb.status.queue"),
     ),

@@ -54,6 +54,25 @@ class BackendAnnounced(msgspec.Struct, frozen=True, kw_only=True, tag="backend",
     properties: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class Package(msgspec.Struct, frozen=True, array_like=True):
+    """A distribution, and the names that it is imported by."""
+
+    name: Name
+    version: Name
+    modules: tuple[Name, ...]
+
+
+class EnvironmentAnnounced(msgspec.Struct, frozen=True, tag="environment", tag_field="kind"):
+    """What programs can import. Key `environment/<worker>`; when a worker starts and every minute.
+
+    The standard library is not named.
+    """
+
+    worker: Name
+    python: Name
+    packages: tuple[Package, ...]
+
+
 class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick", tag_field="kind"):
     """A broker lives. Key `broker/<id>`.
 
@@ -79,4 +98,4 @@ class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag="queue", tag_
     waiting: Annotated[tuple[Name, ...], msgspec.Meta(max_length=QUEUE_SHOWN)] = ()
 
 
-Status = Heartbeat | BackendAnnounced | Tick | QueueSnapshot
+Status = Heartbeat | BackendAnnounced | EnvironmentAnnounced | Tick | QueueSnapshot

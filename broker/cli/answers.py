@@ -46,6 +46,18 @@ class _Backend(TypedDict, total=False):
     status: _Named | None
 
 
+class _Package(TypedDict):
+    name: str
+    version: str
+    modules: list[str]
+
+
+class _Environment(TypedDict):
+    workers: list[str]
+    python: str
+    packages: list[_Package]
+
+
 class _Error(TypedDict):
     name: str
     message: str
@@ -79,6 +91,7 @@ class Answer(TypedDict, total=False):
     next: str | None
     programs: list[_Listed]
     devices: list[_Backend]
+    environments: list[_Environment]
     warnings: list[str]
 
 

@@ -133,12 +133,22 @@ class Client:
 
     async def programs(self) -> list[dict[str, Any]]:
         """The programs that can be run."""
-        answer = await self._object("programs", "GET", "/programs", params={"limit": 200})
-        return list(answer["programs"])
+        found: dict[str, dict[str, Any]] = {}
+        while True:
+            asked = {"limit": PAGE, "offset": len(found)}
+            answer = await self._object("programs", "GET", "/programs", params=asked)
+            found |= {item["id"]: item for item in answer["programs"]}
+            if len(answer["programs"]) < PAGE:
+                return list(found.values())
 
     async def program(self, program_id: str) -> dict[str, Any]:
         """One program."""
         return await self._object("id", "GET", f"/programs/{_part(program_id)}")
+
+    async def environments(self) -> list[dict[str, Any]]:
+        """What programs can import, each environment with the workers that have it."""
+        answer = await self._object("environments", "GET", "/programs/environment")
+        return list(answer["environments"])
 
     async def backends(self) -> list[dict[str, Any]]:
         """The backends that programs can run on, with their state and queue."""

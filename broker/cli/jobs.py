@@ -1,16 +1,15 @@
-"""The client commands that look at jobs, programs and backends, or cancel a job."""
+"""The client commands that look at jobs and backends, or cancel a job."""
 
 from contextlib import aclosing, nullcontext
 from typing import Any
 
 import click
 
-from broker.cli import schema, show
+from broker.cli import show
 from broker.cli.client import Client
 from broker.cli.exits import OF_EVENTS, Exit
 from broker.cli.options import integer, of_a_client, run
 from broker.cli.output import say, say_json, say_json_text
-from broker.shown import on_one_line
 
 
 @click.command()
@@ -159,47 +158,6 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
         str(job.get("created", "")),
         " ".join(job.get("tags") or ()),
     )
-
-
-@click.command()
-@click.argument("program", required=False)
-@of_a_client
-def programs(url: str, as_json: bool, program: str | None) -> None:
-    """List the programs, or show the inputs of one."""
-
-    async def work() -> Exit:
-        async with Client(url) as client:
-            if program is not None:
-                _show_program(await client.program(program), as_json)
-                return Exit.DONE
-            found = await client.programs()
-        if as_json:
-            for item in found:
-                say_json(item)
-        else:
-            rows = [(str(item["id"]), str(item.get("description", ""))) for item in found]
-            show.table(("PROGRAM", "DESCRIPTION"), rows)
-        return Exit.DONE
-
-    run(work())
-
-
-def about(program: dict[str, Any]) -> str:
-    """A program's id and what it is for."""
-    return f"{program['id']}: {program.get('description', '')}"
-
-
-def _show_program(program: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        say_json(program)
-        return
-    parameters = (program.get("spec") or {}).get("parameters")
-    say(on_one_line(about(program)))
-    for title, entries in (
-        ("Inputs", schema.inputs(parameters)),
-        ("Where", schema.definitions(parameters)),
-    ):
-        show.entries(title, list(entries))
 
 
 @click.command()

@@ -35,7 +35,7 @@ USE = {
     "jobs": ("jobs:jobs", "List jobs."),
     "delete": ("forgetting:delete", "Delete jobs that have ended."),
     "prune": ("forgetting:prune", "Delete old jobs that have ended."),
-    "programs": ("jobs:programs", "List programs, or show one's inputs."),
+    "programs": ("programs:programs", "List programs, or show one's inputs."),
     "backends": ("jobs:backends", "List backends, or show one."),
 }
 COMMANDS = SERVE | USE

@@ -8,9 +8,10 @@ import click
 from broker.cli import batches, inputs, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
-from broker.cli.jobs import about, follow
+from broker.cli.jobs import follow
 from broker.cli.options import integer, of_a_client, run
 from broker.cli.output import say, say_json
+from broker.cli.programs import about
 from broker.shown import on_one_line
 
 

@@ -11,13 +11,20 @@ from schemas.limits import MIB
 from schemas.records import Stored
 from schemas.topics import STATUS
 from schemas.values import JobKey
-from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
+from schemas.workers import (
+    BackendAnnounced,
+    EnvironmentAnnounced,
+    Heartbeat,
+    QueueSnapshot,
+    Status,
+    Tick,
+)
 
 SILENCE = 10_000  # ms without a heartbeat after which a worker is not counted
 FORGOTTEN = 3600_000  # ms after which it is not remembered either, nor a backend
 LOOK = 60_000  # ms between looks at who is to be forgotten
-# Bytes of what is known of workers, backends and queues; one more is passed over then.
-WORKERS, BACKENDS, QUEUES = 16 * MIB, 64 * MIB, 32 * MIB
+# Bytes of what is known of workers, backends, queues and environments; one more is passed over then.
+WORKERS, BACKENDS, QUEUES, ENVIRONMENTS = 16 * MIB, 64 * MIB, 32 * MIB, 16 * MIB
 _WEIGHT = 0.2  # of the newest job in the running mean of how long jobs take
 
 
@@ -33,6 +40,7 @@ class Fleet:
         self._look_at = 0
         self._workers = Table[str, tuple[Heartbeat, int]](WORKERS, _weigh)
         self._backends = Table[str, tuple[BackendAnnounced, int]](BACKENDS, _weigh)
+        self._environments = Table[str, tuple[EnvironmentAnnounced, int]](ENVIRONMENTS, _weigh)
         self._queues = Table[str, QueueSnapshot](QUEUES, weight_of_status)
         metrics.holds("fleet", self, lambda fleet: fleet.weight)
         self._durations: dict[str, float] = {}
@@ -41,7 +49,8 @@ class Fleet:
     @property
     def weight(self) -> int:
         """Bytes that it holds."""
-        return self._workers.weight + self._backends.weight + self._queues.weight
+        tables = (self._workers, self._backends, self._environments, self._queues)
+        return sum(table.weight for table in tables)
 
     def take(self, record: Stored) -> None:
         """Take a record of the status topic."""
@@ -54,6 +63,8 @@ class Fleet:
                 self._workers.put(body.worker, (body, self._now))
             case BackendAnnounced():
                 self._backends.put(body.name, (body, self._now))
+            case EnvironmentAnnounced():
+                self._environments.put(body.worker, (body, self._now))
             case QueueSnapshot():
                 self._queues.put(body.backend, body)
             case Tick():
@@ -68,6 +79,7 @@ class Fleet:
         old = self._now - FORGOTTEN
         busy = {name for name, queue in self._queues.items() if queue.queued or queue.running}
         self._workers.keep(lambda _, told: told[1] > old)
+        self._environments.keep(lambda _, told: told[1] > old)
         self._backends.keep(lambda name, told: told[1] > old or name in busy)
         known = busy | set(self._backends)
         self._queues.keep(lambda name, _: name in known)
@@ -84,6 +96,13 @@ class Fleet:
         """Those that live and take jobs."""
         since = self._now - SILENCE
         return [w for w, at in self._workers.values() if at >= since and not w.stopping]
+
+    @property
+    def environments(self) -> Sequence[EnvironmentAnnounced]:
+        """What can be imported, by worker that lives."""
+        return [
+            self._environments[w.worker][0] for w in self.workers if w.worker in self._environments
+        ]
 
     @property
     def has_broker(self) -> bool:

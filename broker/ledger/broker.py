@@ -29,7 +29,7 @@ from schemas.limits import MIB
 from schemas.records import Stored
 from schemas.specification import Program
 from schemas.topics import STATUS
-from schemas.workers import Heartbeat, QueueSnapshot, Status, Tick
+from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick
 
 RETRY = 1.0  # s after a failure that nobody foresaw
 QUEUES = 32 * MIB  # bytes of what was told of queues
@@ -134,7 +134,7 @@ class Broker:
             self.means.queues.put(status.backend, status)
         elif isinstance(status, Tick):
             self._hear_tick(status, record.timestamp)
-        elif status is not None:
+        elif isinstance(status, Heartbeat | BackendAnnounced):
             self._take_note(status)
 
     def _hear_tick(self, tick: Tick, timestamp: int) -> None:

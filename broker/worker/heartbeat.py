@@ -11,7 +11,7 @@ from broker.transports.log import Log
 from broker.worker.attempts import Attempts
 from broker.worker.slots import Slots
 from schemas.topics import STATUS
-from schemas.workers import BackendAnnounced, Heartbeat, Status
+from schemas.workers import BackendAnnounced, EnvironmentAnnounced, Heartbeat, Status
 
 EVERY = 1.0  # s between heartbeats
 ANNOUNCE_EVERY = 60.0  # s between announcements of the backends
@@ -30,6 +30,7 @@ class Heart:
         self._slots = slots
         self._now = asyncio.Event()
         self.backends: Sequence[BackendAnnounced] = ()
+        self.environment: EnvironmentAnnounced | None = None  # until it is known
         self.inbox = 0  # next offset of the inbox; everything before it was heeded
         self.stopping = False
         self.left = False
@@ -40,7 +41,7 @@ class Heart:
         announce_at = loop.time()
         while True:
             if loop.time() >= announce_at:
-                await self._append(*self.backends, self._heartbeat())
+                await self._append(*self._announced, self._heartbeat())
                 announce_at = loop.time() + ANNOUNCE_EVERY
             else:
                 await self.beat()
@@ -48,6 +49,15 @@ class Heart:
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):
                     await self._now.wait()
+
+    @property
+    def _announced(self) -> Sequence[Status]:
+        return [*self.backends, self.environment] if self.environment else self.backends
+
+    async def announce(self, environment: EnvironmentAnnounced) -> None:
+        """Say what is installed, now and then."""
+        self.environment = environment
+        await self._append(environment)
 
     def beat_now(self) -> None:
         """Do not wait for the next second."""

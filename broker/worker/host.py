@@ -14,6 +14,7 @@ from broker.transports.blobs import Blobs
 from broker.transports.log import Follower, Log, TopicPartition
 from broker.worker.attempts import Attempts
 from broker.worker.attending import Attendant
+from broker.worker.environment import installed
 from broker.worker.heartbeat import Heart
 from broker.worker.options import Options
 from broker.worker.reports import Reports
@@ -112,6 +113,9 @@ class Worker:
             ]
             await self._heart.beat()
             services.append(tasks.create_task(self._heart.run(), name="worker heartbeat"))
+            services.append(
+                tasks.create_task(self._say_what_is_installed(), name="worker packages")
+            )
             _OFFERED.set(self._slots.count)
             self.ready.set()
             logger.info("worker.ready", worker=self.worker_id, slots=self._slots.count)
@@ -121,6 +125,9 @@ class Worker:
             finally:
                 for task in services:
                     task.cancel()
+
+    async def _say_what_is_installed(self) -> None:
+        await self._heart.announce(await asyncio.to_thread(installed, self.worker_id))
 
     async def _drain(self) -> None:
         self._heart.stopping = True

@@ -621,3 +621,12 @@ async def test_its_last_heartbeat_says_that_it_has_left() -> None:
     beats = qjb.heartbeats()
     assert [beat.left for beat in beats[-2:]] == [False, True]
     assert beats[-1].stopping
+
+
+async def test_a_worker_says_what_programs_can_import() -> None:
+    async with working() as qjb:
+        await until(lambda: bool(qjb.environments()))
+        (said,) = qjb.environments()
+
+    assert said.worker == "w1"
+    assert "qiskit" in {module for package in said.packages for module in package.modules}

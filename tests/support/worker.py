@@ -22,7 +22,7 @@ from schemas.inbox import CancelAttempt, Dispatch
 from schemas.records import Stored
 from schemas.reports import LAST, Report, each
 from schemas.specification import Program
-from schemas.workers import BackendAnnounced, Heartbeat, Status
+from schemas.workers import BackendAnnounced, EnvironmentAnnounced, Heartbeat, Status
 from tests.support.awaiting import eventually
 
 until = eventually
@@ -83,6 +83,9 @@ class Bench:
 
     def announcements(self) -> list[BackendAnnounced]:
         return [body for body in self._status() if isinstance(body, BackendAnnounced)]
+
+    def environments(self) -> list[EnvironmentAnnounced]:
+        return [body for body in self._status() if isinstance(body, EnvironmentAnnounced)]
 
     def _status(self) -> list[Status]:
         return [decode(record.value, Status) for record in self.stored(STATUS)]

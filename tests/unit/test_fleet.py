@@ -7,7 +7,14 @@ from broker.gateway.fleet import BACKENDS, LOOK, QUEUES, WORKERS, Fleet
 from broker.transports.topics import STATUS
 from executors.scripted import scripted_backend
 from schemas.records import Stored
-from schemas.workers import Heartbeat, QueueSnapshot, Status, Tick
+from schemas.workers import (
+    EnvironmentAnnounced,
+    Heartbeat,
+    Package,
+    QueueSnapshot,
+    Status,
+    Tick,
+)
 
 HOUR = 3600_000
 
@@ -72,3 +79,15 @@ def test_however_many_and_however_large_those_are_that_say_they_are_there_memory
     assert "w199" not in fleet._workers
     assert fleet.backend("b") is not None
     assert fleet.backend("made-up-199") is None
+
+
+def test_an_environment_counts_while_the_worker_lives_that_has_it() -> None:
+    fleet = Fleet()
+    said(fleet, EnvironmentAnnounced("w", "3.11.7", (Package("numpy", "2.4.6", ("numpy",)),)), 1000)
+    assert fleet.environments == []
+
+    said(fleet, beat("w", "b"), 1000)
+    assert [one.worker for one in fleet.environments] == ["w"]
+
+    said(fleet, tick(), 60_000)
+    assert fleet.environments == []

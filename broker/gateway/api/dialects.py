@@ -13,7 +13,7 @@ from broker.gateway.fleet import Fleet
 from schemas.jobs import Job
 from schemas.specification import Program
 from schemas.values import Reason, State, Violation
-from schemas.workers import BackendAnnounced
+from schemas.workers import BackendAnnounced, Package
 
 RAN_TOO_LONG = 1305  # the only reason code that clients know
 OBJECTS_SINCE = "2025-05-01"  # API version from which backends are listed as objects
@@ -120,6 +120,24 @@ def program_object(program: Program) -> dict[str, Any]:
             "return_values": spec.return_values,
         },
     }
+
+
+def environments(fleet: Fleet) -> list[dict[str, Any]]:
+    """What is installed where: each environment once, however many workers have it."""
+    workers: dict[tuple[str, tuple[Package, ...]], list[str]] = {}
+    for one in fleet.environments:
+        workers.setdefault((one.python, one.packages), []).append(one.worker)
+    return [
+        {
+            "workers": sorted(names),
+            "python": python,
+            "packages": [
+                {"name": one.name, "version": one.version, "modules": one.modules}
+                for one in packages
+            ],
+        }
+        for (python, packages), names in workers.items()
+    ]
 
 
 def backend_list(fleet: Fleet, api_version: str | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from broker.gateway.api.dialects import program_object
+from broker.gateway.api.dialects import environments, program_object
 from broker.gateway.api.parts import Request, answer, whole_number
 from broker.gateway.auth import tenant_of
 
@@ -16,6 +16,12 @@ async def listing(request: Request) -> web.Response:
     found = await request.parts.programs.seen_by(tenant_of(request))
     shown = [program_object(each.program) for each in found[offset : offset + limit]]
     return answer({"programs": shown, "count": len(found), "limit": limit, "offset": offset})
+
+
+async def environment(request: Request) -> web.Response:
+    """GET /programs/environment: what programs can import, and on which workers."""
+    await request.parts.caught_up()
+    return answer({"environments": environments(request.parts.fleet)})
 
 
 async def details(request: Request) -> web.Response:

@@ -18,6 +18,24 @@ from broker.gateway.api.routes_of_jobs import LIMIT, OFFSET
 
 _ANY_OBJECT: Schema = {"type": "object"}
 _READY = as_json("Whether it answers questions.", ref("Readiness"))
+_ENVIRONMENTS = an_object(
+    "environments",
+    environments=a_list(
+        an_object(
+            "workers python packages",
+            workers=a_list(text()),
+            python=text("Its version."),
+            packages=a_list(
+                an_object(
+                    "name version modules",
+                    name=text(),
+                    version=text(),
+                    modules=a_list(text()),
+                )
+            ),
+        )
+    ),
+)
 
 PROGRAMS = (
     Route(
@@ -39,6 +57,14 @@ PROGRAMS = (
             )
         },
         (LIMIT, OFFSET),
+    ),
+    Route(
+        "GET",
+        "/programs/environment",
+        programs.environment,
+        "getEnvironment",
+        "What programs can import",
+        {200: as_json("What is installed, by worker.", _ENVIRONMENTS)},
     ),
     Route(
         "GET",

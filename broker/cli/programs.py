@@ -1,0 +1,124 @@
+"""The client commands about programs: which there are, what each takes, what they can import."""
+
+from typing import Any
+
+import click
+
+from broker.cli import schema, show
+from broker.cli.client import Client
+from broker.cli.exits import Exit
+from broker.cli.options import of_a_client, run
+from broker.cli.output import say, say_json
+from broker.shown import on_one_line
+
+_WITH_VALUE = ("--url",)  # options that may stand before the name of a command
+
+
+class _Programs(click.Group):
+    """`qjb programs` lists, `qjb programs ID` shows; what else there is has names of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._named(args))
+
+    def _named(self, args: list[str]) -> list[str]:
+        """*args* with the name of the command first."""
+        at = _first_word(args)
+        if at is None:
+            return args if {"-h", "--help"} & {*args} else ["list", *args]
+        if args[at] in self.commands:
+            return [args[at], *args[:at], *args[at + 1 :]]
+        return ["show", *args]
+
+
+def _first_word(args: list[str]) -> int | None:
+    """Where the first of *args* stands that is neither an option nor the value of one."""
+    is_value = False
+    for at, arg in enumerate(args):
+        if not is_value and not arg.startswith("-"):
+            return at
+        is_value = not is_value and arg in _WITH_VALUE
+    return None
+
+
+@click.group(cls=_Programs, subcommand_metavar="[COMMAND | PROGRAM] [ARGS]...")
+def programs() -> None:
+    """List the programs, or show what PROGRAM is for and what it takes.
+
+    `qjb programs` is `qjb programs list`, and `qjb programs PROGRAM` is `qjb programs show PROGRAM`.
+    """
+
+
+@programs.command("list")
+@of_a_client
+def list_(url: str, as_json: bool) -> None:
+    """List the programs that can be run."""
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            found = await client.programs()
+        if as_json:
+            for item in found:
+                say_json(item)
+        else:
+            rows = [(str(item["id"]), str(item.get("description", ""))) for item in found]
+            show.table(("PROGRAM", "DESCRIPTION"), rows)
+        return Exit.DONE
+
+    run(work())
+
+
+@programs.command("show")
+@click.argument("program")
+@of_a_client
+def show_(url: str, as_json: bool, program: str) -> None:
+    """Show what PROGRAM is for, and its inputs."""
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            found = await client.program(program)
+        say_json(found) if as_json else _show(found)
+        return Exit.DONE
+
+    run(work())
+
+
+def about(program: dict[str, Any]) -> str:
+    """A program's id and what it is for."""
+    return f"{program['id']}: {program.get('description', '')}"
+
+
+def _show(program: dict[str, Any]) -> None:
+    parameters = (program.get("spec") or {}).get("parameters")
+    say(on_one_line(about(program)))
+    for title, entries in (
+        ("Inputs", schema.inputs(parameters)),
+        ("Where", schema.definitions(parameters)),
+    ):
+        show.entries(title, list(entries))
+
+
+@programs.command()
+@of_a_client
+def environment(url: str, as_json: bool) -> None:
+    """List what programs can import, and where."""
+
+    async def work() -> Exit:
+        async with Client(url) as client:
+            found = await client.environments()
+        for one in found:
+            say_json(one) if as_json else _show_environment(one)
+        if not found:
+            show.note("no worker has said what is installed")
+        return Exit.DONE
+
+    run(work())
+
+
+def _show_environment(environment: dict[str, Any]) -> None:
+    workers = ", ".join(map(str, environment["workers"]))
+    say(on_one_line(f"Python {environment['python']} on {workers}, with its standard library and"))
+    rows = [
+        (str(package["name"]), str(package["version"]), ", ".join(map(str, package["modules"])))
+        for package in environment["packages"]
+    ]
+    show.table(("PACKAGE", "VERSION", "IMPORTED AS"), rows)
