@@ -14,6 +14,7 @@ from executors.faults import InvalidInputsError
 from executors.programs import primitive_options
 from executors.programs.circuits import read_state
 from executors.programs.expectation import Estimate, Exact, Numbers, Sampled, must_be_ideal
+from executors.programs.indices import in_order, picked
 from executors.programs.operators import read_operator
 from executors.programs.primitive_options import (
     compiler_options,
@@ -79,6 +80,9 @@ def main(
     circuits: Any = None,
     observables: Any = None,
     parameter_values: Any = None,
+    parameters: Any = None,
+    circuit_indices: Any = None,
+    observable_indices: Any = None,
     transpilation_settings: Mapping[str, Any] | None = None,
     resilience_settings: Mapping[str, Any] | None = None,
     run_options: Mapping[str, Any] | None = None,
@@ -92,7 +96,12 @@ def main(
     if pubs is not None:
         return _second(backend, pubs, options or {}, resilience_level, method)
     settings = (transpilation_settings or {}, resilience_settings or {}, run_options or {})
-    return _first(backend, circuits, observables, parameter_values, *settings, method)
+    states = picked(_states(circuits, backend), circuit_indices, "circuit_indices", "circuits")
+    operators = picked(
+        _listed(observables, "observables"), observable_indices, "observable_indices", "observables"
+    )
+    values = in_order(parameter_values, parameters, circuit_indices, states)
+    return _first(backend, states, operators, values, *settings, method)
 
 
 # V2
@@ -238,19 +247,14 @@ def _estimator(state: QuantumCircuit, operator: Any, shots: int, how: How) -> An
 
 def _first(
     backend: LocalSimulator,
-    circuits: Any,
-    observables: Any,
+    states: Sequence[QuantumCircuit],
+    operators: Sequence[Any],
     values: Any,
     compiling: Mapping[str, Any],
     resilience: Mapping[str, Any],
     running: Mapping[str, Any],
     method: str | None,
 ) -> dict[str, Any]:
-    states = [
-        read_state(circuit, f"circuits[{number}]", backend)
-        for number, circuit in enumerate(_listed(circuits, "circuits"))
-    ]
-    operators = _listed(observables, "observables")
     given = _listed(values, "parameter_values") if values is not None else [[]] * len(states)
     if not len(states) == len(operators) == len(given):
         raise InvalidInputsError(
@@ -275,6 +279,13 @@ def _first(
         "values": np.array([one.value for one in found]),
         "metadata": [{"variance": one.variance * shots, "shots": shots} for one in found],
     }
+
+
+def _states(circuits: Any, backend: LocalSimulator) -> list[QuantumCircuit]:
+    return [
+        read_state(circuit, f"circuits[{number}]", backend)
+        for number, circuit in enumerate(_listed(circuits, "circuits"))
+    ]
 
 
 def _refuse_noise(running: Mapping[str, Any]) -> None:

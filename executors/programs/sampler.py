@@ -19,6 +19,7 @@ from executors.programs.circuits import (
     read_circuits,
 )
 from executors.programs.expectation import Bound, Numbers
+from executors.programs.indices import in_order, picked
 from executors.programs.options import must_be_offered
 from executors.programs.parameters import bound
 from executors.programs.primitive_options import (
@@ -49,6 +50,8 @@ def main(
     run_config: Mapping[str, Any] | None = None,
     skip_transpilation: bool = False,
     parameter_values: Any = None,
+    parameters: Any = None,
+    circuit_indices: Any = None,
     use_measurement_mitigation: bool = False,
     return_mitigation_overhead: bool = False,
     transpilation_settings: Mapping[str, Any] | None = None,
@@ -66,10 +69,14 @@ def main(
     if pubs is not None:
         return _second(backend, pubs, options or {}, method)
     settings = (transpilation_settings, resilience_settings, run_options)
-    if any(one is not None for one in settings):
+    if any(one is not None for one in (*settings, circuit_indices)):
         running = {"method": method, **(run_options or {})}
         compiling, resilience = transpilation_settings or {}, resilience_settings or {}
-        return _first(backend, circuits, parameter_values, compiling, resilience, running)
+        chosen_circuits = picked(
+            read_circuits(circuits), circuit_indices, "circuit_indices", "circuits"
+        )
+        values = in_order(parameter_values, parameters, circuit_indices, chosen_circuits)
+        return _first(backend, chosen_circuits, values, compiling, resilience, running)
     chosen = {"method": method, **(run_config or {})}
     asked = bound(read_circuits(circuits), parameter_values, chosen.pop("parameter_binds", None))
     ready = _compiled(backend, asked, skip_transpilation, transpiler_config or {})
@@ -98,7 +105,7 @@ def _compiled(
 
 def _first(
     backend: LocalSimulator,
-    circuits: Any,
+    circuits: list[QuantumCircuit],
     values: Any,
     compiling: Mapping[str, Any],
     resilience: Mapping[str, Any],
@@ -108,7 +115,7 @@ def _first(
     mitigated = primitive_options.is_mitigating(
         resilience.get("level"), "resilience_settings.level"
     )
-    asked = bound(read_circuits(circuits), values, None)
+    asked = bound(circuits, values, None)
     skipped = bool(compiling.get("skip_transpilation"))
     ready = _compiled(backend, asked, skipped, compiler_options(compiling))
     options = {name: value for name, value in running.items() if value is not None}
