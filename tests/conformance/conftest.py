@@ -15,11 +15,12 @@ from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, INBOX, REQUESTS, STATE, STATUS, TOPICS
 from broker.transports.unix import LogServer, RemoteLog
 from broker.transports.unix.address import socket_of
+from schemas.topics import PROGRAMS
 from tests.support.watching import nothing_blocks, watch
 
 __all__ = ["nothing_blocks", "watch"]
 
-USED = {name: TOPICS[name] for name in (EVENTS, INBOX, REQUESTS, STATE, STATUS)}
+USED = {name: TOPICS[name] for name in (EVENTS, INBOX, PROGRAMS.name, REQUESTS, STATE, STATUS)}
 PARTITIONS = 2  # of EVENTS and of the others that may have several
 
 OpenLog = Callable[[], Log]
