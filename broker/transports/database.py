@@ -102,11 +102,14 @@ def _file(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def connect(path: Path) -> apsw.Connection:
-    """A connection to the file; raises `SettingsError` where there can be none."""
+def connect(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> apsw.Connection:
+    """A connection to the file; raises `SettingsError` where there can be none.
+
+    *busy_timeout*: milliseconds that a lock of another program is waited for.
+    """
     try:
         db = apsw.Connection(str(path), statementcachesize=500)
-        db.set_busy_timeout(BUSY_TIMEOUT)
+        db.set_busy_timeout(busy_timeout)
         db.pragma("auto_vacuum", INCREMENTAL)  # of a new file
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")  # an acknowledged record survives a loss of power

@@ -205,7 +205,7 @@ class EmbeddedLog:
 
     def _open_file(self) -> None:
         make_database(self.path, database.MARK, "QJB_LOG")
-        self._db = database.connect(self.path)
+        self._db = self._connect()
         self.identity = shelves.prepare(self._db)
         self._shelves, counts = {}, self.placement.counts
         lasting = {name: counts[name] for name in self._lasting}
@@ -232,14 +232,17 @@ class EmbeddedLog:
         self._followers.clear()
         self._followers.update((where, set()) for where in self._tails)
         self._files.note()
-        self._history = History(database.connect(self.path))
-        self._second = database.connect(self.path)
+        self._history = History(self._connect())
+        self._second = self._connect()
         packed = [shelf for name in self._packed for shelf in self._shelves.get(name, ())]
         cleaner = Cleaner(self._db, self._shelves, self._topics, self._time, self._upkeep)
         self._writer = Writer(
             *(self.path, self._db, self._second, self._files),
             *(cleaner, packed, self._time, self._upkeep),
         )
+
+    def _connect(self) -> apsw.Connection:
+        return database.connect(self.path, self._upkeep.busy_timeout)
 
     def _close_file(self) -> None:
         self._writer.join()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from broker.transports.files import BUSY_TIMEOUT
 from broker.transports.steady import BELIEVED_AFTER
 
 
@@ -18,4 +19,5 @@ class Upkeep:
     )
     pack_after: float = 5.0
     tail: int = 10_000  # records of a partition that followers get from memory
+    busy_timeout: int = BUSY_TIMEOUT  # ms
     believed_after: float = BELIEVED_AFTER  # for which a clock has to run on from where it leapt to

@@ -13,7 +13,6 @@ import time
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
@@ -391,26 +390,20 @@ async def test_a_disk_without_room_for_the_file_is_named(tmp_path: Path) -> None
     assert said.startswith(f"QJB_LOG: {tmp_path / 'log.db'} can not be opened: "), said
 
 
-async def test_a_file_that_others_hold_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_file_that_others_hold_is_named(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     await (await opened(path)).close()
     holder = apsw.Connection(str(path))
     holder.execute("BEGIN EXCLUSIVE")
-    monkeypatch.setattr(database, "BUSY_TIMEOUT", 10)
     with pytest.raises(SettingsError, match=r"QJB_LOG: .*log\.db can not be opened: .*locked"):
-        await opened(path)
+        await opened(path, upkeep=Upkeep(busy_timeout=10))
     holder.execute("ROLLBACK")
     holder.close()
     await (await opened(path)).close()
 
 
-async def test_appends_fail_while_others_hold_the_file_and_go_on_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT", 10)
-    log = await opened(tmp_path / "log.db")
+async def test_appends_fail_while_others_hold_the_file_and_go_on_then(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "log.db", upkeep=Upkeep(busy_timeout=10))
     holder = apsw.Connection(str(tmp_path / "log.db"))
     holder.execute("BEGIN EXCLUSIVE")
     for topic in (EVENTS, STATUS):
@@ -488,9 +481,7 @@ async def test_a_follower_that_fell_behind_reads_on_from_the_file(tmp_path: Path
     await log.close()
 
 
-async def test_a_follower_whose_history_is_cleaned_away_misses_nothing_new(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_follower_whose_history_is_cleaned_away_misses_nothing_new(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     log = await opened(path, clock=lambda: time.time() - 2 * DAY, upkeep=EAGER)
     await log.append(INBOX, [Record(b"old", b"worker")] * 10)
@@ -498,15 +489,15 @@ async def test_a_follower_whose_history_is_cleaned_away_misses_nothing_new(
 
     log = await opened(path, upkeep=EAGER)
     assert await cleaned(log, INBOX, 0) == []
-    looked, appended, select = threading.Event(), threading.Event(), database.select
+    looked, appended = threading.Event(), threading.Event()
 
-    def select_late(*what: Any) -> list[Stored]:
-        found = select(*what)
-        looked.set()
-        appended.wait()
-        return found
+    def committed_late(_: object, statement: str, __: object) -> bool:
+        if statement.startswith("COMMIT"):  # it has seen what there was
+            looked.set()
+            appended.wait()
+        return True
 
-    monkeypatch.setattr(database, "select", select_late)
+    log._history.db.exec_trace = committed_late
     follower = log.follow({TopicPartition(INBOX, 0): 3})
     following = asyncio.create_task(follower.next(5))
     await asyncio.to_thread(looked.wait)
@@ -750,20 +741,18 @@ async def test_compaction_keeps_the_newest_record_of_each_key(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("error", [apsw.FullError("disk full"), MemoryError()])
-async def test_cleaning_that_failed_is_done_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+async def test_cleaning_that_failed_is_done_again(tmp_path: Path, error: Exception) -> None:
     failed: list[str] = []
-    bury = cleaning._bury
-
-    def bury_later(db: apsw.Connection, shelf: database.Shelf, before: int, step: int) -> bool:
-        if shelf.where.topic == STATE and len(failed) < 3:
-            failed.append(shelf.table)
-            raise error
-        return bury(db, shelf, before, step)
-
     log = await opened(tmp_path / "log.db", upkeep=EAGER)
-    monkeypatch.setattr(cleaning, "_bury", bury_later)
+    table = log._shelves[STATE][0].table
+
+    def buried_later(_: object, statement: str, __: object) -> bool:
+        if f"{table} WHERE length(value) = 0" in statement and len(failed) < 3:
+            failed.append(statement)
+            raise error
+        return True
+
+    log._db.exec_trace = buried_later
     await log.append(STATE, [Record(b"%d" % number, b"key") for number in range(40)])
 
     assert [r.value for r in await cleaned(log, STATE, 1)] == [b"39"]

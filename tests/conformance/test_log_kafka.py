@@ -25,6 +25,7 @@ from broker.errors import (
 from broker.transports.cluster import cluster_of
 from broker.transports.kafka import KafkaLog
 from broker.transports.kafka.batches import UNREADABLE
+from broker.transports.kafka.options import Options
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
@@ -62,6 +63,15 @@ async def admin(kafka: str, prefix: str) -> AsyncIterator[AIOKafkaAdminClient]:
 @pytest.fixture
 async def log(kafka: str, prefix: str, admin: AIOKafkaAdminClient) -> AsyncIterator[Log]:
     log = kafka_log(kafka, prefix)
+    await log.open()
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+async def eager(kafka: str, prefix: str, admin: AIOKafkaAdminClient) -> AsyncIterator[KafkaLog]:
+    """One that looks often."""
+    log = kafka_log(kafka, prefix, options=Options(look=0.2, watch=0.2))
     await log.open()
     yield log
     await log.close()
@@ -152,7 +162,7 @@ async def test_several_processes_may_make_the_topics_at_once(
 
 async def test_a_cluster_that_is_not_there_is_named(prefix: str) -> None:
     port = free_port()
-    log = kafka_log(f"127.0.0.1:{port}", prefix, open_within=1.0)
+    log = kafka_log(f"127.0.0.1:{port}", prefix, options=Options(open_within=1.0))
 
     with pytest.raises(LogUnavailableError, match=f"127.0.0.1:{port} can not be used"):
         await log.open()
@@ -334,9 +344,9 @@ async def test_a_position_that_is_gone_goes_on_with_what_is_kept(
 
 
 async def test_partitions_that_are_added_are_read_and_keys_keep_their_place(
-    kafka: str, prefix: str, log: Log, admin: AIOKafkaAdminClient, monkeypatch: pytest.MonkeyPatch
+    kafka: str, prefix: str, eager: Log, admin: AIOKafkaAdminClient
 ) -> None:
-    monkeypatch.setattr("broker.transports.kafka.log.LOOK", 0.2)
+    log = eager
     keys = [b"default/job-%d" % n for n in range(30)]
     before = {key: log.partition_of(REQUESTS, key) for key in keys}
     follower = log.follow({TopicPartition(REQUESTS, p): 0 for p in range(4)})
@@ -369,14 +379,9 @@ async def test_partitions_that_are_added_are_read_and_keys_keep_their_place(
 
 @pytest.mark.parametrize("longer", [False, True], ids=["shorter", "longer"])
 async def test_a_topic_that_is_made_anew_is_not_taken_for_the_old_one(
-    kafka: str,
-    prefix: str,
-    log: Log,
-    admin: AIOKafkaAdminClient,
-    longer: bool,
-    monkeypatch: pytest.MonkeyPatch,
+    kafka: str, prefix: str, eager: Log, admin: AIOKafkaAdminClient, longer: bool
 ) -> None:
-    monkeypatch.setattr("broker.transports.kafka.log.LOOK", 0.2)
+    log = eager
     where = TopicPartition(EVENTS, log.partition_of(EVENTS, KEY))
     old = log.content_of(EVENTS)
     await log.append(EVENTS, [Record(b"old", KEY) for _ in range(20)])
@@ -412,10 +417,8 @@ async def delete_before(
 
 
 @pytest.mark.parametrize("wait", [0.1, 20.0])
-async def test_a_follower_that_has_fallen_silent_is_mended(
-    log: KafkaLog, monkeypatch: pytest.MonkeyPatch, wait: float
-) -> None:
-    monkeypatch.setattr("broker.transports.kafka.follower.WATCH", 0.2)
+async def test_a_follower_that_has_fallen_silent_is_mended(eager: KafkaLog, wait: float) -> None:
+    log = eager
     where = TopicPartition(EVENTS, log.partition_of(EVENTS, KEY))
     follower = log.follow({where: 0})
     await log.append(EVENTS, [Record(b"1", KEY)])
@@ -432,21 +435,11 @@ async def test_a_follower_that_has_fallen_silent_is_mended(
     await follower.close()
 
 
-async def test_an_append_that_nobody_waits_for_any_more_is_not_made(
-    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reached = asyncio.Event()
-    connect = log._clients.producer
-
-    async def when_reached() -> object:
-        await reached.wait()
-        return await connect()
-
-    monkeypatch.setattr(log._clients, "producer", when_reached)
-    for _ in range(3):
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(log.append(EVENTS, [Record(b"given up", KEY)]), 0.05)
-    reached.set()
+async def test_an_append_that_nobody_waits_for_any_more_is_not_made(log: KafkaLog) -> None:
+    async with log._clients._producing:  # as while a producer connects
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(log.append(EVENTS, [Record(b"given up", KEY)]), 0.05)
 
     (position,) = await log.append(EVENTS, [Record(b"1", KEY)])
     assert position.offset == 0
@@ -686,10 +679,9 @@ async def test_a_cluster_that_is_away_for_a_minute_costs_that_minute_and_no_reco
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_what_could_not_be_sent_before_the_end_is_said_to_be_in_doubt(
-    three_nodes: KafkaCluster, prefix: str, monkeypatch: pytest.MonkeyPatch
+    three_nodes: KafkaCluster, prefix: str
 ) -> None:
-    monkeypatch.setattr("broker.transports.kafka.lanes.CLOSE_WITHIN", 1.0)
-    log = kafka_log(three_nodes.bootstrap, prefix)
+    log = kafka_log(three_nodes.bootstrap, prefix, options=Options(close_within=1.0))
     await log.open()
     await log.append(EVENTS, [Record(b"x", KEY)])
     await asyncio.to_thread(three_nodes.down, hard=True)

@@ -7,8 +7,6 @@ TESTS = Path(__file__).resolve().parents[1]
 PATCH = re.compile(r"""monkeypatch\.setattr\((?!sys,|["']sys\.)""")
 # These still do. None comes to them; who mends one takes it off.
 STILL = {
-    "conformance/test_log_embedded.py",
-    "conformance/test_log_kafka.py",
     "roles/test_broker.py",
     "roles/test_broker_takeover.py",
     "roles/test_gateway_api.py",

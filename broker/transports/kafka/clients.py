@@ -23,15 +23,19 @@ logger = structlog.get_logger()
 REQUEST = 10.0  # seconds for one request; the producer then tries again, without duplicates
 BACKOFF = 0.1  # seconds between two tries
 LONG_POLL = 0.25  # seconds that a node holds a fetch which finds nothing
-CLOSE_WITHIN = 10.0  # seconds for what is being appended
+STOP_WITHIN = 10.0  # seconds for a client to let go
 
 
 class Clients:
-    """All connections of one log; *prefix* stands before the names of its topics there."""
+    """All connections of one log; *prefix* stands before the names of its topics there.
 
-    def __init__(self, cluster: Cluster, prefix: str) -> None:
+    *close_within*: seconds that what is being appended, or stopped, gets at the end.
+    """
+
+    def __init__(self, cluster: Cluster, prefix: str, close_within: float) -> None:
         self.cluster = cluster
         self.prefix = prefix
+        self.close_within = close_within
         self.taking = Taking(prefix)
         self._common = {
             "client_id": "qjb",
@@ -148,7 +152,7 @@ class Clients:
         if producer is not None:
             await end_producer(producer)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSE_WITHIN)
+            await asyncio.wait(self._tasks, timeout=self.close_within)
 
     async def _make_producer(self) -> Any:
         producer = AIOKafkaProducer(
@@ -194,7 +198,7 @@ async def end_producer(producer: Any) -> None:
 async def quietly(stop: Awaitable[None]) -> None:
     """Let go of a client, whatever state it is in."""
     try:
-        async with asyncio.timeout(CLOSE_WITHIN):
+        async with asyncio.timeout(STOP_WITHIN):
             await stop
     except (KafkaError, OSError, TimeoutError) as error:
         logger.info("log.client_stopped", error=repr(error))

@@ -22,18 +22,21 @@ from schemas.records import Stored
 
 logger = structlog.get_logger()
 
-WATCH = 5.0  # seconds between two looks at a follower that hears nothing
-
 
 class KafkaFollower:
-    """A `Follower` with a consumer of its own, which is made anew when it hears nothing."""
+    """A `Follower` with a consumer of its own, which is made anew when it hears nothing.
+
+    *watch*: seconds between two looks at whether that is so.
+    """
 
     def __init__(
         self,
         clients: Clients,
         starts: Mapping[TopicPartition, int],
         forget: Callable[["KafkaFollower"], None],
+        watch: float,
     ) -> None:
+        self._watch_every = watch
         self._clients = clients
         self._forget = forget  # called when it is closed
         self._positions = dict(starts)
@@ -91,7 +94,7 @@ class KafkaFollower:
             self._consumer = await self._connect()
         try:
             found = await self._clients.taking.take(
-                self._consumer, self._positions, min(wait, WATCH), BATCH
+                self._consumer, self._positions, min(wait, self._watch_every), BATCH
             )
         except OffsetOutOfRangeError:
             await self._reposition()
@@ -150,7 +153,7 @@ class KafkaFollower:
             self._consumer.seek(name, kept)
 
     def _look_after(self) -> None:
-        if time.monotonic() - self._watched < WATCH or self._watcher is not None:
+        if time.monotonic() - self._watched < self._watch_every or self._watcher is not None:
             return
         self._watched = time.monotonic()
         self._watcher = self._clients.start(self._watch(), "kafka-watch")

@@ -16,7 +16,7 @@ from aiokafka.errors import (
 )
 
 from broker.errors import AppendFailedError, AppendUnknownError, QjbError, RecordTooLargeError
-from broker.transports.kafka.clients import CLOSE_WITHIN, Clients
+from broker.transports.kafka.clients import Clients
 from broker.transports.kafka.taking import TROUBLE
 from broker.transports.log import Position, TopicPartition
 from schemas.records import Record
@@ -66,7 +66,7 @@ class Lanes:
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         if not tasks:
             return
-        await asyncio.wait(tasks, timeout=CLOSE_WITHIN)
+        await asyncio.wait(tasks, timeout=self._clients.close_within)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

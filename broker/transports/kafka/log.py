@@ -24,6 +24,7 @@ from broker.transports.kafka.history import Reader
 from broker.transports.kafka.lanes import Lanes
 from broker.transports.kafka.layout import LAYOUT, missing, name_of, on_record, placed_by
 from broker.transports.kafka.metadata import Found
+from broker.transports.kafka.options import Options
 from broker.transports.kafka.setup import TopicSetup
 from broker.transports.kafka.taking import TROUBLE
 from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, size_of
@@ -34,8 +35,6 @@ from schemas.records import Record, Stored
 
 logger = structlog.get_logger()
 
-OPEN_WITHIN = 30.0  # seconds in which a cluster must be found at first
-LOOK = 5.0  # seconds between looks at whether topics have grown, or were made anew
 RETRIED_FOR = (
     30.0  # seconds in which a read or a question is tried again: a node's failover takes 15
 )
@@ -66,19 +65,19 @@ class KafkaLog:
         topics: Mapping[str, Topic] = TOPICS,
         partitions: int | None = None,
         prefix: str = "",
-        open_within: float = OPEN_WITHIN,
+        options: Options = Options(),  # noqa: B008 -- it is frozen
     ) -> None:
+        self._options = options
         topics = {**topics, LAYOUT.name: LAYOUT}
         self._topics = topics
         self._found: dict[str, Found] = {}
         self._looking: asyncio.Task[None] | None = None
-        self._open_within = open_within
         counts = {
             name: topic.partitions if partitions is None else min(partitions, topic.partitions)
             for name, topic in topics.items()
         }
         self._placement = Placement(topics, counts)
-        self._clients = Clients(cluster, prefix)
+        self._clients = Clients(cluster, prefix, options.close_within)
         self._lanes = Lanes(self._clients)
         self._reader = Reader(self._clients)
         self._reader_of_committed = Reader(self._clients, committed=True)
@@ -90,7 +89,7 @@ class KafkaLog:
     # The log
 
     async def open(self) -> None:
-        deadline = time.monotonic() + self._open_within
+        deadline = time.monotonic() + self._options.open_within
         while not self._open:
             self._open = await self._try_to_open(deadline)
         if self._looking is None:
@@ -129,7 +128,9 @@ class KafkaLog:
         for where in starts:
             if not 0 <= where.partition < self._placement.counts[where.topic]:
                 raise KeyError(where)
-        follower = KafkaFollower(self._clients, starts, self._followers.discard)
+        follower = KafkaFollower(
+            self._clients, starts, self._followers.discard, self._options.watch
+        )
         self._followers.add(follower)
         return follower
 
@@ -213,7 +214,7 @@ class KafkaLog:
     async def _look_on(self) -> None:
         """Look now and then whether topics are what they were."""
         while self._found:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(self._options.look)
             try:
                 found = await self._clients.ask_topics(self._topics)
                 if self._heed(found):
