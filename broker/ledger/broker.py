@@ -76,7 +76,7 @@ class Broker:
             self._roster,
             judge or Judge(),
             queues,
-            Heard(),
+            Heard(options.heard),
             options,
         )
         metrics.holds("roster", self._roster, lambda roster: roster.weight)

@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from broker.appending import append_surely
 from broker.budget import RECORD, Room, weight
 from broker.errors import RecordTooLargeError
+from broker.ledger.options import Options
 from broker.telemetry import metrics, times
 from broker.transports.log import BESIDE, Log, size_of
 from schemas.ledger import DeadLetter, InputPosition
-from schemas.limits import LARGEST_RECORD, MIB
+from schemas.limits import LARGEST_RECORD
 from schemas.records import Headers, Record, Stored
 from schemas.topics import DEAD_LETTERS
 
@@ -27,9 +28,6 @@ MARGIN = 4096  # bytes that a log may add to a record
 # that is larger is not kept: it stands where it stood.
 KEPT_VALUE, KEPT_KEY, KEPT_HEADERS = 768 * 1024, 64 * 1024, 64 * 1024  # bytes
 PREFIXED = BESIDE + len("original-")
-# Bytes that wait to be put aside. Beyond, requests wait, and of a report only the reason is kept.
-MOST = 32 * MIB
-MOST_LETTERS = 50_000  # beyond, what comes is told in the log of the process alone
 WITHIN = 2.0  # s for which anybody waits for them: who reads them again puts them aside again
 TOGETHER = 128 * 1024  # bytes that are put aside at once, if it is more than one letter
 
@@ -39,12 +37,13 @@ logger = structlog.get_logger()
 
 
 class DeadLetters:
-    """Letters that wait to be put aside, in order."""
+    """Letters that wait to be put aside, in order. If they are many, only the reasons are kept."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, options: Options) -> None:
+        self._most = options.letters
         self._log = log
         self._waiting: deque[tuple[Letter, int]] = deque()  # with what it weighs
-        self._room = Room("dead_letters", MOST)
+        self._room = Room("dead_letters", options.letter_bytes)
         self._come, self._none_left = asyncio.Event(), asyncio.Event()
 
     @property
@@ -59,7 +58,7 @@ class DeadLetters:
     def take(self, letters: Sequence[Letter]) -> None:
         """Have *letters* put aside; does not wait."""
         for reason, original in letters:
-            if len(self._waiting) >= MOST_LETTERS:
+            if len(self._waiting) >= self._most:
                 logger.error("dead_letter.dropped", source=str(reason.source), code=reason.code)
                 continue
             letter = (reason, None if self.is_full else original)

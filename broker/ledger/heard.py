@@ -8,16 +8,16 @@ from broker.core.roster import Roster
 from schemas.limits import MIB
 from schemas.workers import BackendAnnounced, Heartbeat, Tick
 
-HEARD = 10_000  # messages that wait here; older ones are told again
 HEARD_BYTES = 16 * MIB
 
 Said = Heartbeat | BackendAnnounced | Tick  # ticks: only the broker's own
 
 
 class Heard:
-    """Messages in order. Bounded: the oldest go first."""
+    """Messages in order, at most *most*: the oldest go first."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._waiting: deque[Said] = deque()
         self._memory = Room("heard", HEARD_BYTES)
 
@@ -52,5 +52,5 @@ class Heard:
                     roster.tick(tick)
 
     def _forget_the_oldest(self) -> None:
-        while len(self._waiting) > HEARD or (self._memory.is_over and len(self._waiting) > 1):
+        while len(self._waiting) > self._most or (self._memory.is_over and len(self._waiting) > 1):
             self._memory.give_back(weight_of_status(self._waiting.popleft()))

@@ -25,10 +25,8 @@ from schemas.limits import MIB, SMALL_REQUEST
 from schemas.records import Stored
 from schemas.topics import REPORTS, REQUESTS
 
-REQUESTS_IN_A_TURN = 500
 REPORTS_IN_A_TURN = 2_000
 BYTES_IN_A_TURN = MIB  # of each kind
-GATHERED = 4_000  # records of one kind that wait here; more wait in the log
 GATHERED_BYTES = 32 * MIB  # of one kind
 LINGER = 5.0  # s for which the requests that wait are looked through after they last had to
 
@@ -44,8 +42,9 @@ logger = structlog.get_logger()
 
 @dataclass
 class _Gathered:
-    """Records of one kind that have come and are not yet taken. Bounded."""
+    """Records of one kind that have come and are not yet taken: *most*, more wait in the log."""
 
+    most: int
     records: deque[Stored] = field(default_factory=deque)
     room: asyncio.Event = field(default_factory=asyncio.Event)
     memory: Room = field(default_factory=lambda: Room("gathered", GATHERED_BYTES))
@@ -53,7 +52,7 @@ class _Gathered:
     def put(self, records: Sequence[Stored]) -> None:
         self.records.extend(records)
         self.memory.hold(sum(map(weight, records)))
-        if len(self.records) >= GATHERED or self.memory.is_over:
+        if len(self.records) >= self.most or self.memory.is_over:
             self.room.clear()
 
     def put_back(self, records: Sequence[Stored]) -> None:
@@ -70,7 +69,7 @@ class _Gathered:
         for _ in taken:
             self.records.popleft()
         self.memory.give_back(sum(map(weight, taken)))
-        if len(self.records) < GATHERED and not self.memory.is_over:
+        if len(self.records) < self.most and not self.memory.is_over:
             self.room.set()
         return taken
 
@@ -80,18 +79,21 @@ class Inputs:
 
     def __init__(self, means: Means, care: Care, starts: Mapping[TopicPartition, int]) -> None:
         self._log, self._heard, self._care = means.log, means.heard, care
-        self.letters = DeadLetters(means.log)
+        self.letters = DeadLetters(means.log, means.options)
+        self._requests_in_a_turn = means.options.requests
         self._done: Offsets = dict(starts)
-        self._kinds = {topic: _Gathered() for topic in (REQUESTS.name, REPORTS.name)}
+        most = means.options.gathered
+        self._kinds = {topic: _Gathered(most) for topic in (REQUESTS.name, REPORTS.name)}
         self._followers: dict[str, Follower] = {}
         self._prepared: deque[Request] = deque()
         self._wake = asyncio.Event()
-        self._ahead = _Gathered()
+        self._ahead = _Gathered(most)
         self._seen: Offsets = {}  # how far requests were looked through
         self._held = asyncio.Event()  # set while requests wait, and a little longer
         self._held_at = 0.0  # loop time at which they last had to
         self._preparation = Preparation(
-            means.blobs, means.library, means.roster, self._give_back, means.judge
+            *(means.blobs, means.library, means.roster, self._give_back, means.judge),
+            means.options,
         )
 
     async def follow(self, topic: str) -> None:
@@ -156,7 +158,7 @@ class Inputs:
             self._heard.take(),
             _drain(self._prepared),
             [] if no_more else self._requests(),
-            self._ahead.take(REQUESTS_IN_A_TURN),
+            self._ahead.take(self._requests_in_a_turn),
         )
         if (
             self._kinds[REPORTS.name].records
@@ -167,7 +169,9 @@ class Inputs:
         return batch
 
     def _requests(self) -> list[Stored]:
-        return _by_arrival(self._kinds[REQUESTS.name].take(REQUESTS_IN_A_TURN, BYTES_IN_A_TURN))
+        return _by_arrival(
+            self._kinds[REQUESTS.name].take(self._requests_in_a_turn, BYTES_IN_A_TURN)
+        )
 
     # What is taken, one by one: opened as late as can be, as a broker may be lost at it
 

@@ -1,8 +1,9 @@
-"""What an operator may want of a broker."""
+"""What an operator may want of a broker, and how much may wait in it."""
 
 from dataclasses import dataclass
 
 from broker.budget import LARGEST_BOOK
+from schemas.limits import MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,10 @@ class Options:
     book: int = LARGEST_BOOK  # bytes of live jobs in memory; then requests wait on the log
     leaving: float = 5.0  # for the last turn, for what is written behind, and for the last tick
     kept: float | None = None  # after its end a job is kept for so long; None: for ever
+    requests: int = 500  # that a turn decides on
+    gathered: int = 4_000  # records of one kind that wait for a turn; more wait in the log
+    heard: int = 10_000  # status messages that wait for a turn; older ones are told again
+    aside: int = 64 * MIB  # bytes of requests that are taken aside; then submits wait
+    store_wait: float = 30.0  # that the blob store gets for one of them
+    letter_bytes: int = 32 * MIB  # that wait to be put aside; then requests wait
+    letters: int = 50_000  # beyond, what comes is told in the log of the process alone

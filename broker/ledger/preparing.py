@@ -16,20 +16,19 @@ from broker.core.inputs import CancelAsked, DeleteAsked, Submitted
 from broker.core.roster import Roster
 from broker.errors import PayloadMissingError, QjbError
 from broker.judging.judge import Judge, is_small
+from broker.ledger.options import Options
 from broker.library import Library
 from broker.retrying import until_it_works
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
-from schemas.limits import CHECKED_BEFORE, INLINE, KIB, MIB
+from schemas.limits import CHECKED_BEFORE, INLINE, KIB
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program
 from schemas.values import BlobRef, JobKey, Reason
 
 AT_ONCE = 4  # inputs out of the blob store in memory at a time
-MOST_ASIDE = 64 * MIB  # bytes of requests that are taken aside; then submits wait
 OVERHEAD = 8 * KIB  # bytes of each beside its inputs: what is read of it, and a task
-STORE_WAIT = 30.0  # s that the blob store gets for one of them
 PAUSE = 0.5  # s before it is asked again
 LOOK = 0.1  # s between looks at whether a backend has been announced
 
@@ -55,7 +54,9 @@ class Preparation:
         roster: Roster,
         give_back: Callable[[list[Request]], None],
         judge: Judge,
+        options: Options = Options(),  # noqa: B008 -- it is frozen
     ) -> None:
+        self._options = options
         self._blobs = blobs
         self._judge = judge
         self._library = library
@@ -79,7 +80,7 @@ class Preparation:
     @property
     def is_full(self) -> bool:
         """Whether no more should be taken aside now."""
-        return self._weight > MOST_ASIDE
+        return self._weight > self._options.aside
 
     def takes(self, item: Request) -> bool:
         """Take *item* aside, if it needs that or must wait behind one that does."""
@@ -173,12 +174,13 @@ class Preparation:
             self._at_store[item.key] = item, asyncio.current_task()
         async with self._turns:
             try:
-                async with asyncio.timeout(STORE_WAIT):
+                async with asyncio.timeout(self._options.store_wait):
                     data, body = await self._at_hand(body)
             except PayloadMissingError as error:
                 return replace(item, body=_unread(body, Reason.PAYLOAD_MISSING, error.message))
             except TimeoutError:
-                text = f"the blob store did not answer within {STORE_WAIT:g} s; ask again later"
+                wait = self._options.store_wait
+                text = f"the blob store did not answer within {wait:g} s; ask again later"
                 return replace(item, body=_unread(body, Reason.STORE_UNAVAILABLE, text))
             finally:
                 self._at_store.pop(item.key, None)

@@ -4,13 +4,11 @@ import asyncio
 import json
 import time
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import pytest
 
 from broker.core.book import Book
-from broker.ledger import inputs, reading
 from broker.ledger.broker import Broker
 from broker.ledger.expiry import expire
 from broker.telemetry import times
@@ -28,7 +26,6 @@ from schemas.cloudevents import (
 )
 from schemas.events import Completed, Failed, Queued, Rejected
 from schemas.jobs import Job
-from schemas.records import Stored
 from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program, Specification, Text
@@ -242,15 +239,18 @@ async def test_malformed_requests_keep_nobody_from_running() -> None:
         assert len(qjb.letters()) == 80
 
 
-async def test_a_bug_that_the_reading_of_one_record_shows_costs_that_record_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def cursed(record: Stored) -> Any:
-        return 1 / 0 if b"cursed" in record.value else reading.read_input(record)
+class CursedBytes(bytes):
+    """A header that shows a bug of whoever reads it."""
 
-    monkeypatch.setattr(inputs, "read_input", cursed)
+    def decode(self, *_: object) -> str:
+        raise ZeroDivisionError
+
+
+async def test_a_bug_that_the_reading_of_one_record_shows_costs_that_record_only() -> None:
     async with system(Hand(MemoryLog(), runs=True)) as qjb:
-        await qjb.raw(b'{"program_id":"cursed"}')
+        await qjb.raw(
+            b'{"program_id":"hello-world"}', headers=(("content-type", CursedBytes(b"x")),)
+        )
         await qjb.submit("j1")
         await qjb.ends("j1")
         [letter] = qjb.letters()

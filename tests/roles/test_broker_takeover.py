@@ -531,12 +531,9 @@ async def test_a_broker_whose_log_stalls_stops_when_told() -> None:
             await asyncio.wait_for(task, 10)
 
 
-async def test_a_broker_that_can_not_append_keeps_only_the_newest_of_what_it_hears(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(heard, "HEARD", 20)
+async def test_a_broker_that_can_not_append_keeps_only_the_newest_of_what_it_hears() -> None:
     log = MemoryLog()
-    broker, hand = a_broker(log), Hand(log)
+    broker, hand = a_broker(log, options=replace(ALONE, heard=20)), Hand(log)
     async with running(broker, hand):
         await broker.active.wait()
         qjb = side(log, broker)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from broker.core import jobs
-from broker.ledger import inputs, preparing
+from broker.core.jobs import JOB
 from broker.ledger.options import Options
+from broker.ledger.preparing import OVERHEAD
 from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import MemoryLog
 from schemas.events import Rejected
@@ -20,7 +20,8 @@ from tests.roles.test_broker_takeover import RAN
 from tests.support.broker import ALONE, HELLO, Hand, Side, a_broker, check_histories, running, until
 
 STOPPED = Stopped(Reason.USER_REQUEST)
-HEAVY = msgspec.Raw(b'{"iterations":3,"pad":"' + b"x" * 2_000 + b'"}')
+HEAVY = msgspec.Raw(b'{"iterations":3,"pad":"' + b"x" * 200_000 + b'"}')
+FEW = replace(ALONE, requests=10, gathered=10)
 
 
 class HangingBlobs(StoredBlobs):
@@ -54,13 +55,10 @@ def ref(number: int) -> BlobRef:
 
 
 @asynccontextmanager
-async def a_full_broker(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Side]:
+async def a_full_broker(hand: Hand) -> AsyncIterator[Side]:
     """Its book is full as long as `heavy` runs, and fifty submits wait, ten of them read."""
-    monkeypatch.setattr(jobs, "JOB", 0)  # only `heavy` counts
-    monkeypatch.setattr(inputs, "GATHERED", 10)
-    monkeypatch.setattr(inputs, "REQUESTS_IN_A_TURN", 10)
     hand.ignores.add("heavy")
-    options = replace(ALONE, book=1_000)
+    options = replace(FEW, book=100 * JOB)  # only `heavy` fills it
     async with with_blobs(open_blobs("memory:///"), hand, options=options) as qjb:
         await qjb.submit("ended")
         await qjb.ends("ended")
@@ -71,11 +69,9 @@ async def a_full_broker(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
         yield qjb
 
 
-async def test_who_is_full_still_cancels_and_that_makes_room(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_who_is_full_still_cancels_and_that_makes_room() -> None:
     hand = Hand(MemoryLog(1), runs=True)
-    async with a_full_broker(hand, monkeypatch) as qjb:
+    async with a_full_broker(hand) as qjb:
         await qjb.cancel("heavy")
         await until(lambda: hand.cancels("heavy"))
         assert not qjb.kinds("waits0")
@@ -88,7 +84,7 @@ async def test_who_is_full_still_cancels_and_that_makes_room(
 
 async def test_who_is_full_still_deletes(monkeypatch: pytest.MonkeyPatch) -> None:
     hand = Hand(MemoryLog(1), runs=True)
-    async with a_full_broker(hand, monkeypatch) as qjb:
+    async with a_full_broker(hand) as qjb:
         await qjb.delete("heavy")  # which has not ended
         await qjb.delete("ended")
         await until(lambda: not qjb.events("ended"))
@@ -96,11 +92,9 @@ async def test_who_is_full_still_deletes(monkeypatch: pytest.MonkeyPatch) -> Non
         assert [event.kind for event in await qjb.ends("heavy")][-1] == "completed"
 
 
-async def test_what_is_taken_out_of_turn_never_comes_before_what_it_is_about(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_what_is_taken_out_of_turn_never_comes_before_what_it_is_about() -> None:
     hand = Hand(MemoryLog(1), runs=True)
-    async with a_full_broker(hand, monkeypatch) as qjb:
+    async with a_full_broker(hand) as qjb:
         await qjb.cancel("early")
         await qjb.submit("early", "cancelled", "kept")
         await qjb.cancel("cancelled")
@@ -148,15 +142,11 @@ async def test_a_job_whose_inputs_hang_is_cancelled_at_once_and_never_runs() -> 
     check_histories(qjb.log)
 
 
-async def test_a_cancel_of_what_hangs_is_heard_however_much_hangs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(preparing, "MOST_ASIDE", 20 * preparing.OVERHEAD)
-    monkeypatch.setattr(inputs, "GATHERED", 10)
-    monkeypatch.setattr(inputs, "REQUESTS_IN_A_TURN", 10)
+async def test_a_cancel_of_what_hangs_is_heard_however_much_hangs() -> None:
     hand = Hand(MemoryLog(1), runs=True)
     blobs = HangingBlobs()
-    async with with_blobs(blobs, hand) as qjb:
+    options = replace(FEW, aside=20 * OVERHEAD)
+    async with with_blobs(blobs, hand, options=options) as qjb:
         for number in range(60):
             await qjb.submit(f"by-ref{number}", params_ref=ref(number))
         await qjb.cancel("by-ref0")
@@ -168,11 +158,9 @@ async def test_a_cancel_of_what_hangs_is_heard_however_much_hangs(
     check_histories(qjb.log)
 
 
-async def test_a_blob_store_that_does_not_answer_is_named_as_the_reason(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(preparing, "STORE_WAIT", 0.1)
-    async with with_blobs(HangingBlobs(), Hand(MemoryLog())) as qjb:
+async def test_a_blob_store_that_does_not_answer_is_named_as_the_reason() -> None:
+    options = replace(ALONE, store_wait=0.1)
+    async with with_blobs(HangingBlobs(), Hand(MemoryLog()), options=options) as qjb:
         await qjb.submit("by-ref", params_ref=ref(1))
         (rejected,) = await qjb.ends("by-ref")
 

@@ -1,11 +1,10 @@
 """What nobody can read is put aside beside the turns: nobody waits for that, and nothing is lost."""
 
 import asyncio
+from dataclasses import replace
 
-import pytest
 from structlog.testing import capture_logs
 
-from broker.ledger import dead_letters, inputs
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import Hang, LoseAppend, MemoryLog
 from broker.transports.topics import DEAD_LETTERS, REQUESTS, STATE
@@ -16,6 +15,7 @@ from schemas.values import Reason
 from tests.roles.test_broker_takeover import RAN
 from tests.support.awaiting import stays
 from tests.support.broker import (
+    ALONE,
     Hand,
     Side,
     a_broker,
@@ -90,15 +90,11 @@ async def test_a_broker_that_leaves_has_put_aside_what_it_was_to() -> None:
     assert reached(hand.log) == 2
 
 
-async def test_letters_that_are_not_taken_fill_no_memory_and_cancels_pass(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(dead_letters, "MOST", 100_000)
-    monkeypatch.setattr(inputs, "REQUESTS_IN_A_TURN", 10)
-    monkeypatch.setattr(inputs, "GATHERED", 10)
+async def test_letters_that_are_not_taken_fill_no_memory_and_cancels_pass() -> None:
     hand = Hand(MemoryLog(1), runs=True)
     hand.ignores.add("runs")
-    async with system(hand) as qjb:
+    options = replace(ALONE, letter_bytes=100_000, requests=10, gathered=10)
+    async with system(hand, options=options) as qjb:
         with hand.log.fault(stall := Hang(DEAD_LETTERS)):
             await qjb.submit("runs")
             await hand.is_told("runs")
@@ -114,13 +110,10 @@ async def test_letters_that_are_not_taken_fill_no_memory_and_cancels_pass(
         await until(lambda: len(qjb.letters()) == 60)
 
 
-async def test_reports_that_nobody_can_read_never_hold_up_the_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(dead_letters, "MOST", 10_000)
+async def test_reports_that_nobody_can_read_never_hold_up_the_others() -> None:
     hand = Hand(MemoryLog(1), runs=True)
     hand.ignores.add("runs")
-    async with system(hand) as qjb:
+    async with system(hand, options=replace(ALONE, letter_bytes=10_000)) as qjb:
         with hand.log.fault(Hang(DEAD_LETTERS)):
             await qjb.submit("runs")
             await hand.is_told("runs")
@@ -130,12 +123,9 @@ async def test_reports_that_nobody_can_read_never_hold_up_the_others(
         await until(qjb.letters)
 
 
-async def test_of_very_many_letters_the_last_are_told_in_the_log_of_the_process_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(dead_letters, "MOST_LETTERS", 10)
+async def test_of_very_many_letters_the_last_are_told_in_the_log_of_the_process_alone() -> None:
     hand = Hand(MemoryLog(1), runs=True)
-    async with system(hand) as qjb:
+    async with system(hand, options=replace(ALONE, letters=10)) as qjb:
         with hand.log.fault(Hang(DEAD_LETTERS)), capture_logs() as said:
             await qjb.raw(*[JUNK] * 15)
             await qjb.submit("behind")

@@ -14,7 +14,7 @@ def _records(count: int, size: int) -> list[Stored]:
 
 
 async def test_few_large_records_are_enough_and_what_is_put_back_counts() -> None:
-    gathered = _Gathered()
+    gathered = _Gathered(4_000)
     gathered.room.set()
     gathered.put(_records(31, MIB))
     assert gathered.room.is_set()
@@ -30,7 +30,7 @@ async def test_few_large_records_are_enough_and_what_is_put_back_counts() -> Non
 
 
 async def test_of_large_records_few_are_taken_at_once_and_of_small_ones_many() -> None:
-    gathered = _Gathered()
+    gathered = _Gathered(4_000)
     large, small = _records(10, MIB // 4), _records(500, 1_000)
     gathered.put([*large, *small])
 

@@ -7,13 +7,9 @@ TESTS = Path(__file__).resolve().parents[1]
 PATCH = re.compile(r"""monkeypatch\.setattr\((?!sys,|["']sys\.)""")
 # These still do. None comes to them; who mends one takes it off.
 STILL = {
-    "roles/test_broker.py",
-    "roles/test_broker_takeover.py",
     "roles/test_gateway_api.py",
     "roles/test_gateway_cache.py",
     "roles/test_gateway_streams_of_many.py",
-    "roles/test_lanes.py",
-    "roles/test_putting_aside.py",
 }
 
 
