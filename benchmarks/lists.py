@@ -21,7 +21,7 @@ import msgspec
 
 from benchmarks.common import machine
 from broker.gateway.filters import JobFilter, Part
-from broker.gateway.rows import Batch, JobPage, JobRow
+from broker.gateway.rows import JobPage, JobRow, Transaction
 from broker.gateway.store import Store
 from broker.telemetry.times import iso
 from schemas.jobs import Job, JobDetails
@@ -81,7 +81,7 @@ def fill(store: Store, count: int) -> None:
     rows = jobs(count)
     began = time.perf_counter()
     while some := list(islice(rows, BATCH)):
-        store.write(Batch([], some, []))
+        store.write(Transaction([], some, []))
     took = time.perf_counter() - began
     print(f"{count} jobs written at {took / count * 1e6:.0f} µs each, the making of them included")
 

@@ -42,7 +42,7 @@ _IN_PLACE_NAMED = ("dependentSchemas", "dependencies")
 _OF_ITEMS = ("additionalItems", "contains")
 
 Value: TypeAlias = dict[str, Any]
-Parts: TypeAlias = "Counter[int]"  # how many times each part of a schema, by its id, is looked at
+Looks: TypeAlias = "Counter[int]"  # how many times each part of a schema, by its id, is looked at
 
 
 class TooCostlyError(ValueError):
@@ -142,9 +142,9 @@ def _listed(part: Value, word: str) -> list[Any]:
 class _Below(NamedTuple):
     """What looks at the values inside one: by name or number, and at all others."""
 
-    named: dict[str | int, Parts]
-    unnamed: Parts  # names that no schema mentions
-    excepted: dict[str | int, Parts]  # of `unnamed`, what does not look at these names
+    named: dict[str | int, Looks]
+    unnamed: Looks  # names that no schema mentions
+    excepted: dict[str | int, Looks]  # of `unnamed`, what does not look at these names
 
 
 class _Walk:
@@ -165,7 +165,7 @@ class _Walk:
                     seen.add(key)
                     waiting.append(state)
 
-    def _next(self, state: Parts) -> Iterator[Parts]:
+    def _next(self, state: Looks) -> Iterator[Looks]:
         """The sets that look at what is inside of a value at which *state* looks."""
         members, items = _Below({}, Counter(), {}), _Below({}, Counter(), {})
         for number, times in self._at_once(state).items():
@@ -199,9 +199,9 @@ class _Walk:
             for index in range(len(first)):
                 self._add(below.excepted.setdefault(index, Counter()), [items], times)
 
-    def _at_once(self, state: Parts) -> Parts:
+    def _at_once(self, state: Looks) -> Looks:
         """All parts that look at the same value, by whatever way, as often as they do."""
-        found: Parts = Counter()
+        found: Looks = Counter()
         weight = 0
         stack = list(state.items())
         while stack:
@@ -236,12 +236,12 @@ class _Walk:
                 raise TooCostlyError(f"$ref {reference[:SHOWN]!r} names no part of it") from None
         return place
 
-    def _count(self, parts: "list[Any] | Iterator[Any]") -> Parts:
-        counted: Parts = Counter()
+    def _count(self, parts: "list[Any] | Iterator[Any]") -> Looks:
+        counted: Looks = Counter()
         self._add(counted, parts, 1)
         return counted
 
-    def _add(self, to: Parts, parts: Any, times: int) -> None:
+    def _add(self, to: Looks, parts: Any, times: int) -> None:
         for part in parts:
             self._step(1)
             if isinstance(part, dict):

@@ -126,10 +126,7 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
             return Started(**step(job, time, Started), attempt=attempt, backend=job.backend or "")
         case Published(value, value_ref):
             return Interim(
-                **step(job, time, Interim),
-                attempt=attempt,
-                value=value,
-                value_ref=value_ref,
+                **step(job, time, Interim), attempt=attempt, value=value, value_ref=value_ref
             )
         case reports.Withheld(message, violations):
             return Withheld(
@@ -142,10 +139,7 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
             return Log(**step(job, time, Log), attempt=attempt, message=shortened(text))
         case Returned(value, value_ref):
             return Completed(
-                **step(job, time, Completed),
-                attempt=attempt,
-                value=value,
-                value_ref=value_ref,
+                **step(job, time, Completed), attempt=attempt, value=value, value_ref=value_ref
             )
         case Raised(reason, message, violations):
             message = shortened(message + _listed(violations))

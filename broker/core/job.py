@@ -177,35 +177,23 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
             return _without_attempt(job, event)
         case CancelRequested():
             return {"reason": event.reason}
-        case Completed():
-            return {
-                "value": event.value,
-                "value_ref": event.value_ref,
-                "worker": None,
-                "reason": None,
-                "ended": event.time,
-            }
-        case Failed():
-            return {
-                "reason": event.reason,
-                "message": event.message,
-                "violations": event.violations,
-                "value": event.value,
-                "value_ref": event.value_ref,
-                "worker": None,
-                "ended": event.time,
-            }
-        case Cancelled():
-            return {
-                "reason": event.reason,
-                "message": event.message,
-                "worker": None,
-                "ended": event.time,
-            }
-        case (
-            Interim() | Withheld() | Log() | Queued() | Rejected()
-        ):  # the last two only begin a job
+        case Completed() | Failed() | Cancelled():
+            return _ended(event)
+        case Queued() | Rejected():  # they only begin a job
             return {}
+        case Interim() | Withheld() | Log():
+            return {}
+
+
+def _ended(event: Completed | Failed | Cancelled) -> _Changes:
+    changes: _Changes = {"worker": None, "reason": None, "ended": event.time}
+    if not isinstance(event, Cancelled):
+        changes |= {"value": event.value, "value_ref": event.value_ref}
+    if not isinstance(event, Completed):
+        changes |= {"reason": event.reason, "message": event.message}
+    if isinstance(event, Failed):
+        changes["violations"] = event.violations
+    return changes
 
 
 def _without_attempt(job: Job, event: Retried) -> _Changes:

@@ -194,8 +194,7 @@ class Turn(Changes):
         offer = choice.offer
         event = decide.on_dispatch(job, choice.backend, offer.worker, offer.instance, self.time)
         after = self.record(choice.key, event)
-        attempt = self.book.attempts[choice.key]
-        attempt.since = self.roster.clock
+        (attempt := self.book.attempts[choice.key]).since = self.roster.clock
         backend = self.roster.backends.get(choice.backend)
         self.tell_to_run(after, attempt, waits=backend is not None and not backend.simulator)
 
@@ -212,8 +211,7 @@ class Turn(Changes):
         since = self.roster.backends_since
         if since is None or self.roster.clock - since < HOPE:
             return
-        known = self.roster.backends
-        for key in self.book.queues.waiting_for_others(known, FAILED_AT_ONCE):
+        for key in self.book.queues.waiting_for_others(self.roster.backends, FAILED_AT_ONCE):
             if job := self.book.jobs.get(key):
                 self.record(key, decide.on_no_backend(job, self.time))
 
@@ -222,8 +220,7 @@ class Turn(Changes):
     def _verdict(self, item: Submitted) -> Admitted | Refused:
         if isinstance(item.body, Refused):
             return item.body
-        tenant = item.key.tenant
-        return admit(item.body, self.catalogue, self._site(), item.findings, tenant)
+        return admit(item.body, self.catalogue, self._site(), item.findings, item.key.tenant)
 
     def _site(self) -> Site:
         roster = self.roster

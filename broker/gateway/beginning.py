@@ -77,8 +77,8 @@ class Beginning:
         bounds = {where.partition: each for where, each in found.items()}
         positions = self._model.positions
         if any(not each.first <= positions[p] <= each.next for p, each in bounds.items()):
-            await self.have_copy(self._model.reset)
-            self._model.start_at({p: each.first for p, each in bounds.items()})
+            firsts = {p: each.first for p, each in bounds.items()}
+            await self.have_copy(partial(self._model.reset, firsts=firsts))
         return {p: each.next for p, each in bounds.items()}
 
     async def behind(self, targets: Mapping[int, int]) -> int:

@@ -18,7 +18,7 @@ import structlog
 
 from broker.errors import UnavailableError
 from broker.gateway.damage import CacheDamagedError
-from broker.gateway.rows import Batch, Held
+from broker.gateway.rows import Held, Transaction
 from broker.gateway.store import Store
 
 logger = structlog.get_logger()
@@ -126,9 +126,11 @@ class CopyFile:
 
     # What it is used for
 
-    def write(self, batch: Batch) -> "asyncio.Future[None]":
-        """Write *batch* behind what was asked for before."""
-        return asyncio.get_running_loop().run_in_executor(self.writer, self.store.write, batch)
+    def write(self, transaction: Transaction) -> "asyncio.Future[None]":
+        """Write *transaction* behind what was asked for before."""
+        return asyncio.get_running_loop().run_in_executor(
+            self.writer, self.store.write, transaction
+        )
 
     async def written(self) -> None:
         """Until what was asked for so far is written."""

@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from msgspec.structs import replace
 
-from broker.core.job import apply
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
+from broker.gateway.copied_jobs import CopiedJobs
 from broker.gateway.copy_file import MADE_ANEW, CopyFile
 from broker.gateway.cursors import Positions
-from broker.gateway.looked_up import LookedUp
 from broker.gateway.on_file import OnFile
 from broker.gateway.recent import HotJob, KeptEvent, Recent
-from broker.gateway.rows import Batch, Held, PartitionRow
+from broker.gateway.rows import Held, PartitionRow, Transaction
 from broker.gateway.unwritten import Unwritten
 from broker.gateway.writing_behind import WriteBehind
 from schemas.jobs import Job
 from schemas.ledger import Entry
-from schemas.limits import MIB
 from schemas.records import Stored
 from schemas.values import JobKey
 
@@ -32,8 +29,7 @@ logger = structlog.get_logger()
 
 T = TypeVar("T")
 
-MANY = 20_000  # jobs that wait to be written: enough for one batch
-LOOKED_UP = 16 * MIB  # of answers of the file: jobs, and that there is none of that name
+MANY = 20_000  # jobs that wait to be written: enough for one transaction
 ODD = 10_000  # jobs that are noticed to lack events
 NOT_YET = "this gateway has read only the newest events so far; try again"
 
@@ -46,28 +42,24 @@ class ReadModel:
     """
 
     def __init__(self, cache: Path | None, memory: int) -> None:
-        self._file = CopyFile(cache)
-        self._memory = memory
+        self._file, self._memory = CopyFile(cache), memory
         self._odd: dict[JobKey, None] = {}  # jobs of which events are missing, as far as noticed
         self._behind = WriteBehind(self._file, self)
         self.on_file = OnFile(self._file, self)
         self.copy = 0  # which file this is: ids mean nothing in another one
-        self._begin(Held(), 0)
+        self._begin(Held(), {})
 
-    def _begin(self, held: Held, partitions: int) -> None:
-        rows = held.partitions
-        self.positions = Positions({p: rows[p].next if p in rows else 0 for p in range(partitions)})
-        self.first = {p: rows[p].first if p in rows else 0 for p in range(partitions)}
-        self._readers = [PartitionReader() for _ in range(partitions)]
-        for partition, row in rows.items():
-            self._readers[partition] = PartitionReader(row.claim, row.holder)
-        self.recent = Recent(self._memory, [self.positions[p] for p in range(partitions)])
-        self.unwritten = Unwritten()
+    def _begin(self, held: Held, starts: Mapping[int, int]) -> None:
+        """Go on with what is *held*; of a partition of which nothing is, from where it *starts*."""
+        rows = [held.partitions.get(p) or _unread(p, starts[p]) for p in sorted(starts)]
+        self.positions = Positions({row.partition: row.next for row in rows})
+        self.first = {row.partition: row.first for row in rows}
+        self.readers = [PartitionReader(row.claim, row.holder) for row in rows]
+        self.recent = Recent(self._memory, [row.next for row in rows])
         self.copy += 1
-        self._looked_up = LookedUp(self._file, self.copy, LOOKED_UP)
-        self._next_id = held.newest + 1
-        self.filled = held.filled
-        self.since = ""
+        self._jobs = CopiedJobs(self._file, self.copy, held.newest, self.recent)
+        self.unwritten = self._jobs.unwritten
+        self.filled, self.since = held.filled, ""
         self.doubted = self._file.damaged = False
         self._behind.moved.set()  # whoever waits for a write hears of it
 
@@ -80,11 +72,11 @@ class ReadModel:
         if held.partitions and set(held.partitions) != set(range(partitions)):
             await self.reset(identity, partitions)
             return
-        self._begin(held, partitions)
+        self._begin(held, _from_the_first(partitions))
         await self._file.use(held)
 
     async def begin_at(
-        self, starts: Mapping[int, int], since: str, identity: str, partitions: int
+        self, starts: Mapping[int, int], since: str, identity: str, _partitions: int
     ) -> None:
         """Answer from another file, of the events from *starts* on, until the next `open`.
 
@@ -92,8 +84,7 @@ class ReadModel:
         """
         await self._file.let_go()
         self._file.turn_to_the_other()
-        self._begin(Held(), partitions)
-        self.start_at(starts)
+        self._begin(Held(), starts)
         self.since = since
         await self._file.begin(identity)
 
@@ -112,16 +103,16 @@ class ReadModel:
         """Whether the file was found to be broken."""
         return self._file.damaged
 
-    async def reset(self, identity: str, partitions: int) -> None:
-        """Forget everything, and begin another file. Raises `UnavailableError` if there can be none."""
-        await self._file.let_go()
-        self._begin(Held(), partitions)
-        await self._file.begin(identity)
+    async def reset(
+        self, identity: str, partitions: int, firsts: Mapping[int, int] | None = None
+    ) -> None:
+        """Forget everything, and begin another file; the log's oldest records are those at *firsts*.
 
-    def start_at(self, firsts: Mapping[int, int]) -> None:
-        """Begin an empty copy: the log's oldest records are those at *firsts*."""
-        self.positions, self.first = Positions(firsts), dict(firsts)
-        self.recent = Recent(self._memory, [firsts[p] for p in sorted(firsts)])
+        Raises `UnavailableError` if there can be none.
+        """
+        await self._file.let_go()
+        self._begin(Held(), firsts or _from_the_first(partitions))
+        await self._file.begin(identity)
 
     async def close(self) -> None:
         """Write what is left, and let go of the file; throw away what is not to be trusted."""
@@ -139,42 +130,27 @@ class ReadModel:
         # The history of a job that this gateway never met may begin in the middle: the log
         # has dropped the rest.
         last_seq = event.seq - 1 if fresh or hot is None else hot.job.seq
-        if not self._readers[record.partition].counts(entry, last_seq):
-            if event.seq > last_seq and self._readers[record.partition].permits(entry.epoch):
+        reader = self.readers[record.partition]
+        if not reader.counts(entry, last_seq):
+            if event.seq > last_seq and reader.permits(entry.epoch):
                 self.doubt(entry.key)
             return None
         if hot is None and event.seq > 1:
             if self.is_partial:
                 return None  # it began before this does
             self.doubt(entry.key)
-        if hot is None:
-            hot = self._new(entry.key, apply(None, entry), based=False)
-        else:
-            hot.job = apply(None if fresh else hot.job, entry)
-            hot.based = False
+        hot = self._jobs.happen(hot, entry, fresh=fresh)
         kept = KeptEvent(hot, record.partition, record.offset, event.seq, event.kind, record.value)
         self.recent.add(kept)
         self.unwritten.events.append(kept)
-        self._changed(hot)
+        self._jobs.change(hot)
+        self._behind.moved.set()
         return kept
-
-    def _new(self, key: JobKey, job: Job, based: bool) -> HotJob:
-        hot = HotJob(self._next_id, key, job, based, self.copy)
-        self._next_id += 1
-        return hot
 
     def base(self, job: Job) -> None:
         """Take a snapshot, for what the ledger does not tell any more."""
-        hot = self.locate(job.key)
-        if hot is None:
-            hot = self._new(job.key, job, based=True)
-        elif hot.job.details is None and job.details is not None:
-            hot.job = replace(
-                hot.job, details=job.details, program_id=job.program_id, created=job.created
-            )
-        else:
-            return
-        self._changed(hot)
+        if self._jobs.base(job):
+            self._behind.moved.set()
 
     def fill(self) -> None:
         """All that the log had at the start has been taken."""
@@ -186,46 +162,21 @@ class ReadModel:
 
         It was deleted at *time*. What was known of it.
         """
-        self.unwritten.deleted[key] = time
         self._behind.moved.set()
-        hot = self.locate(key)
-        if hot is None:
-            return None
-        self.unwritten.remove(hot)
-        self.recent.let_go(key)
-        self._looked_up.forget(key)
-        return hot
+        return self._jobs.remove(key, time)
 
     def was_deleted(self, key: JobKey) -> bool:
         """Whether there was a job of that name, not long ago."""
-        return key in self.unwritten.deleted or self._file.look(self._file.store.was_deleted, key)
-
-    def reader(self, partition: int) -> PartitionReader:
-        """The reader rule along that partition."""
-        return self._readers[partition]
-
-    def _changed(self, hot: HotJob) -> None:
-        self.unwritten.change(hot)
-        if self.recent.keep(hot):
-            self._looked_up.forget(hot.key)
-        self._behind.moved.set()
-
-    def moved(self, partition: int, offset: int) -> None:
-        """The tail goes on from *offset*."""
-        self.positions[partition] = offset
+        return self._jobs.was_deleted(key)
 
     @property
     def crowded(self) -> bool:
         """Whether so much waits to be written that the tail has to wait too."""
         return self.recent.bytes > 2 * self._memory or len(self.unwritten.jobs) > MANY
 
-    def batch(self, unwritten: Unwritten) -> Batch:
+    def transaction(self, unwritten: Unwritten) -> Transaction:
         """*unwritten*, with the position that the file reaches once it has that."""
-        partitions = [
-            PartitionRow(p, self.first[p], self.positions[p], reader.newest_claim, reader.holder)
-            for p, reader in enumerate(self._readers)
-        ]
-        return unwritten.batch(partitions, filled=self.filled)
+        return unwritten.transaction(_rows_of(self), filled=self.filled)
 
     async def write_behind(self) -> None:
         """Keep the file up, for as long as the model is used."""
@@ -246,23 +197,19 @@ class ReadModel:
         """Drop events that the log has dropped, and jobs that ended before that time."""
         self.first |= firsts  # before anything is gone: who reads meanwhile sees that by it
         await self._file.prune(firsts, ended_before, deleted_before)
-        self._looked_up.clear()
+        self._jobs.looked_up.clear()
         self._behind.moved.set()
 
     # Questions
 
     def locate(self, key: JobKey) -> HotJob | None:
         """The job that *key* names, with its newest state."""
-        if (recent := self.recent.jobs.get(key)) is not None:
-            return recent
-        if key in self.unwritten.gone:
-            return None
-        return self._looked_up.find(key)
+        return self._jobs.locate(key)
 
     def await_news(self, key: JobKey) -> None:
         """The job that *key* names is new: nobody has to look for it in the file."""
         if key not in self.recent.jobs:
-            self._looked_up.has_nobody(key)
+            self._jobs.looked_up.has_nobody(key)
 
     def doubt(self, key: JobKey) -> None:
         """Events of that job seem to be missing; once, as it may be the ledger that lacks them."""
@@ -286,3 +233,18 @@ class ReadModel:
         """The newest state of the job that *key* names."""
         hot = self.locate(key)
         return hot.job if hot else None
+
+
+def _unread(partition: int, start: int) -> PartitionRow:
+    return PartitionRow(partition, start, start, 0, "")
+
+
+def _rows_of(model: ReadModel) -> list[PartitionRow]:
+    return [
+        PartitionRow(p, model.first[p], model.positions[p], reader.newest_claim, reader.holder)
+        for p, reader in enumerate(model.readers)
+    ]
+
+
+def _from_the_first(partitions: int) -> dict[int, int]:
+    return dict.fromkeys(range(partitions), 0)

@@ -67,7 +67,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Transaction:
     """What is written in one transaction: content, and the positions that it reaches."""
 
     partitions: Sequence[PartitionRow]

@@ -17,7 +17,7 @@ from broker.gateway import packing, queries
 from broker.gateway.damage import CacheDamagedError, told_as_damage
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.placing import FULL, Writing
-from broker.gateway.rows import Batch, EventRow, Held, JobPage, JobRow, PartitionRow
+from broker.gateway.rows import EventRow, Held, JobPage, JobRow, PartitionRow, Transaction
 from broker.gateway.tables import FILLED, SCHEMA, Change
 from broker.transports import checksums
 from broker.transports.files import SQLITE, Mark, make_database
@@ -154,10 +154,10 @@ class Store:
         self._bitmaps = bitmaps
 
     @told_as_damage
-    def write(self, batch: Batch) -> None:
-        """Store *batch*: all of it or nothing."""
+    def write(self, transaction: Transaction) -> None:
+        """Store *transaction*: all of it or nothing."""
         with self._changing() as change:
-            change.write(batch)
+            change.write(transaction)
         self._shorten()
 
     @told_as_damage

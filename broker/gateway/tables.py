@@ -11,7 +11,7 @@ from broker.gateway.bitmaps import WORDS, Member, members, words_of
 from broker.gateway.filters import tag_text
 from broker.gateway.packing import Own, own_phrases, pack, seal
 from broker.gateway.placing import Writing, ended_jobs
-from broker.gateway.rows import Batch, JobRow, StoredEvent
+from broker.gateway.rows import JobRow, StoredEvent, Transaction
 from schemas.cloudevents import encode, encode_stated
 
 OFFSETS = 1 << 48  # an event's row id is partition * OFFSETS + offset
@@ -52,21 +52,22 @@ class Change:
     def __init__(self, db: apsw.Connection, bitmaps: Writing) -> None:
         self._db, self._bitmaps = db, bitmaps
 
-    def write(self, batch: Batch) -> None:
-        """Store *batch*."""
-        jobs = [_columns(row) for row in batch.jobs]
+    def write(self, transaction: Transaction) -> None:
+        """Store *transaction*."""
+        jobs = [_columns(row) for row in transaction.jobs]
         own = {job["id"]: job["own"] for job in jobs}
-        events = [_event(row, own.get(row.job, ())) for row in batch.events]
+        events = [_event(row, own.get(row.job, ())) for row in transaction.events]
         partitions = [
-            (row.partition, row.first, row.next, row.claim, row.holder) for row in batch.partitions
+            (row.partition, row.first, row.next, row.claim, row.holder)
+            for row in transaction.partitions
         ]
-        self.remove(batch.gone)
-        deleted = [(key.tenant, key.job_id, time) for key, time in batch.deleted]
+        self.remove(transaction.gone)
+        deleted = [(key.tenant, key.job_id, time) for key, time in transaction.deleted]
         self._insert("INSERT OR REPLACE INTO deleted VALUES ", deleted)
         self._put(jobs)
         self._insert("INSERT OR IGNORE INTO events VALUES ", events)
         self._insert("INSERT OR REPLACE INTO partitions VALUES ", partitions)
-        self._insert("INSERT OR IGNORE INTO meta VALUES ", [(FILLED, "")] * batch.filled)
+        self._insert("INSERT OR IGNORE INTO meta VALUES ", [(FILLED, "")] * transaction.filled)
 
     def prune(
         self, firsts: Mapping[int, int], ended_before: str, deleted_before: str, most: int

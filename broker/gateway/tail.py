@@ -120,7 +120,7 @@ class LedgerTail:
             if where.topic == EVENTS.name and offset > self._model.positions.get(
                 where.partition, offset
             ):
-                self._model.moved(where.partition, offset)
+                self._model.positions[where.partition] = offset
 
     def _is_filled(self) -> bool:
         return self._filling is not None and self._filling.done()

@@ -66,7 +66,7 @@ class Taker:
             news = self._absorb(record)
         finally:
             if not self._model.damaged:  # the position never moves on without the content
-                self._model.moved(record.partition, record.offset + 1)
+                self._model.positions[record.partition] = record.offset + 1
         if news is None:
             return
         self._newest = record.timestamp
@@ -81,10 +81,10 @@ class Taker:
         if (said := said_in(record, EVENTS.read)) is None:
             return None
         if isinstance(said, Claim):
-            self._model.reader(record.partition).claim(said)
+            self._model.readers[record.partition].claim(said)
             return None
         if isinstance(said, Deletion):
-            permitted = self._model.reader(record.partition).permits(said.epoch)
+            permitted = self._model.readers[record.partition].permits(said.epoch)
             return self._remove(said, record) if permitted else None
         return self._model.take(record, said)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from broker.gateway.recent import HotJob, KeptEvent
-from broker.gateway.rows import Batch, JobRow, PartitionRow
+from broker.gateway.rows import JobRow, PartitionRow, Transaction
 from schemas.values import JobKey
 
 
@@ -29,9 +29,9 @@ class Unwritten:
         self.events = [event for event in self.events if event.hot is not hot]
         self.jobs.pop(hot.key, None)
 
-    def batch(self, partitions: Sequence[PartitionRow], *, filled: bool) -> Batch:
+    def transaction(self, partitions: Sequence[PartitionRow], *, filled: bool) -> Transaction:
         """All of it, as it is written; the file reaches to *partitions* then."""
-        return Batch(
+        return Transaction(
             partitions,
             [JobRow(hot.id, hot.job, hot.based) for hot in self.jobs.values()],
             self.events,

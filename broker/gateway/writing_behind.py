@@ -10,7 +10,7 @@ import structlog
 from broker.gateway.copy_file import CopyFile
 from broker.gateway.damage import CacheDamagedError
 from broker.gateway.recent import Recent
-from broker.gateway.rows import Batch
+from broker.gateway.rows import Transaction
 from broker.gateway.store import Store
 from broker.gateway.unwritten import Unwritten
 
@@ -30,7 +30,7 @@ class Content(Protocol):
     def crowded(self) -> bool:
         """Whether so much waits to be written that the tail has to wait too."""
 
-    def batch(self, unwritten: Unwritten) -> Batch:
+    def transaction(self, unwritten: Unwritten) -> Transaction:
         """*unwritten*, with the position that the file reaches then."""
 
 
@@ -60,17 +60,17 @@ class WriteBehind:
         self._wrote, wrote = None, self._wrote
         try:
             if self._file.is_there and not self._file.damaged:
-                await self._write_batch(self._file.store)
+                await self._write_one(self._file.store)
         finally:
             if wrote and not wrote.done():
                 wrote.set_result(None)
 
-    async def _write_batch(self, store: Store) -> None:
+    async def _write_one(self, store: Store) -> None:
         unwritten = self._content.unwritten
         handed = unwritten.hand_over()
-        batch = self._content.batch(handed)
+        transaction = self._content.transaction(handed)
         # At once: `flush` relies on its place in the line.
-        self._writing = writing = self._file.write(batch)
+        self._writing = writing = self._file.write(transaction)
         try:
             await asyncio.shield(writing)  # `finish` goes on from here if this is cancelled
         except CacheDamagedError as error:
@@ -86,7 +86,9 @@ class WriteBehind:
         else:
             unwritten.done(handed)
             if store is self._file.store:
-                self._content.recent.written([row.next for row in batch.partitions], handed.jobs)
+                self._content.recent.written(
+                    [row.next for row in transaction.partitions], handed.jobs
+                )
 
     async def flush(self) -> None:
         """Until everything taken so far is in the file."""
@@ -105,4 +107,4 @@ class WriteBehind:
         failed = self._writing is not None and self._writing.exception() is not None
         if self._file.is_there and trusted and not failed:
             with contextlib.suppress(apsw.Error, CacheDamagedError):  # it is read again, then
-                await self._file.write(self._content.batch(self._content.unwritten))
+                await self._file.write(self._content.transaction(self._content.unwritten))

@@ -13,7 +13,7 @@ from broker.ledger.means import Means
 from broker.ledger.progress import Progress
 from broker.ledger.recovery import Replica
 from broker.ledger.service import Service
-from broker.ledger.snapshots import Snapshots
+from broker.ledger.snapshots import SnapshotWriter
 from broker.ledger.stall import Stall
 from broker.ledger.term import Term
 from broker.reading import bounds_of
@@ -41,7 +41,7 @@ async def begin(
     stall = Stall(options.stall)
     inputs = Inputs(means, care, starts)
     progress = Progress(Ledger(log, mandate, stall), inputs, care)
-    snapshots = Snapshots(log, book, mandate.epoch, progress, options.snapshot)
+    snapshots = SnapshotWriter(log, book, mandate.epoch, progress, options.snapshot)
     snapshots.mark(replica.unsaved(mandate.checkpoint))
     service = Service(Term(means, mandate, book, stall, progress, snapshots))
     await snapshots.flush()  # its checkpoint has the highest epoch before anything happens

@@ -84,7 +84,7 @@ class Broker:
 
     async def run(self) -> None:
         """Work until `stop`, then hand over; a cancellation hands over as well, if it can."""
-        status = await self._open_status()
+        status = self._log.follow(await read_whole(self._log, STATUS, self._recall))
         tasks = [
             asyncio.create_task(self._listen(status), name="broker status"),
             asyncio.create_task(self._ticker.run(), name="broker ticks"),
@@ -115,11 +115,8 @@ class Broker:
 
     # Status: ticks, heartbeats, backends
 
-    async def _open_status(self) -> Follower:
-        """Read who was there lately, and which backends; follow from there."""
-        return self._log.follow(await read_whole(self._log, STATUS, self._recall))
-
     def _recall(self, record: Stored, status: Status | None) -> None:
+        """Of what was said before: who was there lately, and which backends."""
         if isinstance(status, Heartbeat):
             self._roster.see_off(status)
         else:
@@ -200,7 +197,7 @@ class Broker:
         self._ticker.epoch = mandate.epoch
         try:
             excused = self._excused_by(mandate.checkpoint)
-            self._service = service = await begin(self.means, replica, mandate, excused)
+            service = self._service = await begin(self.means, replica, mandate, excused)
             self._now_active(mandate.epoch)
             try:
                 await service.run(self._stop)

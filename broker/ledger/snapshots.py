@@ -28,7 +28,7 @@ State = Job | Deletion
 logger = structlog.get_logger()
 
 
-class Snapshots:
+class SnapshotWriter:
     """Writes behind. An ended job leaves the book once its last snapshot is stored."""
 
     def __init__(

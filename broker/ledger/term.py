@@ -6,7 +6,7 @@ from broker.core.book import Book
 from broker.ledger.claim import Mandate
 from broker.ledger.means import Means
 from broker.ledger.progress import Progress
-from broker.ledger.snapshots import Snapshots
+from broker.ledger.snapshots import SnapshotWriter
 from broker.ledger.stall import Stall
 
 
@@ -19,4 +19,4 @@ class Term:
     book: Book
     stall: Stall
     progress: Progress
-    snapshots: Snapshots
+    snapshots: SnapshotWriter

@@ -224,9 +224,8 @@ class MemoryLog:
         return self.identity
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
-        places = [self._followers[where] for where in starts]  # all are there, or none is followed
         follower = TailFollower(self, starts)
-        for followers in places:
+        for followers in [self._followers[where] for where in starts]:  # all are there, or none
             followers.add(follower)
         return follower
 

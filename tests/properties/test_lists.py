@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broker.gateway.cursors import list_cursor, parse_list_cursor
 from broker.gateway.filters import JobFilter, Key, Part
-from broker.gateway.rows import Batch, EventRow, JobRow, PartitionRow
+from broker.gateway.rows import EventRow, JobRow, PartitionRow, Transaction
 from broker.gateway.store import FREED, Store
 from schemas.jobs import Job, JobDetails
 from schemas.values import State
@@ -141,7 +141,7 @@ def _take(store: Store, kept: dict[int, Job], step: object) -> None:
     match step:
         case (list(rows), set(gone)):
             latest = {row.id: row for row in rows}
-            store.write(Batch([], list(latest.values()), [], list(gone)))
+            store.write(Transaction([], list(latest.values()), [], list(gone)))
             for ident in gone:
                 kept.pop(ident, None)
             kept |= {ident: row.job for ident, row in latest.items()}
@@ -152,7 +152,7 @@ def _take(store: Store, kept: dict[int, Job], step: object) -> None:
             rows = [JobRow(99, Job(**_plain(99)), based=False)]
             broken = PartitionRow(0, 0, 0, 0, object())  # type: ignore[arg-type]
             with pytest.raises(TypeError):
-                store.write(Batch([broken], rows, []))
+                store.write(Transaction([broken], rows, []))
         case str(moment):
             assert store.prune({}, moment) is False
             for ident in [i for i, job in kept.items() if job.ended and job.ended < moment]:
@@ -172,7 +172,7 @@ def test_events_of_many_jobs_are_those_of_the_jobs_that_match(
     latest = {row.id: row for row in rows}
     events = [EventRow(0, 3 * i, i, 1, "queued", b"{}") for i in latest]
     with stored() as store:
-        store.write(Batch([], list(latest.values()), events))
+        store.write(Transaction([], list(latest.values()), events))
         for wanted in asked:
             found, after = store.scan(wanted, 0, 0, 1000, 1 << 20)
             assert [row.job for row in found] == [
@@ -189,7 +189,7 @@ def test_what_is_dropped_gives_its_space_back() -> None:
                 for number in range(start, start + 2000)
             ]
             events = [EventRow(0, row.id, row.id, 1, "failed", b'{"a":1}') for row in rows]
-            store.write(Batch([], rows, events))
+            store.write(Transaction([], rows, events))
         before = store._writing.pragma("page_count")
         store.prune({}, BEFORE)
         kept = store._writing.pragma("page_count")
@@ -207,7 +207,7 @@ def test_blocks_whose_jobs_are_gone_leave_nothing_behind() -> None:
     with stored() as store:
         for number in range(1, 41):
             plain = _plain(number) | {"created": times[number], "ended": times[number]}
-            store.write(Batch([], [JobRow(number, Job(**plain), based=False)], []))
+            store.write(Transaction([], [JobRow(number, Job(**plain), based=False)], []))
         everything = JobFilter("default"), Part(100, ascending=True), 1 << 20
         before = store.page(*everything).count
         store.prune({}, times[31])

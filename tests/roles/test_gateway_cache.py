@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from broker.errors import SettingsError, UnavailableError
-from broker.gateway import read_model
+from broker.gateway import copied_jobs
 from broker.gateway.server import Gateway
 from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
@@ -171,7 +171,7 @@ async def test_a_copy_that_breaks_while_it_is_used_is_filled_again(tmp_path: Pat
 async def test_a_stream_that_meets_a_broken_copy_ends_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_model, "LOOKED_UP", 0)
+    monkeypatch.setattr(copied_jobs, "LOOKED_UP", 0)
     ledger, cache = Ledger(MemoryLog()), tmp_path / "cache.db"
     await ledger.queue("j1")
     await ledger.start("j1")

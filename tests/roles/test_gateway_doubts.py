@@ -84,7 +84,7 @@ async def _in_the_file(copy: Copy) -> None:
     await copy.caught_up()
     await copy.model.flush()
     await eventually(lambda: not copy.model.recent.jobs)
-    copy.model._looked_up.clear()
+    copy.model._jobs.looked_up.clear()
 
 
 CONTRADICTIONS = {
@@ -243,7 +243,7 @@ async def test_a_live_job_is_never_unknown_while_a_copy_is_made_anew(tmp_path: P
         model, tail = served.gateway._parts.model, served.gateway._parts.tail
         with log.fault(Hang(STATE)):
             asked = asyncio.create_task(served.get("/jobs/nobody", 503))
-            await eventually(lambda: JobKey("default", "nobody") in model._looked_up)
+            await eventually(lambda: JobKey("default", "nobody") in model._jobs.looked_up)
             model._file.damaged = True
             counts = [await _count(served)]
             await eventually(lambda: model.positions.get(0) is not None and not model.damaged)

@@ -70,7 +70,7 @@ async def following(log: Log, cache: Path, memory: int = 1) -> AsyncIterator[Cop
 
 async def check(model: ReadModel, ledger: Ledger) -> bool:
     """Ask everything: each answer is right, or that there is none now; whether there was one to all."""
-    model._looked_up.clear()
+    model._jobs.looked_up.clear()
     sound = [await _of_job(model, key, ledger) for key in (*ledger.jobs, JobKey("default", "no"))]
     return all([*sound, await _of_lists(model, ledger)])
 
