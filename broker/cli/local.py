@@ -21,8 +21,10 @@ from broker.core.job import apply
 from broker.core.roster import backend_of
 from broker.core.routing import Load
 from broker.errors import InvalidRequestError
+from broker.gateway.imports import missing
 from broker.judging.code import read_code
 from broker.telemetry import logging, times
+from broker.worker.environment import installed
 from executors.base import Executor, Stop, Task, Uploaded
 from schemas import uploads
 from schemas.decoding import UnreadableError
@@ -102,12 +104,14 @@ def read(file: str, spec: str | None) -> tuple[Program, Uploaded]:
     name, code = inputs.bytes_of(file)
     fields = {"name": Path(file).stem} | (_fields(spec) if spec else {})
     try:
-        read_code(code)
+        lacking = missing(read_code(code), [installed(HERE)])
         upload, _ = uploads.read_upload(uploads.as_json(fields, code))
     except WrongFieldsError as error:
         raise InvalidRequestError(f"{name} can not be run as it is", error.violations) from error
     except UnreadableError as error:
         raise InvalidRequestError(f"{name} can not be run as it is: {error}") from error
+    if lacking:
+        raise InvalidRequestError(f"{name} imports what is not there", lacking)
     for warning in upload.warnings:
         show.note(warning)
     specification = uploads.specification_of(upload, "local")

@@ -98,7 +98,8 @@ def test_what_it_declares_is_held_to(
         ("def main(backend, user_messenger, x): pass", 3, "the program requires the inputs: x"),
         ("def main(:", 5, "line 1"),
         ("x = 1", 5, "it has no function main"),
-        ("import nonsense\ndef main(backend, user_messenger): pass", 3, "No module named"),
+        ("import nonsense\ndef main(backend, user_messenger): pass", 5, "nonsense (line 1)"),
+        ("import qiskit.opflow\ndef main(backend, user_messenger): pass", 5, "SparsePauliOp"),
     ],
 )
 def test_it_ends_as_it_would_on_a_server(folder: Path, source: str, status: int, told: str) -> None:
