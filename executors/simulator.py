@@ -12,7 +12,7 @@ from executors.base import Stop, Task
 from executors.children.capacity import per_child
 from executors.children.frames import ChildKind, End, Kind, TaskHeader
 from executors.children.handle import Child
-from executors.children.output import Output
+from executors.children.output import Interim, Output
 from executors.children.pool import CHILD_WITHIN, NoChildError, Pool
 from executors.memory import exceeded, told
 from schemas.reports import (
@@ -45,6 +45,16 @@ NO_MEMORY = re.compile(  # what libraries write before they abort for want of me
     rb"|libgomp: Thread creation failed"
 )
 
+_FAULTS = frozenset(  # as what a child may say that its attempt has failed
+    {
+        Reason.INVALID_INPUTS,
+        Reason.UNKNOWN_PROGRAM,
+        Reason.PROGRAM_ERROR,
+        Reason.INVALID_RESULT,
+        Reason.OUT_OF_MEMORY,
+        Reason.BACKEND_ERROR,
+    }
+)
 _raised = msgspec.json.Decoder(Raised)
 _withheld = msgspec.json.Decoder(Withheld)
 _raw = msgspec.json.Decoder(msgspec.Raw)
@@ -115,6 +125,7 @@ class Run:
         self._stop = stop
         self._decoding = decoding
         self._output = Output()
+        self._interim = Interim() if task.uploaded else None
         self._bodies: deque[tuple[Body, int]] = deque()  # with the bytes that their values take
         self._size = 0  # of those together
         self._paused = False
@@ -173,11 +184,11 @@ class Run:
                 self._set_limit(self._task.time_limit)
                 self._add(Began())
             case Kind.PUBLISHED if self._has_begun and _is_json(payload):
-                self._add(Published(msgspec.Raw(payload)), len(payload))
+                self._publish(Published(msgspec.Raw(payload)), len(payload))
             case Kind.RETURNED if self._has_begun and _is_json(payload):
                 self._end(Returned(msgspec.Raw(payload)), len(payload))
             case Kind.WITHHELD if self._has_begun and (withheld := _withheld_of(payload)):
-                self._add(withheld, len(payload))
+                self._publish(withheld, len(payload))
             case Kind.RAISED if raised := _raised_of(payload):
                 self._end(raised, len(payload))
             case _:
@@ -187,7 +198,7 @@ class Run:
         """The program has got hold of the connection of its process: it may speak no more."""
         message = f"the program broke the connection of its process to the worker: {why}"
         self._child.kill()
-        self._end(Raised(Reason.PROGRAM_ERROR, message))
+        self._end(self._ending or Raised(Reason.PROGRAM_ERROR, message))  # it may take long to die
 
     def on_output(self, data: bytes) -> None:
         """The program wrote something: told a little later, together with what follows."""
@@ -261,6 +272,13 @@ class Run:
         self._ending = last
         self._child.kill()
 
+    def _publish(self, body: Published | Withheld, size: int) -> None:
+        if self._interim and (most := self._interim.exceeded(size)):
+            message = f"the program published more than {most}"
+            self._end_child(Raised(Reason.PROGRAM_ERROR, message))
+        else:
+            self._add(body, size)
+
     def _end(self, last: Body, size: int = 0) -> None:
         if self._has_ended:
             return
@@ -323,7 +341,7 @@ def _raised_of(payload: bytes) -> Raised | None:
         raised = _raised.decode(line)
     except (UnicodeDecodeError, msgspec.DecodeError):
         return None
-    if value and not _is_json(value):
+    if raised.reason not in _FAULTS or (value and not _is_json(value)):
         return None
     kept = msgspec.Raw(value) if value else NOTHING
     return replace(raised, value=kept, value_ref=None)  # references are ours to make

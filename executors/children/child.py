@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from executors import memory, runtime_json
 from executors.backends import catalogue
 from executors.children import posix
-from executors.children.frames import Kind, TaskHeader, pack, read_task, receive
+from executors.children.frames import MOST_RESULT, Kind, TaskHeader, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
 from executors.programs.authored import loading
@@ -32,7 +32,6 @@ from schemas.workers import BackendAnnounced
 
 MOST_GROWTH = 128 * 1024 * 1024  # bytes; a child that ever held so much more is replaced
 STACKS = 16 * 1024 * 1024  # bytes of address space that threads take for each core, mostly unused
-MOST_RESULT = 128 * 1024 * 1024  # bytes of JSON; a worker holds some of them several times
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
 IDLE = 5  # ms without a task, after which a new child uses its time to get faster
 

@@ -11,7 +11,8 @@ import msgspec
 from executors.base import Uploaded
 
 HEADER = struct.Struct("!IIB")
-MAX_PAYLOAD = 512 * 1024 * 1024  # bytes; a peer that announces more is broken
+MOST_RESULT = 128 * 1024 * 1024  # bytes of JSON; a worker holds some of them several times
+MAX_PAYLOAD = MOST_RESULT + 1024 * 1024  # bytes; a peer that announces more is broken
 
 
 class ChildKind(enum.Enum):

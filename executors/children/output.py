@@ -1,13 +1,18 @@
-"""A program's output, merged: few pieces, none too long, and bounded in all."""
+"""A program's output, merged: few pieces, none too long; and what it publishes, bounded in all."""
 
 import codecs
 import math
+
+from executors.memory import told
 
 INTERVAL = 0.3  # s between two pieces
 FIRST = 0.05  # s from the first output to the first piece
 PIECE = 64 * 1024  # bytes
 TAIL = 1024  # bytes
 TOTAL = 1024 * 1024  # bytes per attempt
+
+MOST_INTERIM = 100_000  # interim results of an uploaded program
+MOST_INTERIM_BYTES = 256 * 1024**2  # of them together
 
 _new_decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -60,3 +65,18 @@ class Output:
         if final:
             texts.append(self._decoder.decode(b"", final=True))
         return [text for text in texts if text]
+
+
+class Interim:
+    """How much a program may still publish."""
+
+    def __init__(self) -> None:
+        self._results, self._bytes = MOST_INTERIM, MOST_INTERIM_BYTES
+
+    def exceeded(self, size: int) -> str | None:
+        """Take a result of *size* bytes; what there is too much of now, if so."""
+        self._results -= 1
+        self._bytes -= size
+        if self._results < 0:
+            return f"{MOST_INTERIM:,} interim results"
+        return f"{told(MOST_INTERIM_BYTES)} of interim results" if self._bytes < 0 else None

@@ -18,6 +18,7 @@ SCRATCH = 64 * 1024**2  # bytes of the scratch folder, which are memory, but no 
 SCRATCH_SHARE = 8  # … a part in so many of what a job may use
 FILES = 256  # open at once
 THREADS = 32  # and as many more for each core
+ADDRESSES = 4 * 1024**3  # bytes of address space beside what may be used: stacks, reserves
 LATE = 60  # s of processor time by which the parent comes first
 
 _PID = struct.Struct("q")
@@ -84,7 +85,7 @@ def _leave_pids() -> None:
 
 def close_in(walls: Walls) -> None:
     """Raise all walls around this process, which `fork_apart` has made. Raises `OSError`."""
-    is_root = os.geteuid() == 0
+    is_root, taken = os.geteuid() == 0, _addresses()
     kernel.unshare(kernel.NEW_FILES | kernel.NEW_HOSTNAME | kernel.NEW_IPC | kernel.NEW_NETWORK)
     kernel.set_hostname("sandbox")
     files.enter_root(walls.visible, walls.scratch, NOBODY if is_root else None)
@@ -95,14 +96,21 @@ def close_in(walls: Walls) -> None:
         kernel.unshare(kernel.NEW_USER)
     kernel.gain_no_privileges()
     kernel.drop_capabilities()
-    _limit(walls)
+    _limit(walls, taken)
     _forget_surroundings()
     landlock.restrict(walls.visible.folders, files.DEVICES, (files.SCRATCH,))
     seccomp.install(os.getpid())
 
 
-def _limit(walls: Walls) -> None:
+def _addresses() -> int:
+    """The bytes of address space that this process has taken."""
+    pages = int(Path("/proc/self/statm").read_bytes().split()[0])
+    return pages * resource.getpagesize()
+
+
+def _limit(walls: Walls, taken: int) -> None:
     limits = {
+        resource.RLIMIT_AS: taken + walls.memory + ADDRESSES,
         resource.RLIMIT_NOFILE: FILES,
         resource.RLIMIT_FSIZE: walls.scratch,
         resource.RLIMIT_NPROC: THREADS * (1 + (os.cpu_count() or 1)),

@@ -27,7 +27,7 @@ def load(code: bytes, name: str = MODULE) -> Callable[..., Any]:
     importing.install()
     compiled = _compiled(code, f"{_NOT_OF_NAMES.sub('_', name)[:MOST_NAME]}.py")
 
-    def main(backend: Any, user_messenger: Any, **inputs: Any) -> Any:
+    def main(backend: Any, user_messenger: Any, /, **inputs: Any) -> Any:
         entry = _main_of(compiled)
         return call(entry, of_2021(backend), messenger_to(user_messenger), inputs)
 
