@@ -75,7 +75,7 @@ FIELDS: dict[str, Any] = {  # as JSON Schema
 }
 _KNOWN = {**FIELDS, **_SPEC}
 _PASSED_OVER = {"version"}  # our versions are content hashes
-_REQUIRED = ("name", "data")
+REQUIRED = ("name", "data")
 _BASE64_SPACE = re.compile(rb"[\r\n\t ]+")
 
 
@@ -188,7 +188,7 @@ def _violations(given: Mapping[str, Any], *, whole: bool) -> list[Violation]:
 
 
 _RULES = Schema({"type": "object", "properties": _KNOWN})
-_RULES_OF_A_NEW_ONE = Schema({"type": "object", "properties": _KNOWN, "required": _REQUIRED})
+_RULES_OF_A_NEW_ONE = Schema({"type": "object", "properties": _KNOWN, "required": REQUIRED})
 
 
 def _in_words(violation: Violation) -> str:

@@ -18,7 +18,6 @@ from broker.appending import Appender
 from broker.budget import RECORD, Room
 from broker.core.admission import malformed
 from broker.errors import (
-    InsufficientStorageError,
     InvalidInputsError,
     InvalidRequestError,
     JobDeletedError,
@@ -139,7 +138,8 @@ class Intake:
         if (known := self._model.job(key) if named else None) is None:
             if named and self._model.is_partial:
                 self._model.check_whole_for(f"job {key.job_id}")
-            self._check_space()
+            if self._space is not None:
+                self._space.check()
             self._check(request, findings)
             known = await self._place(key, request, trace)
         if named and known and known.digest not in ("", asked_for):
@@ -237,14 +237,6 @@ class Intake:
             raise InvalidRequestError(refused.message, refused.violations) from error
         except UnreadableError as error:
             raise InvalidRequestError(_unreadable(error)) from error
-
-    def _check_space(self) -> None:
-        if self._space is not None and self._space.is_low:
-            free = f"{self._space.free // 2**20} MiB"
-            raise InsufficientStorageError(
-                f"only {free} of disk are free, so nothing new is taken (QJB_MIN_FREE); "
-                "delete jobs, or make room"
-            )
 
     async def _program(self, program_id: str, tenant: str) -> Program:
         if known := self._library.catalogue.get(program_id, tenant):

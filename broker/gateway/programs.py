@@ -146,6 +146,11 @@ class Programs:
             gone = Record(b"", head.key, partition=0)
             await self._append([*self._retired(head), gone, *self._old(tenant)])
 
+    async def check_own(self, tenant: str, program_id: str) -> None:
+        """Raise `UnknownProgramError` or `NotYourProgramError` if *tenant* may not change it."""
+        await caught_up(self.library)
+        self._own(tenant, program_id)
+
     def _own(self, tenant: str, program_id: str) -> ProgramHead:
         catalogue = self.library.catalogue
         head = catalogue.head(program_id, tenant)

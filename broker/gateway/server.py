@@ -28,6 +28,7 @@ from broker.gateway.programs import Programs
 from broker.gateway.read_model import ReadModel
 from broker.gateway.streams import Streams
 from broker.gateway.tail import NEWEST, LedgerTail
+from broker.gateway.uploading import Uploads
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.library import Library
@@ -201,6 +202,7 @@ def _parts(
     streams = Streams(model, patience, options.backlogs)
     requests = Room("requests", max(options.requests, 2 * options.max_body), TOO_MANY)
     holding = Holding(options.patience, options.persist)
+    programs = Programs(log, blobs, library)
     return Parts(
         model=model,
         streams=streams,
@@ -210,7 +212,8 @@ def _parts(
             log, model, fleet, streams, waiters, options.kept_jobs, fill=fill, newest=options.newest
         ),
         waiters=waiters,
-        programs=Programs(log, blobs, library),
+        programs=programs,
+        uploads=Uploads(programs, judge, fleet, space),
         blobs=blobs,
         room=Room("answers", options.answers, TOO_LARGE),
         bodies=Bodies(options.max_body, 2 * options.max_body, options.block),

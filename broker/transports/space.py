@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from broker.errors import InsufficientStorageError
 from broker.telemetry import metrics
 
 EVERY = 5.0  # s between looks
@@ -26,6 +27,14 @@ class Space:
         self._walk_at = 0.0
         self.is_low = False  # so that nothing new should be taken
         self.free = 0
+
+    def check(self) -> None:
+        """Raise `InsufficientStorageError` while nothing new should be taken."""
+        if self.is_low:
+            raise InsufficientStorageError(
+                f"only {self.free // 2**20} MiB of disk are free, so nothing new is taken"
+                " (QJB_MIN_FREE); delete jobs, or make room"
+            )
 
     async def watch(self) -> None:
         """Look now and then, until cancelled."""

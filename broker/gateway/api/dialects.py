@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from broker.gateway.fleet import Fleet
+from broker.gateway.programs import Shown
 from schemas.jobs import Job
-from schemas.specification import Program
 from schemas.values import Reason, State, Violation
 from schemas.workers import BackendAnnounced, Package
 
@@ -98,21 +98,23 @@ def wants_params(exclude: str | None) -> bool:
     return (exclude or "").lower() != "true"
 
 
-def program_object(program: Program) -> dict[str, Any]:
-    """A program as the API shows it."""
-    specification = program.specification
+def program_object(shown: Shown) -> dict[str, Any]:
+    """A program as the API shows it, without its code."""
+    specification, head = shown.program.specification, shown.head
     spec = specification.spec
     requirements = spec.backend_requirements
     needs: dict[str, Any] = {"min_num_qubits": requirements.min_num_qubits}
     if requirements.simulator is not None:
         needs["simulator"] = requirements.simulator
-    return {
+    dates = {"creation_date": head.created, "update_date": head.updated} if head else {}
+    return dates | {
         "id": specification.id,
         "name": specification.name,
         "description": specification.description,
-        "cost": specification.max_execution_time,
-        "is_public": True,
-        "version": program.version,
+        "cost": _whole(specification.max_execution_time),
+        "is_public": head is None or head.is_public,
+        "built_in": head is None,
+        "version": shown.program.version,
         "spec": {
             "backend_requirements": needs,
             "parameters": spec.parameters,
@@ -120,6 +122,11 @@ def program_object(program: Program) -> dict[str, Any]:
             "return_values": spec.return_values,
         },
     }
+
+
+def _whole(seconds: float) -> float:
+    """As an integer, if it is one: there are clients that read nothing else."""
+    return int(seconds) if seconds == int(seconds) else seconds
 
 
 def environments(fleet: Fleet) -> list[dict[str, Any]]:

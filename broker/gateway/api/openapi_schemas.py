@@ -14,7 +14,7 @@ from broker.gateway.api.describing import (
     ref,
     text,
 )
-from schemas import published, topics
+from schemas import published, topics, uploads
 from schemas.batches import MOST_JOBS
 from schemas.specification import Specification
 from schemas.values import State
@@ -44,6 +44,8 @@ def schemas() -> dict[str, Schema]:
         ),
         "Queue": _queue(),
         "Program": _program(),
+        "UploadProgram": an_object(" ".join(uploads.REQUIRED), **uploads.FIELDS),
+        "UpdateProgram": an_object("", **uploads.FIELDS),
         "Backend": _backend(),
         "BackendStatus": _backend_status(),
         "Readiness": _readiness(),
@@ -233,7 +235,12 @@ def _program() -> Schema:
         description=text(),
         cost=NUMBER | {"description": "The longest that a job may run, in seconds."},
         is_public=YES_OR_NO,
-        version=text("Changes whenever the program does."),
+        built_in=YES_OR_NO | {"description": "Does it come with the service?"},
+        version=text("Changes whenever the program does: a hash of what it is."),
+        creation_date=text(format="date-time"),
+        update_date=text(format="date-time"),
+        data=text("The code, in a look at one program by its author."),
+        warnings=a_list(text()),
         spec=an_object(
             "backend_requirements parameters interim_results return_values",
             backend_requirements=anything,

@@ -21,6 +21,7 @@ from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob
 from broker.gateway.streams import Streams
 from broker.gateway.tail import LedgerTail
+from broker.gateway.uploading import Uploads
 from broker.gateway.waiters import Waiters
 from broker.telemetry.times import trace_of
 from broker.transports.blobs import Blobs
@@ -41,6 +42,7 @@ class Parts:
     tail: LedgerTail
     waiters: Waiters
     programs: Programs
+    uploads: Uploads
     blobs: Blobs
     bodies: Bodies
     room: Room  # for large answers

@@ -1,21 +1,46 @@
-"""Programs: what can be run, and with which inputs."""
+"""Programs: what can be run, and with which inputs; those that somebody brings."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import orjson
 from aiohttp import web
 
+from broker.gateway.api.answers import Answer
 from broker.gateway.api.dialects import environments, program_object
-from broker.gateway.api.parts import Request, answer, whole_number
+from broker.gateway.api.forms import as_upload, is_form
+from broker.gateway.api.parts import Request, answer, nothing, whole_number
 from broker.gateway.auth import tenant_of
+from broker.gateway.programs import Shown
+from schemas.uploads import Upload
 
 PAGE = 20  # programs, where the client does not say
+PYTHON = "text/x-python"
 
 
 async def listing(request: Request) -> web.Response:
     """GET /programs: `count` is of all, so that clients know when they have them."""
     limit = whole_number(request, "limit", PAGE, 200)
     offset = whole_number(request, "offset", 0, 2**53)
-    found = await request.parts.programs.seen_by(tenant_of(request))
-    shown = [program_object(each.program) for each in found[offset : offset + limit]]
+    found = _wanted(request, await request.parts.programs.seen_by(tenant_of(request)))
+    shown = [program_object(each) for each in found[offset : offset + limit]]
     return answer({"programs": shown, "count": len(found), "limit": limit, "offset": offset})
+
+
+def _wanted(request: Request, found: Sequence[Shown]) -> Sequence[Shown]:
+    """Those of *found* that the query asks for."""
+    name, search = request.query.get("name"), request.query.get("search", "").casefold()
+    return [
+        each
+        for each in found
+        if name in (None, "", each.program.specification.name)
+        and search in _searched(each).casefold()
+    ]
+
+
+def _searched(shown: Shown) -> str:
+    told = shown.program.specification
+    return f"{told.id}\n{told.name}\n{told.description}"
 
 
 async def environment(request: Request) -> web.Response:
@@ -25,6 +50,78 @@ async def environment(request: Request) -> web.Response:
 
 
 async def details(request: Request) -> web.Response:
-    """GET /programs/{program_id}."""
-    found = await request.parts.programs.get(tenant_of(request), request.names["program_id"])
-    return answer(program_object(found.program))
+    """GET /programs/{program_id}: for its author with its code."""
+    tenant, program_id = tenant_of(request), request.names["program_id"]
+    found = await request.parts.programs.get(tenant, program_id)
+    shown = program_object(found)
+    if found.head is not None and found.head.tenant == tenant:
+        shown["data"] = (await request.parts.programs.code(tenant, program_id)).decode()
+    return answer(shown)
+
+
+async def code(request: Request) -> web.Response:
+    """GET /programs/{program_id}/data: for its author."""
+    found = await request.parts.programs.code(tenant_of(request), request.names["program_id"])
+    return Answer(body=found, content_type=PYTHON, charset="utf-8")
+
+
+async def upload(request: Request) -> web.Response:
+    """POST /programs."""
+    await request.parts.caught_up()  # what workers have is known then
+    async with _body(request) as body:
+        shown, warnings = await request.parts.uploads.upload(tenant_of(request), body)
+    return _changed(shown, warnings, 201)
+
+
+async def update(request: Request) -> web.Response:
+    """PATCH /programs/{program_id}."""
+    async with _body(request) as body:
+        return await _update(request, body)
+
+
+async def replace_code(request: Request) -> web.Response:
+    """PUT /programs/{program_id}/data: base64, or a form."""
+    async with _body(request) as body:
+        is_text = not is_form(request)
+        text = {"data": body.decode("latin-1")} if is_text else {}
+        return await _update(request, orjson.dumps(text) if is_text else body)
+
+
+async def _update(request: Request, body: bytes) -> web.Response:
+    await request.parts.caught_up()
+    program_id = request.names["program_id"]
+    return _changed(*await request.parts.uploads.update(tenant_of(request), program_id, body))
+
+
+async def publish(request: Request) -> web.Response:
+    """PUT /programs/{program_id}/public."""
+    return await _make(request, is_public=True)
+
+
+async def hide(request: Request) -> web.Response:
+    """PUT /programs/{program_id}/private."""
+    return await _make(request, is_public=False)
+
+
+async def _make(request: Request, *, is_public: bool) -> web.Response:
+    told, program_id = Upload(is_public=is_public), request.names["program_id"]
+    programs = request.parts.programs
+    return _changed(await programs.update(tenant_of(request), program_id, told, None))
+
+
+async def delete(request: Request) -> web.Response:
+    """DELETE /programs/{program_id}."""
+    await request.parts.programs.delete(tenant_of(request), request.names["program_id"])
+    return nothing()
+
+
+def _changed(shown: Shown, warnings: Sequence[str] = (), status: int = 200) -> web.Response:
+    more = {"warnings": warnings} if warnings else {}
+    return answer(program_object(shown) | more, status)
+
+
+@asynccontextmanager
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    """What the client says of a program, as JSON."""
+    async with request.parts.bodies.read(request) as body:
+        yield await as_upload(request, body) if is_form(request) else body

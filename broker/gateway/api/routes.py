@@ -8,8 +8,9 @@ from broker.gateway.api.describing import as_json
 from broker.gateway.api.openapi import document
 from broker.gateway.api.parts import Request, raw_answer
 from broker.gateway.api.places import Place, Route
-from broker.gateway.api.routes_around import BACKENDS, OPERATIONS, PROGRAMS
+from broker.gateway.api.routes_around import BACKENDS, OPERATIONS
 from broker.gateway.api.routes_of_jobs import EVENTS, JOBS, RESULTS
+from broker.gateway.api.routes_of_programs import PROGRAMS
 
 # What clients put in front.
 PREFIXES = ("", "/experimental", "/api/v1", "/quantum-computing.ibm.com/api", "/api", "/v1")

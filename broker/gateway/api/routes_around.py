@@ -1,8 +1,7 @@
-"""The routes of what jobs need, and of the gateway itself."""
+"""The routes of what jobs run on, and of the gateway itself."""
 
-from broker.gateway.api import backends, docs, health, programs
+from broker.gateway.api import backends, docs, health
 from broker.gateway.api.describing import (
-    WHOLE,
     Schema,
     a_list,
     an_error,
@@ -14,70 +13,9 @@ from broker.gateway.api.describing import (
     text,
 )
 from broker.gateway.api.places import Handler, Route
-from broker.gateway.api.routes_of_jobs import LIMIT, OFFSET
 
 _ANY_OBJECT: Schema = {"type": "object"}
 _READY = as_json("Whether it answers questions.", ref("Readiness"))
-_ENVIRONMENTS = an_object(
-    "environments",
-    environments=a_list(
-        an_object(
-            "workers python packages",
-            workers=a_list(text()),
-            python=text("Its version."),
-            packages=a_list(
-                an_object(
-                    "name version modules",
-                    name=text(),
-                    version=text(),
-                    modules=a_list(text()),
-                )
-            ),
-        )
-    ),
-)
-
-PROGRAMS = (
-    Route(
-        "GET",
-        "/programs",
-        programs.listing,
-        "listPrograms",
-        "List programs",
-        {
-            200: as_json(
-                "A page of programs.",
-                an_object(
-                    "programs count",
-                    programs=a_list(ref("Program")),
-                    count=WHOLE,
-                    limit=WHOLE,
-                    offset=WHOLE,
-                ),
-            )
-        },
-        (LIMIT, OFFSET),
-    ),
-    Route(
-        "GET",
-        "/programs/environment",
-        programs.environment,
-        "getEnvironment",
-        "What programs can import",
-        {200: as_json("What is installed, by worker.", _ENVIRONMENTS)},
-    ),
-    Route(
-        "GET",
-        "/programs/{program_id}",
-        programs.details,
-        "getProgram",
-        "A program, with the schemas of its inputs and results",
-        {
-            200: as_json("The program.", ref("Program")),
-            404: an_error("There is no such program."),
-        },
-    ),
-)
 
 
 def _of_a_backend(

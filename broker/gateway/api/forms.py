@@ -1,0 +1,86 @@
+"""Programs as the oldest clients bring them: a form (multipart/form-data), made JSON.
+
+Source: qiskit-ibmq-provider 0.13: text fields, of which some hold JSON, and the code as a file.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+from aiohttp.base_protocol import BaseProtocol
+
+from broker.errors import InvalidRequestError
+from schemas.uploads import as_json
+
+MOST_PARTS = 20
+MOST_JSON = 256 * 1024  # bytes of a field that holds JSON
+CODE = ("program", "data")
+AS_JSON = {  # such fields, and what they are called today
+    "backendRequirements": "backend_requirements",
+    "returnValues": "return_values",
+    "interimResults": "interim_results",
+    "backend_requirements": "backend_requirements",
+    "return_values": "return_values",
+    "interim_results": "interim_results",
+    "parameters": "parameters",
+    "spec": "spec",
+    "cost": "cost",
+    "max_execution_time": "max_execution_time",
+    "is_public": "is_public",
+}
+
+
+def is_form(request: web.BaseRequest) -> bool:
+    """Whether its body is a form. Any other content type says nothing: clients get it wrong."""
+    return request.content_type == "multipart/form-data"
+
+
+async def as_upload(request: web.BaseRequest, body: bytes) -> bytes:
+    """The form *body* as `read_upload` reads it. Raises `InvalidRequestError`."""
+    fields: dict[str, Any] = {}
+    code = None
+    try:
+        async for name, filename, text in _parts(request, body):
+            if name == "program" or (name == "data" and filename is not None):
+                code = text
+            else:
+                fields[AS_JSON.get(name, name)] = _value(name, text)
+    except (ValueError, LookupError, RuntimeError, AssertionError) as error:
+        raise InvalidRequestError(f"the form can not be read: {_line(error)}") from error
+    return as_json(fields, code)
+
+
+async def _parts(
+    request: web.BaseRequest, body: bytes
+) -> AsyncIterator[tuple[str, str | None, bytes]]:
+    """Name, name of the file and content of each part."""
+    loop = asyncio.get_running_loop()
+    stream = aiohttp.StreamReader(BaseProtocol(loop), limit=2**16, loop=loop)
+    stream.feed_data(body)
+    stream.feed_eof()
+    reader = aiohttp.MultipartReader(request.headers, stream)
+    count = 0
+    while (part := await reader.next()) is not None:
+        count += 1
+        if count > MOST_PARTS or not isinstance(part, aiohttp.BodyPartReader):
+            raise ValueError(f"it may have {MOST_PARTS} parts, and none with parts of its own")
+        yield part.name or "", part.filename, bytes(await part.read(decode=True))
+
+
+def _value(name: str, text: bytes) -> Any:
+    """The value of a field. What is none of its kind stays text, and is told by its field's rule."""
+    if name not in AS_JSON or len(text) > MOST_JSON:
+        return text.decode("utf-8", "replace")
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text.decode("utf-8", "replace")
+    is_wrapped = name == "parameters" and isinstance(value, dict) and value.keys() == {"doc"}
+    return value["doc"] if is_wrapped else value
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
