@@ -9,7 +9,7 @@ import binascii
 import io
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -216,15 +216,17 @@ def _built(typed: dict[str, Any], field: str, room: Unpacking) -> Any:
         return build(typed, room)
 
 
-def _to_bytes(text: Any) -> bytes:
+def to_bytes(text: Any) -> bytes:
+    """What base64 *text* stands for; raises what says that it is not."""
     if not isinstance(text, str):
         raise TypeError("__value__ must be base64 text")
     return binascii.a2b_base64(text)
 
 
-def _unpacked(text: Any, room: Unpacking) -> bytes:
+def unpacked(text: Any, room: Unpacking) -> bytes:
+    """What is compressed and in base64, counted; raises what says that it is not."""
     unpacker = zlib.decompressobj()
-    data = unpacker.decompress(_to_bytes(text), room.left + 1)
+    data = unpacker.decompress(to_bytes(text), room.left + 1)
     room.take(len(data))
     if not unpacker.eof:
         raise ValueError("it is cut short")
@@ -232,11 +234,17 @@ def _unpacked(text: Any, room: Unpacking) -> bytes:
 
 
 def _loaded(typed: dict[str, Any], room: Unpacking) -> list[QuantumCircuit]:
-    data = _unpacked(typed["__value__"], room)
+    return of_qpy(unpacked(typed["__value__"], room))
+
+
+def of_qpy(data: bytes, annotations: Mapping[str, Any] | None = None) -> list[QuantumCircuit]:
+    """The circuits of a QPY file; *annotations* reads those that they have, by namespace."""
     limits.check_qpy(data)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of older Qiskits' files: no concern of the user's
-        circuits: list[QuantumCircuit] = qpy.load(io.BytesIO(data))
+        circuits: list[QuantumCircuit] = qpy.load(
+            io.BytesIO(data), annotation_factories=annotations
+        )
     if not circuits:
         raise InvalidInputsError("it holds no circuit")
     return circuits
@@ -255,7 +263,7 @@ def _to_instruction(typed: dict[str, Any], room: Unpacking) -> Instruction:
 def _to_parameter(typed: dict[str, Any], _: Unpacking) -> Parameter:
     return qpy_value.loads_value(
         qpy.type_keys.Value.PARAMETER,
-        _to_bytes(typed["__value__"]),
+        to_bytes(typed["__value__"]),
         version=qpy.common.QPY_VERSION,
         vectors={},
     )
@@ -265,11 +273,11 @@ def _to_array(typed: dict[str, Any], room: Unpacking) -> Any:
     value = typed["__value__"]
     if not isinstance(value, str):
         return limits.array_of(value, room)
-    return limits.array(_unpacked(value, room))
+    return limits.array(unpacked(value, room))
 
 
 def _to_sparse_matrix(typed: dict[str, Any], room: Unpacking) -> Any:
-    data = _to_bytes(typed["__value__"])
+    data = to_bytes(typed["__value__"])
     limits.check_npz(data, room)
     return sparse.load_npz(io.BytesIO(data))
 

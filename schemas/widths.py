@@ -78,6 +78,8 @@ def declared(circuit: Any) -> Declared:
         return of_text(circuit)
     if isinstance(circuit, dict) and circuit.get("__type__") == "QuantumCircuit":
         return of_encoded(circuit.get("__value__"))
+    if isinstance(circuit, dict) and isinstance(inner := circuit.get("circuits"), dict):
+        return of_encoded(inner.get("b64_data"))  # of a quantum program: its first
     if isinstance(circuit, dict) and isinstance(size := circuit.get("feature_dimension"), int):
         return Declared(max(0, size // 2))
     return Declared()

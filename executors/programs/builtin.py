@@ -18,6 +18,7 @@ ENTRIES = {
     "circuit-runner": "executors.programs.circuit_runner:main",
     "sample-program": "executors.programs.sample_program:main",
     "estimator": "executors.programs.estimator:main",
+    "executor": "executors.programs.quantum_program:main",
     "hello-world": "executors.programs.hello_world:main",
     "qasm3-runner": "executors.programs.qasm3_runner:main",
     "quantum-kernel-alignment": "executors.programs.quantum_kernel_alignment:main",

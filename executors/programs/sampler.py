@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.primitives import BitArray, DataBin, PrimitiveResult, SamplerPubResult
+from qiskit.primitives import DataBin, PrimitiveResult, SamplerPubResult
 
 from executors.backends.aer import LocalSimulator
-from executors.faults import BackendError, InvalidInputsError, blame
+from executors.faults import InvalidInputsError, blame
 from executors.programs import mitigation, primitive_options
 from executors.programs.circuits import (
     must_be_runnable,
@@ -18,13 +18,13 @@ from executors.programs.circuits import (
     read_circuit,
     read_circuits,
 )
-from executors.programs.expectation import Bound, Numbers
+from executors.programs.expectation import Numbers
 from executors.programs.indices import in_order, picked
 from executors.programs.options import must_be_offered
+from executors.programs.outcomes import sampled
 from executors.programs.parameters import bound
 from executors.programs.primitive_options import (
     compiler_options,
-    in_place,
     nested,
     read_values,
     whole,
@@ -38,7 +38,6 @@ MOST_OUTCOMES = 96 * 1024 * 1024  # bytes of outcomes: in a result they take a t
 MOST_SHOTS = 1_000_000
 DEFAULT_SHOTS_V1 = 4_000
 DEFAULT_SHOTS_V2 = 4_096
-BLOCK = 1 << 16  # outcomes that are unpacked together
 _ONLY_ESTIMATED = {"twirling.enable_gates": "the gates of circuits are twirled by estimator only"}
 
 
@@ -69,7 +68,7 @@ def main(
     if pubs is not None:
         return _second(backend, pubs, options or {}, method)
     settings = (transpilation_settings, resilience_settings, run_options)
-    if any(one is not None for one in (*settings, circuit_indices)):
+    if any(one is not None for one in (*settings, circuit_indices, parameters)):
         running = {"method": method, **(run_options or {})}
         compiling, resilience = transpilation_settings or {}, resilience_settings or {}
         chosen_circuits = picked(
@@ -196,39 +195,7 @@ def _sampled(
     method: str | None,
 ) -> SamplerPubResult:
     """The outcomes of each shot, by register."""
-    shape = values.shape[:-1]
-    made = Bound(circuit, transpiled([circuit], backend, in_place(circuit, backend)))
-    places = {
-        register.name: [circuit.find_bit(bit).index for bit in register]
-        for register in circuit.cregs
-        if register.size
-    }
-    found = {
-        name: np.empty((*shape, shots, -(-len(bits) // 8)), np.uint8)
-        for name, bits in places.items()
-    }
-    for place in np.ndindex(*shape):
-        seed = int(random.integers(2**31))
-        options = {"shots": shots, "memory": True, "seed_simulator": seed, "method": method}
-        result = run(backend, made.at(values[place]), options)
-        with blame(BackendError, f"{backend.name} told no outcome of each shot"):
-            outcomes = result.data(0)["memory"]
-        for name, bits in places.items():
-            found[name][place] = _packed(outcomes, circuit.num_clbits, bits)
-    arrays = {name: BitArray(array, len(places[name])) for name, array in found.items()}
+    arrays = sampled(backend, circuit, values, shots, random, method)
     with blame(InvalidInputsError, "a classical register has a name that is taken"):
-        return SamplerPubResult(DataBin(**arrays, shape=shape), {"circuit_metadata": {}})
-
-
-def _packed(outcomes: Sequence[str], clbits: int, bits: Sequence[int]) -> Numbers:
-    """Those *bits* of each outcome, the last one first, filled up to bytes from the left."""
-    size, known = -(-clbits // 8), (1 << clbits) - 1
-    blocks = []
-    for start in range(0, len(outcomes), BLOCK):
-        block = outcomes[start : start + BLOCK]
-        data = b"".join((int(outcome, 16) & known).to_bytes(size, "big") for outcome in block)
-        rows = np.frombuffer(data, np.uint8).reshape(len(block), size)
-        each = np.unpackbits(rows, axis=1)[:, ::-1][:, bits][:, ::-1]
-        filled = np.pad(each, ((0, 0), (-len(bits) % 8, 0)))
-        blocks.append(np.packbits(filled, axis=1))
-    return np.concatenate(blocks)
+        data = DataBin(**arrays, shape=values.shape[:-1])
+        return SamplerPubResult(data, {"circuit_metadata": {}})
