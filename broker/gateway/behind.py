@@ -27,6 +27,7 @@ class Behind:
     """Subscribers that are behind, and those that take nothing for now.
 
     *caught_up* hears of each that has read to where its group was told; *tell* tells a group now.
+    *turn*: seconds of reading on, until others than these get a turn.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class Behind:
         room: Room,
         caught_up: Callable[[Subscriber], None],
         tell: Callable[[Group], None],
+        turn: float,
     ) -> None:
+        self._turn = turn
         self._room, self._caught_up, self._tell = room, caught_up, tell
         self._all: set[Subscriber] = set()
         self._ready: set[Subscriber] = set()  # of those, whom to read on for
@@ -117,13 +120,13 @@ class Behind:
         while True:
             await self._work.wait()
             self._make_room()
-            until = self._loop.time() + TURN
+            until = self._loop.time() + self._turn
             for subscriber in list(self._ready):
                 if subscriber in self._ready:
                     self._read_on(subscriber)
                 if self._loop.time() >= until:
                     await asyncio.sleep(0)
-                    until = self._loop.time() + TURN
+                    until = self._loop.time() + self._turn
             if self._ready:
                 await asyncio.sleep(POLL)
             else:
@@ -136,7 +139,7 @@ class Behind:
 
     def _write_pages(self, subscriber: Subscriber) -> None:
         channel = subscriber.group.channel
-        until = self._loop.time() + TURN
+        until = self._loop.time() + self._turn
         while not (subscriber.reading or subscriber.is_gone or subscriber.is_paused):
             if self._room.is_over:
                 return

@@ -9,20 +9,20 @@ from broker.gateway.recent import HotJob, Recent
 from broker.gateway.unwritten import Unwritten
 from schemas.jobs import Job
 from schemas.ledger import Entry
-from schemas.limits import MIB
 from schemas.values import JobKey
-
-LOOKED_UP = 16 * MIB  # of answers of the file: jobs, and that there is none of that name
 
 
 class CopiedJobs:
-    """Made anew with each file; *copy* is the number of this one, *newest* its largest id of a job."""
+    """Made anew with each file; *copy* is the number of this one, *newest* its largest id of a job.
 
-    def __init__(self, file: CopyFile, copy: int, newest: int, recent: Recent) -> None:
+    *memory*: bytes of what was looked up in it.
+    """
+
+    def __init__(self, file: CopyFile, copy: int, newest: int, recent: Recent, memory: int) -> None:
         self._file, self._copy = file, copy
         self._next_id = newest + 1
         self.recent, self.unwritten = recent, Unwritten()
-        self.looked_up = LookedUp(file, copy, LOOKED_UP)
+        self.looked_up = LookedUp(file, copy, memory)
 
     def locate(self, key: JobKey) -> HotJob | None:
         """The job that *key* names, with its newest state."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from broker.gateway.api.answering import Answering
-from broker.gateway.api.connections import HEAD, Doors
+from broker.gateway.api.connections import HEAD, UNTAKEN, Doors
 from broker.gateway.api.health import live, metrics
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
@@ -28,7 +28,7 @@ async def serving_metrics(host: str, port: int, names: Sequence[str]) -> AsyncIt
     runner = web.ServerRunner(answering.server(), shutdown_timeout=1.0)
     await runner.setup()
     assert runner.server is not None
-    doors = Doors(runner.server, CONNECTIONS, HEAD)
+    doors = Doors(runner.server, CONNECTIONS, HEAD, UNTAKEN)
     watch = None
     try:
         taken = await doors.open(host, port)

@@ -22,6 +22,7 @@ from broker.gateway.unwritten import Unwritten
 from broker.gateway.writing_behind import WriteBehind
 from schemas.jobs import Job
 from schemas.ledger import Entry
+from schemas.limits import MIB
 from schemas.records import Stored
 from schemas.values import JobKey
 
@@ -39,10 +40,12 @@ class ReadModel:
 
     Raises `UnavailableError` when the file is found to be broken: it is `damaged` then, until `reset`.
     Where only something seems to be missing, it is `doubted` until then, and answers.
+    *memory*: bytes of the newest events. *looked_up*: bytes of answers of the file, also that there
+    is no job of that name.
     """
 
-    def __init__(self, cache: Path | None, memory: int) -> None:
-        self._file, self._memory = CopyFile(cache), memory
+    def __init__(self, cache: Path | None, memory: int, looked_up: int = 16 * MIB) -> None:
+        self._file, self._memory, self._looked_up = CopyFile(cache), memory, looked_up
         self._odd: dict[JobKey, None] = {}  # jobs of which events are missing, as far as noticed
         self._behind = WriteBehind(self._file, self)
         self.on_file = OnFile(self._file, self)
@@ -57,7 +60,8 @@ class ReadModel:
         self.readers = [PartitionReader(row.claim, row.holder) for row in rows]
         self.recent = Recent(self._memory, [row.next for row in rows])
         self.copy += 1
-        self._jobs = CopiedJobs(self._file, self.copy, held.newest, self.recent)
+        memory = self._looked_up
+        self._jobs = CopiedJobs(self._file, self.copy, held.newest, self.recent, memory)
         self.unwritten = self._jobs.unwritten
         self.filled, self.since = held.filled, ""
         self.doubted = self._file.damaged = False

@@ -15,11 +15,12 @@ from broker.budget import Room
 from broker.errors import SettingsError
 from broker.gateway.api.answering import Answering
 from broker.gateway.api.bodies import Bodies
-from broker.gateway.api.connections import HEAD, Doors, most_connections
+from broker.gateway.api.connections import HEAD, UNTAKEN, Doors, most_connections
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import Parts
 from broker.gateway.api.routes import PLACES
+from broker.gateway.behind import TURN
 from broker.gateway.filling import fill
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Holding, Intake
@@ -35,7 +36,7 @@ from broker.library import Library
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.space import Space
-from schemas.limits import LARGEST_BODY
+from schemas.limits import LARGEST_BODY, MIB
 from schemas.specification import Program
 
 logger = structlog.get_logger()
@@ -51,6 +52,7 @@ class Options:
     """What an operator may want otherwise. Times in seconds, sizes in bytes."""
 
     memory: int = 64 * 1024 * 1024  # newest events kept in memory
+    looked_up: int = 16 * MIB  # answers of the local copy kept in memory
     max_body: int = LARGEST_BODY
     answers: int = 128 * 1024 * 1024  # what all large ones hold until their clients took them
     requests: int = 128 * 1024 * 1024  # what all hold until they are on the log; or two bodies
@@ -64,6 +66,8 @@ class Options:
     persist: float = 10.0  # a request is appended again for so long while the log is away
     silence: float = 15.0  # a comment keeps a silent stream open
     stall: float = 60.0  # a client that takes nothing for so long is cut
+    untaken: float = UNTAKEN  # so is one whose kernel acknowledges nothing
+    turn: float = TURN  # of reading on for streams that are behind, until others get a turn
     drain: float = 5.0  # open streams are closed over this time when the gateway stops
     hosts: tuple[str, ...] = ()  # names under which it answers, besides those of loopback
     newest: int = NEWEST  # events that it begins with if it is more than twice as many behind
@@ -159,7 +163,7 @@ class Gateway:
         await runner.setup()
         assert runner.server is not None
         most = most_connections(self._options.connections)
-        doors = Doors(runner.server, most, self._options.head)
+        doors = Doors(runner.server, most, self._options.head, self._options.untaken)
         try:
             port = await doors.open(self._host, self._port, self._sockets)
         except OSError as error:
@@ -197,9 +201,9 @@ def _parts(
     judge: Judge,
     space: Space | None,
 ) -> Parts:
-    model, fleet, waiters = ReadModel(cache, options.memory), Fleet(), Waiters()
+    model, fleet, waiters = ReadModel(cache, options.memory, options.looked_up), Fleet(), Waiters()
     patience = Patience(options.stream_age, options.silence, options.stall)
-    streams = Streams(model, patience, options.backlogs)
+    streams = Streams(model, patience, options.backlogs, options.turn)
     requests = Room("requests", max(options.requests, 2 * options.max_body), TOO_MANY)
     holding = Holding(options.patience, options.persist)
     programs = Programs(log, blobs, library)

@@ -26,10 +26,10 @@ GATHER = 0.005  # … for so long (s), as one large write costs no more than a s
 class Streams:
     """All subscribers of this gateway. Used on the event loop only."""
 
-    def __init__(self, model: ReadModel, patience: Patience, memory: int) -> None:
+    def __init__(self, model: ReadModel, patience: Patience, memory: int, turn: float) -> None:
         self._model = model
         self._room = Room("streams", memory)
-        self._behind = Behind(self._room, self._go_live, self._tell)
+        self._behind = Behind(self._room, self._go_live, self._tell, turn)
         self._care = LookingAfter(patience, self._behind)
         self._jobs: dict[JobKey, Group] = {}
         self._many: dict[str, dict[JobFilter, Group]] = {}  # by tenant

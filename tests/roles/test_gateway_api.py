@@ -16,9 +16,8 @@ from openapi_spec_validator import validate
 from broker.appending import Appender
 from broker.budget import Room
 from broker.errors import RecordTooLargeError
-from broker.gateway.api import connections, results
-from broker.gateway.api.pages import Past, all_events
 from broker.gateway.api.routes import API, AROUND
+from broker.gateway.api.sending import content_of
 from broker.transports.blobs import open_blobs
 from broker.transports.log import Position
 from broker.transports.memory import Fault, Hang, LoseAcknowledgement, LoseAppend, MemoryLog
@@ -31,7 +30,8 @@ from schemas.events import Cancelled, Completed, Dispatched, Failed, Interim, Lo
 from schemas.records import Record, Stored
 from schemas.requests import SubmitJob
 from schemas.values import BlobRef, JobKey, Violation
-from tests.support.awaiting import stays
+from tests.support.awaiting import settled, stays
+from tests.support.calls import calls_of
 from tests.support.contract import DESCRIPTION
 from tests.support.gateway import Running, eventually, running, stream
 
@@ -198,13 +198,10 @@ async def test_large_inputs_travel_by_reference_and_come_back_whole() -> None:
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
-async def test_a_client_that_takes_nothing_of_a_large_answer_is_cut(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(connections, "UNTAKEN", 300)
+async def test_a_client_that_takes_nothing_of_a_large_answer_is_cut() -> None:
     blobs = open_blobs("memory:///")
     ref = await blobs.put(b'"%b"' % (b"x" * 30_000_000))
-    async with running(blobs=blobs) as served:
+    async with running(blobs=blobs, untaken=0.3) as served:
         await served.ledger.queue("j1")
         await served.ledger.start("j1")
         await served.ledger.append("j1", Completed, attempt=1, value_ref=ref)
@@ -570,33 +567,25 @@ async def test_many_interim_results_are_sent_as_they_are_read() -> None:
     assert logs == "".join(f"{number}é{LARGE}" for number in range(20))
 
 
-async def test_a_client_that_does_not_read_does_not_have_all_interim_results_in_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_client_that_does_not_read_does_not_have_all_interim_results_in_memory() -> None:
     read = 0
 
-    async def counted(*args: Any) -> AsyncIterator[Past]:
+    def count() -> None:
         nonlocal read
-        async for past in all_events(*args):
-            read += 1
-            yield past
+        read += 1
 
-    monkeypatch.setattr(results, "all_events", counted)
     async with running() as served:
         await served.ledger.queue("j1")
         await served.ledger.start("j1")
         for number in range(200):
             await served.ledger.interim("j1", f"{number}{LARGE}")
-        async with served.http.get(
-            f"{served.url}/jobs/j1/interim_results", headers={"Accept-Encoding": "identity"}
-        ) as response:
-            await response.content.readexactly(1)
-            before = 0
-            while read > before:
-                before = read
-                await asyncio.sleep(0.2)
-            assert 0 < read < 150
-            assert len(json.loads(b"[" + await response.read())) == 200
+        url = f"{served.url}/jobs/j1/interim_results"
+        with calls_of(content_of, count):  # once for each interim result
+            async with served.http.get(url, headers={"Accept-Encoding": "identity"}) as response:
+                await response.content.readexactly(1)
+                assert 0 < await settled(lambda: read) < 150
+                assert len(json.loads(b"[" + await response.read())) == 200
+        assert read == 200
 
 
 @pytest.mark.parametrize("path", ["/jobs/j1/interim_results", "/jobs/j1/logs"])

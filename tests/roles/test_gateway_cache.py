@@ -11,7 +11,6 @@ import apsw
 import pytest
 
 from broker.errors import SettingsError, UnavailableError
-from broker.gateway import copied_jobs
 from broker.gateway.server import Gateway
 from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
@@ -168,16 +167,13 @@ async def test_a_copy_that_breaks_while_it_is_used_is_filled_again(tmp_path: Pat
     assert set(statuses) == {200, 503}
 
 
-async def test_a_stream_that_meets_a_broken_copy_ends_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(copied_jobs, "LOOKED_UP", 0)
+async def test_a_stream_that_meets_a_broken_copy_ends_alone(tmp_path: Path) -> None:
     ledger, cache = Ledger(MemoryLog()), tmp_path / "cache.db"
     await ledger.queue("j1")
     await ledger.start("j1")
     for number in range(100):
         await ledger.interim("j1", {"n": number, "fill": "x" * 20_000})
-    async with running(ledger=ledger, cache=cache, memory=1) as served:
+    async with running(ledger=ledger, cache=cache, memory=1, looked_up=0) as served:
         await served.gateway._parts.model.flush()
         async with stream(served, "/jobs/j1/events") as sse:  # it reads nothing, so it falls behind
             await eventually(lambda: served.gateway._parts.streams._behind)

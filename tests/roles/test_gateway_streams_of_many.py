@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from broker.gateway import behind, channels, scan
 from broker.gateway.filters import JobFilter
-from broker.gateway.scan import from_file, from_memory
+from broker.gateway.scan import LOOK, from_file, from_memory
 from broker.transports.memory import MemoryLog
 from tests.support.awaiting import stays
+from tests.support.calls import calls_of
 from tests.support.gateway import Ledger, Running, Sse, eventually, running, stream
 
 JSON = {"Accept": "application/json"}
@@ -133,37 +133,30 @@ async def test_streams_of_many_that_open_while_events_come_miss_nothing(served: 
 
 @pytest.mark.parametrize("headers", [{}, JSON], ids=["streams", "pages"])
 async def test_whoever_looks_through_much_gives_turns_to_others(
-    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    headers: dict[str, str],
 ) -> None:
     turns: list[str] = []
-
-    def look(*wanted: Any) -> Any:
-        turns.append("looked")
-        return from_memory(*wanted)
 
     async def others() -> None:
         while True:
             turns.append("others")
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(behind, "TURN", 0.0)
-    monkeypatch.setattr(scan, "LOOK", 1)
-    monkeypatch.setattr(scan, "from_memory", look)
-    monkeypatch.setattr(channels, "from_memory", look)
-    async with running() as served:
-        for number in range(40):
-            await served.ledger.queue(f"j{number}")
-        await served.get("/jobs/j39/events?wait=5", headers=JSON)
+    ledger = Ledger(MemoryLog())
+    await ledger.tell(*(ledger.queue_entry(f"j{number}") for number in range(2 * LOOK + 1)))
+    async with running(ledger=ledger, turn=0.0) as served:
         beside = asyncio.create_task(others())
         url = served.url + "/events?tag=none&last_event_id=start"
-        opened = await asyncio.gather(*(served.http.get(url, headers=headers) for _ in range(20)))
-        await eventually(lambda: not served.gateway._parts.streams._behind)
+        with calls_of(from_memory, lambda: turns.append("looked")):
+            asked = (served.http.get(url, headers=headers) for _ in range(20))
+            opened = await asyncio.gather(*asked)
+            await eventually(lambda: not served.gateway._parts.streams._behind)
         beside.cancel()
         for response in opened:
             response.close()
 
     runs = [len(list(run)) for what, run in itertools.groupby(turns) if what == "looked"]
-    assert sum(runs) >= 20 * 40
+    assert sum(runs) >= 20 * 3
     assert max(runs) <= 20
 
 

@@ -40,3 +40,14 @@ async def stays(so: Callable[[], object], seconds: float) -> None:
         assert so()
         await asyncio.sleep(seconds / 10)
     assert so()
+
+
+async def settled(look: Callable[[], Found], still: float = 0.4, within: float = 20.0) -> Found:
+    """What *look* finds once that has stayed the same for *still* seconds."""
+    async with asyncio.timeout(within):
+        found, since = look(), time.monotonic()
+        while time.monotonic() < since + still:
+            await asyncio.sleep(still / 10)
+            if (now := look()) != found:
+                found, since = now, time.monotonic()
+    return found

@@ -29,7 +29,7 @@ SHARED = 2  # where several processes take them
 WAITING = 1024  # connections that the kernel holds until they are taken
 HEAD = 15.0  # s from the first byte of a request until its head is complete
 IDLE = 75.0  # s that a connection may ask for nothing; above what proxies keep theirs for
-UNTAKEN = 60_000  # ms until the kernel gives up a peer that does not answer, or takes nothing
+UNTAKEN = 60.0  # s until the kernel gives up a peer that does not answer, or takes nothing
 SWEEP = 1.0  # s between looks at all connections
 
 
@@ -70,7 +70,7 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        _bound(transport.get_extra_info("socket"))
+        _bound(transport.get_extra_info("socket"), self._doors.untaken)
         self._doors.enter(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -144,11 +144,11 @@ class Connection(web.RequestHandler):
             logger.error("http.broken", error=str(error), exc_info=error)
 
 
-def _bound(sock: socket.socket | None) -> None:
+def _bound(sock: socket.socket | None, untaken: float) -> None:
     """A client that has vanished, or stalls, does not keep what it is sent in memory for ever."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
     if sock is not None and option is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, option, UNTAKEN)
+        sock.setsockopt(socket.IPPROTO_TCP, option, int(untaken * 1000))
 
 
 def _last_words(status: HTTPStatus, code: str, message: str) -> bytes:
@@ -184,8 +184,9 @@ def _line(message: str | None) -> str:
 class Doors:
     """All connections of a server."""
 
-    def __init__(self, server: web.Server, most: int, head: float) -> None:
+    def __init__(self, server: web.Server, most: int, head: float, untaken: float) -> None:
         self._server, self._most = server, most
+        self.untaken = untaken  # s, as UNTAKEN
         self._head = head  # s, as HEAD
         self._inside: dict[Connection, None] = {}
         self._listeners: list[asyncio.Server] = []
