@@ -348,6 +348,8 @@ def _raised_of(payload: bytes) -> Raised | None:
 
 
 def _withheld_of(payload: bytes) -> Withheld | None:
+    if len(payload) > MOST_CHECKED:
+        return None
     try:
         return _withheld.decode(payload)
     except (UnicodeDecodeError, msgspec.DecodeError):
