@@ -2,7 +2,8 @@
 
 Makes `schemas/json/*.schema.json` and `docs/asyncapi.json` out of `schemas/published.py`,
 `schemas/asyncapi.py` and the examples in `schemas/examples`, the picture of the states in `docs/architecture.md` out of the
-transition table, and the settings in `docs/operations.md`. With `--check` nothing is written; exit status 1 if anything differs.
+transition table, the settings in `docs/operations.md`, and the table of escapes in `docs/sandbox.md`
+out of the suite that tries them. With `--check` nothing is written; exit status 1 if anything differs.
 """
 
 import json
@@ -23,6 +24,7 @@ from broker.transports.topics import TOPICS, Topic  # noqa: E402
 from schemas import asyncapi, published  # noqa: E402
 from schemas.events import Event  # noqa: E402
 from schemas.values import State  # noqa: E402
+from tests.support.escapes import AREAS, ESCAPES  # noqa: E402
 
 
 def documents() -> dict[Path, str]:
@@ -40,6 +42,8 @@ def documents() -> dict[Path, str]:
     architecture, operations = ROOT / "docs" / "architecture.md", ROOT / "docs" / "operations.md"
     texts[architecture] = with_part(architecture.read_text(), "states", states())
     texts[operations] = with_part(operations.read_text(), "settings", settings())
+    sandbox = ROOT / "docs" / "sandbox.md"
+    texts[sandbox] = with_part(sandbox.read_text(), "escapes", escapes())
     return texts
 
 
@@ -85,6 +89,17 @@ def settings() -> str:
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(["| Variable | Default | |", "|---|---|---|", *rows])
+
+
+def escapes() -> str:
+    """What programs try that mean harm, and what each of them gets, as a table."""
+    rows = [
+        f"| {area if number == 0 else ''} | {escape.name} | {escape.told} |"
+        for area, tried in AREAS.items()
+        for number, escape in enumerate(tried)
+    ]
+    head = [f"{len(ESCAPES)} tries:", "", "| | What is tried | What it gets |", "|---|---|---|"]
+    return "\n".join([*head, *rows])
 
 
 def default_of(field: FieldInfo) -> str:

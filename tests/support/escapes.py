@@ -7,6 +7,7 @@ of the worker, `port` and `abstract` where it listens; `call` makes a system cal
 
 import base64
 import io
+import re
 import textwrap
 import zlib
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ def call(number, *arguments):
 MAIN = "def main(backend, user_messenger, worker, server, database, port, abstract, **more):\n"
 
 
+_NUMBERS = re.compile(r"\\\[Errno \(?([\d|]+)\)?\\\]")
+_SIGNS = re.compile(r"[\\()]")  # of regular expressions
+
+
 @dataclass(frozen=True)
 class Escape:
     """One program that means harm."""
@@ -40,6 +45,13 @@ class Escape:
     inputs: dict[str, Any] | bytes = field(default_factory=dict)
     result_schema: dict[str, Any] = field(default_factory=dict)
     most_said: int = 1_200_000  # bytes of output that may be passed on
+
+    @property
+    def told(self) -> str:
+        """What it gets, for people."""
+        text = _NUMBERS.sub(lambda found: f"errno {found[1].replace('|', '/')}", self.gets)
+        parts = (part.strip("$: ") for part in _SIGNS.sub("", text.replace(".*", "… ")).split("|"))
+        return " or ".join(f"`{part}`" for part in parts)
 
     @property
     def code(self) -> str:
