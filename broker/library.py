@@ -6,15 +6,17 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from broker.core.catalogue import Catalogue
-from broker.reading import AT_ONCE, follow, places_of, take_said
+from broker.reading import AT_ONCE, follow, take_said
 from broker.retrying import until_it_works
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
-from broker.transports.log import Log
+from broker.transports.log import Log, TopicPartition
 from schemas.records import Stored
 from schemas.specification import Program
 from schemas.topics import PROGRAMS
 from schemas.versions import ProgramVersion, Said
+
+PLACE = TopicPartition(PROGRAMS.name, 0)  # all are there, whatever partitions there are
 
 
 class Library:
@@ -55,8 +57,7 @@ class Library:
 
     async def _keep_up(self) -> None:
         await until_it_works(self.catch_up)
-        [place] = places_of(self._log, PROGRAMS)
-        await follow(self._log, PROGRAMS, {place: self._next}, self._take)
+        await follow(self._log, PROGRAMS, {PLACE: self._next}, self._take)
 
     async def catch_up(self) -> None:
         """Until what is on the log now is in the catalogue. Raises `LogUnavailableError`.
@@ -74,11 +75,10 @@ class Library:
         await self._read_on()
 
     async def _read_on(self) -> None:
-        [place] = places_of(self._log, PROGRAMS)
-        bounds = await self._log.bounds(*place)
+        bounds = await self._log.bounds(*PLACE)
         position = max(self._next, bounds.first)
         while position < bounds.next:
-            if not (records := await self._log.read(*place, position, AT_ONCE)):
+            if not (records := await self._log.read(*PLACE, position, AT_ONCE)):
                 break
             take_said(PROGRAMS, records, self._take)
             position = self._next = max(self._next, records[-1].offset + 1)

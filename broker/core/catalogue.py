@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import islice
 
 from schemas.decoding import UnreadableError
+from schemas.limits import MIB
 from schemas.specification import Program, SpecificationError
 from schemas.values import DEFAULT_TENANT
 from schemas.versions import ProgramHead, ProgramVersion, Said
@@ -15,6 +16,7 @@ from schemas.versions import ProgramHead, ProgramVersion, Said
 ENTRY = 4096  # bytes that a version takes beside its code and text, with its schemas compiled
 HEAD = 1024
 NAMED = 100  # programs that a message names
+ROOM = 512 * MIB  # bytes of what is taken in; gateways let a tenant have far less
 
 
 class Entry:
@@ -25,6 +27,9 @@ class Entry:
         self.version = version
         code = len(said.code or "")
         self.weight = ENTRY + code + 4 * len(str(said.specification.spec))
+        self.size = self.weight + (
+            said.code_ref.size if said.code_ref else 0
+        )  # with the blob store
 
     @cached_property
     def program(self) -> Program | None:
@@ -41,7 +46,8 @@ class Catalogue:
     The same, in whatever pieces the topic is read and however often its beginning is.
     """
 
-    def __init__(self, built_in: Iterable[Program] = ()) -> None:
+    def __init__(self, built_in: Iterable[Program] = (), room: int = ROOM) -> None:
+        self._room = room
         self._built_in = {program.id: program for program in built_in}
         self._heads: dict[str, ProgramHead] = {}
         self._versions: dict[tuple[str, str], Entry] = {}
@@ -60,6 +66,8 @@ class Catalogue:
             self.weight += HEAD
             return
         version = said.version
+        if self.weight > self._room and (program_id, version) not in self._versions:
+            raise UnreadableError("too_large", "there is no room for more programs")
         self._forget_version(program_id, version)
         entry = self._versions[program_id, version] = Entry(said, version)
         self.weight += entry.weight
@@ -126,9 +134,14 @@ class Catalogue:
         """The programs of *tenant*."""
         return [head for head in self._heads.values() if head.tenant == tenant]
 
-    def versions_of(self, tenant: str) -> list[ProgramVersion]:
+    def versions_of(self, tenant: str) -> list[Entry]:
         """All versions that *tenant* brought, current or not."""
-        return [entry.said for entry in self._versions.values() if entry.said.tenant == tenant]
+        return [entry for entry in self._versions.values() if entry.said.tenant == tenant]
+
+    def is_current(self, entry: Entry) -> bool:
+        """Whether it is what its program runs now."""
+        head = self._heads.get(entry.said.specification.id)
+        return head is not None and head.version == entry.version
 
     def __iter__(self) -> Iterator[Program]:
         return (program for program, _ in self.seen_by())

@@ -12,6 +12,7 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from broker.appending import append_surely
+from broker.core.catalogue import Entry
 from broker.errors import (
     InvalidRequestError,
     LogUnavailableError,
@@ -23,6 +24,7 @@ from broker.library import Library, code_of
 from broker.telemetry.times import iso, now
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
+from schemas.limits import MIB
 from schemas.records import Record
 from schemas.specification import Program, Specification
 from schemas.topics import DAY, PROGRAMS
@@ -38,7 +40,9 @@ from schemas.versions import (
 )
 
 MOST_PROGRAMS = 1000  # of a tenant
-MOST_VERSIONS = 5000  # of a tenant, with those that are kept for jobs which pinned them
+# Of a tenant, with versions that are kept for jobs which pinned them:
+MOST_VERSIONS = 5000
+MOST_BYTES = 64 * MIB
 KEPT = 30 * DAY  # s that a version is kept after it ceased to be the current one
 PERSIST = 10.0  # s for which a change is tried while the log is away
 LONGEST_NAME = 100  # characters of an id that come from the name
@@ -85,9 +89,11 @@ class Programs:
         *,
         persist: float = PERSIST,
         most: int = MOST_PROGRAMS,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self.library = library
-        self._log, self._blobs, self._persist, self._most = log, blobs, persist, most
+        self._log, self._blobs, self._persist = log, blobs, persist
+        self._most, self._most_bytes = most, most_bytes
         self._changing = asyncio.Lock()  # each change begins with what the one before has made
 
     async def seen_by(self, tenant: str) -> Sequence[Shown]:
@@ -169,6 +175,7 @@ class Programs:
         is_public: bool | None,
         before: ProgramHead | None,
     ) -> Shown:
+        self._check_room(tenant)
         moment = now()
         version = version_of(specification, sha256_of(code))
         head = ProgramHead(
@@ -185,13 +192,20 @@ class Programs:
         else:
             said = replace(said, code_ref=await self._blobs.put(code))
         retired = self._retired(before) if before and before.version != version else []
-        old = self._old(tenant)
-        if len(self.library.catalogue.versions_of(tenant)) - len(old) >= MOST_VERSIONS:
-            _too_many(f"{MOST_VERSIONS} versions in {KEPT / DAY:.0f} days; change programs later")
-        await self._append([*old, *retired, _record(said), _record(head)])
+        await self._append([*self._old(tenant), *retired, _record(said), _record(head)])
         program = self.library.catalogue.get(head.id, tenant)
         assert program is not None
         return Shown(program, head)
+
+    def _check_room(self, tenant: str) -> None:
+        catalogue = self.library.catalogue
+        kept = [each for each in catalogue.versions_of(tenant) if not self._is_old(each)]
+        size = sum(each.size for each in kept)
+        if len(kept) >= MOST_VERSIONS or size >= self._most_bytes:
+            most = f"{MOST_VERSIONS} versions of programs, or {self._most_bytes // MIB} MiB of them"
+            _too_many(
+                f"{most}; what was replaced is kept for {KEPT / DAY:.0f} days: change them later"
+            )
 
     def _retired(self, head: ProgramHead) -> list[Record]:
         """Its current version is that no more; jobs may have pinned it."""
@@ -200,12 +214,13 @@ class Programs:
 
     def _old(self, tenant: str) -> list[Record]:
         """That versions are no more which were replaced so long ago that no job can need them."""
-        limit = iso(time.time() - KEPT)
-        return [
-            Record(b"", said.key, partition=0)
-            for said in self.library.catalogue.versions_of(tenant)
-            if said.retired is not None and said.retired < limit
-        ]
+        versions = self.library.catalogue.versions_of(tenant)
+        return [Record(b"", each.said.key, partition=0) for each in versions if self._is_old(each)]
+
+    def _is_old(self, entry: Entry) -> bool:
+        """Whether it was replaced long ago. If two gateways did that at once, it may not say when."""
+        since = entry.said.retired or entry.said.created
+        return since < iso(time.time() - KEPT) and not self.library.catalogue.is_current(entry)
 
     async def _append(self, records: Sequence[Record]) -> None:
         try:

@@ -1,7 +1,7 @@
 """Payloads that nothing refers to any more are taken out of the blob store, slowly.
 
 What is referred to is found out anew each time: by newest states, by events, requests and reports
-that are still on the log, and by jobs that live. A payload is put before what refers to it is
+that are still on the log, by jobs that live, and by versions of programs. A payload is put before what refers to it is
 appended, so that a young one is left alone.
 """
 
@@ -22,7 +22,7 @@ from schemas.cloudevents import DELETED, DELETION
 from schemas.decoding import UnreadableError
 from schemas.records import Stored
 from schemas.requests import SubmitJob
-from schemas.topics import DAY, EVENTS, REPORTS, REQUESTS, STATE, Topic
+from schemas.topics import DAY, EVENTS, PROGRAMS, REPORTS, REQUESTS, STATE, Topic
 from schemas.values import DEFAULT_TENANT, JobKey
 
 FIRST_AFTER, EVERY = 900.0, 6 * 3600.0  # s
@@ -89,6 +89,12 @@ async def _used(log: Log, book: Book, some: set[str]) -> set[str]:
                 users.pop(record.key, None)
             else:
                 _use(users, record.key, _references(record.value, some))
+    async for record in _all(log, PROGRAMS):  # whose keys are none of a job's
+        key = b"program " + (record.key or b"")
+        if record.value:
+            _use(users, key, _references(record.value, some))
+        else:
+            users.pop(key, None)
     live = list(book.jobs.values())
     for start in range(0, len(live), STEP):
         refs = (job.details.params_ref for job in live[start : start + STEP] if job.details)

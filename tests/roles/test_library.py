@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from broker.errors import (
     InvalidRequestError,
@@ -14,11 +15,13 @@ from broker.errors import (
 )
 from broker.gateway.programs import Programs
 from broker.library import Library
+from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import LoseAppend, MemoryLog
 from broker.worker.host import Worker
 from executors.base import Task
 from executors.scripted import RETURNS, Script, ScriptedExecutor
+from schemas.limits import MIB
 from schemas.records import Record
 from schemas.topics import PROGRAMS
 from schemas.uploads import Upload
@@ -32,11 +35,11 @@ BLOBS = open_blobs("memory:///")
 
 
 @asynccontextmanager
-async def gateway(log: MemoryLog, most: int = 10) -> AsyncIterator[Programs]:
+async def gateway(log: MemoryLog, most: int = 10, most_bytes: int = MIB) -> AsyncIterator[Programs]:
     """As one of several gateways has them."""
     library = Library(log, [hello_world()])
     async with library.in_use():
-        yield Programs(log, BLOBS, library, persist=0.2, most=most)
+        yield Programs(log, BLOBS, library, persist=0.2, most=most, most_bytes=most_bytes)
 
 
 async def test_what_one_gateway_took_the_other_has_as_soon_as_it_is_acknowledged() -> None:
@@ -90,6 +93,36 @@ async def test_a_tenant_has_only_so_many() -> None:
         with pytest.raises(InvalidRequestError, match="at most 2 programs"):
             await programs.upload("default", Upload("p"), CODE)
         await programs.upload("other", Upload("p"), CODE)
+
+
+async def test_a_tenant_has_only_so_much_with_all_versions() -> None:
+    async with gateway(MemoryLog()) as programs:
+        brought = (await programs.upload("default", Upload("p"), b"#" * (MIB // 2))).program.id
+        await programs.update("default", brought, Upload(), b"-" * (MIB // 2))
+        with pytest.raises(InvalidRequestError, match="or 1 MiB of them"):
+            await programs.update("default", brought, Upload(), b"+")
+        await programs.delete("default", brought)
+
+
+async def test_what_was_replaced_long_ago_goes_with_the_next_change_but_never_the_current_one() -> (
+    None
+):
+    log = MemoryLog()
+    async with gateway(log) as programs:
+        brought = (await programs.upload("default", Upload("p"), CODE)).program
+        [entry] = programs.library.catalogue.versions_of("default")
+        long_ago = "2020-01-01T00:00:00.000Z"
+        retired = replace(entry.said, retired=long_ago)  # a gateway died before it wrote the head
+        stray = replace(entry.said, code="1", created=long_ago)  # two gateways replaced it at once
+        late = replace(entry.said, code="2", retired=long_ago)
+        recent = replace(late, code="3", retired=now())
+        records = [PROGRAMS.write(each, now()) for each in (retired, stray, late, recent)]
+        await log.append(PROGRAMS.name, records)
+
+        await programs.upload("default", Upload("another"), CODE)
+        catalogue = programs.library.catalogue
+        kept = [each.said for each in catalogue.versions_of("default")]
+        assert [each for each in kept if each.specification.id == brought.id] == [retired, recent]
 
 
 async def test_a_change_fails_while_the_log_is_away_and_a_later_one_is_whole() -> None:

@@ -15,11 +15,14 @@ from broker.telemetry.times import now
 from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, REPORTS, REQUESTS
-from schemas.cloudevents import report_record, request_record
+from schemas.cloudevents import program_record, report_record, request_record
 from schemas.records import Record
 from schemas.reports import Report, Returned
 from schemas.requests import SubmitJob
+from schemas.specification import Specification
+from schemas.topics import PROGRAMS
 from schemas.values import BlobRef
+from schemas.versions import ProgramVersion
 from tests.support.gateway import Ledger
 
 
@@ -102,6 +105,19 @@ async def test_what_a_deleted_job_had_goes(blobs: StoredBlobs) -> None:
     assert await sweep(ledger.log, blobs, Book(), later()) == 1
     assert not await kept(blobs, mine)
     assert await kept(blobs, shared)
+
+
+async def test_the_code_of_a_program_stays_as_long_as_its_version(blobs: StoredBlobs) -> None:
+    log = MemoryLog()
+    kept_code, gone_code = await blobs.put(b"kept"), await blobs.put(b"gone")
+    specification = Specification(id="coin-1", name="coin", max_execution_time=60)
+    for ref in (kept_code, gone_code):
+        said = ProgramVersion("default", specification, now(), code_ref=ref)
+        await log.append(PROGRAMS.name, [program_record(said, now())])
+    await log.append(PROGRAMS.name, [Record(b"", said.key, partition=0)])
+
+    assert await sweep(log, blobs, Book(), later()) == 1
+    assert await kept(blobs, kept_code)
 
 
 async def test_what_is_young_or_put_again_stays(blobs: StoredBlobs) -> None:

@@ -90,6 +90,18 @@ def test_a_program_whose_schema_nobody_can_use_is_as_good_as_none() -> None:
     assert [program.id for program in known] == ["hello-world"]
 
 
+def test_what_has_no_room_is_passed_over_and_what_is_there_can_be_replaced() -> None:
+    first, second = version("1"), version("2")
+    known = Catalogue(room=1)
+    known.take(first)
+    with pytest.raises(UnreadableError, match="no room"):
+        known.take(second)
+    known.take(replace(first, retired=TIME))
+    known.forget(first.key)
+    known.take(second)
+    assert [each.said for each in known.versions_of("default")] == [second]
+
+
 def test_a_record_says_what_its_key_says() -> None:
     said = version()
     for each in (said, head(said)):
@@ -134,4 +146,5 @@ def folded(steps: list[ProgramVersion | ProgramHead | bytes]) -> Catalogue:
 
 def told(known: Catalogue) -> tuple[object, ...]:
     seen = sorted((program.id, program.version) for program, _ in known.seen_by())
-    return seen, sorted(known.versions_of("default"), key=lambda each: each.key)
+    brought = [each.said for each in known.versions_of("default")]
+    return seen, sorted(brought, key=lambda each: each.key)
