@@ -154,7 +154,11 @@ class Roles:
     def _executor(self) -> Executor:
         settings = self.settings
         return make_executor(
-            settings.executor, settings.slots, settings.memory, metrics.CHILDREN_STARTED.inc
+            settings.executor,
+            settings.slots,
+            settings.memory,
+            metrics.CHILDREN_STARTED.inc,
+            settings.sandbox,
         )
 
     def _own(self, name: str, *, numbered: bool = True) -> Path:

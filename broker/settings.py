@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from broker.durations import FOR_EVER, seconds_in
 from broker.errors import SettingsError
 from schemas.limits import LARGEST_BODY
+from schemas.values import Sandbox
 
 PREFIX = "QJB_"
 READ_ELSEWHERE = frozenset({"QJB_URL", "QJB_TEST_KAFKA"})  # by client commands, by the tests
@@ -151,6 +152,11 @@ class Settings(BaseSettings):
         "simulator",
         description="What runs programs: simulator; or scripted, for drills: a job takes as many "
         "seconds as its input iterations says",
+    )
+    sandbox: Sandbox = Field(
+        Sandbox.FULL,
+        description="The least sandbox in which programs that users have uploaded run on a worker: "
+        "full; reduced, where the host allows no namespaces or has no Landlock; or off",
     )
     grace: float = Field(
         30.0, ge=0, description="Seconds that running jobs get to finish when a worker stops"

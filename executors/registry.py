@@ -4,21 +4,27 @@ from collections.abc import Callable
 
 from executors.base import Executor
 from executors.scripted import ScriptedExecutor, drill
+from schemas.values import Sandbox
 
 NAMES = ("simulator", "scripted")
 
 
 def make_executor(
-    name: str, slots: int, memory: int | None = None, on_child: Callable[[], None] = lambda: None
+    name: str,
+    slots: int,
+    memory: int | None = None,
+    on_child: Callable[[], None] = lambda: None,
+    sandbox: Sandbox = Sandbox.FULL,
 ) -> Executor:
     """The executor of that *name*, for so many attempts at once, which share *memory* bytes.
 
-    *on_child* is called for each process that is started. Raises `ValueError`.
+    *on_child* is called for each process that is started. *sandbox*: the least that programs which
+    users have uploaded need to run. Raises `ValueError`.
     """
     if name == "scripted":
         return ScriptedExecutor(drill)
     if name == "simulator":
         from executors.simulator import SimulatorExecutor
 
-        return SimulatorExecutor(slots, memory=memory, on_child=on_child)
+        return SimulatorExecutor(slots, memory=memory, on_child=on_child, sandbox=sandbox)
     raise ValueError(f"there is no executor {name!r}: choose one of {', '.join(NAMES)}")

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
 from executors.base import Stop, Task
@@ -27,7 +28,7 @@ from schemas.reports import (
     Stopped,
     Withheld,
 )
-from schemas.values import NOTHING, Reason
+from schemas.values import NOTHING, Reason, Sandbox
 from schemas.workers import BackendAnnounced
 
 DECODING = 30.0  # s until the program has begun: to decode its inputs
@@ -55,6 +56,8 @@ _FAULTS = frozenset(  # as what a child may say that its attempt has failed
         Reason.BACKEND_ERROR,
     }
 )
+logger = structlog.get_logger()
+
 _raised = msgspec.json.Decoder(Raised)
 _withheld = msgspec.json.Decoder(Withheld)
 _raw = msgspec.json.Decoder(msgspec.Raw)
@@ -67,6 +70,7 @@ class SimulatorExecutor:
     *memory*: bytes that they share, by default what is free now but for some room. *decoding*:
     seconds that it may take to decode a job's inputs. *on_child* is called for each child that is
     started. *child_within*: seconds for which an attempt waits where no child can be made.
+    *sandbox*: the least that programs which users have uploaded need to run here.
     """
 
     def __init__(
@@ -78,9 +82,12 @@ class SimulatorExecutor:
         decoding: float = DECODING,
         on_child: Callable[[], None] = lambda: None,
         child_within: float = CHILD_WITHIN,
+        sandbox: Sandbox = Sandbox.FULL,
     ) -> None:
         self._pool = Pool(slots, programs or {}, per_child(slots, memory), on_child, child_within)
         self._decoding = decoding
+        self._least = sandbox
+        self._refusal: str | None = None  # why no uploaded program runs here
 
     @property
     def fork_server_pid(self) -> int:
@@ -89,10 +96,23 @@ class SimulatorExecutor:
 
     async def start(self) -> Sequence[BackendAnnounced]:
         """Start the fork server and the children. Raises `ForkServerError`."""
-        return await self._pool.start()
+        ready = await self._pool.start()
+        if not ready.sandbox.is_at_least(self._least):
+            self._refusal = (
+                f"this worker runs no programs that users have uploaded: its sandbox is "
+                f"{ready.sandbox} ({ready.missing}), and QJB_SANDBOX={self._least} asks for more"
+            )
+        level = "" if self._refusal else ready.sandbox
+        logger.info(
+            "sandbox.probed", sandbox=ready.sandbox, missing=ready.missing, refused=not level
+        )
+        return [replace(backend, sandbox=level) for backend in ready.backends]
 
     async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         """Run *task* in a child; see `Executor.run`."""
+        if task.uploaded is not None and self._refusal is not None:
+            yield Raised(Reason.NO_SANDBOX, self._refusal)
+            return
         try:
             child = await self._pool.take(ChildKind.of(task.uploaded), stop)
         except NoChildError as error:

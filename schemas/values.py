@@ -65,7 +65,21 @@ class Reason(enum.StrEnum):
     WORKER_BUSY = "worker_busy"
     STORE_UNAVAILABLE = "store_unavailable"
     BACKEND_ERROR = "backend_error"
+    NO_SANDBOX = "no_sandbox"
     BROKER_LOST = "broker_lost"
+
+
+class Sandbox(enum.StrEnum):
+    """How well a program that a user has uploaded is shut in on a host, the best first."""
+
+    FULL = "full"  # namespaces, Landlock, a list of system calls, limits
+    REDUCED = "reduced"  # namespaces or Landlock are missing
+    OFF = "off"  # limits, and what else there happens to be
+
+    def is_at_least(self, least: "Sandbox") -> bool:
+        """Whether it is as good as *least*."""
+        order = tuple(Sandbox)
+        return order.index(self) <= order.index(least)
 
 
 # How a worker gives an attempt back in good order: not the job's fault, however often it happens.

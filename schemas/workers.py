@@ -52,6 +52,9 @@ class BackendAnnounced(msgspec.Struct, frozen=True, kw_only=True, tag="backend",
     description: str
     configuration: msgspec.Raw  # as in the Runtime REST API
     properties: msgspec.Raw = msgspec.Raw(b"null")
+    sandbox: Name = (
+        ""  # a `Sandbox`: how its worker shuts uploaded programs in; empty: it runs none
+    )
 
 
 class Package(msgspec.Struct, frozen=True, array_like=True):

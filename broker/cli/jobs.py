@@ -183,10 +183,11 @@ def backends(url: str, as_json: bool, backend: str | None) -> None:
                     str(item.get("qubits", "")),
                     str((item.get("status") or {}).get("name", "")),
                     str(item.get("queue_length", "")),
+                    str(item.get("sandbox") or "none"),
                 )
                 for item in listed
             ]
-            show.table(("BACKEND", "QUBITS", "STATUS", "QUEUE"), rows)
+            show.table(("BACKEND", "QUBITS", "STATUS", "QUEUE", "SANDBOX"), rows)
         return Exit.DONE
 
     run(work())

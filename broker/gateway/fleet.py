@@ -114,6 +114,12 @@ class Fleet:
         """All that were announced, by name."""
         return [self._backends[name][0] for name in sorted(self._backends)]
 
+    @property
+    def sandboxes(self) -> dict[str, str]:
+        """In which sandbox uploaded programs run on each backend that is online; "none": nowhere."""
+        online = (backend for backend in self.backends if self.is_online(backend.name))
+        return {backend.name: backend.sandbox or "none" for backend in online}
+
     def backend(self, name: str) -> BackendAnnounced | None:
         """The backend of that name."""
         found = self._backends.get(name)

@@ -22,7 +22,7 @@ from executors.programs import builtin
 from executors.programs.authored import loading
 from executors.programs.authored.tracebacks import told
 from executors.programs.builtin import UnknownProgramError
-from executors.sandbox.walls import Walls, close_in, die_with_parent, limit_cpu
+from executors.sandbox.walls import Walls, die_with_parent, limit_cpu
 from schemas.limits import CHECKED_BEFORE
 from schemas.normal_form import misfit, normal
 from schemas.reports import Raised, Withheld
@@ -127,7 +127,7 @@ def serve_one(connection: socket.socket, walls: Walls, lifeline: int) -> None:
     """Run the one attempt that comes, behind *walls*; the parent holds the end of *lifeline*."""
     _keep_to_limit()
     _begin()
-    close_in(walls)
+    walls.close_in()
     frame = receive(connection)
     die_with_parent(lifeline)
     if frame is not None:

@@ -28,8 +28,8 @@ import msgspec
 
 from executors import memory
 from executors.children import posix
-from executors.children.frames import ChildKind, End, Ended, Forked, Kind, pack
-from executors.sandbox import files, walls
+from executors.children.frames import ChildKind, End, Ended, Forked, Kind, Ready, pack
+from executors.sandbox import files, levels
 from executors.sandbox.walls import Walls
 
 REQUEST = struct.Struct("!cI")
@@ -54,11 +54,12 @@ def main() -> None:
     server = Server(control, wakeup)
     try:
         with contextlib.suppress(ConnectionError):  # nobody is left to answer
-            _preload(control, msgspec.json.decode(sys.argv[3], type=dict[str, str]))
+            found = levels.probe(visible := files.visible())  # while there is little to fork
+            server.walls = found.walls(visible, int(sys.argv[4]))
+            _preload(control, found, msgspec.json.decode(sys.argv[3], type=dict[str, str]))
             gc.collect()
             gc.freeze()  # the collector touches no page that children share
             posix.outlive_parent()  # and take along what programs have started
-            server.walls = Walls(files.visible(), int(sys.argv[4]))
             server.serve()
     finally:
         server.kill_all()
@@ -78,14 +79,15 @@ def _noticed(number: int, frame: FrameType | None) -> None:
     """The wake-up descriptor says it all."""
 
 
-def _preload(control: socket.socket, programs: dict[str, str]) -> None:
+def _preload(control: socket.socket, found: levels.Found, programs: dict[str, str]) -> None:
     """Import what programs need, and build what is costly to build.
 
     The parent hears what there is before all is done: what it asks for then waits a little.
     """
     from executors.children import child
 
-    control.sendall(pack(Kind.READY, msgspec.json.encode(child.describe())))
+    ready = Ready(list(child.describe()), found.level, found.why)
+    control.sendall(pack(Kind.READY, msgspec.json.encode(ready)))
     child.preload(programs)
 
 
@@ -166,7 +168,7 @@ class Server:
         while self._asked:
             kind, ticket, sock, pipe = self._asked[0]
             try:
-                pid = os.fork() if kind is ChildKind.WARM else walls.fork_apart()
+                pid = os.fork() if kind is ChildKind.WARM else self._walls().fork()
             except OSError as error:
                 self._tell_shortage(error)
                 return
@@ -184,8 +186,12 @@ class Server:
     def _serve_fresh(self, connection: socket.socket) -> None:
         from executors.children import child
 
-        assert self.walls is not None
-        child.serve_one(connection, self.walls, self._lifeline)
+        posix.set_name("qjb-sandbox")
+        child.serve_one(connection, self._walls(), self._lifeline)
+
+    def _walls(self) -> Walls:
+        assert self.walls is not None, "no child before it is known what holds"
+        return self.walls
 
     def _tell_forked(self, ticket: int, pid: int | None) -> None:
         self._control.sendall(pack(Kind.FORKED, msgspec.json.encode(Forked(ticket, pid))))

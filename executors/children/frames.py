@@ -9,6 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from executors.base import Uploaded
+from schemas.values import Sandbox
+from schemas.workers import BackendAnnounced
 
 HEADER = struct.Struct("!IIB")
 MOST_RESULT = 128 * 1024 * 1024  # bytes of JSON; a worker holds some of them several times
@@ -40,7 +42,7 @@ class Kind(enum.IntEnum):
     RETIRES = 6  # the child has grown or is old: replace it after this attempt
     WITHHELD = 7  # a `Withheld` as JSON
     # fork server → parent
-    READY = 10  # the backends as JSON
+    READY = 10  # a `Ready` as JSON
     FORKED = 11  # a `Forked` as JSON
     ENDED = 12  # an `Ended` as JSON
 
@@ -52,6 +54,14 @@ class TaskHeader(msgspec.Struct, frozen=True):
     backend: str
     time_limit: float = 0  # s
     uploaded: Uploaded | None = None
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The fork server can be asked for children."""
+
+    backends: list[BackendAnnounced]
+    sandbox: Sandbox  # in which fresh ones run
+    missing: str  # what it would need to be better
 
 
 class Forked(msgspec.Struct, frozen=True):

@@ -55,7 +55,8 @@ class Child:
         self.was_made = False  # into a process
         self._resident = 0  # bytes that it held when it was new
         self.is_alive = True  # as far as is known, and nobody has begun to end it
-        self.retires = kind is ChildKind.FRESH  # after the attempt that it runs
+        self.is_fresh = self.retires = kind is ChildKind.FRESH
+        self.settled = asyncio.Event()  # whether it became a process
         self._pipe, pipe = os.pipe()
         try:
             ours, theirs = socket.socketpair()
@@ -123,6 +124,7 @@ class Child:
     def on_forked(self, pid: int) -> None:
         """It is process *pid*."""
         self.pid, self.was_made = pid, True
+        self.settled.set()
         self._resident = posix.resident(pid) or 0
         if self._is_doomed:
             self.kill()
@@ -130,6 +132,7 @@ class Child:
 
     def on_ended(self, end: End) -> None:
         """It is dead: pass on the last of it, and let go."""
+        self.settled.set()
         self.is_alive = False
         pid, self.pid = self.pid, None
         if self._killer is not None:

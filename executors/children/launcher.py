@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -14,9 +14,8 @@ import structlog
 
 from executors.children import posix
 from executors.children.forkserver import REAP, REQUEST
-from executors.children.frames import ChildKind, End, Ended, Forked, Frame, Kind
+from executors.children.frames import ChildKind, End, Ended, Forked, Frame, Kind, Ready
 from executors.children.wire import Wire
-from schemas.workers import BackendAnnounced
 
 READY_WITHIN = 120.0  # s: importing Qiskit from a cold disk takes several
 GONE_WITHIN = 5.0  # s
@@ -63,8 +62,8 @@ class ForkServer:
         self._tickets = 0
         self.pid = 0
 
-    async def start(self) -> Sequence[BackendAnnounced]:
-        """Start it; the backends that its children offer. Raises `ForkServerError`."""
+    async def start(self) -> Ready:
+        """Start it; what its children offer. Raises `ForkServerError`."""
         ours, theirs = socket.socketpair()
         self._ready = asyncio.get_running_loop().create_future()
         self._wire = Wire(ours, self._on_frame, self._on_end)
@@ -87,7 +86,7 @@ class ForkServer:
         except (TimeoutError, ConnectionError) as error:
             await self.close()
             raise ForkServerError("the fork server did not start: see its messages") from error
-        return msgspec.json.decode(announced, type=list[BackendAnnounced])
+        return msgspec.json.decode(announced, type=Ready)
 
     def fork(self, kind: ChildKind, forkling: Forkling, sock: socket.socket, pipe: int) -> None:
         """Ask for a child of that *kind* with *sock* as its connection and *pipe* as its output.

@@ -3,18 +3,17 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from executors.base import Stop
 from executors.children import capacity
-from executors.children.frames import ChildKind
+from executors.children.frames import ChildKind, Ready
 from executors.children.handle import Child
 from executors.children.launcher import ForkServer
 from executors.deadlines import Deadlines
 from executors.memory import told
-from schemas.workers import BackendAnnounced
 
 SPARES = 1
 AGAIN_AFTER = 0.2  # s until it is tried again to make a child where that did not work
@@ -55,6 +54,7 @@ class Pool:
         self._oom_kills = capacity.oom_kills()
         self._children: set[Child] = set()  # alive, and not about to end
         self._idle: list[Child] = []
+        self._prepared: Child | None = None  # a fresh one, ahead of its task
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._busy = 0
         self._serving = False
@@ -69,12 +69,12 @@ class Pool:
         """The process that all children are forked from."""
         return self._server.pid
 
-    async def start(self) -> Sequence[BackendAnnounced]:
-        """Start the fork server and the children; the backends on offer."""
-        announced = await self._server.start()
+    async def start(self) -> Ready:
+        """Start the fork server and the children; what is on offer."""
+        ready = await self._server.start()
         logger.info("children.ready", slots=self.slots, memory=told(self.memory))
         self._serve()
-        return announced
+        return ready
 
     async def take(self, kind: ChildKind, stop: Stop) -> Child | None:
         """A child of that *kind* to run one task, once there is a free slot; None if *stop* was
@@ -105,6 +105,8 @@ class Pool:
         """The task is over and the child at rest; if it is dying, the next is on its way."""
         self._busy -= 1
         child.leave()
+        if child.is_fresh:
+            self._prepare()
         if child.is_alive and child.retires:
             child.kill()
         if child.is_alive:
@@ -159,15 +161,27 @@ class Pool:
         return None
 
     async def _fresh(self) -> Child | None:
-        made = asyncio.Event()
+        child, self._prepared = self._prepared, None
+        if child is None or not child.is_alive:
+            child = self._make_fresh()
+        if child is None:
+            return None
+        await child.settled.wait()
+        return child if child.was_made else None
+
+    def _prepare(self) -> None:
+        """Make the next fresh child ahead: who has uploaded programs runs them again."""
+        if self._serving and self._prepared is None:
+            self._prepared = self._make_fresh()
+
+    def _make_fresh(self) -> Child | None:
         try:
-            child = Child(self._server, ChildKind.FRESH, made.set, lambda _: made.set())
+            child = Child(self._server, ChildKind.FRESH, self._on_made, self._forget)
         except OSError as error:
             self._tell_shortage(str(error))
             return None
         self._on_child()
-        await made.wait()
-        return child if child.was_made else None
+        return child
 
     def _make(self) -> bool:
         """Ask for a child; False where there are no descriptors for one."""
@@ -195,6 +209,8 @@ class Pool:
 
     def _forget(self, child: Child) -> None:
         """*child* is dead or dying: another takes its place now, not when it is dead."""
+        if child is self._prepared:
+            self._prepared = None
         if child not in self._children:
             return
         self._children.discard(child)

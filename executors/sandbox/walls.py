@@ -5,7 +5,6 @@ import os
 import resource
 import select
 import signal
-import struct
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -21,21 +20,46 @@ THREADS = 32  # and as many more for each core
 ADDRESSES = 4 * 1024**3  # bytes of address space beside what may be used: stacks, reserves
 LATE = 60  # s of processor time by which the parent comes first
 
-_PID = struct.Struct("q")
+_MOST_SAID = 500  # bytes of why there is no namespace
 _KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
 
 
 @dataclass(frozen=True, slots=True)
 class Walls:
-    """How a process is to be closed in."""
+    """How a process is to be closed in: what holds on this host, and how much it may use."""
 
     visible: files.Visible
     memory: int  # bytes that it may use
+    has_namespaces: bool
+    has_landlock: bool
+    has_seccomp: bool
 
     @property
     def scratch(self) -> int:
         """Bytes of its scratch folder."""
         return min(SCRATCH, self.memory // SCRATCH_SHARE)
+
+    def fork(self) -> int:
+        """Fork a process to be closed in: its pid, or 0 in itself. Raises `OSError`."""
+        return fork_apart() if self.has_namespaces else os.fork()
+
+    def close_in(self) -> None:
+        """Raise all of them around this process, which `fork` has made. Raises `OSError`."""
+        taken = _addresses()
+        if self.has_namespaces:
+            leave(self.visible, self.scratch)
+        elif os.geteuid() == 0:
+            _become_nobody_if(self.visible)
+        if sys.platform == "linux":
+            kernel.gain_no_privileges()
+            kernel.drop_capabilities()
+        _limit(self, taken)
+        _forget_surroundings()
+        if self.has_landlock:
+            own = (files.SCRATCH,) if self.has_namespaces else ()
+            landlock.restrict(self.visible.folders, files.DEVICES, own)
+        if self.has_seccomp:
+            seccomp.install(os.getpid())
 
 
 def fork_apart() -> int:
@@ -49,26 +73,27 @@ def fork_apart() -> int:
         _fork_inside(writer)
         return 0
     os.close(writer)
-    told = os.read(reader, _PID.size)
+    said = os.read(reader, _MOST_SAID)
     os.close(reader)
     os.waitpid(middle, 0)
-    if len(told) < _PID.size:
-        raise OSError("no process could be made in a namespace of its own")
-    return int(_PID.unpack(told)[0])
+    if not said.isdigit():
+        raise OSError(said.decode(errors="replace") or "no namespace could be made")
+    return int(said)
 
 
 def _fork_inside(writer: int) -> None:
-    """Go on as the first process of a namespace; the one that has made it ends here."""
+    """Go on as the first process of a namespace; the one that has made it says its pid and ends."""
     pid = -1
     try:
         _leave_pids()
         pid = os.fork()
         if pid:
-            os.write(writer, _PID.pack(pid))
+            os.write(writer, str(pid).encode())
     except BaseException as error:  # noqa: BLE001  nothing of it may go on as if it were the parent
-        sys.stderr.write(f"qjb-forkserver: no namespace for a program: {error}\n")
+        os.write(writer, str(error).encode()[:_MOST_SAID])
     if pid:
         os._exit(0)
+    os.close(writer)
 
 
 def _leave_pids() -> None:
@@ -83,27 +108,38 @@ def _leave_pids() -> None:
         Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
 
 
-def close_in(walls: Walls) -> None:
-    """Raise all walls around this process, which `fork_apart` has made. Raises `OSError`."""
-    is_root, taken = os.geteuid() == 0, _addresses()
+def leave(visible: files.Visible, scratch: int) -> None:
+    """Leave the other namespaces, too, for ones with nothing in them but what is *visible*."""
+    is_root = os.geteuid() == 0
     kernel.unshare(kernel.NEW_FILES | kernel.NEW_HOSTNAME | kernel.NEW_IPC | kernel.NEW_NETWORK)
     kernel.set_hostname("sandbox")
-    files.enter_root(walls.visible, walls.scratch, NOBODY if is_root else None)
+    files.enter_root(visible, scratch, NOBODY if is_root else None)
     if is_root:
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        _become_nobody()
         kernel.unshare(kernel.NEW_USER)
-    kernel.gain_no_privileges()
-    kernel.drop_capabilities()
-    _limit(walls, taken)
-    _forget_surroundings()
-    landlock.restrict(walls.visible.folders, files.DEVICES, (files.SCRATCH,))
-    seccomp.install(os.getpid())
+
+
+def _become_nobody() -> None:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def _become_nobody_if(visible: files.Visible) -> None:
+    """… if that user can read what is *visible*; else root goes on without its privileges."""
+    os.setresgid(NOBODY, -1, -1)
+    os.setresuid(NOBODY, -1, -1)
+    can = all(os.access(folder, os.R_OK | os.X_OK) for folder in visible.folders)
+    os.setresuid(0, -1, -1)
+    os.setresgid(0, -1, -1)
+    if can:
+        _become_nobody()
 
 
 def _addresses() -> int:
     """The bytes of address space that this process has taken."""
+    if sys.platform != "linux":
+        return 0
     pages = int(Path("/proc/self/statm").read_bytes().split()[0])
     return pages * resource.getpagesize()
 
@@ -118,7 +154,9 @@ def _limit(walls: Walls, taken: int) -> None:
         resource.RLIMIT_MEMLOCK: 0,
     }
     for kind, most in limits.items():
-        resource.setrlimit(kind, (most, most))
+        _, hard = resource.getrlimit(kind)
+        kept = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (kept, kept))
 
 
 def limit_cpu(seconds: float) -> None:
@@ -141,7 +179,8 @@ def die_with_parent(lifeline: int) -> None:
 
     In a pid namespace of its own a process can not ask who its parent is.
     """
-    kernel.die_with_parent(signal.SIGKILL)
+    if sys.platform == "linux":
+        kernel.die_with_parent(signal.SIGKILL)
     poll = select.poll()
     poll.register(lifeline, 0)
     if poll.poll(0):

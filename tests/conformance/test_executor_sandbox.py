@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 
 from executors.base import Stop
-from executors.children.pool import SPARES
 from executors.simulator import SimulatorExecutor
 from tests.support.awaiting import eventually
 from tests.support.circuits import BELL_2
@@ -94,20 +93,23 @@ async def test_each_attempt_finds_an_empty_folder_that_it_may_fill(
         assert value(await last(executor, program(body))) == [[], "/scratch"]
 
 
+def below(executor: SimulatorExecutor, name: str) -> set[int]:
+    children = psutil.Process(executor.fork_server_pid).children()
+    return {child.pid for child in children if child.name() == name}
+
+
 async def test_its_process_is_thrown_away_and_warm_ones_are_kept(
     executor: SimulatorExecutor,
 ) -> None:
-    assert kind(await last(executor, task("sampler", {"circuits": BELL_2}))) == "returned"
-    server = psutil.Process(executor.fork_server_pid)
-    await eventually(lambda: len(server.children()) == 1 + SPARES)  # what ran before is gone
-    warm = {child.pid for child in server.children()}
+    warm = below(executor, "qjb-child")
     run = executor.run(program("import time\nwhile True: time.sleep(1)"), stop := Stop())
     assert kind(await anext(run)) == "began"
-    fresh = {child.pid for child in server.children()} - warm
-    assert len(fresh) == 1
+    await eventually(lambda: len(below(executor, "qjb-sandbox")) == 1)  # the others are gone
+    fresh = below(executor, "qjb-sandbox").pop()
 
     stop.ask("user_request")
     assert kind(await anext(run)) == "stopped"
 
-    await gone(fresh.pop())
-    assert warm <= {child.pid for child in server.children()}
+    await gone(fresh)
+    assert warm
+    assert warm <= below(executor, "qjb-child")

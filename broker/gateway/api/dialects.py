@@ -166,6 +166,7 @@ def _device(fleet: Fleet, backend: BackendAnnounced) -> dict[str, Any]:
         "qubits": backend.num_qubits,
         "simulator": backend.simulator,
         "description": backend.description,
+        "sandbox": backend.sandbox,
     }
 
 

@@ -27,6 +27,7 @@ async def ready(request: Request) -> web.Response:
         "broker": fleet.has_broker,
         "workers": len(fleet.workers),
         "backends": sum(fleet.is_online(backend.name) for backend in fleet.backends),
+        "sandbox": fleet.sandboxes,
         "streams": len(parts.streams),
     }
     return answer(said, 200 if is_ready else 503, NO_STORE)

@@ -91,6 +91,7 @@ def _backend() -> Schema:
         qubits=WHOLE,
         simulator=YES_OR_NO,
         description=text(),
+        sandbox=text() | {"description": "In which uploaded programs run; empty: none do."},
     )
 
 
@@ -119,6 +120,7 @@ def _readiness() -> Schema:
         broker=YES_OR_NO,
         workers=WHOLE,
         backends=WHOLE,
+        sandbox={"type": "object", "description": "By backend: in which uploaded programs run."},
         streams=WHOLE,
     )
 
