@@ -40,8 +40,7 @@ class ReadModel:
 
     Raises `UnavailableError` when the file is found to be broken: it is `damaged` then, until `reset`.
     Where only something seems to be missing, it is `doubted` until then, and answers.
-    *memory*: bytes of the newest events. *looked_up*: bytes of answers of the file, also that there
-    is no job of that name.
+    *memory*: bytes of the newest events. *looked_up*: of the file's answers, a job or that there is none.
     """
 
     def __init__(self, cache: Path | None, memory: int, looked_up: int = 16 * MIB) -> None:
@@ -235,8 +234,7 @@ class ReadModel:
 
     def job(self, key: JobKey) -> Job | None:
         """The newest state of the job that *key* names."""
-        hot = self.locate(key)
-        return hot.job if hot else None
+        return hot.job if (hot := self.locate(key)) else None
 
 
 def _unread(partition: int, start: int) -> PartitionRow:

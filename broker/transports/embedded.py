@@ -64,20 +64,18 @@ class EmbeddedLog:
         upkeep: Upkeep = Upkeep(),  # noqa: B008 -- it is frozen
     ) -> None:
         self.path, self._memory, self._upkeep = path, memory, upkeep
-        self._topics = topics
+        self._topics, self._clock = topics, clock
         self._lasting = {name: topic for name, topic in topics.items() if not topic.passing}
         self._packed = {name for name, topic in topics.items() if database.packs(topic)}
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
         self.placement = Placement(topics, counts)
-        self._clock = clock
         self._time = LogTime(clock, believed_after=upkeep.believed_after)
         self._lock = FileLock(lock := path.with_name(path.name + ".lock"))
         self._files = database.Files((path, path.with_name(path.name + "-wal"), lock))
         self._shelves: dict[str, list[Shelf]] = {}
         self._tails: dict[TopicPartition, Tail] = {}
         self._followers: dict[TopicPartition, set[TailFollower]] = {}
-        self._open = False
-        self.identity = ""
+        self._open, self.identity = False, ""
 
     # The log
 
@@ -85,11 +83,10 @@ class EmbeddedLog:
         self._lock.take(f"QJB_LOG: {self.path}")
         try:
             await asyncio.to_thread(self._open_file)
-        except apsw.Error as error:
+        except BaseException as error:
             self._lock.release()
-            raise SettingsError(f"QJB_LOG: {self.path} can not be opened: {error}") from error
-        except BaseException:
-            self._lock.release()
+            if isinstance(error, apsw.Error):
+                raise SettingsError(f"QJB_LOG: {self.path} can not be opened: {error}") from error
             raise
         self._loop = asyncio.get_running_loop()
         self._breaks: asyncio.Future[None] = self._loop.create_future()

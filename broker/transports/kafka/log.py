@@ -68,8 +68,7 @@ class KafkaLog:
         options: Options = Options(),  # noqa: B008 -- it is frozen
     ) -> None:
         self._options = options
-        topics = {**topics, LAYOUT.name: LAYOUT}
-        self._topics = topics
+        self._topics = topics = {**topics, LAYOUT.name: LAYOUT}
         self._found: dict[str, Found] = {}
         self._looking: asyncio.Task[None] | None = None
         counts = {
@@ -82,9 +81,8 @@ class KafkaLog:
         self._reader = Reader(self._clients)
         self._reader_of_committed = Reader(self._clients, committed=True)
         self._followers: set[KafkaFollower] = set()
-        self._open = False
         self._time = LogTime()
-        self.identity = ""
+        self._open, self.identity = False, ""
 
     # The log
 
