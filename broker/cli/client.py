@@ -145,6 +145,24 @@ class Client:
         """One program."""
         return await self._object("id", "GET", f"/programs/{_part(program_id)}")
 
+    async def upload_program(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Bring a program."""
+        return await self._object("id", "POST", "/programs", json=body)
+
+    async def update_program(self, program_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a program."""
+        return await self._object("id", "PATCH", f"/programs/{_part(program_id)}", json=body)
+
+    async def delete_program(self, program_id: str) -> None:
+        """Delete a program."""
+        if await self._answer("DELETE", f"/programs/{_part(program_id)}"):
+            raise self._not_a_gateway()
+
+    async def code(self, program_id: str) -> str:
+        """The code of a program of one's own."""
+        body = await self._answer("GET", f"/programs/{_part(program_id)}/data")
+        return body.decode("utf-8", "replace")
+
     async def environments(self) -> list[dict[str, Any]]:
         """What programs can import, each environment with the workers that have it."""
         answer = await self._object("environments", "GET", "/programs/environment")

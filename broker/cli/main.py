@@ -35,7 +35,7 @@ USE = {
     "jobs": ("jobs:jobs", "List jobs."),
     "delete": ("forgetting:delete", "Delete jobs that have ended."),
     "prune": ("forgetting:prune", "Delete old jobs that have ended."),
-    "programs": ("programs:programs", "List programs, or show one's inputs."),
+    "programs": ("bringing:programs", "List, show, upload, update, delete programs."),
     "backends": ("jobs:backends", "List backends, or show one."),
 }
 COMMANDS = SERVE | USE

@@ -60,21 +60,34 @@ def list_(url: str, as_json: bool) -> None:
             for item in found:
                 say_json(item)
         else:
-            rows = [(str(item["id"]), str(item.get("description", ""))) for item in found]
-            show.table(("PROGRAM", "DESCRIPTION"), rows)
+            show.table(("PROGRAM", "ACCESS", "DESCRIPTION"), [*map(_row, found)])
         return Exit.DONE
 
     run(work())
 
 
+def _row(program: dict[str, Any]) -> tuple[str, ...]:
+    return str(program["id"]), _access(program), str(program.get("description", ""))
+
+
+def _access(program: dict[str, Any]) -> str:
+    if program.get("built_in"):
+        return "built in"
+    return "public" if program.get("is_public") else "private"
+
+
 @programs.command("show")
 @click.argument("program")
+@click.option("--code", "wants_code", is_flag=True, help="Print the code instead: of one of yours.")
 @of_a_client
-def show_(url: str, as_json: bool, program: str) -> None:
+def show_(url: str, as_json: bool, program: str, wants_code: bool) -> None:
     """Show what PROGRAM is for, and its inputs."""
 
     async def work() -> Exit:
         async with Client(url) as client:
+            if wants_code:
+                say(await client.code(program), end=False)
+                return Exit.DONE
             found = await client.program(program)
         say_json(found) if as_json else _show(found)
         return Exit.DONE
@@ -90,6 +103,9 @@ def about(program: dict[str, Any]) -> str:
 def _show(program: dict[str, Any]) -> None:
     parameters = (program.get("spec") or {}).get("parameters")
     say(on_one_line(about(program)))
+    if program.get("built_in") is False:
+        told = f"{_access(program)}, version {program.get('version')}, at most"
+        say(on_one_line(f"{told} {program.get('cost')} s"))
     for title, entries in (
         ("Inputs", schema.inputs(parameters)),
         ("Where", schema.definitions(parameters)),
