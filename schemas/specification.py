@@ -35,6 +35,7 @@ class BackendRequirements(msgspec.Struct, frozen=True, omit_defaults=True):
     min_num_qubits: int = 0
     simulator: bool | None = None
     circuits: tuple[str, ...] = ()  # inputs with circuits, for which a device must be wide enough
+    exact: tuple[str, ...] = ()  # inputs that may ask for values without noise, of shots or devices
 
 
 class Schemas(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,6 +87,7 @@ class Findings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     violations: tuple[Violation, ...] = ()  # at most `MAX_VIOLATIONS`, the first that were found
     widest: Widest = NO_CIRCUIT  # of their circuits, as far as they declare it
+    exact: str = ""  # the input that asks for values without noise
     warnings: tuple[str, ...] = ()  # about names that the program does not know
     sha256: str = ""  # of the inputs in one order of their names, unless they are large
 
@@ -137,6 +139,7 @@ class Program:
         return Findings(
             violations,
             self._widest(inputs) if circuits and not violations else NO_CIRCUIT,
+            self._exact(inputs) if not violations else "",
             unknown.inputs(self.id, inputs, self.specification.spec.parameters),
             _sha256(inputs, data) if hashed and len(data) <= INLINE else "",
         )
@@ -146,6 +149,10 @@ class Program:
         found = (widest(inputs[name], name) for name in names if name in inputs)
         return max(found, key=lambda one: one.qubits, default=NO_CIRCUIT)
 
+    def _exact(self, inputs: dict[str, Any]) -> str:
+        names = self.specification.spec.backend_requirements.exact
+        return next((name for name in names if _asks_for_exact(inputs.get(name))), "")
+
     def check_interim(self, data: bytes) -> list[Violation]:
         """What is wrong with an interim result, given as JSON text."""
         return _check(self._interim, data)
@@ -153,6 +160,16 @@ class Program:
     def check_result(self, data: bytes) -> list[Violation]:
         """What is wrong with a final result, given as JSON text."""
         return _check(self._returned, data)
+
+
+def _asks_for_exact(value: Any) -> bool:
+    """Whether an input says yes, or is a list of pubs of which one has the precision 0."""
+    if not isinstance(value, list):
+        return value is True
+    return any(
+        isinstance(pub, list) and len(pub) == 4 and pub[3] == 0 and pub[3] is not False
+        for pub in value
+    )
 
 
 def _compile(name: str, schema: dict[str, Any]) -> Schema | None:

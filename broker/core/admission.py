@@ -14,7 +14,6 @@ from schemas.specification import MAX_VIOLATIONS, Findings, Program
 from schemas.submits import digest, warnings
 from schemas.unknown import MOST_WARNINGS, no
 from schemas.values import DEFAULT_TENANT, MOST, NOTHING, Reason, Violation
-from schemas.widths import Widest
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
 LONGEST_TAG = 256  # characters
@@ -73,7 +72,7 @@ def admit(
             findings = program.examine(bytes(request.params), circuits=on_device)
     asked_for = digest(request, findings.sha256)
     asked = wrongly_asked(program.specification.spec.backend_requirements, _asked(request))
-    backend, where = _place(request, program, site, findings.widest)
+    backend, where = _place(request, program, site, findings)
     problems = (
         (Reason.INVALID_REQUEST, [*found.violations, *asked]),
         (Reason.INVALID_INPUTS, findings.violations),
@@ -166,10 +165,11 @@ def _is_ideal(name: str | None, site: Site) -> bool:
 
 
 def _place(
-    request: SubmitJob, program: Program, site: Site, widest: Widest
+    request: SubmitJob, program: Program, site: Site, findings: Findings
 ) -> tuple[str, tuple[Reason, Violation] | None]:
     """Where it will run; or what is wrong with where it is to run."""
-    needs = requirements(program.specification.spec.backend_requirements, _asked(request), widest)
+    wanted, widest = program.specification.spec.backend_requirements, findings.widest
+    needs = requirements(wanted, _asked(request), widest, findings.exact)
     if request.backend is None or request.backend == "":
         if (name := route(site.backends.values(), needs, site.load)) is not None:
             return name, None

@@ -44,6 +44,7 @@ class Requirements:
     min_num_qubits: int = 0
     simulator: bool | None = None
     widest: Widest = NO_CIRCUIT  # how much an ideal simulator holds depends on the circuit
+    exact: str = ""  # the input that asks for values without noise
 
     def holds(self, backend: Backend) -> bool:
         """Whether *backend* is wide enough for the circuits."""
@@ -51,7 +52,7 @@ class Requirements:
 
     def met_by(self, backend: Backend) -> bool:
         """Whether *backend* will do."""
-        if not self.holds(backend):
+        if not self.holds(backend) or (self.exact and not backend.ideal):
             return False
         if backend.num_qubits < self.min_num_qubits:
             return False
@@ -63,11 +64,16 @@ class Requirements:
             parts.append("a simulator" if self.simulator else "no simulator")
         if self.widest.qubits:
             parts.append(f"{self.widest.qubits} qubits for {self.widest.where}")
+        if self.exact:
+            parts.append(f"a simulator without noise, as {self.exact} asks for exact values")
         return ", ".join(parts) or "none"
 
 
 def requirements(
-    program: BackendRequirements | None, asked: Asked | None, widest: Widest = NO_CIRCUIT
+    program: BackendRequirements | None,
+    asked: Asked | None,
+    widest: Widest = NO_CIRCUIT,
+    exact: str = "",
 ) -> Requirements:
     """Both sides' requirements as one; what *asked* says wrongly counts as not said."""
     asked = asked or {}
@@ -77,6 +83,7 @@ def requirements(
         max(base.min_num_qubits, int(qubits) if _is_count(qubits) else 0),
         simulator if isinstance(simulator, bool) else base.simulator,
         widest,
+        exact,
     )
 
 

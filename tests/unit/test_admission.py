@@ -222,3 +222,34 @@ def test_what_a_refusal_quotes_is_short_however_long_the_request_was() -> None:
     )
 
     assert len(msgspec.json.encode(found.violations)) < 2000
+
+
+EXACT = Catalogue([built_in(name) for name in ("vqe", "estimator")])
+BUSY = Backend("noisy", simulator=True, num_qubits=27, ideal=False)
+BODIES = {
+    "vqe": b'{"ansatz": "OPENQASM 3.0;", "operator": "Z", "exact": true}',
+    "estimator": b'{"pubs": [["OPENQASM 3.0;", "Z", []], ["OPENQASM 3.0;", "Z", [], 0]]}',
+}
+
+
+@pytest.mark.parametrize("program", BODIES)
+def test_exact_values_are_had_from_a_simulator_without_noise_alone(program: str) -> None:
+    request = SubmitJob(program, params=msgspec.Raw(BODIES[program]))
+
+    chosen = admit(request, EXACT, site(BUSY, AER))
+    none = admit(request, EXACT, site(BUSY))
+    named = admit(msgspec.structs.replace(request, backend="noisy"), EXACT, site(BUSY, AER))
+
+    assert isinstance(chosen, Admitted)
+    assert chosen.backend == "aer"
+    for refused in (none, named):
+        assert isinstance(refused, Refused)
+        assert refused.reason == "backend_unsuitable"
+        assert "a simulator without noise" in refused.message
+
+
+def test_sampled_values_are_had_from_any() -> None:
+    text = BODIES["vqe"].replace(b"true", b"false")
+    request = SubmitJob("vqe", params=msgspec.Raw(text), backend="noisy")
+
+    assert isinstance(admit(request, EXACT, site(BUSY, AER)), Admitted)
