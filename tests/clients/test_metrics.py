@@ -5,7 +5,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,13 @@ async def test_every_metric_moves(tmp_path: Path) -> None:
         await _run_one(client)
         await _lose_one(client, system.processes["up"].pid)
         await _be_refused(client)
-        await asyncio.sleep(1.2)  # gauges are set once a second
-        await client.look()
+
+        async def all_have_moved() -> bool:
+            await client.look()
+            return DECLARED - client.moved == set(UNMOVED)
+
+        with suppress(TimeoutError):
+            await eventually(all_have_moved, 5)  # gauges are set once a second
 
     assert DECLARED - client.moved == set(UNMOVED)
     assert {"recent", "log", "inputs", "book"} <= client.labels  # who holds memory

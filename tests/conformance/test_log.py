@@ -14,7 +14,7 @@ from broker.transports.topics import EVENTS, INBOX, REQUESTS, STATE, STATUS
 from schemas.limits import LARGEST_RECORD
 from schemas.records import Record, Stored
 from tests.conformance.conftest import PARTITIONS, OpenLog
-from tests.support.awaiting import stays
+from tests.support.awaiting import stays, steps
 from tests.support.snapshots import check_columns, odd_snapshots
 
 KEY = b"default/job-1"
@@ -379,7 +379,7 @@ async def test_a_cancelled_wait_loses_no_record(log: Log) -> None:
     found: list[Stored] = []
     for number in range(20):
         waiting = asyncio.create_task(follower.next(5))
-        await asyncio.sleep(0)
+        await steps()
         await log.append(EVENTS, [Record(b"%d" % number, partition=0)])
         if number % 2:
             waiting.cancel()
@@ -423,7 +423,7 @@ async def test_records_of_one_append_stay_together(log: Log) -> None:
 async def test_an_appender_that_is_cancelled_disturbs_nobody(log: Log) -> None:
     cancelled = [asyncio.create_task(log.append(EVENTS, numbered(1))) for _ in range(5)]
     others = [asyncio.create_task(log.append(EVENTS, numbered(1, start=7))) for _ in range(5)]
-    await asyncio.sleep(0)
+    await steps()
     for task in cancelled:
         task.cancel()
 
@@ -464,7 +464,7 @@ async def test_closing_waits_for_what_is_being_appended(make: OpenLog) -> None:
     log = make()
     await log.open()
     appends = [asyncio.create_task(log.append(EVENTS, numbered(50))) for _ in range(10)]
-    await asyncio.sleep(0)
+    await steps()
     await log.close()
 
     results = await asyncio.gather(*appends)

@@ -18,6 +18,7 @@ from broker.transports.memory import (
 )
 from broker.transports.topics import DAY, EVENTS, REPORTS, REQUESTS, STATE, STATUS
 from schemas.records import Record
+from tests.support.awaiting import eventually, steps
 
 WHERE = TopicPartition(EVENTS, 0)
 RECORD = Record(b"x", b"default/job-1")
@@ -100,7 +101,7 @@ async def test_while_the_log_stalls_nothing_moves_and_then_everything_does(log: 
     assert not any(task.done() for task in (appending, reading, bounding))
 
     following = asyncio.create_task(follower.next(10))
-    await asyncio.sleep(0)
+    await steps()
     stall.release()
     await asyncio.wait_for(asyncio.gather(appending, reading, bounding), 5)
     found = list(await asyncio.wait_for(following, 5))
@@ -119,9 +120,9 @@ async def test_a_stall_may_hold_back_reads_only(log: MemoryLog) -> None:
 
 
 async def test_a_stall_ends_with_its_block(log: MemoryLog) -> None:
-    with log.fault(Hang()):
+    with log.fault(Hang()) as stall:
         appending = asyncio.create_task(log.append(EVENTS, [RECORD]))
-        await asyncio.sleep(0.01)
+        await eventually(lambda: stall.hits)
     assert len(await asyncio.wait_for(appending, 5)) == 1
 
 

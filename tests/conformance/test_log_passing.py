@@ -10,6 +10,7 @@ from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import EVENTS, INBOX, REPORTS, STATUS
 from schemas.records import Record, Stored
+from tests.support.awaiting import stays
 
 REPORTED = TopicPartition(REPORTS, 0)
 
@@ -100,8 +101,7 @@ async def test_what_nobody_has_read_yet_is_never_dropped(tmp_path: Path) -> None
             await log.append(REPORTS, [Record(b"%d" % number, b"key")])
 
     reporting = asyncio.create_task(report())
-    await asyncio.sleep(20 * passing.PAUSE)
-    assert not reporting.done()
+    await stays(lambda: not reporting.done(), 20 * passing.PAUSE)
     follower = log.follow({REPORTED: 0})
     found: list[Stored] = []
     while len(found) < count:

@@ -20,6 +20,7 @@ from broker.transports.unix.frames import VERSION, FrameWriter, Hello
 from schemas.records import Record
 from tests.conformance.conftest import USED
 from tests.conformance.test_log import numbered, take, values
+from tests.support.awaiting import eventually
 
 AT_THE_START = {TopicPartition(EVENTS, 0): 0}
 OWNER = """
@@ -264,7 +265,7 @@ async def test_one_who_follows_and_takes_nothing_is_cut_and_holds_up_nobody(
 ) -> None:
     reader, writer = await stream(owner.path)
     FrameWriter(writer).say(Hello(VERSION, [((INBOX, 0), 0)]))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: owner._followers[TopicPartition(INBOX, 0)])
     reader._transport.pause_reading()  # type: ignore[attr-defined]
 
     large = [Record(bytes(500_000), b"k") for _ in range(20)]

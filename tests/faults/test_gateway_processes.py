@@ -1,15 +1,14 @@
 """Gateways and workers as processes of their own on the embedded log, killed for real."""
 
-import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from tests.support.awaiting import eventually
 from tests.support.processes import Process, free_port, offspring, ready, role, up
 
 pytestmark = pytest.mark.slow
@@ -45,10 +44,10 @@ def alive(pid: int) -> bool:
 
 
 async def until(condition: Callable[[], bool], process: Process, within: float = 20.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, process.output()
-        await asyncio.sleep(0.05)
+    try:
+        await eventually(condition, within)
+    except TimeoutError:
+        raise AssertionError(process.output()) from None
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from broker.roles import BROKER, EVERYTHING
+from tests.support.awaiting import eventually
 from tests.support.killed import INBOX_ALONE, POINTS
 from tests.support.load import page_of_events
 from tests.support.processes import Process, ready
@@ -51,12 +52,11 @@ async def ask_to_cancel(http: aiohttp.ClientSession, url: str) -> None:
 
 
 async def reaches(http: aiohttp.ClientSession, url: str, kind: str) -> list[dict[str, Any]]:
-    async with asyncio.timeout(LEAVES):
-        while True:
-            events = await page_of_events(http, url, "long")
-            if any(event["kind"] == kind for event in events):
-                return events
-            await asyncio.sleep(0.05)
+    async def events() -> list[dict[str, Any]]:
+        found = await page_of_events(http, url, "long")
+        return found if any(event["kind"] == kind for event in found) else []
+
+    return await eventually(events, LEAVES)
 
 
 def check(events: list[dict[str, Any]], point: str) -> None:

@@ -31,6 +31,7 @@ from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program, Specification, Text
 from schemas.values import BlobRef, Reason, State
 from schemas.workers import QueueSnapshot
+from tests.support.awaiting import stays
 from tests.support.broker import (
     ALONE,
     HELLO,
@@ -157,7 +158,6 @@ async def test_a_request_with_wrong_inputs_is_rejected_with_every_violation() ->
             tags=("x" * 300,),
             backend_requirements={"colour": "blue"},
         )
-        await asyncio.sleep(0.0)
         [event] = await qjb.ends("j1")
 
     assert isinstance(event, Rejected)
@@ -510,7 +510,7 @@ async def test_a_log_that_stalls_costs_no_attempt() -> None:
         await qjb.submit("j1")
         await hand.is_told("j1")
         with qjb.log.fault(Delay(1.0, STATUS)):  # five leases
-            await asyncio.sleep(1.5)
+            await stays(lambda: qjb.kinds("j1") == ["queued", "dispatched"], 1.5)
         await hand.report("j1", Began(), HELLO)
 
         assert [e.kind for e in await qjb.ends("j1")] == RAN
@@ -535,7 +535,7 @@ async def test_a_worker_that_stops_is_given_nothing_new() -> None:
     async with system(hand, other) as qjb:
         hand.stopping = True
         await hand.beat()
-        await asyncio.sleep(0.1)
+        await qjb.is_offered(1)
         await qjb.submit(*(f"j{n}" for n in range(6)))
         for n in range(6):
             await qjb.ends(f"j{n}")
@@ -561,7 +561,7 @@ async def test_jobs_wait_for_the_first_worker_whether_they_name_a_backend_or_not
 async def test_a_backend_that_may_still_be_announced_is_waited_for_and_then_it_is_unknown() -> None:
     hand = Hand(MemoryLog(), runs=True)
     async with system(hand, options=replace(ALONE, tick=0.05, lease=1.0)) as qjb:
-        await asyncio.sleep(0.1)
+        await qjb.is_offered(1)
         await qjb.submit("unknown", "second", backend="nowhere")
         await qjb.cancel("second")
         await qjb.submit("late", backend="late")
@@ -587,7 +587,7 @@ async def test_a_job_goes_to_a_backend_that_suits_and_ideal_simulators_come_firs
     device = scripted_backend("device", 100, simulator=False)
     hand = Hand(MemoryLog(), backends=[device, noisy, scripted_backend("ideal", 20)], runs=True)
     async with system(hand) as qjb:
-        await asyncio.sleep(0.1)
+        await qjb.is_offered(1)
         await qjb.submit("plain")
         await qjb.submit("wide", backend_requirements={"min_num_qubits": 30})
         await qjb.submit("wider", backend_requirements={"min_num_qubits": 50})
@@ -602,7 +602,7 @@ async def test_a_job_goes_to_a_backend_that_suits_and_ideal_simulators_come_firs
 async def test_a_dispatch_to_hardware_waits_for_the_ledger() -> None:
     hand = Hand(MemoryLog(), backends=[scripted_backend("device", simulator=False)])
     async with system(hand) as qjb:
-        await asyncio.sleep(0.1)
+        await qjb.is_offered(1)
         with qjb.log.fault(Delay(0.2, "qjb.events.v1")):
             await qjb.submit("j1")
             await hand.is_told("j1")

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from broker.ledger import heard
 from broker.ledger.broker import Broker
@@ -31,7 +32,7 @@ from schemas.ledger import Checkpoint, Claim
 from schemas.records import Record, Stored
 from schemas.reports import Began, Published
 from schemas.values import State
-from tests.support.awaiting import eventually, stays
+from tests.support.awaiting import eventually, stays, steps
 from tests.support.broker import (
     ALONE,
     HELLO,
@@ -103,7 +104,7 @@ async def kill(task: "asyncio.Task[None]", wire: Wire) -> None:
     task.cancel()
     task.cancel()
     for _ in range(20):
-        await asyncio.sleep(0)
+        await steps()
         task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -167,16 +168,21 @@ async def test_a_standby_takes_over_from_one_that_was_killed() -> None:
     check_histories(log)
 
 
+def stands_by(said: Sequence[MutableMapping[str, Any]]) -> bool:
+    return any(line["event"] == "broker.stands_by" for line in said)
+
+
 async def test_a_standby_takes_over_at_once_from_one_that_retires() -> None:
     log = MemoryLog()
     slow = replace(QUICK, lease=60.0)
     first, second = a_broker(log, options=slow), a_broker(log, options=slow)
     async with running(first):
         await first.active.wait()
-        async with running(second):
-            await asyncio.sleep(0.1)
-            first.stop()
-            await asyncio.wait_for(second.active.wait(), 20)
+        with capture_logs() as said:
+            async with running(second):
+                await until(lambda: stands_by(said))
+                first.stop()
+                await asyncio.wait_for(second.active.wait(), 20)
 
 
 async def test_a_stalled_log_makes_no_standby_claim() -> None:
@@ -184,12 +190,13 @@ async def test_a_stalled_log_makes_no_standby_claim() -> None:
     first, second = a_broker(log, options=QUICK), a_broker(log, options=QUICK)
     async with running(first):
         await first.active.wait()
-        async with running(second):
-            await asyncio.sleep(0.1)
-            with log.fault(Hang(STATUS)):
-                await asyncio.sleep(1.0)
-            await stays(lambda: first.active.is_set(), 0.1)
-            assert not second.active.is_set()
+        with capture_logs() as said:
+            async with running(second):
+                await until(lambda: stands_by(said))
+                with log.fault(Hang(STATUS)):
+                    await stays(lambda: not second.active.is_set(), 1.0)
+                await stays(lambda: first.active.is_set(), 0.1)
+                assert not second.active.is_set()
 
 
 @pytest.mark.parametrize("partitions", [1, 4])
@@ -310,12 +317,15 @@ async def test_inputs_that_are_read_again_change_nothing() -> None:
     async with system(again, log=log) as qjb:
         await qjb.submit("last")
         await qjb.reaches("last", "queued")
-        await asyncio.sleep(0.1)
-        after = {key: [e.event for e in history] for key, history in ledger(log).items()}
 
-    for key, events in before.items():
-        assert after[key][: len(events)] == events
-        assert not [e for e in after[key][len(events) :] if e.kind != "dispatched"]
+        def is_as_it_was() -> bool:
+            after = {key: [e.event for e in history] for key, history in ledger(log).items()}
+            for key, events in before.items():
+                assert after[key][: len(events)] == events
+                assert not [e for e in after[key][len(events) :] if e.kind != "dispatched"]
+            return True
+
+        await stays(is_as_it_was, 0.1)
 
 
 @pytest.mark.parametrize("fault", [LoseSilently, LoseAcknowledgement])
@@ -350,7 +360,7 @@ async def test_a_broker_whose_loop_stood_still_steps_down_before_it_writes() -> 
     async with running(broker, Hand(log, runs=True)):
         await broker.active.wait()
         await side(log, broker).submit("j1")
-        await asyncio.sleep(0)
+        await steps()
         time.sleep(1.2)  # noqa: ASYNC251 -- it is to stand still
         await side(log, broker).ends("j1")
 
@@ -367,7 +377,7 @@ async def test_a_broker_that_was_busy_for_long_goes_on_unless_another_one_has_cl
     async with running(broker, Hand(log, runs=True)):
         await broker.active.wait()
         await side(log, broker).submit("j1")
-        await asyncio.sleep(0)
+        await steps()
         if claimed:
             await log.append(EVENTS, [claim_record(Claim(2, "other"), p, "t") for p in range(4)])
         until_then = time.monotonic() + 0.55
@@ -467,7 +477,7 @@ async def test_a_dispatch_that_never_left_is_made_again_by_the_next_broker() -> 
     first = a_broker(wire, options=QUICK)
     async with running(first, hand) as tasks:
         await first.active.wait()
-        await asyncio.sleep(0.1)
+        await until(lambda: [*first.means.roster.takers()])
         qjb = side(log, first)
         with log.fault(Hang(INBOX, reads=False)):
             await qjb.submit("j1")
@@ -504,8 +514,9 @@ async def test_a_broker_that_is_told_to_stop_while_standing_by_stops() -> None:
     log = MemoryLog()
     async with system(log=log, options=QUICK):
         standby = a_broker(log, options=QUICK)
-        task = asyncio.create_task(standby.run())
-        await asyncio.sleep(0.1)
+        with capture_logs() as said:
+            task = asyncio.create_task(standby.run())
+            await until(lambda: stands_by(said))
         standby.stop()
         await asyncio.wait_for(task, 10)
 

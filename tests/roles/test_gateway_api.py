@@ -30,7 +30,7 @@ from schemas.events import Cancelled, Completed, Dispatched, Failed, Interim, Lo
 from schemas.records import Record, Stored
 from schemas.requests import SubmitJob
 from schemas.values import BlobRef, JobKey, Violation
-from tests.support.awaiting import settled, stays
+from tests.support.awaiting import another_moment, settled, stays
 from tests.support.calls import calls_of
 from tests.support.contract import DESCRIPTION
 from tests.support.gateway import Running, eventually, running, stream
@@ -63,7 +63,7 @@ async def test_ids_that_the_gateway_makes_sort_by_time() -> None:
         ids = []
         for _ in range(5):
             ids.append((await served.post("/jobs", HELLO))["id"])
-            await asyncio.sleep(0.002)
+            await another_moment()
 
     assert ids == sorted(ids)
     assert len(set(ids)) == 5
@@ -362,7 +362,7 @@ async def test_pages_of_jobs_are_complete_and_newest_first() -> None:
         ids = [f"j{number:02}" for number in range(25)]
         for job_id in ids:
             await served.ledger.queue(job_id)
-            await asyncio.sleep(0.001)
+            await another_moment()
         await served.get("/jobs/j24")
         found: list[str] = []
         while True:

@@ -14,7 +14,7 @@ from broker.transports.memory import MemoryLog
 from broker.transports.tail import TailFollower
 from broker.transports.topics import EVENTS, STATE
 from schemas.records import Stored
-from tests.support.awaiting import eventually
+from tests.support.awaiting import another_moment, eventually
 from tests.support.gateway import Ledger, Running, running, seqs, stream
 
 OLD, NEWEST = 40, 60  # jobs; events that it begins with
@@ -60,7 +60,7 @@ async def long_history() -> tuple[Archive, Ledger]:
     await ledger.queue("lives")
     for number in range(OLD):
         await ledger.whole(f"old{number}")
-        await asyncio.sleep(0.002)  # a time of its own
+        await another_moment()  # a time of its own
     await ledger.queue("new")
     await ledger.start("new")
     return log, ledger
@@ -144,10 +144,10 @@ async def test_very_many_snapshots_are_read_beside_as_well() -> None:
     for job_id in ended:  # the ledger has dropped their events
         ledger.queue_entry(job_id)
     await ledger.snapshot(*ended)
-    await asyncio.sleep(0.002)
+    await another_moment()
     for number in range(3):
         await ledger.queue(f"new{number}")
-        await asyncio.sleep(0.002)
+        await another_moment()
     async with running(ledger=ledger, newest=NEWEST) as served:
         assert (await served.get("/jobs/new0"))["status"] == "Queued"
         assert [j["id"] for j in (await served.get("/jobs?limit=2"))["jobs"]] == ["new2", "new1"]

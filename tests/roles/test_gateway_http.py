@@ -22,7 +22,8 @@ from broker.gateway.metrics_port import serving_metrics
 from broker.transports.blobs import StoredBlobs, open_blobs
 from schemas.events import Completed, Interim, Log
 from schemas.values import BlobRef, JobKey
-from tests.support.gateway import Running, eventually, running, stream
+from tests.support.awaiting import eventually
+from tests.support.gateway import Running, running, stream
 
 LARGE = json.dumps([f'"é{number}' for number in range(100_000)], ensure_ascii=False).encode()
 
@@ -540,7 +541,8 @@ async def asking(served: Running, number: int) -> AsyncIterator[None]:
         asyncio.create_task(served.get(path, headers={"Accept": "application/json"}))
         for _ in range(number)
     ]
-    await asyncio.sleep(0.2)
+    waiting = served.gateway._parts.waiters._waiting
+    await eventually(lambda: sum(map(len, waiting.values())) == number)
     yield
     for poll in polls:
         poll.cancel()

@@ -16,8 +16,8 @@ from broker.transports.topics import EVENTS
 from schemas.events import Dispatched, Queued, Started
 from schemas.jobs import JobDetails
 from schemas.records import Record
-from tests.support.awaiting import stays
-from tests.support.gateway import Ledger, Running, eventually, running, seqs, stream
+from tests.support.awaiting import eventually, stays
+from tests.support.gateway import Ledger, Running, running, seqs, stream
 
 pytestmark = pytest.mark.usefixtures("debugged")
 
@@ -165,7 +165,7 @@ async def test_a_job_that_was_acknowledged_elsewhere_a_moment_ago_is_waited_for(
     served: Running,
 ) -> None:
     asking = asyncio.create_task(served.get("/jobs/j1?exclude_params=true"))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: served.gateway._parts.waiters._waiting)
     await served.ledger.queue("j1")
 
     assert (await asking)["id"] == "j1"
@@ -174,7 +174,7 @@ async def test_a_job_that_was_acknowledged_elsewhere_a_moment_ago_is_waited_for(
 async def test_a_position_that_is_ahead_of_this_gateway_is_waited_for(served: Running) -> None:
     await served.ledger.queue("j1")
     opening = asyncio.create_task(_collect(served, "j1", "3"))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: served.gateway._parts.waiters._waiting)
     await served.ledger.start("j1")
     await served.ledger.complete("j1")
 

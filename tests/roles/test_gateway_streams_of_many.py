@@ -12,7 +12,7 @@ import pytest
 from broker.gateway.filters import JobFilter
 from broker.gateway.scan import LOOK, from_file, from_memory
 from broker.transports.memory import MemoryLog
-from tests.support.awaiting import stays
+from tests.support.awaiting import stays, steps
 from tests.support.calls import calls_of
 from tests.support.gateway import Ledger, Running, Sse, eventually, running, stream
 
@@ -140,7 +140,7 @@ async def test_whoever_looks_through_much_gives_turns_to_others(
     async def others() -> None:
         while True:
             turns.append("others")
-            await asyncio.sleep(0)
+            await steps()
 
     ledger = Ledger(MemoryLog())
     await ledger.tell(*(ledger.queue_entry(f"j{number}") for number in range(2 * LOOK + 1)))
@@ -198,7 +198,7 @@ async def test_a_scan_that_retention_overtakes_says_gap() -> None:
         go_on = threading.Event()
         model._file.reader.submit(go_on.wait)
         scanning = asyncio.create_task(from_file(model, JobFilter("default"), start, end))
-        await asyncio.sleep(0)  # it has looked, and waits for its turn to read
+        await steps()  # it has looked, and waits for its turn to read
         await model.prune({0: 60}, "")
         go_on.set()
 
@@ -258,7 +258,7 @@ async def test_pages_of_many_jobs_lead_to_all_of_them(served: Running) -> None:
     asking = asyncio.create_task(
         served.get(f"/events?tag=t&after={position}&wait=20", headers=JSON)
     )
-    await asyncio.sleep(0.05)
+    await eventually(lambda: served.gateway._parts.waiters._waiting)
     await served.ledger.queue("other")
     await served.ledger.queue("last", tags=("t",))
     assert [event["job_id"] for event in (await asking)["events"]] == ["last"]
@@ -268,6 +268,6 @@ async def test_a_long_poll_ends_when_the_gateway_stops() -> None:
     async with running() as served:
         await served.ledger.queue("j1")
         asking = asyncio.create_task(served.get("/jobs/j1/events?after=1&wait=60", headers=JSON))
-        await asyncio.sleep(0.05)
+        await eventually(lambda: served.gateway._parts.waiters._waiting)
         await served.stop()
         assert (await asking)["events"] == []

@@ -12,7 +12,7 @@ from broker.judging.judge import AGAIN_AFTER, Judge, Turns, is_small
 from broker.roles import built_in_programs
 from schemas.decoding import UnreadableError
 from schemas.uploads import as_json
-from tests.support.awaiting import stays
+from tests.support.awaiting import stays, steps
 from tests.support.limits import no_more_descriptors
 
 MIB = 1024 * 1024
@@ -85,7 +85,7 @@ async def test_turns_end_in_order_and_whoever_leaves_gives_theirs_on() -> None:
 
     await turns.take(0)
     waiting = [asyncio.create_task(one(size)) for size in (3 * MIB, 2 * MIB, 5, 7, 100_000)]
-    await asyncio.sleep(0)
+    await steps()
     waiting[4].cancel()
     turns.give()
     waiting[2].cancel()  # the turn is given to it already

@@ -15,6 +15,7 @@ from schemas.cloudevents import snapshot_record
 from schemas.jobs import Job, JobDetails
 from schemas.records import Record
 from schemas.values import JobKey, State
+from tests.support.awaiting import steps
 from tests.support.broker import Hand, system, until
 
 COUNT = 20_000
@@ -54,7 +55,7 @@ async def test_the_loop_goes_on_while_very_many_jobs_are_taken_over() -> None:
         nonlocal turns
         while True:
             turns += 1
-            await asyncio.sleep(0)
+            await steps()
 
     task = asyncio.create_task(others())
     await replica.load()

@@ -12,13 +12,15 @@ from broker.transports.blobs import open_blobs
 from broker.transports.log import Position, TopicPartition
 from broker.transports.memory import LoseSilently, MemoryLog, Store
 from broker.transports.tail import TailFollower
-from broker.transports.topics import EVENTS
+from broker.transports.topics import EVENTS, STATUS
 from broker.worker.attempts import Attempts
 from broker.worker.heartbeat import Heart
 from broker.worker.host import Worker
 from broker.worker.slots import Slots
 from executors.scripted import ScriptedExecutor
-from tests.support.broker import Hand, Side, a_broker, hello_world, running, until
+from tests.support.awaiting import eventually
+from tests.support.awaiting import steps as let_step
+from tests.support.broker import Hand, Side, a_broker, hello_world, running, stored, until
 
 STEPS = range(0, 60, 3)  # of the loop, after which it is told
 SOON = 4.0  # s; patience with what hangs is longer
@@ -34,8 +36,7 @@ async def ends_when_told(work: Coroutine[Any, Any, None], steps: int) -> bool:
 
 async def cancel(task: "asyncio.Task[None]", steps: int) -> None:
     """Cancel *task* after so many steps of the loop, and give it a while to end."""
-    for _ in range(steps):
-        await asyncio.sleep(0)
+    await let_step(steps)
     task.cancel()
     await asyncio.wait({task}, timeout=SOON)
 
@@ -56,8 +57,7 @@ class Lingering(TailFollower):
     """Takes a moment to close, as one on Kafka does."""
 
     async def close(self) -> None:
-        for _ in range(8):
-            await asyncio.sleep(0)
+        await let_step(8)
         await super().close()
 
 
@@ -101,9 +101,10 @@ async def test_a_worker_ends_when_told_wherever_it_is(steps: int) -> None:
 
 @pytest.mark.parametrize("steps", range(6))
 async def test_a_heart_that_is_to_beat_at_once_ends_when_told(steps: int) -> None:
-    heart = Heart(MemoryLog(), Attempts(1.0), "w1", "i1", Slots(1))
+    log = MemoryLog()
+    heart = Heart(log, Attempts(1.0), "w1", "i1", Slots(1))
     task = asyncio.create_task(heart.run())
-    await asyncio.sleep(0.01)
+    await eventually(lambda: stored(log, STATUS))
     heart.beat_now()
     await cancel(task, steps)
 

@@ -17,6 +17,7 @@ from schemas.cloudevents import encode
 from schemas.decoding import decode
 from schemas.records import Record, Stored
 from schemas.topics import TOPICS, Cleanup, Topic
+from tests.support.awaiting import eventually
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -150,9 +151,9 @@ async def test_an_append_is_made_again_until_it_is_done(fault: Any) -> None:
 
 async def test_what_is_tried_again_can_be_cancelled_and_be_given_a_time() -> None:
     log = await opened()
-    with log.fault(LoseAppend(SESSIONS.name)):
+    with log.fault(LoseAppend(SESSIONS.name)) as fault:
         task = asyncio.create_task(put(log, Session("s", 1)))
-        await asyncio.sleep(0.01)
+        await eventually(lambda: fault.hits)
         task.cancel()
         await asyncio.wait([task])
         with pytest.raises(TimeoutError):

@@ -33,13 +33,30 @@ def eventually_here(look: Callable[[], Found], within: float = 30.0) -> Found:
     return found
 
 
-async def stays(so: Callable[[], object], seconds: float) -> None:
+async def stays(so: Callable[[], object | Awaitable[object]], seconds: float) -> None:
     """Look for *seconds* whether it is *so*, at each look."""
+
+    async def look() -> object:
+        found: object = so()
+        return await found if inspect.isawaitable(found) else found
+
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        assert so()
+        assert await look()
         await asyncio.sleep(seconds / 10)
-    assert so()
+    assert await look()
+
+
+async def steps(count: int = 1) -> None:
+    """Let everybody else on the event loop take so many steps."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def another_moment() -> None:
+    """Until a time that is written now is later, in milliseconds, than any written before."""
+    before = time.time_ns() // 1_000_000
+    await eventually(lambda: time.time_ns() // 1_000_000 > before)
 
 
 async def settled(look: Callable[[], Found], still: float = 0.4, within: float = 20.0) -> Found:

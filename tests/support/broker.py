@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from broker.core.reader_rule import PartitionReader
+from broker.core.roster import Roster
 from broker.errors import LogUnavailableError
 from broker.ledger.broker import Broker
 from broker.ledger.options import Options
@@ -106,9 +107,10 @@ def check_histories(log: MemoryLog, ended: bool = True) -> dict[JobKey, list[Ent
 class Side:
     """What clients see and do."""
 
-    def __init__(self, log: MemoryLog, blobs: Blobs) -> None:
+    def __init__(self, log: MemoryLog, blobs: Blobs, roster: Roster | None = None) -> None:
         self.log = log
         self.blobs = blobs
+        self.roster = roster  # the broker's
 
     async def submit(self, *job_ids: str | None, **more: Any) -> None:
         """Ask for jobs of `hello-world`, or what *more* says."""
@@ -152,6 +154,17 @@ class Side:
             for record in newest.values()
             if record.key != b"~checkpoint" and record.value and not record.header(DELETED)
         }
+
+    async def is_offered(self, workers: int) -> None:
+        """Until so many workers take attempts, with backends that the broker knows."""
+
+        def known() -> bool:
+            assert self.roster is not None
+            takers = [*self.roster.takers()]
+            backends = {name for worker in takers for name in worker.backends}
+            return len(takers) == workers and all(self.roster.backends.get(b) for b in backends)
+
+        await until(known)
 
     def letters(self) -> list[Stored]:
         return stored(self.log, DEAD_LETTERS)
@@ -318,4 +331,4 @@ async def system(
     broker = a_broker(log, blobs, options)
     async with running(broker, *hands) as tasks:
         await until(lambda: broker.active.is_set() or tasks[0].done())
-        yield Side(log, blobs)
+        yield Side(log, blobs, broker.means.roster)

@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY
 
 from broker.budget import Lately, Room
 from broker.errors import UnavailableError
+from tests.support.awaiting import steps
 
 
 def _told(holder: str) -> float | None:
@@ -29,7 +30,7 @@ async def test_who_waits_for_room_gets_it_when_it_is_free() -> None:
     room = Room("test", 100)
     room.take(100)
     waiting = asyncio.create_task(room.await_free(50, 10))
-    await asyncio.sleep(0)
+    await steps()
     assert not waiting.done()
     room.give_back(50)
     await waiting

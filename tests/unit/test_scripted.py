@@ -17,6 +17,7 @@ from executors.scripted import (
     publishes,
 )
 from schemas.reports import Body
+from tests.support.awaiting import steps
 
 
 def task(job_id: str = "j1", attempt: int = 1, limit: float = 60.0) -> Task:
@@ -68,7 +69,7 @@ async def test_closing_it_ends_what_hangs() -> None:
     run = executor.run(task(), Stop())
     await anext(run)
     end = asyncio.ensure_future(anext(run))
-    await asyncio.sleep(0)
+    await steps()
 
     await executor.close()
 
