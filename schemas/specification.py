@@ -153,6 +153,14 @@ class Program:
         names = self.specification.spec.backend_requirements.exact
         return next((name for name in names if _asks_for_exact(inputs.get(name))), "")
 
+    def examine_result(self, data: Text, *, final: bool) -> tuple[Violation, ...]:
+        """What is wrong with what is said to be a result, of which nobody knows that it is JSON."""
+        schema = self._returned if final else self._interim
+        if schema is not None:
+            return tuple(_check(schema, data))
+        value = _loaded(data, "")
+        return (value,) if isinstance(value, Violation) else ()
+
     def check_interim(self, data: bytes) -> list[Violation]:
         """What is wrong with an interim result, given as JSON text."""
         return _check(self._interim, data)
@@ -189,13 +197,18 @@ def _check(schema: Schema | None, data: Text) -> list[Violation]:
     return [value] if isinstance(value, Violation) else list(_violations(schema, value, ""))
 
 
-def _parsed(data: Text, root: str) -> Any:
-    """The value in *data*, or the `Violation` that there is none that can be worked with."""
+def _loaded(data: Text, root: str) -> Any:
+    """The value in *data*, or the `Violation` that there is none."""
     try:
-        value = orjson.loads(data)
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         quoted = shown(bytes(data[:SHOWN]).decode("utf-8", "replace"))
         return Violation(root, "json", quoted, str(error))
+
+
+def _parsed(data: Text, root: str) -> Any:
+    """The same, or the `Violation` that it is none that can be worked with."""
+    value = _loaded(data, root)
     if _may_be_deep(data) and is_deeper(value, MAX_VALUE_DEPTH):
         return Violation(root, f"depth: {MAX_VALUE_DEPTH}", "…", "nested too deeply")
     return value

@@ -78,6 +78,10 @@ def _within_memory(question: Question, data: bytearray) -> tuple[Answer, bytes]:
             case "look":
                 program = _program(bytes(question.specification))
                 return Answer(findings=program.examine(data, circuits=question.circuits)), b""
+            case "interim" | "final":
+                program = _program(bytes(question.specification))
+                found = program.examine_result(data, final=question.kind == "final")
+                return Answer(findings=Findings(found)), b""
             case _:
                 return _read_program(data, whole=question.kind == "whole program")
     except MemoryError:

@@ -146,6 +146,16 @@ class Judge:
         answer, _ = await self._ask(question, memoryview(params))
         return answer.findings or _UNSOUND
 
+    async def look_at_result(
+        self, program: Program, data: bytes, *, final: bool
+    ) -> tuple[Violation, ...]:
+        """What is wrong with *data* as an interim or the *final* result of *program*."""
+        if is_small(data):
+            return program.examine_result(data, final=final)
+        question = Question("final" if final else "interim", msgspec.Raw(program.text))
+        answer, _ = await self._ask(question, memoryview(data))
+        return (answer.findings or _UNSOUND_RESULT).violations
+
     async def read_program(self, body: bytes, *, whole: bool) -> Brought:
         """The program that *body* (JSON) brings, or with *whole* false some of it.
 
@@ -239,6 +249,7 @@ class _Helper:
 
 _UNJUDGED = "it could not be judged: to do so takes too much memory or time"
 _UNSOUND = Findings((Violation("/params", "judged", "…", _UNJUDGED),))
+_UNSOUND_RESULT = Findings((Violation("", "judged", "…", _UNJUDGED),))
 
 
 def _error(wrong: Wrong) -> UnreadableError:

@@ -18,11 +18,11 @@ MOST_AT_ONCE = 1024 * 1024  # bytes
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Read a submit, or part a batch; or look at inputs of the program with that specification; or
-    read a program that somebody brings, whole or in part.
+    """Read a submit, or part a batch; or look at inputs of the program with that specification, or at an
+    interim or the final result of it; or read a program that somebody brings, whole or in part.
     """
 
-    kind: Literal["read", "part", "look", "whole program", "part of a program"]
+    kind: Literal["read", "part", "look", "whole program", "part of a program", "interim", "final"]
     specification: msgspec.Raw = msgspec.Raw(b"null")
     circuits: bool = True  # also how wide they are
 

@@ -125,11 +125,12 @@ class Attendant:
             while not isinstance(body := await attempt.next_of(run), LAST):
                 if isinstance(body, Began):
                     attempt.expect_end(task.time_limit + self._late)
+                body = await self._tasks.looked_at(attempt, body)
                 body = await self._stowed(attempt, body)
                 if isinstance(body, Stopped):
                     return body
                 await self._report(attempt, body)
-        return body
+            return await self._tasks.looked_at(attempt, body)
 
     async def _report(self, attempt: Attempt, body: Body) -> Body:
         """Put *body* on record, unless the attempt is void; what was recorded."""

@@ -14,8 +14,9 @@ from broker.worker.options import Options
 from executors.base import Task, Uploaded
 from schemas.inbox import Dispatch
 from schemas.limits import CHECKED_BEFORE
-from schemas.reports import Died, Raised, Stopped
-from schemas.values import Reason, Violation
+from schemas.reports import Body, Died, Published, Raised, Returned, Stopped, Withheld
+from schemas.specification import Program
+from schemas.values import NOTHING, Reason, Violation
 
 
 class Tasks:
@@ -63,6 +64,35 @@ class Tasks:
             return Raised(Reason.INVALID_INPUTS, message, violations)
         return _task(dispatch, inputs, uploaded)
 
+    async def looked_at(self, attempt: Attempt, body: Body) -> Body:
+        """*body* if it holds no result, or one that keeps to its program's schema; else what to say.
+
+        A program that somebody brought may have had its way with the process that looked at first.
+        """
+        dispatch = attempt.dispatch
+        if not isinstance(body, (Published, Returned)) or self._is_built_in(dispatch.program_id):
+            return body
+        program = self._pinned(dispatch)
+        if program is None:
+            return body
+        final, value = isinstance(body, Returned), bytes(body.value)
+        asked = self._judge.look_at_result(program, value, final=final)
+        violations = await attempt.unless_stopped(asked)
+        if violations is None:
+            return Stopped(attempt.stop.reason or "")
+        if not violations:
+            return body
+        message = f"the {'final' if final else 'interim'} result breaks the program's schema"
+        if not final:
+            return Withheld(message, violations)
+        kept = body.value if violations[0].rule != "json" else NOTHING
+        return Raised(Reason.INVALID_RESULT, message, violations, value=kept)
+
+    def _pinned(self, dispatch: Dispatch) -> Program | None:
+        if self._library is None:
+            return None
+        return self._library.catalogue.pinned(dispatch.program_id, dispatch.program_version)
+
     def _is_built_in(self, program_id: str) -> bool:
         return self._library is None or self._library.catalogue.is_built_in(program_id)
 
@@ -85,8 +115,7 @@ class Tasks:
     async def _violations(self, dispatch: Dispatch, inputs: bytes) -> tuple[Violation, ...]:
         if self._library is None or len(inputs) <= CHECKED_BEFORE:
             return ()
-        pinned = dispatch.program_id, dispatch.program_version
-        if (program := self._library.catalogue.pinned(*pinned)) is None:
+        if (program := self._pinned(dispatch)) is None:
             return ()
         return (await self._judge.look(program, inputs, circuits=False)).violations
 

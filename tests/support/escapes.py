@@ -43,7 +43,7 @@ class Escape:
     limit: float = 20.0  # s
     stop_after: float | None = None  # s, after which somebody cancels it
     inputs: dict[str, Any] | bytes = field(default_factory=dict)
-    result_schema: dict[str, Any] = field(default_factory=dict)
+    result_schema: dict[str, Any] = field(default_factory=dict)  # of interim and final results
     most_said: int = 1_200_000  # bytes of output that may be passed on
 
     @property
@@ -698,6 +698,12 @@ PAST_THE_CHECK = [  # what its process lets through, if it wants to; the worker 
         "return past its own schema",
         INVALID_RESULT,
         "import struct\nos.write(3, struct.pack('!IIB', 3, 1, 4) + b'\"a\"')\ntime.sleep(9)",
+        result_schema={"type": "integer"},
+    ),
+    Escape(
+        "publish past its own schema",
+        r"returned 1$",
+        "import struct\nos.write(3, struct.pack('!IIB', 3, 1, 3) + b'\"a\"')\nreturn 1",
         result_schema={"type": "integer"},
     ),
 ]

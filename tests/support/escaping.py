@@ -106,8 +106,7 @@ async def _end(
     escape: Escape | None = None,
 ) -> tuple[str, int, int]:
     """How a program ended, the bytes of output and the interim results that came of it."""
-    schema = Schemas(return_values=escape.result_schema if escape else {})
-    specification = Specification(id="p", name="p", max_execution_time=0, spec=schema)
+    specification = of(escape.result_schema if escape else {})
     data = json.dumps(inputs).encode()
     if escape and escape.inputs:
         own = escape.inputs
@@ -121,10 +120,16 @@ async def _end(
     async for body in executor.run(job, stop):
         said += len(body.text.encode()) if kind(body) == "logged" else 0
         told += kind(body) in ("published", "withheld")
-    return _in_words(body), said, told
+    return in_words(body), said, told
 
 
-def _in_words(body: Any) -> str:
+def of(results: dict[str, Any]) -> Specification:
+    """The specification of a program whose results keep to that schema."""
+    schemas = Schemas(interim_results=results, return_values=results)
+    return Specification(id="p", name="p", max_execution_time=60, spec=schemas)
+
+
+def in_words(body: Any) -> str:
     """How an attempt ended."""
     if kind(body) == "returned":
         return f"returned {bytes(body.value)[:300].decode()}"
