@@ -68,6 +68,16 @@ class Library:
             self._next_reading = asyncio.ensure_future(self._read_on_after(self._reading))
         await asyncio.shield(self._next_reading)
 
+    async def look_up(self, program_id: str, tenant: str) -> Program | None:
+        """The program of that id as it is now, if *tenant* may see it: dict look-up for what comes
+        with this, else the log is asked for what was brought or changed a moment ago, and its
+        schemas are compiled beside the loop. Raises `LogUnavailableError`.
+        """
+        if not self.catalogue.is_built_in(program_id):
+            await self.catch_up()
+            return await asyncio.to_thread(self.catalogue.get, program_id, tenant)
+        return self.catalogue.get(program_id, tenant)
+
     async def _read_on_after(self, reading: "asyncio.Future[None] | None") -> None:
         if reading is not None:
             await asyncio.wait([reading])

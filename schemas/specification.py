@@ -106,7 +106,6 @@ class Program:
         self._parameters = _compile("parameters", specification.spec.parameters)
         self._interim = _compile("interim_results", specification.spec.interim_results)
         self._returned = _compile("return_values", specification.spec.return_values)
-        self._lately = lru_cache(REMEMBERED)(self._examine)
 
     @cached_property
     def text(self) -> bytes:
@@ -124,7 +123,7 @@ class Program:
         found lately is remembered: the roles in one process look at the same inputs.
         """
         if len(data) <= REMEMBERED_BYTES:
-            return self._lately(bytes(data), circuits, True)
+            return _lately(self, bytes(data), circuits)
         return self._examine(data, circuits, hashed)
 
     def _examine(self, data: Text, circuits: bool, hashed: bool) -> Findings:
@@ -178,6 +177,11 @@ def _asks_for_exact(value: Any) -> bool:
         isinstance(pub, list) and len(pub) == 4 and pub[3] == 0 and pub[3] is not False
         for pub in value
     )
+
+
+@lru_cache(REMEMBERED)
+def _lately(program: Program, data: bytes, circuits: bool) -> Findings:
+    return program._examine(data, circuits, True)
 
 
 def _compile(name: str, schema: dict[str, Any]) -> Schema | None:

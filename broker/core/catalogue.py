@@ -4,12 +4,13 @@ Those that come with this are its first entries, and nothing on the topic replac
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
 from schemas.decoding import UnreadableError
 from schemas.limits import MIB
-from schemas.specification import Program, SpecificationError
+from schemas.specification import Program, Specification, SpecificationError, check_schemas
 from schemas.values import DEFAULT_TENANT
 from schemas.versions import ProgramHead, ProgramVersion, Said
 
@@ -31,13 +32,35 @@ class Entry:
             said.code_ref.size if said.code_ref else 0
         )  # with the blob store
 
+    @property
+    def id(self) -> str:
+        """Of the program."""
+        return self.said.specification.id
+
+    @property
+    def specification(self) -> Specification:
+        """What the program declares."""
+        return self.said.specification
+
     @cached_property
     def program(self) -> Program | None:
-        """What checks its values, compiled when it is first needed; None if it can not be."""
+        """What checks its values, compiled when it is first needed; None if it can not be.
+
+        That may take a tenth of a second.
+        """
         try:
+            check_schemas(self.said.specification)
             return Program(self.said.specification, self.version)
         except SpecificationError:
             return None  # a gateway compiles what it takes; this one was put there by other hands
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A program, and what is said of one that somebody brought."""
+
+    program: Program | Entry
+    head: ProgramHead | None
 
 
 class Catalogue:
@@ -118,17 +141,23 @@ class Catalogue:
         """Whether it comes with this."""
         return program_id in self._built_in
 
-    def seen_by(self, tenant: str = DEFAULT_TENANT) -> Iterator[tuple[Program, ProgramHead | None]]:
-        """Every program that *tenant* may see, with what is said of one that somebody brought."""
-        for program in self._built_in.values():
-            yield program, None
-        for head in self._heads.values():
-            if (brought := self.get(head.id, tenant)) is not None:
-                yield brought, head
+    def shown(self, program_id: str, tenant: str = DEFAULT_TENANT) -> Shown | None:
+        """The program of that id as it is shown to *tenant*, if to anybody; nothing is compiled."""
+        if (known := self._built_in.get(program_id)) is not None:
+            return Shown(known, None)
+        head = self.head(program_id, tenant)
+        entry = self._versions.get((program_id, head.version)) if head else None
+        return Shown(entry, head) if entry else None
+
+    def seen_by(self, tenant: str = DEFAULT_TENANT) -> Iterator[Shown]:
+        """Every program that *tenant* may see."""
+        for program_id in (*self._built_in, *self._heads):
+            if (found := self.shown(program_id, tenant)) is not None:
+                yield found
 
     def names(self, tenant: str = DEFAULT_TENANT) -> list[str]:
         """Ids of programs that *tenant* may see: as many as a message may name."""
-        return [program.id for program, _ in islice(self.seen_by(tenant), NAMED)]
+        return [each.program.id for each in islice(self.seen_by(tenant), NAMED)]
 
     def of(self, tenant: str) -> list[ProgramHead]:
         """The programs of *tenant*."""
@@ -142,6 +171,3 @@ class Catalogue:
         """Whether it is what its program runs now."""
         head = self._heads.get(entry.said.specification.id)
         return head is not None and head.version == entry.version
-
-    def __iter__(self) -> Iterator[Program]:
-        return (program for program, _ in self.seen_by())

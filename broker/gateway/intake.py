@@ -132,7 +132,7 @@ class Intake:
         elif self._model.was_deleted(JobKey(tenant, request.job_id)):
             raise JobDeletedError(f"the job {request.job_id} was deleted; take another id")
         key = JobKey(tenant, str(request.job_id))
-        program = await self._program(request.program_id, tenant)
+        program = await known_program(self._library, request.program_id, tenant)
         findings = await self._look(program, request, named)
         asked_for = await _digest(request, findings) if named else ""
         if (known := self._model.job(key) if named else None) is None:
@@ -237,11 +237,6 @@ class Intake:
             raise InvalidRequestError(refused.message, refused.violations) from error
         except UnreadableError as error:
             raise InvalidRequestError(_unreadable(error)) from error
-
-    async def _program(self, program_id: str, tenant: str) -> Program:
-        if known := self._library.catalogue.get(program_id, tenant):
-            return known
-        return await known_program(self._library, program_id, tenant)
 
     async def _look(self, program: Program, request: SubmitJob, named: bool) -> Findings:
         if request.params_ref is not None:

@@ -6,13 +6,12 @@ import secrets
 import string
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 from msgspec.structs import replace
 
 from broker.appending import append_surely
-from broker.core.catalogue import Entry
+from broker.core.catalogue import Entry, Shown
 from broker.errors import (
     InvalidRequestError,
     LogUnavailableError,
@@ -51,23 +50,26 @@ _LETTERS = string.ascii_lowercase + string.digits
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A program, and what is said of one that somebody brought."""
-
-    program: Program
-    head: ProgramHead | None
-
-
 async def known_program(library: Library, program_id: str, tenant: str) -> Program:
     """The program of that id, if *tenant* may see it. Raises `UnknownProgramError`.
 
-    It may have been brought a moment ago, by another gateway: so the log is looked at.
+    It may have been brought or changed a moment ago, by another gateway: so the log is looked at.
     """
-    await caught_up(library)
-    if (program := library.catalogue.get(program_id, tenant)) is None:
-        raise UnknownProgramError(no("program", program_id, library.catalogue.names(tenant)))
+    try:
+        program = await library.look_up(program_id, tenant)
+    except LogUnavailableError as error:
+        raise _away() from error
+    if program is None:
+        raise _unknown(library, program_id, tenant)
     return program
+
+
+def _unknown(library: Library, program_id: str, tenant: str) -> UnknownProgramError:
+    return UnknownProgramError(no("program", program_id, library.catalogue.names(tenant)))
+
+
+def _away() -> UnavailableError:
+    return UnavailableError("the log can not be reached; try again")
 
 
 async def caught_up(library: Library) -> None:
@@ -75,7 +77,7 @@ async def caught_up(library: Library) -> None:
     try:
         await library.catch_up()
     except LogUnavailableError as error:
-        raise UnavailableError("the log can not be reached; try again") from error
+        raise _away() from error
 
 
 class Programs:
@@ -99,13 +101,17 @@ class Programs:
     async def seen_by(self, tenant: str) -> Sequence[Shown]:
         """What *tenant* may see and run, in order of ids."""
         await caught_up(self.library)
-        found = [Shown(*each) for each in self.library.catalogue.seen_by(tenant)]
-        return sorted(found, key=lambda each: each.program.id)
+        return sorted(self.library.catalogue.seen_by(tenant), key=lambda each: each.program.id)
 
     async def get(self, tenant: str, program_id: str) -> Shown:
         """The program. Raises `UnknownProgramError`."""
-        program = await known_program(self.library, program_id, tenant)
-        return Shown(program, self.library.catalogue.head(program_id, tenant))
+        await caught_up(self.library)
+        return self._shown(tenant, program_id)
+
+    def _shown(self, tenant: str, program_id: str) -> Shown:
+        if (shown := self.library.catalogue.shown(program_id, tenant)) is None:
+            raise _unknown(self.library, program_id, tenant)
+        return shown
 
     async def code(self, tenant: str, program_id: str) -> bytes:
         """What it runs. Raises `UnknownProgramError`, or `NotYourProgramError` but for its author."""
@@ -162,8 +168,7 @@ class Programs:
         head = catalogue.head(program_id, tenant)
         if head is not None and head.tenant == tenant:
             return head
-        if catalogue.get(program_id, tenant) is None:
-            raise UnknownProgramError(no("program", program_id, catalogue.names(tenant)))
+        self._shown(tenant, program_id)
         whose = "comes with this" if catalogue.is_built_in(program_id) else "is somebody else's"
         raise NotYourProgramError(f"{program_id} {whose}, so that you can not change it")
 
@@ -193,9 +198,7 @@ class Programs:
             said = replace(said, code_ref=await self._blobs.put(code))
         retired = self._retired(before) if before and before.version != version else []
         await self._append([*self._old(tenant), *retired, _record(said), _record(head)])
-        program = self.library.catalogue.get(head.id, tenant)
-        assert program is not None
-        return Shown(program, head)
+        return self._shown(tenant, head.id)
 
     def _check_room(self, tenant: str) -> None:
         catalogue = self.library.catalogue
@@ -227,7 +230,7 @@ class Programs:
             async with asyncio.timeout(self._persist):
                 await append_surely(self._log, PROGRAMS, records)
         except TimeoutError as error:
-            raise UnavailableError("the log can not be reached; try again") from error
+            raise _away() from error
         await caught_up(self.library)
 
     def _new_id(self, name: str) -> str:

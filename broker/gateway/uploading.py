@@ -3,10 +3,11 @@
 from msgspec.structs import replace
 
 from broker.core.admission import malformed
+from broker.core.catalogue import Shown
 from broker.errors import InvalidRequestError, MissingImportsError, TooLargeError
 from broker.gateway.fleet import Fleet
 from broker.gateway.imports import missing
-from broker.gateway.programs import Programs, Shown
+from broker.gateway.programs import Programs
 from broker.judging.judge import Brought, Judge
 from broker.transports.space import Space
 from schemas.decoding import UnreadableError

@@ -41,8 +41,8 @@ logger = structlog.get_logger()
 class Preparation:
     """Takes requests aside that can not be decided in passing, and gives them back.
 
-    Those are: inputs that are not small, a program of which nobody has heard, as it may have been
-    brought a moment ago, and a backend of which nobody has heard while the first workers come.
+    Those are: inputs that are not small, a program that somebody brings, as it may have been brought
+    or changed a moment ago, and a backend of which nobody has heard while the first workers come.
     Later requests for the same job wait behind them until they are decided; but of one that waits for
     the blob store, a cancel is an end at once. *give_back* is called with each, in order.
     """
@@ -136,16 +136,13 @@ class Preparation:
 
     def _needs_a_moment(self, item: Submitted, body: SubmitJob) -> bool:
         return (
-            self._is_unknown(item, body)
+            not self._library.catalogue.is_built_in(body.program_id)
             or self._is_large(item, body)
             or self._roster.may_soon_know(body.backend)
         )
 
-    def _is_unknown(self, item: Submitted, body: SubmitJob) -> bool:
-        return self._program(item, body) is None
-
     def _is_large(self, item: Submitted, body: SubmitJob) -> bool:
-        if self._is_unknown(item, body):
+        if self._program(item, body) is None:
             return False  # refused for that alone
         ref = body.params_ref
         return not is_small(memoryview(body.params)) or (
@@ -155,9 +152,8 @@ class Preparation:
     async def _prepare(self, item: Submitted, body: SubmitJob) -> None:
         while self._roster.may_soon_know(body.backend):  # noqa: ASYNC110 -- time passes by ticks
             await asyncio.sleep(LOOK)
-        if self._is_unknown(item, body):
-            await until_it_works(self._library.catch_up)
         try:
+            await until_it_works(lambda: self._library.look_up(body.program_id, item.key.tenant))
             ready = await self._ready(item, body) if self._is_large(item, body) else item
         except Exception as error:
             logger.exception("inputs.not_prepared", job_id=item.key.job_id)

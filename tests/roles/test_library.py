@@ -7,13 +7,17 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
+from broker.core.inputs import Submitted
+from broker.core.roster import Roster
 from broker.errors import (
     InvalidRequestError,
     NotYourProgramError,
     UnavailableError,
     UnknownProgramError,
 )
-from broker.gateway.programs import Programs
+from broker.gateway.programs import Programs, known_program
+from broker.judging.judge import Judge
+from broker.ledger.preparing import Preparation, Request
 from broker.library import Library
 from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
@@ -21,16 +25,20 @@ from broker.transports.memory import LoseAppend, MemoryLog
 from broker.worker.host import Worker
 from executors.base import Task
 from executors.scripted import RETURNS, Script, ScriptedExecutor
+from schemas.ledger import InputPosition
 from schemas.limits import MIB
 from schemas.records import Record
+from schemas.requests import SubmitJob
 from schemas.topics import PROGRAMS
 from schemas.uploads import Upload
+from schemas.values import JobKey
 from schemas.versions import INLINE_CODE
 from tests.support.awaiting import eventually
 from tests.support.broker import Side, a_broker, hello_world, running
 
 CODE = b"def main(backend, user_messenger):\n    return 1\n"
 TAKES_A_NUMBER = {"parameters": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+OTHERWISE = {"parameters": {"type": "object", "properties": {"n": {"type": "string"}}}}
 BLOBS = open_blobs("memory:///")
 
 
@@ -146,6 +154,34 @@ async def test_odd_records_on_the_topic_stop_nobody() -> None:
         assert [each.program.id for each in await programs.seen_by("default")] == sorted(
             ["hello-world", brought]
         )
+
+
+async def test_who_asked_after_a_change_was_acknowledged_gets_what_was_changed() -> None:
+    log = MemoryLog()
+    deaf = Library(log, [hello_world()])  # it hears only what it asks for
+    async with gateway(log) as programs:
+        first = (await programs.upload("default", Upload("p", spec=TAKES_A_NUMBER), CODE)).program
+        assert await known_program(deaf, first.id, "default")
+        second = (await programs.update("default", first.id, Upload(spec=OTHERWISE), None)).program
+        found = await known_program(deaf, first.id, "default")
+        assert found.version == second.version
+        assert not found.check_parameters(b'{"n": "x"}')
+        with pytest.raises(UnknownProgramError):
+            await known_program(deaf, first.id, "other")
+
+
+async def test_a_broker_that_has_not_heard_of_a_change_yet_asks_before_it_pins() -> None:
+    log, given = MemoryLog(), list[Request]()
+    roster, deaf = Roster(), Library(log, [hello_world()])
+    preparation = Preparation(BLOBS, deaf, roster, given.extend, Judge())
+    async with gateway(log) as programs:
+        first = (await programs.upload("default", Upload("p"), CODE)).program
+        await deaf.catch_up()
+        second = (await programs.update("default", first.id, Upload(), CODE + b"#")).program
+        position, key = InputPosition("requests", 0, 1), JobKey("default", "j1")
+        assert preparation.takes(Submitted(position, key, SubmitJob(first.id)))
+        await eventually(lambda: bool(given))
+        assert deaf.catalogue.get(first.id).version == second.version  # type: ignore[union-attr]
 
 
 async def test_a_job_runs_what_it_pinned_after_an_update_a_delete_and_a_new_broker() -> None:

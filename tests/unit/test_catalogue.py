@@ -81,13 +81,17 @@ def test_nothing_replaces_a_program_that_comes_with_this() -> None:
     assert known.get("hello-world") is not None
 
 
-def test_a_program_whose_schema_nobody_can_use_is_as_good_as_none() -> None:
+@pytest.mark.parametrize(
+    "schema",
+    [{"type": "no such type"}, {"$ref": "http://example.org/"}, {"pattern": "a" * 2000}],
+)
+def test_a_program_whose_schema_nobody_may_use_can_not_be_run(schema: dict[str, str]) -> None:
     said = version()
-    broken = replace(said.specification, spec=Schemas(parameters={"type": "no such type"}))
+    broken = replace(said.specification, spec=Schemas(parameters=schema))
     said = replace(said, specification=broken)
     known = catalogue(said, head(said))
     assert known.get("coin-1") is None
-    assert [program.id for program in known] == ["hello-world"]
+    assert known.pinned("coin-1", said.version) is None
 
 
 def test_what_has_no_room_is_passed_over_and_what_is_there_can_be_replaced() -> None:
@@ -145,6 +149,6 @@ def folded(steps: list[ProgramVersion | ProgramHead | bytes]) -> Catalogue:
 
 
 def told(known: Catalogue) -> tuple[object, ...]:
-    seen = sorted((program.id, program.version) for program, _ in known.seen_by())
+    seen = sorted((each.program.id, each.program.version) for each in known.seen_by())
     brought = [each.said for each in known.versions_of("default")]
     return seen, sorted(brought, key=lambda each: each.key)

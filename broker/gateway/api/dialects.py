@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
+from broker.core.catalogue import Shown
 from broker.gateway.fleet import Fleet
-from broker.gateway.programs import Shown
 from schemas.jobs import Job
 from schemas.values import Reason, State, Violation
 from schemas.workers import BackendAnnounced, Package

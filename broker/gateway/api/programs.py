@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 import orjson
 from aiohttp import web
 
+from broker.core.catalogue import Shown
 from broker.gateway.api.answers import Answer
 from broker.gateway.api.dialects import environments, program_object
 from broker.gateway.api.forms import as_upload, is_form
 from broker.gateway.api.parts import Request, answer, nothing, whole_number
 from broker.gateway.auth import tenant_of
-from broker.gateway.programs import Shown
 from schemas.uploads import Upload
 
 PAGE = 20  # programs, where the client does not say
