@@ -1,7 +1,7 @@
 """`qjb run-local`: a program in a file, run here without a server as a worker would run it."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from broker.cli import inputs, show
 from broker.cli.exits import OF_EVENTS, Exit
@@ -23,9 +24,11 @@ from broker.core.routing import Load
 from broker.errors import InvalidRequestError
 from broker.gateway.imports import missing
 from broker.judging.code import read_code
+from broker.settings import load
 from broker.telemetry import logging, times
 from broker.worker.environment import installed
 from executors.base import Executor, Stop, Task, Uploaded
+from executors.registry import make_executor
 from schemas import uploads
 from schemas.decoding import UnreadableError
 from schemas.events import AnyEvent
@@ -35,7 +38,7 @@ from schemas.reports import Body, Report
 from schemas.requests import SubmitJob
 from schemas.specification import Program
 from schemas.submits import WrongFieldsError
-from schemas.values import DEFAULT_TENANT, JobKey
+from schemas.values import DEFAULT_TENANT, JobKey, Violation
 from schemas.workers import BackendAnnounced
 
 KEY = JobKey(DEFAULT_TENANT, "local")
@@ -104,18 +107,29 @@ def read(file: str, spec: str | None) -> tuple[Program, Uploaded]:
     name, code = inputs.bytes_of(file)
     fields = {"name": Path(file).stem} | (_fields(spec) if spec else {})
     try:
-        lacking = missing(read_code(code), [installed(HERE)])
+        imports = read_code(code)
         upload, _ = uploads.read_upload(uploads.as_json(fields, code))
     except WrongFieldsError as error:
-        raise InvalidRequestError(f"{name} can not be run as it is", error.violations) from error
+        raise _refused(name, error.violations) from error
     except UnreadableError as error:
-        raise InvalidRequestError(f"{name} can not be run as it is: {error}") from error
-    if lacking:
-        raise InvalidRequestError(f"{name} imports what is not there", lacking)
+        raise InvalidRequestError(f"{name} can not be run: {error}") from error
+    if lacking := missing(imports, [installed(HERE)]):
+        raise _refused(name, lacking)
     for warning in upload.warnings:
         show.note(warning)
     specification = uploads.specification_of(upload, "local")
     return Program(specification), Uploaded(specification, code)
+
+
+def _refused(name: str, violations: Sequence[Violation]) -> InvalidRequestError:
+    """Why the program in the file *name* can not be run; what an upload calls its data is the file."""
+    in_file = [
+        replace(one, path=name, message=one.message.removeprefix("data: "))
+        if one.path == "/data"
+        else one
+        for one in violations
+    ]
+    return InvalidRequestError(f"{name} can not be run", in_file)
 
 
 def _fields(spec: str) -> dict[str, Any]:
@@ -200,9 +214,8 @@ async def _run(request: SubmitJob, program: Program, uploaded: Uploaded, *, as_j
 
 @asynccontextmanager
 async def _executor() -> AsyncIterator[tuple[Executor, list[BackendAnnounced]]]:
-    from executors.simulator import SimulatorExecutor
-
-    executor = SimulatorExecutor(1)
+    settings = load()
+    executor = make_executor("simulator", 1, settings.memory, sandbox=settings.sandbox)
     try:
         yield executor, list(await executor.start())
     finally:
