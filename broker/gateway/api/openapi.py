@@ -20,7 +20,8 @@ INFO = {
         "The Qiskit Runtime REST API, with event streams beside it. Every path of"
         " `jobs`, `events`, `programs` and `backends` also answers below"
         " `/experimental`, `/api/v1` and `/quantum-computing.ibm.com/api`. The content"
-        " type of request bodies is ignored: they are JSON."
+        " type of request bodies is ignored: they are JSON, but for the"
+        " forms (`multipart/form-data`) that bring programs."
     ),
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
