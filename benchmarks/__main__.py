@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from benchmarks import bell, cancel, dramatiq_redis, fanout, latency, throughput
+from benchmarks import bell, cancel, dramatiq_redis, fanout, latency, throughput, vqe
 from benchmarks.common import Row, machine
 from benchmarks.load import Load
 
@@ -69,6 +69,11 @@ async def bells(extent: Extent) -> list[Row]:
 @row
 async def cancels(extent: Extent) -> list[Row]:
     return [await cancel.on_disk_log(extent.cancels)]
+
+
+@row
+async def programs(extent: Extent) -> list[Row]:
+    return [await vqe.on_disk_log(5 * extent.cancels, 2 * extent.rounds - 1)]
 
 
 @row
