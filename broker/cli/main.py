@@ -24,6 +24,7 @@ SERVE = {
     "worker": ("roles:worker", "Serve as a worker, on Kafka."),
     "gateway": ("roles:gateway", "Serve as a gateway, on Kafka."),
     "health": ("roles:health", "Say whether a role lives."),
+    "sandbox-check": ("sandbox:check", "Try what the sandbox holds on this host."),
 }
 USE = {
     "demo": ("demo:demo", "Start everything and run a first job."),

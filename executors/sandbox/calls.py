@@ -13,9 +13,9 @@ _COLUMNS = {"x86_64": 0, "aarch64": 1}  # name=x86_64/aarch64, `-` where there i
 
 _FREE = """
 # files, within what is visible
-access=21/- chdir=80/49 chmod=90/- close=3/57 close_range=436/436 copy_file_range=326/285
+access=21/- chdir=80/49 close=3/57 close_range=436/436 copy_file_range=326/285
 creat=85/- dup=32/23 dup2=33/- dup3=292/24 faccessat=269/48 faccessat2=439/439 fadvise64=221/223
-fallocate=285/47 fchdir=81/50 fchmod=91/52 fchmodat=268/53 fcntl=72/25 fdatasync=75/83
+fallocate=285/47 fchdir=81/50 fcntl=72/25 fdatasync=75/83
 fgetxattr=193/10 flistxattr=196/13 flock=73/32 fstat=5/80 fstatfs=138/44 fsync=74/82
 ftruncate=77/46 getcwd=79/17 getdents=78/- getdents64=217/61 getxattr=191/8 lgetxattr=192/9
 link=86/- linkat=265/37 listxattr=194/11 llistxattr=195/12 lseek=8/62 lstat=6/- mkdir=83/-
@@ -23,8 +23,8 @@ mkdirat=258/34 newfstatat=262/79 open=2/- openat=257/56 pipe=22/- pipe2=293/59 p
 preadv=295/69 preadv2=327/286 pwrite64=18/68 pwritev=296/70 pwritev2=328/287 read=0/63
 readlink=89/- readlinkat=267/78 readv=19/65 rename=82/- renameat=264/38 renameat2=316/276
 rmdir=84/- sendfile=40/71 stat=4/- statfs=137/43 statx=332/291 symlink=88/- symlinkat=266/36
-truncate=76/45 umask=95/166 unlink=87/- unlinkat=263/35 utime=132/- utimensat=280/88
-utimes=235/- write=1/64 writev=20/66
+umask=95/166 unlink=87/- unlinkat=263/35
+write=1/64 writev=20/66
 # memory
 brk=12/214 madvise=28/233 membarrier=324/283 mincore=27/232 mmap=9/222 mprotect=10/226
 mremap=25/216 msync=26/227 munmap=11/215
@@ -55,6 +55,12 @@ uname=63/160
 getpeername=52/205 getsockname=51/204 getsockopt=55/209 recvfrom=45/207 shutdown=48/210
 """
 
+# What Landlock does not keep from files that a process does not see otherwise.
+_ATTRIBUTES = """
+chmod=90/- fchmod=91/52 fchmodat=268/53 utime=132/- utimensat=280/88
+utimes=235/- truncate=76/45
+"""
+
 _BY_ARGUMENTS = """
 clone=56/220 clone3=435/435 ioctl=16/29 kill=62/129 prctl=157/167 prlimit64=302/261
 sendto=44/206 setrlimit=160/164 socketpair=53/199 tgkill=234/131
@@ -78,5 +84,6 @@ def _numbers(text: str) -> dict[str, int]:
 
 
 FREE = frozenset(_numbers(_FREE).values())  # to be made with whatever arguments
+ATTRIBUTES = frozenset(_numbers(_ATTRIBUTES).values())  # … where no files of the host are there
 CHECKED = _numbers(_BY_ARGUMENTS)  # to be made with some arguments only
 OWN = _numbers(_OUR_OWN)  # made by what builds the sandbox, before it is closed

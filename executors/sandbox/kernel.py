@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import sys
 from pathlib import Path
 
 from executors.sandbox.calls import OWN
@@ -18,6 +19,7 @@ _DETACH = 2
 _AT_RECURSIVE, _AT_EMPTY_PATH = 0x8000, 0x1000
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _CAPABILITY_VERSION = 0x20080522
 
@@ -105,6 +107,12 @@ def _prctl(option: int, value: int = 0) -> int:
 def die_with_parent(number: int) -> None:
     """Get signal *number* when the parent dies."""
     _must(_prctl(_PR_SET_PDEATHSIG, number), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants that lose theirs, if this kernel can do that."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def gain_no_privileges() -> None:

@@ -62,7 +62,7 @@ def _try_landlock(visible: Visible) -> None:
 
 def _try_seccomp() -> None:
     kernel.gain_no_privileges()
-    seccomp.install(os.getpid())
+    seccomp.install(os.getpid(), has_own_files=False)
 
 
 def _tried(fork: Callable[[], int], attempt: Callable[[], None]) -> str | None:

@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 
-from executors.sandbox.calls import ARCHITECTURES, CHECKED, FREE
+from executors.sandbox.calls import ARCHITECTURES, ATTRIBUTES, CHECKED, FREE
 from executors.sandbox.kernel import NEW_NAMESPACES, call
 
 _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000  # what a filter answers
@@ -25,8 +25,11 @@ _PDEATHSIG = 1
 Code = list[tuple[int, int, int, int]]
 
 
-def program(pid: int) -> bytes:
-    """The filter for process *pid*, as that process sees its own number."""
+def program(pid: int, has_own_files: bool) -> bytes:
+    """The filter for process *pid*, as that process sees its own number.
+
+    *has_own_files*: it sees no files of the host but such as can not be changed.
+    """
     code: Code = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_IS, 1, 0, ARCHITECTURES[platform.machine()]),
@@ -35,7 +38,7 @@ def program(pid: int) -> bytes:
         (_IS_MORE, 0, 1, LAST_KNOWN),
         _refused(errno.ENOSYS),
     ]
-    for number in sorted(FREE):
+    for number in sorted(FREE | ATTRIBUTES if has_own_files else FREE):
         code += [(_IS, 0, 1, number), (_ANSWER, 0, 0, _ALLOW)]
     for name, block in _blocks(pid).items():
         code += [(_IS, 0, len(block), CHECKED[name]), *block]
@@ -43,9 +46,9 @@ def program(pid: int) -> bytes:
     return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
 
 
-def install(pid: int) -> None:
+def install(pid: int, has_own_files: bool) -> None:
     """Make no other calls from now on; raises `OSError`."""
-    data = program(pid)
+    data = program(pid, has_own_files)
     instructions = ctypes.create_string_buffer(data, len(data))
     address = ctypes.addressof(instructions)
     whole = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(data) // 8, address))

@@ -59,7 +59,7 @@ class Walls:
             own = (files.SCRATCH,) if self.has_namespaces else ()
             landlock.restrict(self.visible.folders, files.DEVICES, own)
         if self.has_seccomp:
-            seccomp.install(os.getpid())
+            seccomp.install(os.getpid(), self.has_namespaces)
 
 
 def fork_apart() -> int:

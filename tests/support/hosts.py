@@ -17,7 +17,12 @@ from schemas.values import Sandbox
 from tests.support.executing import bodies, kind, task, uploaded
 
 USER = 65534
-CALLS = {"unshare": (272, 97), "seccomp": (317, 277), "landlock_create_ruleset": (444, 444)}
+CALLS = {
+    "bpf": (321, 280),
+    "unshare": (272, 97),
+    "seccomp": (317, 277),
+    "landlock_create_ruleset": (444, 444),
+}
 
 
 def become_nobody() -> None:
