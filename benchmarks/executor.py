@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from executors.base import Stop, Task
 from executors.simulator import SimulatorExecutor
 from schemas.reports import Body
 from tests.support.circuits import BELL_2, BELL_3, large
+from tests.support.executing import uploaded, value
 from tests.support.processes import offspring
 from tests.support.programs import PROGRAMS
 
@@ -143,6 +145,21 @@ async def deaths(executor: SimulatorExecutor, count: int) -> None:
     show("child dies → next attempt began", times)
 
 
+FIRST_LINE = "import time\ndef main(backend, user_messenger): return time.monotonic()"
+
+
+async def sandboxed(executor: SimulatorExecutor, count: int) -> None:
+    job = replace(task("first-line", {}), uploaded=uploaded(FIRST_LINE))
+    for name, pause in (("one after the other", 0.0), ("with a pause between", 0.2)):
+        times = []
+        for _ in range(count):
+            await asyncio.sleep(pause)
+            start = time.monotonic()
+            found = [body async for body in executor.run(job, Stop())]
+            times.append(value(found[-1]) - start)
+        show(f"uploaded program → first line of main, {name}", times[1:])
+
+
 async def main(short: bool) -> None:
     slots = os.cpu_count() or 1
     print(f"{platform.platform()}, {slots} cores, Python {platform.python_version()}")
@@ -155,6 +172,7 @@ async def main(short: bool) -> None:
     try:
         await bells(executor, 60 if short else 500)
         await greetings(executor, slots, 2.0 if short else 20.0)
+        await sandboxed(executor, 10 if short else 100)
         await cancels(executor, 10 if short else 100)
         await deaths(executor, 20 if short else 200)
     finally:
