@@ -677,8 +677,10 @@ async def test_a_killed_parent_takes_its_children_along() -> None:
     assert parent.stdout is not None
     while b'"pid"' not in await parent.stdout.readline():
         continue  # log lines
-    below = psutil.Process(parent.pid).children(recursive=True)
-    assert len(below) >= 4  # the fork server, the child, what it started, the spare
+    family = psutil.Process(parent.pid)
+    # The fork server, the child, what it started, the spare.
+    await eventually(lambda: len(family.children(recursive=True)) >= 4)
+    below = family.children(recursive=True)
 
     parent.kill()
     await parent.wait()
