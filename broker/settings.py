@@ -67,7 +67,6 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9._-]{0,100}$",
         description="Put before every topic's name, so that several installations share a Kafka",
     )
-
     partitions: int | None = Field(
         None,
         ge=1,
@@ -75,7 +74,6 @@ class Settings(BaseSettings):
         description="Partitions of the topics that a role makes and that may have several; "
         "by default 4 on Kafka (8 of the inbox), 1 in the embedded log",
     )
-
     keep_jobs: str = Field(
         "",
         description="How long jobs and results are kept after their end, such as 90d, 12h or "

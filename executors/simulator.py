@@ -15,6 +15,7 @@ from executors.children.frames import ChildKind, End, Kind, TaskHeader
 from executors.children.handle import Child
 from executors.children.output import Interim, Output
 from executors.children.pool import CHILD_WITHIN, NoChildError, Pool
+from executors.children.said import is_json, raised_of, withheld_of
 from executors.memory import exceeded, told
 from schemas.reports import (
     LAST,
@@ -28,7 +29,7 @@ from schemas.reports import (
     Stopped,
     Withheld,
 )
-from schemas.values import NOTHING, Reason, Sandbox
+from schemas.values import Reason, Sandbox
 from schemas.workers import BackendAnnounced
 
 DECODING = 30.0  # s until the program has begun: to decode its inputs
@@ -36,7 +37,6 @@ FIRST_LOOK = 0.05  # s after which it is seen for the first time how much memory
 LOOK_AGAIN = (0.02, 0.25)  # s; sooner if it may soon be too much
 FILLS = 4 * 1024**3  # bytes a second that a program may take
 MOST_WAITING = 16  # bodies that nobody has asked for yet; then the child has to wait
-MOST_CHECKED = 1024 * 1024  # bytes; checking that takes 3 ms
 MOST_WAITING_BYTES = 1024 * 1024
 
 KILLED = "killed by SIGKILL"
@@ -46,21 +46,7 @@ NO_MEMORY = re.compile(  # what libraries write before they abort for want of me
     rb"|libgomp: Thread creation failed"
 )
 
-_FAULTS = frozenset(  # as what a child may say that its attempt has failed
-    {
-        Reason.INVALID_INPUTS,
-        Reason.UNKNOWN_PROGRAM,
-        Reason.PROGRAM_ERROR,
-        Reason.INVALID_RESULT,
-        Reason.OUT_OF_MEMORY,
-        Reason.BACKEND_ERROR,
-    }
-)
 logger = structlog.get_logger()
-
-_raised = msgspec.json.Decoder(Raised)
-_withheld = msgspec.json.Decoder(Withheld)
-_raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 class SimulatorExecutor:
@@ -152,9 +138,7 @@ class Run:
         self._waiter: asyncio.Future[None] | None = None
         self._deadlines = pool.deadlines
         self._log_timer: asyncio.TimerHandle | None = None
-        self._ending: Stopped | Raised | Died | None = (
-            None  # as what the child is being ended, if it is
-        )
+        self._ending: Stopped | Raised | Died | None = None  # as what the child is being ended
         self._has_begun = False
         self._has_ended = False
         self._is_given_back = False
@@ -203,13 +187,13 @@ class Run:
                 self._has_begun = True
                 self._set_limit(self._task.time_limit)
                 self._add(Began())
-            case Kind.PUBLISHED if self._has_begun and _is_json(payload):
+            case Kind.PUBLISHED if self._has_begun and is_json(payload):
                 self._publish(Published(msgspec.Raw(payload)), len(payload))
-            case Kind.RETURNED if self._has_begun and _is_json(payload):
+            case Kind.RETURNED if self._has_begun and is_json(payload):
                 self._end(Returned(msgspec.Raw(payload)), len(payload))
-            case Kind.WITHHELD if self._has_begun and (withheld := _withheld_of(payload)):
+            case Kind.WITHHELD if self._has_begun and (withheld := withheld_of(payload)):
                 self._publish(withheld, len(payload))
-            case Kind.RAISED if raised := _raised_of(payload):
+            case Kind.RAISED if raised := raised_of(payload):
                 self._end(raised, len(payload))
             case _:
                 self.on_nonsense(f"a frame {kind.name} that nobody can read")
@@ -340,40 +324,6 @@ class Run:
 
 def _forgotten() -> None:
     """The stop has forgotten the attempt already."""
-
-
-def _is_json(payload: bytes) -> bool:
-    """Whether *payload* may stand in a message. A large one goes by reference, as it is."""
-    if len(payload) > MOST_CHECKED:
-        return True
-    try:
-        if not payload.isascii():
-            payload.decode()
-        _raw.decode(payload)
-    except (UnicodeDecodeError, msgspec.DecodeError):
-        return False
-    return True
-
-
-def _raised_of(payload: bytes) -> Raised | None:
-    line, _, value = payload.partition(b"\n")
-    try:
-        raised = _raised.decode(line)
-    except (UnicodeDecodeError, msgspec.DecodeError):
-        return None
-    if raised.reason not in _FAULTS or (value and not _is_json(value)):
-        return None
-    kept = msgspec.Raw(value) if value else NOTHING
-    return replace(raised, value=kept, value_ref=None)  # references are ours to make
-
-
-def _withheld_of(payload: bytes) -> Withheld | None:
-    if len(payload) > MOST_CHECKED:
-        return None
-    try:
-        return _withheld.decode(payload)
-    except (UnicodeDecodeError, msgspec.DecodeError):
-        return None
 
 
 def _closed() -> Died:

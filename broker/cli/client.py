@@ -43,8 +43,8 @@ class Happened:
     event: dict[str, Any]
 
 
-class Client:
-    """Speaks to one gateway. Raises `AnswerError` and `GatewayMissingError`."""
+class _Asking:
+    """Asks one gateway, and reads what it answers."""
 
     def __init__(self, url: str) -> None:
         self.url = _checked(url)
@@ -62,6 +62,45 @@ class Client:
         _tb: TracebackType | None,
     ) -> None:
         await self._http.close()
+
+    async def _object(self, name: str, method: str, path: str, **more: Any) -> dict[str, Any]:
+        """An answer that is an object with the member *name*."""
+        answer = self._read(await self._answer(method, path, **more), name)
+        assert isinstance(answer, dict)
+        return answer
+
+    async def _answer(self, method: str, path: str, **more: Any) -> bytes:
+        try:
+            async with self._http.request(method, self.url + path, **more) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise self._missing() from error
+        if response.status >= 400:
+            raise self._refusal(response.status, body)
+        return body
+
+    def _read(self, text: bytes | str, name: str | None = None, shape: Any = Answer) -> Any:
+        """The JSON in *text*; if *name* is given, an object of this *shape* with such a member."""
+        try:
+            return json_in(text) if name is None else object_in(text, name, shape)
+        except (ValueError, RecursionError) as error:
+            raise self._not_a_gateway() from error
+
+    def _refusal(self, status: int, body: bytes) -> QjbError:
+        try:
+            return refusal(status, json.loads(body))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return self._not_a_gateway(f" (HTTP {status})")
+
+    def _missing(self) -> GatewayMissingError:
+        return GatewayMissingError(f"no gateway answers at {self._shown}; `qjb up` starts one")
+
+    def _not_a_gateway(self, more: str = "") -> GatewayMissingError:
+        return GatewayMissingError(f"no gateway answers at {self._shown}, but something else{more}")
+
+
+class Client(_Asking):
+    """Speaks to one gateway. Raises `AnswerError` and `GatewayMissingError`."""
 
     # Questions and instructions
 
@@ -230,43 +269,6 @@ class Client:
                     yield message
                     stream.last_id = message.id or stream.last_id
                 stream.heard(parser)
-
-    # HTTP
-
-    async def _object(self, name: str, method: str, path: str, **more: Any) -> dict[str, Any]:
-        """An answer that is an object with the member *name*."""
-        answer = self._read(await self._answer(method, path, **more), name)
-        assert isinstance(answer, dict)
-        return answer
-
-    async def _answer(self, method: str, path: str, **more: Any) -> bytes:
-        try:
-            async with self._http.request(method, self.url + path, **more) as response:
-                body = await response.read()
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise self._missing() from error
-        if response.status >= 400:
-            raise self._refusal(response.status, body)
-        return body
-
-    def _read(self, text: bytes | str, name: str | None = None, shape: Any = Answer) -> Any:
-        """The JSON in *text*; if *name* is given, an object of this *shape* with such a member."""
-        try:
-            return json_in(text) if name is None else object_in(text, name, shape)
-        except (ValueError, RecursionError) as error:
-            raise self._not_a_gateway() from error
-
-    def _refusal(self, status: int, body: bytes) -> QjbError:
-        try:
-            return refusal(status, json.loads(body))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return self._not_a_gateway(f" (HTTP {status})")
-
-    def _missing(self) -> GatewayMissingError:
-        return GatewayMissingError(f"no gateway answers at {self._shown}; `qjb up` starts one")
-
-    def _not_a_gateway(self, more: str = "") -> GatewayMissingError:
-        return GatewayMissingError(f"no gateway answers at {self._shown}, but something else{more}")
 
 
 class _Stream:

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -12,6 +11,7 @@ from executors.children import capacity
 from executors.children.frames import ChildKind, Ready
 from executors.children.handle import Child
 from executors.children.launcher import ForkServer
+from executors.children.waiting import Waiting
 from executors.deadlines import Deadlines
 from executors.memory import told
 
@@ -44,24 +44,21 @@ class Pool:
         on_child: Callable[[], None],
         child_within: float,
     ) -> None:
-        self.slots = slots
-        self.memory = memory
+        self.slots, self.memory = slots, memory
         self.deadlines = Deadlines()  # of the attempts in its children
         self._programs = programs
         self._server = ForkServer(programs, memory, self._on_lost)
-        self._on_child = on_child
-        self._child_within = child_within
+        self._on_child, self._child_within = on_child, child_within
         self._oom_kills = capacity.oom_kills()
         self._children: set[Child] = set()  # alive, and not about to end
         self._idle: list[Child] = []
         self._prepared: Child | None = None  # a fresh one, ahead of its task
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting = Waiting()
         self._busy = 0
         self._serving = False
         self.is_closed = False
         self._restart: asyncio.Task[None] | None = None
-        self._pause = RESTART_AFTER
-        self._began = 0.0  # loop time at which the fork server did
+        self._pause, self._began = RESTART_AFTER, 0.0  # loop time at which the fork server did
         self._shortage: str | None = None  # why no child can be made now
 
     @property
@@ -86,7 +83,7 @@ class Pool:
         while not stop.asked and not self.is_closed:
             if self._serving and self._busy >= self.slots:
                 deadline = math.inf
-                await self._wait_for_a_slot(stop)
+                await self._waiting.wait(stop)
             elif self._serving and (child := await self._one(kind)):
                 return child
             else:
@@ -98,7 +95,7 @@ class Pool:
                     )
                     within = f"{self._child_within:g} s"
                     raise NoChildError(f"no process could be made for it in {within}: {why}")
-                await self._wait_for_a_slot(stop, AGAIN_AFTER)
+                await self._waiting.wait(stop, AGAIN_AFTER)
         return None
 
     def give_back(self, child: Child) -> None:
@@ -113,7 +110,7 @@ class Pool:
             self._idle.append(child)
         else:
             self._forget(child)
-        self._wake_one()
+        self._waiting.wake_one()
 
     def was_short_of_memory(self) -> bool:
         """Whether the kernel has killed a process for want of memory since this was last asked."""
@@ -127,20 +124,21 @@ class Pool:
         if self._restart is not None:
             self._restart.cancel()
         await self._server.close()
-        while self._waiting:
-            self._wake_one()
+        self._waiting.wake_all()
 
     def _serve(self) -> None:
         self._serving = True
         self._began = asyncio.get_running_loop().time()
         self._refill()
         for _ in range(self.slots):
-            self._wake_one()
+            self._waiting.wake_one()
 
     def _refill(self) -> None:
         while self._serving and len(self._children) < self.slots + SPARES:
-            if not self._make():
+            if (child := self._made(ChildKind.WARM)) is None:
                 return  # the next task asks again
+            self._children.add(child)
+            self._idle.append(child)
 
     async def _one(self, kind: ChildKind) -> Child | None:
         """A child that is a process already, in a slot; None if that takes a moment, or does not
@@ -163,7 +161,7 @@ class Pool:
     async def _fresh(self) -> Child | None:
         child, self._prepared = self._prepared, None
         if child is None or not child.is_alive:
-            child = self._make_fresh()
+            child = self._made(ChildKind.FRESH)
         if child is None:
             return None
         await child.settled.wait()
@@ -172,34 +170,23 @@ class Pool:
     def _prepare(self) -> None:
         """Make the next fresh child ahead: who has uploaded programs runs them again."""
         if self._serving and self._prepared is None:
-            self._prepared = self._make_fresh()
+            self._prepared = self._made(ChildKind.FRESH)
 
-    def _make_fresh(self) -> Child | None:
+    def _made(self, kind: ChildKind) -> Child | None:
+        """Ask for a child; None where there are no descriptors for one."""
         try:
-            child = Child(self._server, ChildKind.FRESH, self._on_made, self._forget)
+            child = Child(self._server, kind, self._on_made, self._forget)
         except OSError as error:
             self._tell_shortage(str(error))
             return None
         self._on_child()
         return child
 
-    def _make(self) -> bool:
-        """Ask for a child; False where there are no descriptors for one."""
-        try:
-            child = Child(self._server, ChildKind.WARM, self._on_made, self._forget)
-        except OSError as error:
-            self._tell_shortage(str(error))
-            return False
-        self._children.add(child)
-        self._idle.append(child)
-        self._on_child()
-        return True
-
     def _on_made(self) -> None:
         if self._shortage is not None:
             self._shortage = None
             logger.info("child.made_again")
-        self._wake_one()
+        self._waiting.wake_one()
 
     def _tell_shortage(self, why: str) -> None:
         """Say it once, however often it is tried."""
@@ -222,30 +209,6 @@ class Pool:
             self._tell_shortage("the fork server has no descriptors")
             asyncio.get_running_loop().call_later(AGAIN_AFTER, self._refill)
 
-    async def _wait_for_a_slot(self, stop: Stop, at_most: float | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-        self._waiting.append(waiter)
-        timer = None if at_most is None else loop.call_later(at_most, _wake, waiter)
-        forget = stop.when_asked(lambda: _wake(waiter))
-        try:
-            await waiter
-        finally:
-            forget()
-            if timer is not None:
-                timer.cancel()
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
-            elif stop.asked:
-                self._wake_one()  # it was ours, and we do not need it
-
-    def _wake_one(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-
     def _on_lost(self) -> None:
         self._serving = False
         if asyncio.get_running_loop().time() - self._began > LIVED:
@@ -266,8 +229,3 @@ class Pool:
                 continue
             self._serve()
             return
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

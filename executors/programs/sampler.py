@@ -69,24 +69,28 @@ def main(
         return _second(backend, pubs, options or {}, method)
     settings = (transpilation_settings, resilience_settings, run_options)
     if any(one is not None for one in (*settings, circuit_indices, parameters)):
-        running = {"method": method, **(run_options or {})}
-        compiling, resilience = transpilation_settings or {}, resilience_settings or {}
-        chosen_circuits = picked(
-            read_circuits(circuits), circuit_indices, "circuit_indices", "circuits"
-        )
-        values = in_order(parameter_values, parameters, circuit_indices, chosen_circuits)
-        return _first(backend, chosen_circuits, values, compiling, resilience, running)
+        wanted = picked(read_circuits(circuits), circuit_indices, "circuit_indices", "circuits")
+        values = in_order(parameter_values, parameters, circuit_indices, wanted)
+        compiling, resilience, running = (one or {} for one in settings)
+        return _first(backend, wanted, values, compiling, resilience, {"method": method, **running})
     chosen = {"method": method, **(run_config or {})}
     asked = bound(read_circuits(circuits), parameter_values, chosen.pop("parameter_binds", None))
     ready = _compiled(backend, asked, skip_transpilation, transpiler_config or {})
     counts = counts_of(run(backend, ready, chosen))
     if not use_measurement_mitigation:
         return {"raw_counts": counts}
-    mitigated = mitigation.mitigated(backend, ready, counts)
-    quasi = [found.quasi for found in mitigated]
-    overhead = {"mitigation_overhead": [found.overhead for found in mitigated]}
-    told = overhead if return_mitigation_overhead else {}
-    return {"raw_counts": counts, "quasiprobabilities": quasi, **told}
+    return {"raw_counts": counts} | _mitigated(backend, ready, counts, return_mitigation_overhead)
+
+
+def _mitigated(
+    backend: LocalSimulator,
+    ready: Sequence[QuantumCircuit],
+    counts: Sequence[Mapping[str, int]],
+    with_overhead: bool,
+) -> dict[str, Any]:
+    found = mitigation.mitigated(backend, ready, counts)
+    overhead = {"mitigation_overhead": [one.overhead for one in found]} if with_overhead else {}
+    return {"quasiprobabilities": [one.quasi for one in found], **overhead}
 
 
 def _compiled(
