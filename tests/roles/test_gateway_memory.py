@@ -18,11 +18,17 @@ import pytest
 
 from broker.budget import Room
 from broker.gateway.api.routes import API, AROUND
+from broker.telemetry.times import now
 from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.memory import Hang, MemoryLog
 from broker.transports.topics import REQUESTS
+from schemas.cloudevents import program_record
 from schemas.events import Completed, Failed, Interim, Log
+from schemas.limits import LARGEST_CODE
+from schemas.specification import Specification
+from schemas.topics import PROGRAMS
 from schemas.values import JobKey
+from schemas.versions import ProgramHead, ProgramVersion
 from tests.support.gateway import Running, eventually, running, seqs, stream
 
 CLIENTS = 40
@@ -93,6 +99,17 @@ async def large_history(served: Running, blobs: Blobs) -> None:
     await served.ledger.append("j1", Interim, attempt=1, value_ref=ref)
 
 
+async def large_program(served: Running, blobs: Blobs) -> None:
+    """As much code as one may have."""
+    code = b"def main(backend, user_messenger): pass\n#" + b"x" * (LARGEST_CODE - 100)
+    specification = Specification(id="mine", name="mine", max_execution_time=60)
+    said = ProgramVersion("default", specification, now(), code_ref=await blobs.put(code))
+    names = {"id": "mine", "tenant": "default", "version": said.version}
+    head = ProgramHead(**names, created=now(), updated=now())
+    log = served.ledger.log
+    await log.append(PROGRAMS.name, [program_record(each, now()) for each in (said, head)])
+
+
 CASES = {
     ("POST", "/jobs"): Case("/jobs", body=b'{"program_id":"' + b"x" * (MUCH // 3)),
     ("GET", "/jobs"): Case("/jobs", many_jobs),
@@ -107,7 +124,23 @@ CASES = {
     ("GET", "/jobs/{job_id}/events"): Case("/jobs/j1/events", large_history, BOTH),
     ("GET", "/events"): Case("/events?after=start", large_history, BOTH),
     ("GET", "/programs"): Case("/programs"),
-    ("GET", "/programs/{program_id}"): Case("/programs/sampler"),
+    ("POST", "/programs"): Case("/programs", body=b'{"name":"' + b"x" * (MUCH // 3)),
+    ("GET", "/programs/environment"): Case("/programs/environment"),
+    ("GET", "/programs/{program_id}"): Case("/programs/mine", large_program),
+    ("PATCH", "/programs/{program_id}"): Case(
+        "/programs/mine", large_program, body=b'{"name":"' + b"x" * (MUCH // 3)
+    ),
+    ("DELETE", "/programs/{program_id}"): Case("/programs/mine", large_program, body=b"x" * MUCH),
+    ("GET", "/programs/{program_id}/data"): Case("/programs/mine/data", large_program),
+    ("PUT", "/programs/{program_id}/data"): Case(
+        "/programs/mine/data", large_program, body=b"eHh4" * (MUCH // 12)
+    ),
+    ("PUT", "/programs/{program_id}/public"): Case(
+        "/programs/mine/public", large_program, body=b"x" * MUCH
+    ),
+    ("PUT", "/programs/{program_id}/private"): Case(
+        "/programs/mine/private", large_program, body=b"x" * MUCH
+    ),
     ("GET", "/backends"): Case("/backends"),
     ("GET", "/backends/{backend}/configuration"): Case("/backends/aer_simulator/configuration"),
     ("GET", "/backends/{backend}/properties"): Case("/backends/aer_simulator/properties"),

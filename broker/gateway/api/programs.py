@@ -7,10 +7,10 @@ import orjson
 from aiohttp import web
 
 from broker.core.catalogue import Shown
-from broker.gateway.api.answers import Answer
 from broker.gateway.api.dialects import environments, program_object
 from broker.gateway.api.forms import as_upload, is_form
 from broker.gateway.api.parts import Request, answer, nothing, whole_number
+from broker.gateway.api.sending import Content, send, send_pieces
 from broker.gateway.auth import tenant_of
 from schemas.uploads import Upload
 
@@ -49,20 +49,25 @@ async def environment(request: Request) -> web.Response:
     return answer({"environments": environments(request.parts.fleet)})
 
 
-async def details(request: Request) -> web.Response:
+async def details(request: Request) -> web.StreamResponse:
     """GET /programs/{program_id}: for its author with its code."""
     tenant, program_id = tenant_of(request), request.names["program_id"]
     found = await request.parts.programs.get(tenant, program_id)
     shown = program_object(found)
     if found.head is not None and found.head.tenant == tenant:
         shown["data"] = (await request.parts.programs.code(tenant, program_id)).decode()
-    return answer(shown)
+    return await send(request, Content([orjson.dumps(shown)]))
 
 
-async def code(request: Request) -> web.Response:
+async def code(request: Request) -> web.StreamResponse:
     """GET /programs/{program_id}/data: for its author."""
     found = await request.parts.programs.code(tenant_of(request), request.names["program_id"])
-    return Answer(body=found, content_type=PYTHON, charset="utf-8")
+    headers = {"Content-Type": f"{PYTHON}; charset=utf-8", "Content-Length": str(len(found))}
+    return await send_pieces(request, _all_of(found), headers, held=len(found))
+
+
+async def _all_of(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 async def upload(request: Request) -> web.Response:
