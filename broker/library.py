@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from broker.core.catalogue import Catalogue
-from broker.reading import AT_ONCE, follow, take_said
+from broker.reading import follow, take_said
 from broker.retrying import until_it_works
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
@@ -16,6 +16,7 @@ from schemas.specification import Program
 from schemas.topics import PROGRAMS
 from schemas.versions import ProgramVersion, Said
 
+AT_ONCE = 25  # records that are read before others get a turn: each may take a millisecond
 PLACE = TopicPartition(PROGRAMS.name, 0)  # all are there, whatever partitions there are
 
 
@@ -92,6 +93,7 @@ class Library:
                 break
             take_said(PROGRAMS, records, self._take)
             position = self._next = max(self._next, records[-1].offset + 1)
+            await asyncio.sleep(0)
 
     def _take(self, record: Stored, said: Said | None) -> None:
         """Both who follows and who catches up come by here, each in order."""

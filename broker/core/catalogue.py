@@ -28,9 +28,8 @@ class Entry:
         self.version = version
         code = len(said.code or "")
         self.weight = ENTRY + code + 4 * len(str(said.specification.spec))
-        self.size = self.weight + (
-            said.code_ref.size if said.code_ref else 0
-        )  # with the blob store
+        stored = said.code_ref.size if said.code_ref else 0
+        self.size = self.weight + stored  # with the blob store
 
     @property
     def id(self) -> str:
@@ -84,16 +83,20 @@ class Catalogue:
         if program_id in self._built_in:
             raise UnreadableError("invalid_message", f"{program_id} comes with this")
         if isinstance(said, ProgramHead):
+            self._check_room(program_id in self._heads)
             self._forget_head(program_id)
             self._heads[program_id] = said
             self.weight += HEAD
             return
         version = said.version
-        if self.weight > self._room and (program_id, version) not in self._versions:
-            raise UnreadableError("too_large", "there is no room for more programs")
+        self._check_room((program_id, version) in self._versions)
         self._forget_version(program_id, version)
         entry = self._versions[program_id, version] = Entry(said, version)
         self.weight += entry.weight
+
+    def _check_room(self, is_known: bool) -> None:
+        if self.weight > self._room and not is_known:
+            raise UnreadableError("too_large", "there is no room for more programs")
 
     def forget(self, key: bytes) -> None:
         """What a record with that key said holds no more."""
@@ -131,6 +134,11 @@ class Catalogue:
             return known
         entry = self._versions.get((program_id, version))
         return entry.program if entry else None
+
+    def declared(self, program_id: str, version: str) -> Specification | None:
+        """What the program that a job pinned declares; nothing is compiled."""
+        known = self._built_in.get(program_id) or self._versions.get((program_id, version))
+        return known.specification if known else None
 
     def brought(self, program_id: str, version: str) -> ProgramVersion | None:
         """That version of a program that somebody brought, with its code."""

@@ -200,9 +200,9 @@ class Turn(Changes):
 
     def _needs(self, job: Job) -> Requirements:
         version = job.details.program_version if job.details else ""
-        program = self.catalogue.pinned(job.program_id, version)
+        declared = self.catalogue.declared(job.program_id, version)
         return requirements(
-            program.specification.spec.backend_requirements if program else None,
+            declared.spec.backend_requirements if declared else None,
             job.details.backend_requirements if job.details else None,
         )
 

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from broker.core.admission import malformed
 from broker.core.catalogue import Shown
-from broker.errors import InvalidRequestError, MissingImportsError, TooLargeError
+from broker.errors import InvalidRequestError, MissingImportsError
 from broker.gateway.fleet import Fleet
 from broker.gateway.imports import missing
 from broker.gateway.programs import Programs
@@ -22,7 +22,7 @@ UNCHECKED = "no worker has said what is installed, so it is not known whether im
 
 class Uploads:
     """Takes programs in, for a tenant each. Raises what `Programs` does, `InvalidRequestError` with
-    all that is wrong, `MissingImportsError`, or `TooLargeError`.
+    all that is wrong, or `MissingImportsError`.
     """
 
     def __init__(
@@ -52,8 +52,6 @@ class Uploads:
     async def _read(self, body: bytes, *, whole: bool) -> Brought:
         if self._space is not None:
             self._space.check()
-        if len(body) > MOST_BYTES:
-            raise TooLargeError(f"a program: {len(body):,} bytes, but at most {MOST_BYTES:,}")
         try:
             return await self._judge.read_program(body, whole=whole)
         except WrongFieldsError as error:

@@ -110,6 +110,7 @@ class Tasks:
             said = library.catalogue.brought(program_id, version)
         if said is None:
             raise UnknownProgramError(f"there is no version {version} of {program_id!r} any more")
+        await asyncio.to_thread(library.catalogue.pinned, program_id, version)  # compiles, once
         return Uploaded(said.specification, await code_of(said, self._blobs))
 
     async def _violations(self, dispatch: Dispatch, inputs: bytes) -> tuple[Violation, ...]:

@@ -1,8 +1,10 @@
 """Programs over HTTP: what can be imported, and what somebody brings."""
 
 import base64
+import gzip
 import io
 import json
+import zlib
 from typing import Any
 
 import aiohttp
@@ -275,6 +277,13 @@ async def test_the_form_of_the_oldest_clients_is_read() -> None:
     assert "warnings" not in made
 
 
+def packed_part(how: bytes) -> bytes:
+    """A form of a kilobyte whose code would be a megabyte."""
+    head = b'Content-Disposition: form-data; name="program"; filename="a"'
+    data = (gzip.compress if how == b"gzip" else zlib.compress)(b"#" * 1_000_000)
+    return b"--x\r\n%b\r\nContent-Encoding: %b\r\n\r\n%b\r\n--x--\r\n" % (head, how, data)
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -284,6 +293,8 @@ async def test_the_form_of_the_oldest_clients_is_read() -> None:
         (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n' * 30 + b"--x--\r\n", "20"),
         (b'--x\r\nContent-Disposition: form-data; name="cost"\r\n\r\nsoon\r\n--x--\r\n', "cost"),
         (b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n", "20 parts"),
+        (packed_part(b"gzip"), "Content-Encoding"),
+        (packed_part(b"deflate"), "Content-Encoding"),
     ],
 )
 async def test_a_form_that_is_none_is_refused(body: bytes, said: str) -> None:
@@ -292,3 +303,16 @@ async def test_a_form_that_is_none_is_refused(body: bytes, said: str) -> None:
         error = await served._ask("POST", "/programs", 400, data=body, headers=headers)
 
     assert said in json.dumps(error)
+
+
+@pytest.mark.parametrize("path", ["/programs", "/programs/mine", "/programs/mine/data"])
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+async def test_what_is_too_large_for_a_program_is_not_even_read(path: str, kind: str) -> None:
+    method = {"/programs": "POST", "/programs/mine": "PATCH"}.get(path, "PUT")
+    async with running() as served:
+        error = await served._ask(
+            method, path, 413, data=io.BytesIO(b" " * (5 * 2**20)), headers={"Content-Type": kind}
+        )
+
+    assert error["error"]["code"] == "too_large"
+    assert "at most 4,194,304" in error["error"]["message"]

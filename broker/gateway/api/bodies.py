@@ -43,31 +43,39 @@ class Bodies:
         return content.read_nowait() if is_here else None
 
     @asynccontextmanager
-    async def read(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
+    async def read(self, request: web.BaseRequest, most: int | None = None) -> AsyncIterator[bytes]:
         """The body of *request*, unpacked; it takes room until the block ends.
+
+        *most*: bytes that this one may have, if they are fewer than a body may have.
 
         Raises `TooLargeError`, `TooSlowError`, `UnavailableError`, `UnsupportedEncodingError`, or
         `InvalidRequestError` for what can not be unpacked.
         """
         unpacker = _unpacker(request)
-        if (request.content_length or 0) > self.most:
-            raise self._too_large()
+        most = self.most if most is None else min(most, self.most)
+        if (request.content_length or 0) > most:
+            raise _too_large(most)
         with self._room.share() as share:
             told = 0 if unpacker else request.content_length or 0
             if told > BLOCK:
                 await self._room.await_free(told, 2 * self._patience)
                 share.take(told)
-            yield await self._whole(request, unpacker, share, told)
+            yield await self._whole(request, unpacker, share, told, most)
 
     async def _whole(
-        self, request: web.BaseRequest, unpacker: "Unpacker | None", share: Share, told: int
+        self,
+        request: web.BaseRequest,
+        unpacker: "Unpacker | None",
+        share: Share,
+        told: int,
+        most: int,
     ) -> bytes:
         pieces: list[bytes] = []
         size = 0
         async for piece in self._pieces(request, unpacker):
             size += len(piece)
-            if size > self.most:
-                raise self._too_large()
+            if size > most:
+                raise _too_large(most)
             if size > max(BLOCK, told):
                 share.take(len(piece))
             pieces.append(piece)
@@ -104,8 +112,9 @@ class Bodies:
             raise InvalidRequestError(f"the body can not be read: {_line(error)}") from error
         return b"".join(held)
 
-    def _too_large(self) -> TooLargeError:
-        return TooLargeError(f"the body is too large: {self.most} bytes are the most")
+
+def _too_large(most: int) -> TooLargeError:
+    return TooLargeError(f"the body is too large: at most {most:,} bytes are allowed")
 
 
 class Unpacker:

@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.hdrs import CONTENT_ENCODING
 
 from broker.errors import InvalidRequestError
 from schemas.uploads import as_json
@@ -49,7 +50,8 @@ async def as_upload(request: web.BaseRequest, body: bytes) -> bytes:
             else:
                 fields[AS_JSON.get(name, name)] = _value(name, text)
     except (ValueError, LookupError, RuntimeError, AssertionError) as error:
-        raise InvalidRequestError(f"the form can not be read: {_line(error)}") from error
+        what = _line(error) or "it does not begin as its Content-Type says"
+        raise InvalidRequestError(f"the form can not be read: {what}") from error
     return as_json(fields, code)
 
 
@@ -67,6 +69,8 @@ async def _parts(
         count += 1
         if count > MOST_PARTS or not isinstance(part, aiohttp.BodyPartReader):
             raise ValueError(f"it may have {MOST_PARTS} parts, and none with parts of its own")
+        if CONTENT_ENCODING in part.headers:  # what is packed may become any size
+            raise ValueError(f"a part has a {CONTENT_ENCODING}; pack the whole request instead")
         yield part.name or "", part.filename, bytes(await part.read(decode=True))
 
 
@@ -83,4 +87,4 @@ def _value(name: str, text: bytes) -> Any:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return " ".join(str(error).split())[:200]

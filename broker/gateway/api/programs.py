@@ -12,6 +12,7 @@ from broker.gateway.api.forms import as_upload, is_form
 from broker.gateway.api.parts import Request, answer, nothing, whole_number
 from broker.gateway.api.sending import Content, send, send_pieces
 from broker.gateway.auth import tenant_of
+from broker.gateway.uploading import MOST_BYTES
 from schemas.uploads import Upload
 
 PAGE = 20  # programs, where the client does not say
@@ -128,5 +129,5 @@ def _changed(shown: Shown, warnings: Sequence[str] = (), status: int = 200) -> w
 @asynccontextmanager
 async def _body(request: Request) -> AsyncIterator[bytes]:
     """What the client says of a program, as JSON."""
-    async with request.parts.bodies.read(request) as body:
+    async with request.parts.bodies.read(request, MOST_BYTES) as body:
         yield await as_upload(request, body) if is_form(request) else body
