@@ -40,6 +40,20 @@ class MissingImportsError(InvalidRequestError):
     code = "missing_imports"
 
 
+class UnauthorizedError(QjbError):
+    """Nobody knows who asks."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class ForbiddenError(QjbError):
+    """Whoever asks may not do that."""
+
+    code = "forbidden"
+    status = 403
+
+
 class NotYourProgramError(QjbError):
     """A program can be seen, but not changed by whoever is not its author."""
 

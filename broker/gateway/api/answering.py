@@ -18,6 +18,7 @@ from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import Parts, Request
 from broker.gateway.api.places import Place
 from broker.gateway.api.sending import finish
+from broker.gateway.caller import Callers, anybody
 from broker.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 logger = structlog.get_logger()
@@ -29,10 +30,15 @@ class Answering:
     """Answers requests. Every error becomes an answer, and the gateway lives on."""
 
     def __init__(
-        self, places: Place, hosts: Hosts, origins: Origins, parts: Parts | None = None
+        self,
+        places: Place,
+        hosts: Hosts,
+        origins: Origins,
+        parts: Parts | None = None,
+        callers: Callers = anybody,
     ) -> None:
         self._places, self._parts = places, parts
-        self._hosts, self._origins = hosts, origins
+        self._hosts, self._origins, self._callers = hosts, origins, callers
         self._loop = asyncio.get_running_loop()
 
     def server(self) -> web.Server:
@@ -65,9 +71,12 @@ class Answering:
             await _expect(request)
         if place is None:
             raise web.HTTPNotFound
-        handler = place.handlers.get(request.method)
-        if handler is None:
-            raise web.HTTPMethodNotAllowed(request.method, list(place.handlers))
+        if (found := place.answers.get(request.method)) is None:
+            raise web.HTTPMethodNotAllowed(request.method, list(place.answers))
+        handler, scope = found
+        if scope is not None:
+            request.caller = await self._callers(request)
+            request.caller.check(scope)
         response = await handler(request)
         return await finish(request, response) if self._parts else response
 

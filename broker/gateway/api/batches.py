@@ -9,7 +9,6 @@ from aiohttp import web
 from broker.errors import QjbError
 from broker.gateway.api.dialects import error_object
 from broker.gateway.api.parts import Request, answer
-from broker.gateway.auth import tenant_of
 from broker.gateway.intake import Accepted, Intake
 from schemas.batches import is_batch
 
@@ -38,7 +37,7 @@ async def submit_all(request: Request, body: bytes) -> web.Response:
     """POST /jobs with several: what became of each, in their order."""
     intake, trace = request.parts.intake, request.traceparent
     jobs = await intake.part(body, lines=has_lines(request))
-    said = await _each(intake, tenant_of(request), jobs, trace)
+    said = await _each(intake, request.caller.tenant, jobs, trace)
     refused = sum("error" in each for each in said)
     return answer({"jobs": said, "accepted": len(said) - refused, "refused": refused})
 

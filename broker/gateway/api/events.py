@@ -17,7 +17,6 @@ from broker.gateway.api.answers import Own
 from broker.gateway.api.jobs import filter_of
 from broker.gateway.api.pages import history
 from broker.gateway.api.parts import Parts, Request, key_of, nothing, raw_answer, seconds
-from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector_id
 from broker.gateway.filters import JobFilter
 from broker.gateway.frames import retry
@@ -146,7 +145,7 @@ async def _stream_of_many(request: Request) -> web.StreamResponse:
 def _many_filter(request: Request) -> JobFilter:
     wanted = filter_of(request)
     return JobFilter(
-        tenant=tenant_of(request),
+        tenant=request.caller.tenant,
         tags=wanted.tags,
         program=wanted.program,
         session=wanted.session,

@@ -17,7 +17,6 @@ from broker.gateway.api.parts import (
     whole_number,
 )
 from broker.gateway.api.sending import Content, content_of, send
-from broker.gateway.auth import tenant_of
 from broker.gateway.cursors import list_cursor, parse_list_cursor
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.read_model import NOT_YET
@@ -43,7 +42,7 @@ async def _submit(request: Request, body: bytes) -> web.Response:
     if has_several(request, body):
         return await submit_all(request, body)
     intake = request.parts.intake
-    accepted = await intake.submit(tenant_of(request), body, request.traceparent)
+    accepted = await intake.submit(request.caller.tenant, body, request.traceparent)
     return answer(accepted_object(accepted))
 
 
@@ -127,7 +126,7 @@ def filter_of(request: Request) -> JobFilter:
     if len(tags) > MAX_TAGS:
         raise InvalidRequestError(f"tags: {len(tags)} of them, but a job has at most {MAX_TAGS}")
     return JobFilter(
-        tenant=tenant_of(request),
+        tenant=request.caller.tenant,
         tags=tags,
         program=query.get("program"),
         session=query.get("session_id"),

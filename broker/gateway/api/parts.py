@@ -13,7 +13,7 @@ from broker.errors import InvalidRequestError, UnavailableError, UnknownJobError
 from broker.gateway.api.answers import Answer
 from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.origins import Origins
-from broker.gateway.auth import tenant_of
+from broker.gateway.caller import ANYBODY, Caller
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Intake
 from broker.gateway.programs import Programs
@@ -87,6 +87,7 @@ class Request(web.BaseRequest):
 
     names: Mapping[str, str]  # what its path names
     parts: Parts  # where there is a gateway
+    caller: Caller = ANYBODY  # who asks
 
     def __init__(self, parts: Parts | None, origins: Origins, *given: Any) -> None:
         super().__init__(*given)
@@ -117,7 +118,7 @@ def key_of(request: Request) -> JobKey:
     job_id = request.names["job_id"]
     if not is_id(job_id):
         raise UnknownJobError(f"there is no job {job_id[:80]!r}")
-    return JobKey(tenant_of(request), job_id)
+    return JobKey(request.caller.tenant, job_id)
 
 
 def answer(

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from broker.gateway.api.describing import Schema
 from broker.gateway.api.parts import Request
+from broker.gateway.caller import Scope
 
 Handler: TypeAlias = Callable[[Request], Awaitable[web.StreamResponse]]
 
@@ -25,14 +26,23 @@ class Route:
     parameters: Sequence[Schema] = ()
     description: str = ""
     body: Schema | None = None  # by media type
+    scope: Scope | None = None  # what a caller needs; None: READ for GET, SUBMIT for all else
+    is_open: bool = False  # nobody has to say who they are
+
+    @property
+    def needs(self) -> Scope | None:
+        """What a caller must be allowed to do; None if nobody has to say who they are."""
+        if self.is_open:
+            return None
+        return self.scope or (Scope.READ if self.method == "GET" else Scope.SUBMIT)
 
 
 class Place:
-    """What stands at a path: who answers which method, and what may follow."""
+    """What stands at a path: who answers which method, what that needs, and what may follow."""
 
     def __init__(self) -> None:
         self.path = ""  # as its route has it
-        self.handlers: dict[str, Handler] = {}
+        self.answers: dict[str, tuple[Handler, Scope | None]] = {}  # by method
         self._below: dict[str, Place] = {}
         self._any: tuple[str, Place] | None = None  # a name for what else may follow, not nothing
 
@@ -44,7 +54,7 @@ class Place:
                 place = place._made(part)
             place.path = route.path
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-                place.handlers[method] = route.handler
+                place.answers[method] = (route.handler, route.needs)
 
     def _made(self, part: str) -> "Place":
         if not part.startswith("{"):
@@ -65,4 +75,4 @@ class Place:
                 name, below = place._any
                 names[name] = part.replace("%2F", "/").replace("%25", "%")  # all else is decoded
             place = below
-        return place if place.handlers else None, names
+        return place if place.answers else None, names

@@ -11,7 +11,6 @@ from broker.gateway.api.dialects import environments, program_object
 from broker.gateway.api.forms import as_upload, is_form
 from broker.gateway.api.parts import Request, answer, nothing, whole_number
 from broker.gateway.api.sending import Content, send, send_pieces
-from broker.gateway.auth import tenant_of
 from broker.gateway.uploading import MOST_BYTES
 from schemas.uploads import Upload
 
@@ -23,7 +22,7 @@ async def listing(request: Request) -> web.Response:
     """GET /programs: `count` is of all, so that clients know when they have them."""
     limit = whole_number(request, "limit", PAGE, 200)
     offset = whole_number(request, "offset", 0, 2**53)
-    found = _wanted(request, await request.parts.programs.seen_by(tenant_of(request)))
+    found = _wanted(request, await request.parts.programs.seen_by(request.caller.tenant))
     shown = [program_object(each) for each in found[offset : offset + limit]]
     return answer({"programs": shown, "count": len(found), "limit": limit, "offset": offset})
 
@@ -52,7 +51,7 @@ async def environment(request: Request) -> web.Response:
 
 async def details(request: Request) -> web.StreamResponse:
     """GET /programs/{program_id}: for its author with its code."""
-    tenant, program_id = tenant_of(request), request.names["program_id"]
+    tenant, program_id = request.caller.tenant, request.names["program_id"]
     found = await request.parts.programs.get(tenant, program_id)
     shown = program_object(found)
     if found.head is not None and found.head.tenant == tenant:
@@ -62,7 +61,7 @@ async def details(request: Request) -> web.StreamResponse:
 
 async def code(request: Request) -> web.StreamResponse:
     """GET /programs/{program_id}/data: for its author."""
-    found = await request.parts.programs.code(tenant_of(request), request.names["program_id"])
+    found = await request.parts.programs.code(request.caller.tenant, request.names["program_id"])
     headers = {"Content-Type": f"{PYTHON}; charset=utf-8", "Content-Length": str(len(found))}
     return await send_pieces(request, _all_of(found), headers, held=len(found))
 
@@ -75,7 +74,7 @@ async def upload(request: Request) -> web.Response:
     """POST /programs."""
     await request.parts.caught_up()  # what workers have is known then
     async with _body(request) as body:
-        shown, warnings = await request.parts.uploads.upload(tenant_of(request), body)
+        shown, warnings = await request.parts.uploads.upload(request.caller.tenant, body)
     return _changed(shown, warnings, 201)
 
 
@@ -96,7 +95,7 @@ async def replace_code(request: Request) -> web.Response:
 async def _update(request: Request, body: bytes) -> web.Response:
     await request.parts.caught_up()
     program_id = request.names["program_id"]
-    return _changed(*await request.parts.uploads.update(tenant_of(request), program_id, body))
+    return _changed(*await request.parts.uploads.update(request.caller.tenant, program_id, body))
 
 
 async def publish(request: Request) -> web.Response:
@@ -112,12 +111,12 @@ async def hide(request: Request) -> web.Response:
 async def _make(request: Request, *, is_public: bool) -> web.Response:
     told, program_id = Upload(is_public=is_public), request.names["program_id"]
     programs = request.parts.programs
-    return _changed(await programs.update(tenant_of(request), program_id, told, None))
+    return _changed(await programs.update(request.caller.tenant, program_id, told, None))
 
 
 async def delete(request: Request) -> web.Response:
     """DELETE /programs/{program_id}."""
-    await request.parts.programs.delete(tenant_of(request), request.names["program_id"])
+    await request.parts.programs.delete(request.caller.tenant, request.names["program_id"])
     return nothing()
 
 

@@ -37,6 +37,7 @@ AROUND = (  # of this gateway itself: without a prefix
         "description",
         "This description",
         {200: as_json("OpenAPI 3.1.", {"type": "object"})},
+        is_open=True,
     ),
 )
 TAGGED = {

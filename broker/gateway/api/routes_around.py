@@ -54,7 +54,8 @@ BACKENDS = (
 
 
 def _page(path: str, handler: Handler, name: str, summary: str, media_type: str) -> Route:
-    return Route("GET", path, handler, name, summary, {200: of_type(summary, media_type)})
+    answers = {200: of_type(summary, media_type)}
+    return Route("GET", path, handler, name, summary, answers, is_open=True)
 
 
 OPERATIONS = (
@@ -65,8 +66,17 @@ OPERATIONS = (
         "live",
         "Is it alive?",
         {200: as_json("It turns.", an_object("status", status=text()))},
+        is_open=True,
     ),
-    Route("GET", "/ready", health.ready, "ready", "Can it answer?", {200: _READY, 503: _READY}),
+    Route(
+        "GET",
+        "/ready",
+        health.ready,
+        "ready",
+        "Can it answer?",
+        {200: _READY, 503: _READY},
+        is_open=True,
+    ),
     _page("/metrics", health.metrics, "metrics", "Metrics, for Prometheus", "text/plain"),
     _page("/", docs.dashboard, "dashboard", "The web page", "text/html"),
     _page(
@@ -88,6 +98,7 @@ OPERATIONS = (
                 "content": {kind: {"schema": text()} for kind in docs.ASSETS.values()},
             }
         },
+        is_open=True,
     ),
     _page("/favicon.svg", docs.icon, "icon", "The icon of both", "image/svg+xml"),
 )

@@ -15,6 +15,7 @@ from broker.gateway.api.describing import (
 )
 from broker.gateway.api.places import Handler, Route
 from broker.gateway.api.routes_of_jobs import LIMIT, OFFSET
+from broker.gateway.caller import Scope
 
 _NO_PROGRAM = an_error("There is no such program, for you.")
 _NOT_YOURS = an_error("It is not yours to change.")
@@ -71,6 +72,7 @@ def _change(
         summary,
         answers,
         body=body or None,
+        scope=Scope.PROGRAMS,
     )
 
 
@@ -112,6 +114,7 @@ PROGRAMS = (
             413: an_error("The body is too large."),
             507: an_error("There is too little disk space."),
         },
+        scope=Scope.PROGRAMS,
         description="Its id is its name with a random ending. It is private unless `is_public` says"
         " otherwise. The code is read, not run: it needs a `main(backend, user_messenger, **inputs)`,"
         " and what it imports has to be installed on a worker (`GET /programs/environment`).",
@@ -154,6 +157,7 @@ PROGRAMS = (
         "deleteProgram",
         "Delete a program; jobs that were accepted run",
         {204: {"description": "It is gone."}, 403: _NOT_YOURS, 404: _NO_PROGRAM},
+        scope=Scope.PROGRAMS,
     ),
     Route(
         "GET",

@@ -1,0 +1,45 @@
+"""Who asks: for which tenant, and what it may do. Worked out once for each request."""
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from broker.errors import ForbiddenError
+from schemas.values import DEFAULT_TENANT
+
+
+class Scope(enum.StrEnum):
+    """What a caller may do."""
+
+    SUBMIT = "submit"  # have jobs run, end them, change and delete them
+    READ = "read"
+    PROGRAMS = "programs"  # bring programs, change and delete them
+    ADMIN = "admin"  # tenants and tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    tenant: str
+    scopes: frozenset[Scope]
+    token: str | None = None  # the id of its token; None where nobody has to say who they are
+    expires: float | None = None  # Unix time from which the token is good for nothing
+
+    def check(self, scope: Scope) -> None:
+        """Raises `ForbiddenError` for what the caller may not do."""
+        if scope not in self.scopes:
+            raise ForbiddenError(f"this needs a token with the scope {scope}")
+
+
+ANYBODY = Caller(DEFAULT_TENANT, frozenset(Scope))
+
+# Who asks with a request. Raises `UnauthorizedError` if that can not be told.
+Callers = Callable[[web.BaseRequest], Awaitable[Caller]]
+
+
+async def anybody(request: web.BaseRequest) -> Caller:
+    """Nobody has to say who they are, and all are the default tenant."""
+    return ANYBODY
