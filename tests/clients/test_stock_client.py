@@ -6,9 +6,6 @@ release's, not what is installed here. Values are checked against NumPy.
 
 import asyncio
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +15,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.support.cli import run as qjb
+from tests.support.environments import environment, output
 from tests.support.streams import Subscriber, history_is_sound
 from tests.support.systems import System
 
 HERE = Path(__file__).parent
-CLIENT = "qiskit-ibm-runtime>=0.51"
+CLIENT = "qiskit-ibm-runtime==0.51.0"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 X, Z, ONE = np.array([[0, 1], [1, 0]]), np.diag([1, -1]), np.eye(2)
 H2 = -1.05237325 * np.eye(4) + 0.1809312 * np.kron(X, X) - 0.0112801 * np.kron(Z, Z)
@@ -32,29 +30,14 @@ DATA = [[0.1, 0.4], [1.2, -0.3], [-0.7, 0.9], [2.0, 0.2]]
 
 
 @pytest.fixture(scope="session")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def client() -> Path:
     """The Python of an environment that has the client and nothing else."""
-    folder = tmp_path_factory.mktemp("client")
-    base = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
-    python = folder / "bin" / "python"
-    for command in (
-        [str(base), "-m", "venv", "--without-pip", str(folder)],
-        [str(base), "-m", "pip", "--python", str(python), "install", "-q", CLIENT],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    return python
+    return environment("runtime", CLIENT)
 
 
 def asked(client: Path, what: str, given: str = "") -> Any:
-    """What the client's script prints, run where nothing of ours can be imported."""
-    script = shutil.copy(HERE / "stock_programs.py", client.parent.parent)
-    done = subprocess.run(
-        [str(client), "-I", script, what],
-        input=given, capture_output=True, text=True, check=False, cwd=client.parent,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """What the client's script prints."""
+    return json.loads(output(client, HERE / "stock_programs.py", what, given=given))
 
 
 @pytest.fixture(scope="session")
