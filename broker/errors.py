@@ -54,6 +54,13 @@ class ForbiddenError(QjbError):
     status = 403
 
 
+class NoSandboxError(QjbError):
+    """No worker may run programs that users bring."""
+
+    code = "no_sandbox"
+    status = 403
+
+
 class NotYourProgramError(QjbError):
     """A program can be seen, but not changed by whoever is not its author."""
 

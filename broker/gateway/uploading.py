@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from broker.core.admission import malformed
 from broker.core.catalogue import Shown
-from broker.errors import InvalidRequestError, MissingImportsError
+from broker.errors import InvalidRequestError, MissingImportsError, NoSandboxError
 from broker.gateway.fleet import Fleet
 from broker.gateway.imports import missing
 from broker.gateway.programs import Programs
@@ -21,8 +21,8 @@ UNCHECKED = "no worker has said what is installed, so it is not known whether im
 
 
 class Uploads:
-    """Takes programs in, for a tenant each. Raises what `Programs` does, `InvalidRequestError` with
-    all that is wrong, or `MissingImportsError`.
+    """Takes programs in, for a tenant each. Raises what `Programs` does, `NoSandboxError`,
+    `InvalidRequestError` with all that is wrong, or `MissingImportsError`.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Uploads:
 
     async def upload(self, tenant: str, body: bytes) -> tuple[Shown, tuple[str, ...]]:
         """A new program, as *body* (JSON) has it; and what is to be said of it."""
+        self._check_sandbox()
         brought = await self._read(body, whole=True)
         told = self._check_imports(brought)
         shown = await self._programs.upload(tenant, brought.upload, brought.code or b"")
@@ -60,6 +61,15 @@ class Uploads:
         except UnreadableError as error:
             what = "the body is not JSON: " if error.code == "invalid_json" else ""
             raise InvalidRequestError(what + error.message) from error
+
+    def _check_sandbox(self) -> None:
+        """Whether there is a worker that may run it, as far as workers are known."""
+        levels = self._fleet.sandboxes.values()
+        if levels and all(level == "none" for level in levels):
+            raise NoSandboxError(
+                "no worker here runs programs that users bring: none has as good a sandbox as its"
+                " QJB_SANDBOX asks for; `qjb sandbox-check` says what is missing"
+            )
 
     def _check_imports(self, brought: Brought) -> tuple[str, ...]:
         """What is to be said of a program that may be taken."""

@@ -316,3 +316,17 @@ async def test_what_is_too_large_for_a_program_is_not_even_read(path: str, kind:
 
     assert error["error"]["code"] == "too_large"
     assert "at most 4,194,304" in error["error"]["message"]
+
+
+async def test_a_program_is_refused_where_no_worker_has_a_sandbox_for_it() -> None:
+    async with running() as served:
+        await served.ledger.fleet(sandbox="")
+        fleet: Fleet = served.gateway._parts.fleet
+        await eventually(lambda: set(fleet.sandboxes.values()) == {"none"})
+        refused = await asked(served, "POST", "/programs", new(), 403)
+        await served.ledger.fleet(sandbox="reduced")
+        await eventually(lambda: set(fleet.sandboxes.values()) == {"reduced"})
+        await asked(served, "POST", "/programs", new(), 201)
+
+    assert refused["error"]["code"] == "no_sandbox"
+    assert "qjb sandbox-check" in refused["error"]["message"]

@@ -163,7 +163,7 @@ class Ledger:
         """What workers and brokers say of themselves."""
         await self.log.append(STATUS, [status_record(body, now()) for body in bodies])
 
-    async def fleet(self) -> None:
+    async def fleet(self, sandbox: str = "full") -> None:
         """One worker with two slots, one simulator, and a broker."""
         configuration = {
             "backend_name": "aer_simulator",
@@ -177,6 +177,7 @@ class Ledger:
                 simulator=True,
                 num_qubits=30,
                 description="ideal",
+                sandbox=sandbox,
                 configuration=msgspec.Raw(json.dumps(configuration).encode()),
             ),
             Heartbeat(worker="w1", instance="i1", slots=2, backends=("aer_simulator",)),

@@ -111,6 +111,7 @@ PROGRAMS = (
         {
             201: as_json("It can be run: by you, or if it is public by all.", ref("Program")),
             400: _INVALID,
+            403: an_error("No worker has a sandbox that is good enough for it."),
             413: an_error("The body is too large."),
             507: an_error("There is too little disk space."),
         },
