@@ -104,6 +104,11 @@ class Fleet:
             self._environments[w.worker][0] for w in self.workers if w.worker in self._environments
         ]
 
+    def version_of(self, package: str) -> str | None:
+        """Which version of *package* programs can import; None if workers do not say, or differ."""
+        found = {p.version for it in self.environments for p in it.packages if p.name == package}
+        return found.pop() if len(found) == 1 else None
+
     @property
     def has_broker(self) -> bool:
         """Whether an active broker was heard lately."""
@@ -142,6 +147,11 @@ class Fleet:
         waiting = self.queue(backend).waiting
         name = str(key)
         return waiting.index(name) if name in waiting else None
+
+    def usual_seconds(self, backend: str) -> float | None:
+        """What jobs on *backend* took lately, in seconds."""
+        mean = self._durations.get(backend)
+        return None if mean is None else round(mean, 3)
 
     def wait_for(self, backend: str, ahead: int) -> float | None:
         """Seconds until a job with so many ahead may start: a guess from what jobs took so far."""

@@ -1,10 +1,13 @@
 """Backends: what circuits can run on, as its workers announced it."""
 
+import msgspec
 from aiohttp import web
 
 from broker.errors import UnknownBackendError
 from broker.gateway.api.dialects import backend_list, backend_status
-from broker.gateway.api.parts import Request, answer, raw_answer
+from broker.gateway.api.parts import Request, answer, moment, raw_answer
+from broker.telemetry.times import iso, seconds_of
+from schemas.decoding import UnreadableError, decode
 from schemas.unknown import no
 from schemas.workers import BackendAnnounced
 
@@ -22,9 +25,25 @@ async def configuration(request: Request) -> web.Response:
 
 
 async def properties(request: Request) -> web.Response:
-    """GET /backends/{backend}/properties: an empty object for what has none."""
+    """GET /backends/{backend}/properties: an empty object for what has none, or had none then."""
     found = bytes((await _backend(request)).properties)
-    return raw_answer(b"{}" if found == b"null" else found)
+    is_known = found != b"null" and _was_known(found, moment(request, "updated_before"))
+    return raw_answer(found if is_known else b"{}")
+
+
+class _Properties(msgspec.Struct):
+    last_update_date: str = ""
+
+
+def _was_known(properties: bytes, when: str | None) -> bool:
+    """Whether *properties* stood so at that time; those of any time do if none is asked for."""
+    if when is None:
+        return True
+    try:
+        updated = decode(properties, _Properties).last_update_date
+        return not updated or iso(seconds_of(updated)) <= when
+    except (UnreadableError, ValueError, OverflowError):  # any worker may have written it
+        return True
 
 
 async def defaults(request: Request) -> web.Response:
@@ -47,4 +66,6 @@ async def _backend(request: Request) -> BackendAnnounced:
     if found is None:
         known = [backend.name for backend in parts.fleet.backends]
         raise UnknownBackendError(no("backend", name, known))
+    if calibration := request.query.get("calibration_id"):
+        raise UnknownBackendError(f"{name} has no calibration {calibration[:80]!r}: it has none")
     return found

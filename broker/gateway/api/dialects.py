@@ -5,6 +5,7 @@ a client sends.
 """
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from schemas.values import Reason, State, Violation
 from schemas.workers import BackendAnnounced, Package
 
 RAN_TOO_LONG = 1305  # the only reason code that clients know
-OBJECTS_SINCE = "2025-05-01"  # API version from which backends are listed as objects
+OBJECTS_SINCE = "2025-01-01"  # API version from which backends are listed as objects
 
 _STATUS = {
     State.QUEUED: "Queued",
@@ -69,7 +70,7 @@ def job_object(job: Job, params: bytes | None) -> dict[str, Any]:
         "ended": job.ended,
         "tags": list(details.tags) if details else [],
         "session_id": details.session_id if details else None,
-        "cost": details.time_limit if details else None,
+        "cost": ceil(details.time_limit) if details else 0,  # there are clients that read no float
         "private": False,
         "seq": job.seq,
         "attempt": job.attempt,
@@ -165,6 +166,7 @@ def _device(fleet: Fleet, backend: BackendAnnounced) -> dict[str, Any]:
         "queue_length": fleet.queue(backend.name).queued,
         "qubits": backend.num_qubits,
         "simulator": backend.simulator,
+        "is_simulator": backend.simulator,
         "description": backend.description,
         "sandbox": backend.sandbox,
     }

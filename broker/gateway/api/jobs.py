@@ -12,6 +12,7 @@ from broker.gateway.api.parts import (
     Request,
     answer,
     key_of,
+    moment,
     nothing,
     one_of,
     whole_number,
@@ -21,7 +22,6 @@ from broker.gateway.cursors import list_cursor, parse_list_cursor
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.read_model import NOT_YET
 from broker.gateway.rows import JobPage
-from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
 from schemas.requests import MAX_TAGS
 from schemas.values import State
@@ -132,19 +132,9 @@ def filter_of(request: Request) -> JobFilter:
         session=query.get("session_id"),
         backend=query.get("backend"),
         terminal={"": None, "true": False, "false": True}[pending],
-        created_after=_moment(request, "created_after"),
-        created_before=_moment(request, "created_before"),
+        created_after=moment(request, "created_after"),
+        created_before=moment(request, "created_before"),
     )
-
-
-def _moment(request: Request, name: str) -> str | None:
-    text = request.query.get(name)
-    if not text:
-        return None
-    try:
-        return iso(seconds_of(text.replace(" ", "+")))  # a plus sign that was not escaped
-    except (ValueError, OverflowError):
-        raise InvalidRequestError(f"{name}: {text[:40]!r} is not a time (ISO 8601)") from None
 
 
 async def cancel(request: Request) -> web.Response:

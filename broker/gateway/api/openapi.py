@@ -31,6 +31,7 @@ TAGS = {
     "events": "What happens, as it happens.",
     "programs": "What can be run.",
     "backends": "What it runs on.",
+    "usage": "What jobs take.",
     "operations": "Health, metrics, pages.",
 }
 

@@ -90,6 +90,7 @@ def _backend() -> Schema:
         queue_length=WHOLE,
         qubits=WHOLE,
         simulator=YES_OR_NO,
+        is_simulator=YES_OR_NO | {"description": "The same, by its newer name."},
         description=text(),
         sandbox=text() | {"description": "In which uploaded programs run; empty: none do."},
     )
@@ -198,7 +199,7 @@ def _job() -> Schema:
         ended=or_null(text(format="date-time")),
         tags=a_list(text()),
         session_id=or_null(text()),
-        cost=or_null(NUMBER | {"description": "The time limit, in seconds."}),
+        cost=WHOLE | {"description": "The time limit, in seconds; 0 for what was rejected."},
         private=YES_OR_NO,
         seq=WHOLE | {"description": "The number of its newest event."},
         attempt=WHOLE,

@@ -23,7 +23,7 @@ from broker.gateway.streams import Streams
 from broker.gateway.tail import LedgerTail
 from broker.gateway.uploading import Uploads
 from broker.gateway.waiters import Waiters
-from broker.telemetry.times import trace_of
+from broker.telemetry.times import iso, seconds_of, trace_of
 from broker.transports.blobs import Blobs
 from schemas.values import JobKey, is_id
 
@@ -169,3 +169,14 @@ def seconds(request: Request, name: str, most: float) -> float:
     if not 0 <= found < float("inf"):
         raise InvalidRequestError(f"{name}: {text[:40]!r} is not a number of seconds")
     return min(found, most)
+
+
+def moment(request: Request, name: str) -> str | None:
+    """A time from the query, as it stands in messages. Raises `InvalidRequestError`."""
+    text = request.query.get(name)
+    if not text:
+        return None
+    try:
+        return iso(seconds_of(text.replace(" ", "+")))  # a plus sign that was not escaped
+    except (ValueError, OverflowError):
+        raise InvalidRequestError(f"{name}: {text[:40]!r} is not a time (ISO 8601)") from None

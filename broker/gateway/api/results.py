@@ -6,25 +6,42 @@ from collections.abc import AsyncIterator
 import orjson
 from aiohttp import web
 
+from broker.gateway.api.generations import asks_once, readable
 from broker.gateway.api.pages import all_events
 from broker.gateway.api.parts import Parts, Request, key_of, nothing
 from broker.gateway.api.sending import JSON, Content, content_of, send, send_pieces
 from broker.gateway.recent import HotJob
 from schemas.cloudevents import decode
 from schemas.events import Interim, Log
+from schemas.jobs import Job
 from schemas.values import State
 
+LONGEST = 24 * 3600.0  # s that a client which asks only once is held
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 async def result(request: Request) -> web.StreamResponse:
     """GET /jobs/{job_id}/results: 204 while there is none; for a job that failed, why."""
     job = (await request.parts.find(key_of(request))).job
+    if not job.terminal and asks_once(request):
+        job = await _ended(request.parts, job)
     if job.state is State.COMPLETED:
-        return await send(request, Content([content_of(job.value, job.value_ref)]))
+        content = Content([content_of(job.value, job.value_ref)])
+        return await send(request, readable(request, content))
     if job.state in (State.FAILED, State.REJECTED):
         return web.Response(text=job.message or job.reason or "", content_type="text/plain")
     return nothing()
+
+
+async def _ended(parts: Parts, job: Job) -> Job:
+    """*job* when it has ended; as it is if this gateway ends before."""
+    model, key = parts.model, job.key
+
+    def look() -> Job | None:
+        now = model.job(key)
+        return now if now is None or now.terminal else None
+
+    return await parts.waiters.until(key, look, LONGEST) or model.job(key) or job
 
 
 async def invalid(request: Request) -> web.StreamResponse:

@@ -11,6 +11,7 @@ from broker.gateway.api.places import Place, Route
 from broker.gateway.api.routes_around import BACKENDS, OPERATIONS
 from broker.gateway.api.routes_of_jobs import EVENTS, JOBS, RESULTS
 from broker.gateway.api.routes_of_programs import PROGRAMS
+from broker.gateway.api.routes_of_usage import USAGE
 
 # What clients put in front.
 PREFIXES = ("", "/experimental", "/api/v1", "/quantum-computing.ibm.com/api", "/api", "/v1")
@@ -27,7 +28,7 @@ async def _specification(request: Request) -> web.Response:
     return raw_answer(description())
 
 
-API = (*JOBS, *RESULTS, *EVENTS, *PROGRAMS, *BACKENDS)
+API = (*JOBS, *RESULTS, *EVENTS, *PROGRAMS, *BACKENDS, *USAGE)
 AROUND = (  # of this gateway itself: without a prefix
     *OPERATIONS,
     Route(
@@ -46,6 +47,7 @@ TAGGED = {
     "events": EVENTS,
     "programs": PROGRAMS,
     "backends": BACKENDS,
+    "usage": USAGE,
     "operations": AROUND,
 }
 

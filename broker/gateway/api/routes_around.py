@@ -9,20 +9,31 @@ from broker.gateway.api.describing import (
     as_json,
     header,
     of_type,
+    query,
     ref,
     text,
 )
 from broker.gateway.api.places import Handler, Route
 
 _ANY_OBJECT: Schema = {"type": "object"}
+_CALIBRATION = query("calibration_id", text(), "A calibration by its id: there are none here.")
 _READY = as_json("Whether it answers questions.", ref("Readiness"))
 
 
 def _of_a_backend(
-    what: str, handler: Handler, name: str, summary: str, schema: Schema = _ANY_OBJECT
+    what: str,
+    handler: Handler,
+    name: str,
+    summary: str,
+    schema: Schema = _ANY_OBJECT,
+    parameters: tuple[Schema, ...] = (),
 ) -> Route:
-    answers = {200: as_json(summary, schema), 404: an_error("There is no such backend.")}
-    return Route("GET", f"/backends/{{backend}}/{what}", handler, name, summary, answers)
+    answers = {
+        200: as_json(summary, schema),
+        404: an_error("There is no such backend, or calibration of it."),
+    }
+    path = f"/backends/{{backend}}/{what}"
+    return Route("GET", path, handler, name, summary, answers, parameters)
 
 
 BACKENDS = (
@@ -34,17 +45,28 @@ BACKENDS = (
         "List backends",
         {
             200: as_json(
-                "Names; objects from API version 2025-05-01 on.",
+                "Names; objects from API version 2025-01-01 on.",
                 an_object("devices", devices=a_list({"anyOf": [text(), ref("Backend")]})),
             )
         },
         (header("IBM-API-Version", "The API version that the client speaks."),),
     ),
     _of_a_backend(
-        "configuration", backends.configuration, "getConfiguration", "What a backend can do"
+        "configuration",
+        backends.configuration,
+        "getConfiguration",
+        "What a backend can do",
+        parameters=(_CALIBRATION,),
     ),
     _of_a_backend(
-        "properties", backends.properties, "getProperties", "How well its qubits and gates work"
+        "properties",
+        backends.properties,
+        "getProperties",
+        "How well its qubits and gates work",
+        parameters=(
+            _CALIBRATION,
+            query("updated_before", text(format="date-time"), "As it stood then."),
+        ),
     ),
     _of_a_backend("defaults", backends.defaults, "getDefaults", "Pulse defaults: none"),
     _of_a_backend(

@@ -1,0 +1,142 @@
+"""What generations of clients insist on, over HTTP."""
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.events import Completed
+from schemas.workers import BackendAnnounced, EnvironmentAnnounced, Package
+from tests.support.awaiting import eventually
+from tests.support.gateway import Running, running
+
+OF_2023 = {"X-Qx-Client-Application": "qiskit-version-2/qiskit_ibm_runtime-0.15.1,qiskit-0.45.3*"}
+OF_2022 = {"X-Qx-Client-Application": "qiskit-terra,qiskit-ibm-runtime/0.19.2,0.1.0"}
+OF_TODAY = {"X-Qx-Client-Application": "qiskit-version-2/qiskit_ibm_runtime-0.51.0"}
+
+
+async def _ended(served: Running, job_id: str, **end: Any) -> None:
+    await served.ledger.queue(job_id)
+    await served.ledger.start(job_id)
+    await served.ledger.append(job_id, Completed, attempt=1, **end)
+    await _until(served, job_id, 4)
+
+
+async def _until(served: Running, job_id: str, seq: int) -> None:
+    page = f"/jobs/{job_id}/events?wait=5&after={seq - 1}"
+    await served.get(page, headers={"Accept": "application/json"})
+
+
+@pytest.mark.parametrize(
+    "result", ["7", "true", "null", '{"url": "https://x"}', '["url"]', '"curl"']
+)
+async def test_results_that_some_clients_take_for_a_link_are_wrapped_for_those(result: str) -> None:
+    async with running() as served:
+        await _ended(served, "j1", value=msgspec.Raw(result.encode()))
+        wrapped = await served.get("/jobs/j1/results", headers=OF_2023)
+        for headers in (OF_2022, OF_TODAY, {}):
+            plain = await served.get("/jobs/j1/results", headers=headers)
+            assert plain == json.loads(result)
+
+    assert wrapped == {"__type__": "to_json", "__value__": json.loads(result)}
+
+
+@pytest.mark.parametrize("result", ["[7]", '{"a": "url"}', '"done"'])
+async def test_results_that_every_client_reads_are_what_the_program_wrote(result: str) -> None:
+    async with running() as served:
+        await _ended(served, "j1", value=msgspec.Raw(result.encode()))
+        assert await served.get("/jobs/j1/results", headers=OF_2023) == json.loads(result)
+
+
+async def test_clients_that_ask_only_once_are_answered_when_the_job_has_ended() -> None:
+    async with running() as served:
+        await served.ledger.queue("j1")
+        await served.ledger.start("j1")
+        await _until(served, "j1", 3)
+        assert await served.get("/jobs/j1/results", 204, headers=OF_2023) == ""
+        asked = asyncio.create_task(served.get("/jobs/j1/results", headers=OF_2022))
+        await served.ledger.interim("j1", 1)
+        await _until(served, "j1", 4)
+        assert not asked.done()
+        await served.ledger.complete("j1", "done")
+        assert await asked == "done"
+
+
+async def test_metrics_tell_when_a_job_ran_and_for_how_long() -> None:
+    packages = (Package("qiskit", "2.6.2", ("qiskit",)),)
+    async with running() as served:
+        await served.ledger.fleet()
+        await served.ledger.status(EnvironmentAnnounced("w1", "3.11.7", packages))
+        await _ended(served, "j1", value=msgspec.Raw(b"1"))
+        found = await served.get("/jobs/j1/metrics")
+        job = await served.get("/jobs/j1")
+
+    times, used = found["timestamps"], found["usage"]
+    assert times["created"] == job["created"] <= times["running"] <= times["finished"]
+    assert used["status"] == "finalized"
+    assert used["seconds"] == used["quantum_seconds"] == used["qpu_charge_time_seconds"] >= 0
+    assert found["qiskit_version"] == "2.6.2"
+    assert "position_in_queue" not in found
+
+
+async def test_metrics_tell_where_a_job_waits() -> None:
+    async with running() as served:
+        await served.ledger.fleet()
+        await served.ledger.queue("b")
+        await _until(served, "b", 1)
+        found = await served.get("/jobs/b/metrics")
+
+    assert found["position_in_queue"] == 2
+    assert found["usage"] | {"status": "pending", "seconds": 0.0} == found["usage"]
+    assert found["timestamps"]["running"] is None
+
+
+async def test_an_instance_has_no_limit_and_says_how_many_jobs_are_pending() -> None:
+    async with running() as served:
+        await served.ledger.queue("j1")
+        await _ended(served, "j2", value=msgspec.Raw(b"1"))
+        now = await served.get("/instances/usage", headers={"Service-CRN": "crn:v1:x"})
+        before = await served.get("/usage")
+
+    assert (now["instance_id"], now["usage_limit_reached"]) == ("crn:v1:x", False)
+    assert before == {"byInstance": [{"instance": "qjb/default/main", "pendingJobs": 1}]}
+
+
+async def test_the_time_limit_is_a_whole_number_whatever_was_asked_for() -> None:
+    async with running() as served:
+        await served.ledger.queue("j1", time_limit=1.5)
+        await _until(served, "j1", 1)
+        assert (await served.get("/jobs/j1"))["cost"] == 2
+
+
+@pytest.mark.parametrize(("version", "kind"), [("2024-01-01", str), ("2025-01-01", dict)])
+async def test_backends_are_objects_from_2025_on(version: str, kind: type) -> None:
+    async with running() as served:
+        await served.ledger.fleet()
+        await eventually(lambda: served.gateway._parts.fleet.backends)
+        listed = await served.get("/backends", headers={"IBM-API-Version": version})
+
+    (device,) = listed["devices"]
+    assert isinstance(device, kind)
+    assert kind is str or (device["is_simulator"], device["queue_length"]) == (True, 2)
+
+
+async def test_properties_are_those_of_a_time_and_calibrations_are_not_there() -> None:
+    properties = {"backend_name": "line", "last_update_date": "2026-01-01T00:00:00+00:00"}
+    line = BackendAnnounced(
+        name="line", simulator=True, num_qubits=5, description="",
+        configuration=msgspec.Raw(b"{}"), properties=msgspec.Raw(json.dumps(properties).encode()),
+    )  # fmt: skip
+    async with running() as served:
+        await served.ledger.status(line)
+        await eventually(lambda: served.gateway._parts.fleet.backends)
+        path = "/backends/line/properties"
+        assert await served.get(path) == properties
+        assert await served.get(f"{path}?updated_before=2026-02-01T00:00:00") == properties
+        assert await served.get(f"{path}?updated_before=2025-12-31T00:00:00") == {}
+        for what in ("properties", "configuration"):
+            error = await served.get(f"/backends/line/{what}?calibration_id=x", 404)
+            assert "calibration" in error["error"]["message"]
+        await served.get(f"{path}?updated_before=yesterday", 400)
