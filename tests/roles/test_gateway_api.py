@@ -353,8 +353,17 @@ async def test_a_job_is_shown_as_all_generations_of_clients_read_it() -> None:
 async def test_the_api_answers_under_the_prefixes_that_clients_put_in_front() -> None:
     async with running(brokered=True) as served:
         job_id = (await served.post("/experimental/jobs", HELLO))["id"]
-        for prefix in ("", "/api/v1", "/quantum-computing.ibm.com/api", "/experimental"):
+        for prefix in ("", "/api/v1", "/quantum-computing.ibm.com/api", "/experimental", "/a/b/c"):
             assert (await served.get(f"{prefix}/jobs/{job_id}"))["id"] == job_id
+        for mistaken in (
+            f"/jobs/{job_id}/backends",
+            "/programs/x/jobs",
+            "/a/live",
+            "/a/b",
+            "/live/x",
+        ):
+            async with served.http.get(served.url + mistaken) as nothing:
+                assert nothing.status == 404
 
 
 async def test_pages_of_jobs_are_complete_and_newest_first() -> None:

@@ -17,9 +17,8 @@ INFO = {
     "title": "Quantum job broker",
     "summary": "Submit quantum jobs, follow them live, fetch results.",
     "description": (
-        "The Qiskit Runtime REST API, with event streams beside it. Every path of"
-        " `jobs`, `events`, `programs` and `backends` also answers below"
-        " `/experimental`, `/api/v1` and `/quantum-computing.ibm.com/api`. The content"
+        "The Qiskit Runtime REST API, with event streams beside it. Every path also answers"
+        " below any prefix, such as `/api/v1`, but for those of `operations`. The content"
         " type of request bodies is ignored: they are JSON, but for the"
         " forms (`multipart/form-data`) that bring programs."
     ),

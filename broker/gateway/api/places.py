@@ -45,12 +45,15 @@ class Place:
         self.answers: dict[str, tuple[Handler, Scope | None]] = {}  # by method
         self._below: dict[str, Place] = {}
         self._any: tuple[str, Place] | None = None  # a name for what else may follow, not nothing
+        self._anywhere: set[str] = set()  # of those below, what may have anything in front
 
-    def add(self, routes: Iterable[Route], prefix: str = "") -> None:
-        """Have *routes* be answered below *prefix*; GET includes HEAD."""
+    def add(self, routes: Iterable[Route], *, anywhere: bool = False) -> None:
+        """Have *routes* be answered, also below any prefix if *anywhere*; GET includes HEAD."""
         for route in routes:
-            place = self
-            for part in (prefix + route.path).split("/")[1:]:
+            place, parts = self, route.path.split("/")[1:]
+            if anywhere:
+                self._anywhere.add(parts[0])
+            for part in parts:
                 place = place._made(part)
             place.path = route.path
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
@@ -63,11 +66,16 @@ class Place:
         return self._any[1]
 
     def at(self, path: str) -> tuple["Place | None", Mapping[str, str]]:
-        """What stands at *path*, with or without a slash behind, and what the path names."""
+        """What stands at *path*, with or without a slash behind, and what the path names.
+
+        A prefix ends where one of our own names begins: `/jobs/a/backends` is nothing.
+        """
         names: dict[str, str] = {}
         plain = path[:-1] if path[-1:] == "/" and path[-2:-1] not in ("", "/") else path
-        place = self
-        for part in plain.split("/")[1:]:
+        place, parts = self, plain.split("/")[1:]
+        if parts and parts[0] not in self._below:
+            parts = parts[next((n for n, part in enumerate(parts) if part in self._anywhere), 0) :]
+        for part in parts:
             below = place._below.get(part)
             if below is None:
                 if place._any is None or not part or "{" in part or "}" in part:

@@ -13,9 +13,6 @@ from broker.gateway.api.routes_of_jobs import EVENTS, JOBS, RESULTS
 from broker.gateway.api.routes_of_programs import PROGRAMS
 from broker.gateway.api.routes_of_usage import USAGE
 
-# What clients put in front.
-PREFIXES = ("", "/experimental", "/api/v1", "/quantum-computing.ibm.com/api", "/api", "/v1")
-
 
 @cache
 def description() -> bytes:
@@ -52,6 +49,5 @@ TAGGED = {
 }
 
 PLACES = Place()
-for _prefix in PREFIXES:
-    PLACES.add(API, _prefix)
+PLACES.add(API, anywhere=True)
 PLACES.add(AROUND)
