@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 from qiskit.result import Result
 
 from executors.backends.aer import LocalSimulator
@@ -40,9 +41,15 @@ _RESERVED = frozenset(
 
 
 def run(
-    backend: LocalSimulator, circuits: Sequence[QuantumCircuit], options: Mapping[str, Any]
+    backend: LocalSimulator,
+    circuits: Sequence[QuantumCircuit],
+    options: Mapping[str, Any],
+    binds: Mapping[Parameter, Sequence[float]] | None = None,
 ) -> Result:
-    """The result of *circuits*; raises `InvalidInputsError` or `BackendError`."""
+    """The result of *circuits*; raises `InvalidInputsError` or `BackendError`.
+
+    With *binds* of each, one after the other, for each of the values that its parameters have.
+    """
     chosen = {
         name: value
         for name, value in options.items()
@@ -55,11 +62,13 @@ def run(
     if others := set(chosen) - run_options(backend):
         raise unknown(f"{backend.name} has no run option", others, run_options(backend))
     with blame(BackendError, f"{backend.name} could not run the circuits"):
-        result = backend.run(list(circuits), **chosen).result()
+        given = None if binds is None else [binds] * len(circuits)
+        result = backend.run(list(circuits), parameter_binds=given, **chosen).result()
         if not result.success:
             raise failure(result, chosen)
-        for circuit, found in zip(circuits, result.results, strict=True):
-            found.header["creg_sizes"] = registers(circuit)
+        times = len(result.results) // len(circuits)
+        for number, found in enumerate(result.results):
+            found.header["creg_sizes"] = registers(circuits[number // times])
         return result
 
 

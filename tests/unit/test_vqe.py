@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from qiskit.circuit.library import real_amplitudes
+from qiskit.circuit.library import get_standard_gate_name_mapping, real_amplitudes
 from qiskit.quantum_info import Operator, Pauli, SparsePauliOp
 
 from executors import runtime_json
@@ -208,6 +208,51 @@ def test_expectation_values_are_those_of_the_matrix() -> None:
     assert exact.value == pytest.approx(right, abs=1e-9)
     assert abs(sampled.value - right) < 5 * math.sqrt(sampled.variance)
     assert 0 < math.sqrt(sampled.variance) < 0.05
+
+
+def _turns(*names: str) -> QuantumCircuit:
+    """A circuit with each of those gates, all angles parameters; one of them is used twice."""
+    circuit, taken = QuantumCircuit(2), 0
+    shared = Parameter("shared")
+    circuit.h([0, 1])
+    for name in names:
+        gate = get_standard_gate_name_mapping()[name].copy()
+        angles = [Parameter(f"{name}{taken + number}") for number in range(len(gate.params))]
+        taken += len(angles)
+        gate.params = [shared, *angles[1:]] if name in ("rx", "ry") else angles
+        circuit.append(gate, range(gate.num_qubits))
+    circuit.cx(0, 1)
+    return circuit
+
+
+@pytest.mark.parametrize(
+    "circuit",
+    [
+        _turns("rx", "ry", "rz", "p", "u"),
+        _turns("rxx", "ryy", "rzz", "rz"),
+        _turns("crx", "cp", "cu", "u2", "r"),
+        _turns("rz", "rz"),  # what is compiled away has no value to take
+    ],
+)
+def test_expectation_values_of_many_points_are_those_of_each(circuit: QuantumCircuit) -> None:
+    terms = random_terms(2, 9)
+    points = np.random.default_rng(3).uniform(-4, 4, (5, circuit.num_parameters))
+    right = []
+    for values in points:
+        state = _state(circuit, dict(zip(circuit.parameters, values, strict=True)))
+        right.append((state.conj() @ matrix(terms) @ state).real)
+    backend, operator = catalogue.backend(IDEAL), read_operator(terms, "operator", 2)
+
+    together = Exact(backend, circuit, operator, {}).at_all(list(points))
+
+    assert [one.value for one in together] == pytest.approx(right, abs=1e-9)
+
+
+def test_a_value_that_is_no_finite_number_is_refused() -> None:
+    exact = Exact(catalogue.backend(IDEAL), _turns("rx"), read_operator(H2, "o", 2), {})
+
+    with pytest.raises(InvalidInputsError, match="can not take its values"):
+        exact.at_all([[0.1], [math.nan]])
 
 
 def test_the_variance_is_that_of_repeated_estimates() -> None:
