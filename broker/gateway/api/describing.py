@@ -1,8 +1,31 @@
 """Small words that the description of the API is written in (OpenAPI 3.1)."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
 
 Schema = dict[str, Any]
+JSON = "application/json"
+Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body of a request or of an answer: what it says, and as what, by media type.
+
+    A type stands for JSON of it; a `Schema` for itself.
+    """
+
+    description: str
+    kinds: Any  # one, or by media type
+    examples: Mapping[str, Any] = field(default_factory=dict)  # of the JSON, by name
+
+    @property
+    def by_media_type(self) -> Mapping[str, Any]:
+        """Its kinds, by media type."""
+        return self.kinds if isinstance(self.kinds, Mapping) else {JSON: self.kinds}
 
 
 def ref(name: str) -> Schema:

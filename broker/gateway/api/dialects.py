@@ -1,4 +1,4 @@
-"""How generations of Qiskit Runtime clients differ: the shapes of jobs, backends and programs.
+"""How generations of Qiskit Runtime clients differ: the shapes of jobs and backends.
 
 One job object satisfies all of them; only lists of backends depend on the `IBM-API-Version` that
 a client sends.
@@ -10,11 +10,10 @@ from typing import Any
 
 import orjson
 
-from broker.core.catalogue import Shown
 from broker.gateway.fleet import Fleet
 from schemas.jobs import Job
 from schemas.values import Reason, State, Violation
-from schemas.workers import BackendAnnounced, Package
+from schemas.workers import BackendAnnounced
 
 RAN_TOO_LONG = 1305  # the only reason code that clients know
 OBJECTS_SINCE = "2025-01-01"  # API version from which backends are listed as objects
@@ -97,55 +96,6 @@ def violation_object(violation: Any) -> dict[str, str]:
 def wants_params(exclude: str | None) -> bool:
     """Whether a job's inputs are to be shown: yes, unless the client says `true`."""
     return (exclude or "").lower() != "true"
-
-
-def program_object(shown: Shown) -> dict[str, Any]:
-    """A program as the API shows it, without its code."""
-    specification, head = shown.program.specification, shown.head
-    spec = specification.spec
-    requirements = spec.backend_requirements
-    needs: dict[str, Any] = {"min_num_qubits": requirements.min_num_qubits}
-    if requirements.simulator is not None:
-        needs["simulator"] = requirements.simulator
-    dates = {"creation_date": head.created, "update_date": head.updated} if head else {}
-    return dates | {
-        "id": specification.id,
-        "name": specification.name,
-        "description": specification.description,
-        "cost": _whole(specification.max_execution_time),
-        "is_public": head is None or head.is_public,
-        "built_in": head is None,
-        "version": shown.program.version,
-        "spec": {
-            "backend_requirements": needs,
-            "parameters": spec.parameters,
-            "interim_results": spec.interim_results,
-            "return_values": spec.return_values,
-        },
-    }
-
-
-def _whole(seconds: float) -> float:
-    """As an integer, if it is one: there are clients that read nothing else."""
-    return int(seconds) if seconds == int(seconds) else seconds
-
-
-def environments(fleet: Fleet) -> list[dict[str, Any]]:
-    """What is installed where: each environment once, however many workers have it."""
-    workers: dict[tuple[str, tuple[Package, ...]], list[str]] = {}
-    for one in fleet.environments:
-        workers.setdefault((one.python, one.packages), []).append(one.worker)
-    return [
-        {
-            "workers": sorted(names),
-            "python": python,
-            "packages": [
-                {"name": one.name, "version": one.version, "modules": one.modules}
-                for one in packages
-            ],
-        }
-        for (python, packages), names in workers.items()
-    ]
 
 
 def backend_list(fleet: Fleet, api_version: str | None) -> dict[str, Any]:

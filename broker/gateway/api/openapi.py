@@ -4,12 +4,16 @@ Source: OpenAPI Specification 3.1.0. A test holds every route and every answer a
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
+import msgspec
 import orjson
 
-from broker.gateway.api.describing import Schema, an_error, text
+from broker.errors import QjbError
+from broker.gateway.api.asking import schema_of_moment
+from broker.gateway.api.describing import JSON, Body, Schema, an_error, text
 from broker.gateway.api.openapi_schemas import schemas
 from broker.gateway.api.places import Route
 
@@ -33,19 +37,21 @@ TAGS = {
     "usage": "What jobs take.",
     "operations": "Health, metrics, pages.",
 }
+REF = "#/components/schemas/{name}"
 
 
-def document(routes: Mapping[str, Iterable[Route]]) -> bytes:
+def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
     """The description of *routes*, which are given by tag, as JSON."""
+    types = Types(route for some in routes.values() for route in some)
     return orjson.dumps(
         {
             "openapi": "3.1.0",
             "info": INFO | {"version": version("quantum-job-broker")},
             "servers": [{"url": "/"}],
             "tags": [{"name": tag, "description": TAGS[tag]} for tag in routes],
-            "paths": _paths(routes),
+            "paths": _paths(routes, types),
             "components": {
-                "schemas": schemas(),
+                "schemas": schemas() | types.components,
                 "responses": {"Error": an_error("What is wrong")},
             },
         },
@@ -53,11 +59,53 @@ def document(routes: Mapping[str, Iterable[Route]]) -> bytes:
     )
 
 
-def _paths(routes: Mapping[str, Iterable[Route]]) -> dict[str, Schema]:
+class Types:
+    """The schemas of all types that *routes* name."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        found = list(dict.fromkeys(kind for route in routes for kind in _kinds(route)))
+        made, self.components = msgspec.json.schema_components(
+            found, schema_hook=schema_of_moment, ref_template=REF
+        )
+        self._made = dict(zip(found, made, strict=True))
+
+    def schema(self, kind: Any) -> Schema:
+        """That of *kind*, most often a reference."""
+        return kind if isinstance(kind, dict) else self._made[kind]
+
+    def query(self, kind: type[msgspec.Struct]) -> list[Schema]:
+        """The parameters that a query of that *kind* has."""
+        fields = self.components.pop(kind.__name__)["properties"]
+        return [_parameter(name, dict(schema)) for name, schema in fields.items()]
+
+
+def _kinds(route: Route) -> Iterable[Any]:
+    """The types that *route* names."""
+    if route.query:
+        yield route.query
+    for said in (route.body, *route.answers.values()):
+        if isinstance(said, Body):
+            yield from (kind for kind in said.by_media_type.values() if not isinstance(kind, dict))
+        elif isinstance(said, type):
+            yield said
+
+
+def _parameter(name: str, schema: Schema) -> Schema:
+    """A field of a query, which is either there or not: it is never null."""
+    described = schema.pop("description", "")
+    if schema.get("default", 0) is None:
+        del schema["default"]
+    if "anyOf" in schema:
+        (plain,) = (one for one in schema.pop("anyOf") if one != {"type": "null"})
+        schema |= plain
+    return {"name": name, "in": "query", "description": described, "schema": schema}
+
+
+def _paths(routes: Mapping[str, Iterable[Route]], types: Types) -> dict[str, Schema]:
     paths: dict[str, Schema] = {}
     for tag, route in ((tag, route) for tag, some in routes.items() for route in some):
         item = paths.setdefault(route.path, {})
-        item[route.method.lower()] = _operation(tag, route)
+        item[route.method.lower()] = _operation(tag, route, types)
         if names := re.findall(r"\{(\w+)\}", route.path):
             item["parameters"] = [
                 {"name": name, "in": "path", "required": True, "schema": text()} for name in names
@@ -65,19 +113,56 @@ def _paths(routes: Mapping[str, Iterable[Route]]) -> dict[str, Schema]:
     return paths
 
 
-def _operation(tag: str, route: Route) -> Schema:
+def _operation(tag: str, route: Route, types: Types) -> Schema:
     """What one method of a path does."""
-    answers = {str(status): answer for status, answer in route.answers.items()}
     made: Schema = {
         "operationId": route.name,
         "tags": [tag],
         "summary": route.summary,
-        "responses": answers | {"default": {"$ref": "#/components/responses/Error"}},
+        "responses": _answers(route, types),
     }
-    if route.parameters:
-        made["parameters"] = route.parameters
+    if parameters := _parameters(route, types):
+        made["parameters"] = parameters
     if route.description:
         made["description"] = route.description
     if route.body is not None:
-        made["requestBody"] = {"required": True, "content": route.body}
+        made["requestBody"] = {"required": True} | _said(route.body, "", types)
     return made
+
+
+def _parameters(route: Route, types: Types) -> list[Schema]:
+    headers = [
+        {"name": name, "in": "header", "description": about, "schema": text()}
+        for name, about in route.headers.items()
+    ]
+    asked = types.query(route.query) if route.query else []
+    return [*route.parameters, *asked, *headers]
+
+
+def _answers(route: Route, types: Types) -> dict[str, Schema]:
+    """What it answers, by status: what was asked for, and what is wrong."""
+    said = {status: _said(one, route.summary, types) for status, one in route.answers.items()}
+    errors = {error.status: _errors(error.status, route.errors) for error in route.errors}
+    answers = {str(status): answer for status, answer in (errors | said).items()}
+    return answers | {"default": {"$ref": "#/components/responses/Error"}}
+
+
+def _errors(status: int, errors: Sequence[type[QjbError]]) -> Schema:
+    """The errors of that *status*, each by the first sentence of what there is to say of it."""
+    told = [(error.__doc__ or "").partition("\n")[0] for error in errors if error.status == status]
+    return an_error(" ".join(told))
+
+
+def _said(said: Any, summary: str, types: Types) -> Schema:
+    """One body, in the form of OpenAPI."""
+    if isinstance(said, str):
+        return {"description": said}
+    if isinstance(said, dict):
+        return said if "description" in said else {"content": said}
+    if not isinstance(said, Body):
+        said = Body(summary, said)
+    content = {media: {"schema": types.schema(kind)} for media, kind in said.by_media_type.items()}
+    if said.examples:
+        content[JSON]["examples"] = {name: {"value": one} for name, one in said.examples.items()}
+    described = {"description": said.description} if said.description else {}
+    return described | {"content": content}

@@ -14,9 +14,8 @@ from broker.gateway.api.describing import (
     ref,
     text,
 )
-from schemas import published, topics, uploads
+from schemas import published, topics
 from schemas.batches import MOST_JOBS
-from schemas.specification import Specification
 from schemas.values import State
 
 EVENTS = topics.EVENTS.messages
@@ -43,12 +42,8 @@ def schemas() -> dict[str, Schema]:
             text(), {"const": False}, an_object("from to", **{"from": text(), "to": text()})
         ),
         "Queue": _queue(),
-        "Program": _program(),
-        "UploadProgram": an_object(" ".join(uploads.REQUIRED), **uploads.FIELDS),
-        "UpdateProgram": an_object("", **uploads.FIELDS),
         "Backend": _backend(),
         "BackendStatus": _backend_status(),
-        "Readiness": _readiness(),
     }
 
 
@@ -106,23 +101,6 @@ def _backend_status() -> Schema:
         backend_version=text(),
         running=WHOLE,
         slots=WHOLE,
-    )
-
-
-def _readiness() -> Schema:
-    return an_object(
-        "status caught_up whole log_reachable tail_lag_seconds",
-        status=text(enum=["ready", "not ready"]),
-        caught_up=YES_OR_NO,
-        whole=YES_OR_NO | {"description": "The history has been read, too."},
-        log_reachable=YES_OR_NO,
-        draining=YES_OR_NO,
-        tail_lag_seconds=NUMBER,
-        broker=YES_OR_NO,
-        workers=WHOLE,
-        backends=WHOLE,
-        sandbox={"type": "object", "description": "By backend: in which uploaded programs run."},
-        streams=WHOLE,
     )
 
 
@@ -226,29 +204,3 @@ def _queue() -> Schema:
         estimated_wait_seconds=or_null(NUMBER)
         | {"description": "A guess, from how long the latest jobs took."},
     )
-
-
-def _program() -> Schema:
-    anything: Schema = {"type": "object"}
-    doc = (Specification.__doc__ or "").strip()
-    return an_object(
-        "id name description cost is_public spec",
-        id=text(),
-        name=text(),
-        description=text(),
-        cost=NUMBER | {"description": "The longest that a job may run, in seconds."},
-        is_public=YES_OR_NO,
-        built_in=YES_OR_NO | {"description": "Does it come with the service?"},
-        version=text("Changes whenever the program does: a hash of what it is."),
-        creation_date=text(format="date-time"),
-        update_date=text(format="date-time"),
-        data=text("The code, in a look at one program by its author."),
-        warnings=a_list(text()),
-        spec=an_object(
-            "backend_requirements parameters interim_results return_values",
-            backend_requirements=anything,
-            parameters=anything,
-            interim_results=anything,
-            return_values=anything,
-        ),
-    ) | {"description": doc}

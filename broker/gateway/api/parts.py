@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 from aiohttp import web
 
@@ -25,6 +26,7 @@ from broker.gateway.uploading import Uploads
 from broker.gateway.waiters import Waiters
 from broker.telemetry.times import iso, seconds_of, trace_of
 from broker.transports.blobs import Blobs
+from schemas.cloudevents import encode
 from schemas.values import JobKey, is_id
 
 NEWS = 0.3  # s that an unknown job is waited for: it may have been acknowledged a moment ago
@@ -125,7 +127,8 @@ def answer(
     content: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """*content* as JSON."""
-    return raw_answer(orjson.dumps(content), status, headers)
+    is_struct = isinstance(content, msgspec.Struct)
+    return raw_answer(encode(content) if is_struct else orjson.dumps(content), status, headers)
 
 
 def raw_answer(

@@ -1,33 +1,48 @@
-"""Which handler answers what: a tree of the parts that paths have."""
+"""Routes as data, and which of them answers what: a tree of the parts that paths have."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import msgspec
 from aiohttp import web
 
-from broker.gateway.api.describing import Schema
+from broker.errors import QjbError
+from broker.gateway.api.asking import SMALL, asked, told
+from broker.gateway.api.describing import Body, Schema
 from broker.gateway.api.parts import Request
 from broker.gateway.caller import Scope
 
-Handler: TypeAlias = Callable[[Request], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = Callable[..., Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route: who answers it, and what the description of the API says of it."""
+    """One route, all that there is to say about it.
+
+    Its handler gets the request; then what the query says, if `query` is its type; then what the
+    body says, if `body` is a struct: a small one, in JSON. All other bodies it reads by itself.
+
+    `answers` are by status: a struct (JSON, described by the summary), a `Body`, or a sentence for
+    an answer without content.
+    """
 
     method: str
     path: str  # a part `{name}` of it may be anything
     handler: Handler
     name: str = ""
     summary: str = ""
-    answers: Mapping[int, Schema] = field(default_factory=dict)  # by status
+    answers: Mapping[int, "type[msgspec.Struct] | Body | Schema | str"] = field(
+        default_factory=dict
+    )
     parameters: Sequence[Schema] = ()
     description: str = ""
-    body: Schema | None = None  # by media type
+    body: "type[msgspec.Struct] | Body | Schema | None" = None
     scope: Scope | None = None  # what a caller needs; None: READ for GET, SUBMIT for all else
     is_open: bool = False  # nobody has to say who they are
+    query: type[msgspec.Struct] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # that it looks at, and what for
+    errors: Sequence[type[QjbError]] = ()  # besides those that any route has
 
     @property
     def needs(self) -> Scope | None:
@@ -35,6 +50,28 @@ class Route:
         if self.is_open:
             return None
         return self.scope or (Scope.READ if self.method == "GET" else Scope.SUBMIT)
+
+    @property
+    def answer(self) -> Handler:
+        """Its handler, which is given what the request says."""
+        given = _asking(self.handler, self.query) if self.query else self.handler
+        return _told(given, self.body) if isinstance(self.body, type) else given
+
+
+def _asking(handler: Handler, kind: type[msgspec.Struct]) -> Handler:
+    def answer(request: Request, *more: Any) -> Awaitable[web.StreamResponse]:
+        return handler(request, asked(request.query, kind), *more)
+
+    return answer
+
+
+def _told(handler: Handler, kind: type[msgspec.Struct]) -> Handler:
+    async def answer(request: Request) -> web.StreamResponse:
+        async with request.parts.bodies.read(request, SMALL) as body:
+            said = told(body, kind)
+        return await handler(request, said)
+
+    return answer
 
 
 class Place:
@@ -57,7 +94,7 @@ class Place:
                 place = place._made(part)
             place.path = route.path
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-                place.answers[method] = (route.handler, route.needs)
+                place.answers[method] = (route.answer, route.needs)
 
     def _made(self, part: str) -> "Place":
         if not part.startswith("{"):

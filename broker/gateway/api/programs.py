@@ -7,56 +7,45 @@ import orjson
 from aiohttp import web
 
 from broker.core.catalogue import Shown
-from broker.gateway.api.dialects import environments, program_object
+from broker.gateway.api.asking import FURTHEST
 from broker.gateway.api.forms import as_upload, is_form
-from broker.gateway.api.parts import Request, answer, nothing, whole_number
+from broker.gateway.api.parts import Request, answer, nothing
 from broker.gateway.api.sending import Content, send, send_pieces
+from broker.gateway.api.shapes_of_programs import (
+    MOST,
+    ProgramPage,
+    ProgramsAsked,
+    environments,
+    program_object,
+)
 from broker.gateway.uploading import MOST_BYTES
+from schemas.cloudevents import encode
 from schemas.uploads import Upload
 
-PAGE = 20  # programs, where the client does not say
 PYTHON = "text/x-python"
 
 
-async def listing(request: Request) -> web.Response:
-    """GET /programs: `count` is of all, so that clients know when they have them."""
-    limit = whole_number(request, "limit", PAGE, 200)
-    offset = whole_number(request, "offset", 0, 2**53)
-    found = _wanted(request, await request.parts.programs.seen_by(request.caller.tenant))
-    shown = [program_object(each) for each in found[offset : offset + limit]]
-    return answer({"programs": shown, "count": len(found), "limit": limit, "offset": offset})
-
-
-def _wanted(request: Request, found: Sequence[Shown]) -> Sequence[Shown]:
-    """Those of *found* that the query asks for."""
-    name, search = request.query.get("name"), request.query.get("search", "").casefold()
-    return [
-        each
-        for each in found
-        if name in (None, "", each.program.specification.name)
-        and search in _searched(each).casefold()
-    ]
-
-
-def _searched(shown: Shown) -> str:
-    told = shown.program.specification
-    return f"{told.id}\n{told.name}\n{told.description}"
+async def listing(request: Request, asked: ProgramsAsked) -> web.Response:
+    """GET /programs."""
+    seen = await request.parts.programs.seen_by(request.caller.tenant)
+    found, limit = [each for each in seen if asked.wants(each)], min(asked.limit, MOST)
+    shown = [program_object(each) for each in found[asked.offset : asked.offset + limit]]
+    return answer(ProgramPage(shown, len(found), limit, min(asked.offset, FURTHEST)))
 
 
 async def environment(request: Request) -> web.Response:
     """GET /programs/environment: what programs can import, and on which workers."""
     await request.parts.caught_up()
-    return answer({"environments": environments(request.parts.fleet)})
+    return answer(environments(request.parts.fleet))
 
 
 async def details(request: Request) -> web.StreamResponse:
     """GET /programs/{program_id}: for its author with its code."""
     tenant, program_id = request.caller.tenant, request.names["program_id"]
     found = await request.parts.programs.get(tenant, program_id)
-    shown = program_object(found)
-    if found.head is not None and found.head.tenant == tenant:
-        shown["data"] = (await request.parts.programs.code(tenant, program_id)).decode()
-    return await send(request, Content([orjson.dumps(shown)]))
+    is_own = found.head is not None and found.head.tenant == tenant
+    code = await request.parts.programs.code(tenant, program_id) if is_own else None
+    return await send(request, Content([encode(program_object(found, code=code))]))
 
 
 async def code(request: Request) -> web.StreamResponse:
@@ -121,8 +110,7 @@ async def delete(request: Request) -> web.Response:
 
 
 def _changed(shown: Shown, warnings: Sequence[str] = (), status: int = 200) -> web.Response:
-    more = {"warnings": warnings} if warnings else {}
-    return answer(program_object(shown) | more, status)
+    return answer(program_object(shown, warnings), status)
 
 
 @asynccontextmanager

@@ -2,22 +2,22 @@
 
 from broker.gateway.api import backends, docs, health
 from broker.gateway.api.describing import (
+    Body,
     Schema,
     a_list,
     an_error,
     an_object,
     as_json,
     header,
-    of_type,
     query,
     ref,
     text,
 )
+from broker.gateway.api.health import Life, Readiness
 from broker.gateway.api.places import Handler, Route
 
 _ANY_OBJECT: Schema = {"type": "object"}
 _CALIBRATION = query("calibration_id", text(), "A calibration by its id: there are none here.")
-_READY = as_json("Whether it answers questions.", ref("Readiness"))
 
 
 def _of_a_backend(
@@ -75,52 +75,27 @@ BACKENDS = (
 )
 
 
-def _page(path: str, handler: Handler, name: str, summary: str, media_type: str) -> Route:
-    answers = {200: of_type(summary, media_type)}
+def _page(path: str, handler: Handler, name: str, summary: str, *kinds: str) -> Route:
+    answers = {200: Body(summary, dict.fromkeys(kinds, str))}
     return Route("GET", path, handler, name, summary, answers, is_open=True)
 
 
 OPERATIONS = (
-    Route(
-        "GET",
-        "/live",
-        health.live,
-        "live",
-        "Is it alive?",
-        {200: as_json("It turns.", an_object("status", status=text()))},
-        is_open=True,
-    ),
+    Route("GET", "/live", health.live, "live", "Is it alive?", {200: Life}, is_open=True),
     Route(
         "GET",
         "/ready",
         health.ready,
         "ready",
         "Can it answer?",
-        {200: _READY, 503: _READY},
+        {200: Readiness, 503: Body("It can not.", Readiness)},
         is_open=True,
     ),
     _page("/metrics", health.metrics, "metrics", "Metrics, for Prometheus", "text/plain"),
     _page("/", docs.dashboard, "dashboard", "The web page", "text/html"),
     _page(
-        "/docs",
-        docs.page,
-        "documentation",
-        "This description, to read and try out",
-        "text/html",
+        "/docs", docs.page, "documentation", "This description, to read and try out", "text/html"
     ),
-    Route(
-        "GET",
-        "/docs/{asset}",
-        docs.asset,
-        "asset",
-        "A file of that page",
-        {
-            200: {
-                "description": "The file.",
-                "content": {kind: {"schema": text()} for kind in docs.ASSETS.values()},
-            }
-        },
-        is_open=True,
-    ),
+    _page("/docs/{asset}", docs.asset, "asset", "A file of that page", *docs.ASSETS.values()),
     _page("/favicon.svg", docs.icon, "icon", "The icon of both", "image/svg+xml"),
 )

@@ -1,0 +1,119 @@
+"""What a request asks for, as a value: its query and a small body in JSON, each as a struct."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import inspect
+from multidict import MultiMapping
+
+from broker.errors import InvalidRequestError
+from broker.telemetry.times import iso, seconds_of
+from schemas.decoding import UnreadableError, decode
+
+Q = TypeVar("Q", bound=msgspec.Struct)
+
+FURTHEST = 2**53  # an offset: what is larger no client can count to
+SMALL = 64 * 1024  # bytes of a body that is read at once
+
+
+class Moment(str):
+    """A time, as jobs have it: from any ISO 8601 time."""
+
+    __slots__ = ()
+
+
+def moment(kind: type, text: Any) -> Moment:
+    """*text* as a `Moment`. Raises `ValueError` for what is none."""
+    assert kind is Moment
+    try:
+        return Moment(iso(seconds_of(text.replace(" ", "+"))))  # a plus sign that was not escaped
+    except OverflowError as error:
+        raise ValueError("too far away") from error
+
+
+def schema_of_moment(kind: type) -> dict[str, Any]:
+    """How a `Moment` is described."""
+    assert kind is Moment
+    return {"type": "string", "format": "date-time"}
+
+
+def asked(query: MultiMapping[str], kind: type[Q]) -> Q:
+    """What *query* asks for; names that *kind* does not have say nothing.
+
+    Of a name that stands there twice the first counts, unless its field is a tuple; a number, a
+    word or a time that is empty is not there. Raises `InvalidRequestError`.
+    """
+    if not query:
+        return _nothing(kind)  # type: ignore[no-any-return]
+    given = {field.name: field.read(query) for field in _fields(kind) if field.name in query}
+    return kind(**{name: value for name, value in given.items() if value is not None})
+
+
+@cache
+def _nothing(kind: type[msgspec.Struct]) -> Any:
+    return kind()
+
+
+class _Field(NamedTuple):
+    """One field of a query."""
+
+    name: str
+    kind: Any
+    is_list: bool
+    is_text: bool
+    words: str  # for what it may be
+
+    def read(self, query: MultiMapping[str]) -> Any:
+        """Its value; None without one."""
+        text = query.getall(self.name) if self.is_list else query[self.name]
+        if not text and not self.is_text:
+            return None
+        try:
+            return msgspec.convert(text, self.kind, strict=self.is_text, dec_hook=moment)
+        except msgspec.ValidationError as error:
+            why = f"is not {self.words}" if self.words else f"will not do: {error}"
+            raise InvalidRequestError(f"{self.name}: {text[:40]!r} {why}") from None
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> list[_Field]:
+    told = inspect.type_info(kind)
+    assert isinstance(told, inspect.StructType)
+    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    return [_field(field.name, types[field.name], field.type) for field in told.fields]
+
+
+def _field(name: str, kind: Any, told: inspect.Type) -> _Field:
+    while isinstance(told, inspect.Metadata):
+        told = told.type
+    if isinstance(told, inspect.UnionType):
+        told = next(one for one in told.types if not isinstance(one, inspect.NoneType))
+    is_list = isinstance(told, inspect.VarTupleType)
+    return _Field(name, kind, is_list, is_list or isinstance(told, inspect.StrType), _words(told))
+
+
+def _words(told: inspect.Type) -> str:
+    if isinstance(told, inspect.EnumType):
+        return " or ".join(str(each.value) for each in told.cls)
+    return _WORDS.get(type(told), "")
+
+
+_WORDS: Mapping[type[inspect.Type], str] = {
+    inspect.IntType: "a whole number",
+    inspect.FloatType: "a number of seconds",
+    inspect.BoolType: "true or false",
+    inspect.CustomType: "a time (ISO 8601)",
+}
+
+
+def told(body: bytes, kind: type[Q]) -> Q:
+    """What *body* says, in JSON; one without content is an object without fields.
+
+    Raises `InvalidRequestError`.
+    """
+    try:
+        return decode(body or b"{}", kind)  # type: ignore[no-any-return]
+    except UnreadableError as error:
+        raise InvalidRequestError(f"the body: {error.message}") from error

@@ -1,0 +1,82 @@
+"""What a request asks for: its query and a small body become one value each, or are refused."""
+
+import enum
+from typing import Annotated
+
+import msgspec
+import pytest
+from multidict import MultiDict
+
+from broker.errors import InvalidRequestError
+from broker.gateway.api.asking import Moment, asked, told
+
+
+class Order(enum.StrEnum):
+    """How a list is ordered."""
+
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """All kinds of fields that a query may have."""
+
+    limit: Annotated[int, msgspec.Meta(ge=0)] = 20
+    wait: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    pending: bool | None = None
+    order: Order = Order.DESC
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    after: Moment | None = None
+
+
+def of(text: str) -> Wanted:
+    """What the query *text* asks for."""
+    pairs = [tuple(part.split("=", 1)) for part in text.split("&") if part]
+    return asked(MultiDict(pairs), Wanted)
+
+
+def test_a_query_becomes_a_value() -> None:
+    wanted = of("limit=7&wait=1.5&pending=True&order=ASC&name=null&tags=a&tags=b&tags=&other=1")
+
+    assert wanted == Wanted(7, 1.5, True, Order.ASC, "null", ("a", "b", ""))
+    assert of("name=1&name=2").name == "1"
+
+
+def test_what_is_not_there_or_empty_is_as_if_nobody_had_asked() -> None:
+    assert of("") == of("limit=&wait=&pending=&order=&after=") == Wanted()
+    assert of("name=").name == ""
+
+
+def test_times_are_told_in_one_form_whatever_theirs_is() -> None:
+    for text in ("2026-11-29T10:00:00+02:00", "2026-11-29T10:00:00 02:00", "2026-11-29T08"):
+        assert of(f"after={text}").after == "2026-11-29T08:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("limit=x", "limit: 'x' is not a whole number"),
+        ("limit=-1", "limit: '-1' is not a whole number"),
+        ("limit=1.5", "limit: '1.5' is not a whole number"),
+        ("wait=nan", "wait: 'nan' is not a number of seconds"),
+        ("pending=maybe", "pending: 'maybe' is not true or false"),
+        ("order=up", "order: 'up' is not ASC or DESC"),
+        ("after=soon", "after: 'soon' is not a time (ISO 8601)"),
+        ("after=0001-01-01T00:00:00+23:00", "is not a time (ISO 8601)"),
+    ],
+)
+def test_what_can_not_be_is_refused_in_words(query: str, said: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        of(query)
+
+    assert said in refused.value.message
+
+
+def test_a_small_body_becomes_a_value_and_one_that_is_empty_has_no_fields() -> None:
+    assert told(b'{"limit": 3, "other": 1}', Wanted) == Wanted(3)
+    assert told(b"", Wanted) == Wanted()
+    for body, why in ((b"{", "the body: "), (b'{"limit": "x"}', "$.limit"), (b"[]", "object")):
+        with pytest.raises(InvalidRequestError) as refused:
+            told(body, Wanted)
+        assert why in refused.value.message
