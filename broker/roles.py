@@ -123,6 +123,7 @@ class Roles:
             drain=settings.stream_drain,
             hosts=settings.hosts,
             cors_origins=settings.cors_origins,
+            public_url=settings.public_url,
             kept_jobs=settings.kept_jobs,
         )
         return Gateway(

@@ -105,6 +105,13 @@ class Settings(BaseSettings):
         "as qjb.example.org,*.lab; * for all. On loopback the names that point there always count; "
         "by default only they do there, and every name elsewhere",
     )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s?#]+(/[^\s?#]*)?)?$",
+        description="URL under which clients find the gateway, such as https://qjb.example.org/api; "
+        "by default what their requests say: the name in Host, behind a proxy with its "
+        "X-Forwarded-Proto",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Other origins whose pages may use the gateway, with commas between; * for all",

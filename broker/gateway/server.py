@@ -72,6 +72,7 @@ class Options:
     hosts: tuple[str, ...] = ()  # names under which it answers, besides those of loopback
     newest: int = NEWEST  # events that it begins with if it is more than twice as many behind
     kept_jobs: float | None = None  # a job is kept for so long after its end; None: for ever
+    public_url: str = ""  # where clients find it, if their requests do not say so
     cors_origins: tuple[str, ...] = ()  # other origins whose pages may use this API; "*" for all
 
 
@@ -226,4 +227,5 @@ def _parts(
         pending=options.pending,
         most_streams=most_connections(options.connections) * 7 // 8,
         draining=asyncio.Event(),
+        public_url=options.public_url,
     )

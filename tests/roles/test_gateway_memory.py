@@ -17,7 +17,9 @@ import msgspec
 import pytest
 
 from broker.budget import Room
+from broker.gateway.api.instances import PLAN
 from broker.gateway.api.routes import API, AROUND
+from broker.gateway.api.routes_of_login import DEVICES
 from broker.telemetry.times import now
 from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.memory import Hang, MemoryLog
@@ -110,6 +112,8 @@ async def large_program(served: Running, blobs: Blobs) -> None:
     await log.append(PROGRAMS.name, [program_record(each, now()) for each in (said, head)])
 
 
+LOGIN = b"x" * (16 * 1024 - 100)  # nearly as much as one may have
+PROJECT = {"hub": "qjb", "group": "default", "project": "main"}
 CASES = {
     ("POST", "/jobs"): Case("/jobs", body=b'{"program_id":"' + b"x" * (MUCH // 3)),
     ("GET", "/jobs"): Case("/jobs", many_jobs),
@@ -149,6 +153,19 @@ CASES = {
     ("GET", "/jobs/{job_id}/metrics"): Case("/jobs/j1/metrics", large_inputs),
     ("GET", "/instances/usage"): Case("/instances/usage"),
     ("GET", "/usage"): Case("/usage", many_jobs),
+    ("GET", "/version"): Case("/version"),
+    ("POST", "/users/loginWithToken"): Case("/users/loginWithToken", body=b'{"apiToken":"' + LOGIN),
+    ("GET", "/users/me"): Case("/users/me"),
+    ("GET", "/Network"): Case("/Network"),
+    ("POST", "/identity/token"): Case("/identity/token", body=b"apikey=" + LOGIN),
+    ("POST", "/v3/resources/search"): Case("/v3/resources/search", body=b"x" * MUCH),
+    ("GET", f"/{PLAN}"): Case(f"/{PLAN}"),
+    ("GET", "/instance"): Case("/instance"),
+    ("GET", "/instances/configuration"): Case("/instances/configuration"),
+    **{
+        ("GET", route.path): Case(route.path.format(**PROJECT, backend="aer_simulator"))
+        for route in DEVICES
+    },
     ("GET", "/live"): Case("/live"),
     ("GET", "/ready"): Case("/ready"),
     ("GET", "/metrics"): Case("/metrics"),

@@ -21,12 +21,12 @@ async def listing(request: Request) -> web.Response:
 
 async def configuration(request: Request) -> web.Response:
     """GET /backends/{backend}/configuration."""
-    return raw_answer(bytes((await _backend(request)).configuration))
+    return raw_answer(bytes((await named(request)).configuration))
 
 
 async def properties(request: Request) -> web.Response:
     """GET /backends/{backend}/properties: an empty object for what has none, or had none then."""
-    found = bytes((await _backend(request)).properties)
+    found = bytes((await named(request)).properties)
     is_known = found != b"null" and _was_known(found, moment(request, "updated_before"))
     return raw_answer(found if is_known else b"{}")
 
@@ -48,17 +48,18 @@ def _was_known(properties: bytes, when: str | None) -> bool:
 
 async def defaults(request: Request) -> web.Response:
     """GET /backends/{backend}/defaults: nothing here has pulse defaults."""
-    await _backend(request)
+    await named(request)
     return raw_answer(b"{}")
 
 
 async def status(request: Request) -> web.Response:
     """GET /backends/{backend}/status."""
-    backend = await _backend(request)
+    backend = await named(request)
     return answer(backend_status(request.parts.fleet, backend))
 
 
-async def _backend(request: Request) -> BackendAnnounced:
+async def named(request: Request) -> BackendAnnounced:
+    """The backend in the path. Raises `UnknownBackendError`."""
     parts = request.parts
     await parts.caught_up()
     name = request.names["backend"]

@@ -15,6 +15,7 @@ from schemas.jobs import Job
 from schemas.values import Reason, State, Violation
 from schemas.workers import BackendAnnounced
 
+HUB, PROJECT = "qjb", "main"  # of all; a tenant is a group
 RAN_TOO_LONG = 1305  # the only reason code that clients know
 OBJECTS_SINCE = "2025-01-01"  # API version from which backends are listed as objects
 
@@ -61,9 +62,9 @@ def job_object(job: Job, params: bytes | None) -> dict[str, Any]:
         "status": status_of(job),
         "state": state_of(job),
         "backend": job.backend or "",
-        "hub": "qjb",
+        "hub": HUB,
         "group": job.tenant,
-        "project": "main",
+        "project": PROJECT,
         "program": {"id": job.program_id},
         "created": job.created,
         "ended": job.ended,

@@ -35,6 +35,8 @@ TAGS = {
     "programs": "What can be run.",
     "backends": "What it runs on.",
     "usage": "What jobs take.",
+    "login": "How clients of each generation find their way in.",
+    "devices": "Backends, as clients before September 2022 ask for them.",
     "operations": "Health, metrics, pages.",
 }
 REF = "#/components/schemas/{name}"

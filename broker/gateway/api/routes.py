@@ -10,6 +10,7 @@ from broker.gateway.api.parts import Request, raw_answer
 from broker.gateway.api.places import Place, Route
 from broker.gateway.api.routes_around import BACKENDS, OPERATIONS
 from broker.gateway.api.routes_of_jobs import EVENTS, JOBS, RESULTS
+from broker.gateway.api.routes_of_login import DEVICES, LOGIN
 from broker.gateway.api.routes_of_programs import PROGRAMS
 from broker.gateway.api.routes_of_usage import USAGE
 
@@ -25,7 +26,7 @@ async def _specification(request: Request) -> web.Response:
     return raw_answer(description())
 
 
-API = (*JOBS, *RESULTS, *EVENTS, *PROGRAMS, *BACKENDS, *USAGE)
+API = (*JOBS, *RESULTS, *EVENTS, *PROGRAMS, *BACKENDS, *USAGE, *LOGIN, *DEVICES)
 AROUND = (  # of this gateway itself: without a prefix
     *OPERATIONS,
     Route(
@@ -45,6 +46,8 @@ TAGGED = {
     "programs": PROGRAMS,
     "backends": BACKENDS,
     "usage": USAGE,
+    "login": LOGIN,
+    "devices": DEVICES,
     "operations": AROUND,
 }
 

@@ -1,0 +1,77 @@
+"""What clients of 2025 exchange their token for: a JWT of an hour, which any gateway can check.
+
+Nothing is kept of it. It is signed with what is known of the token that it stands for, and ends
+with that: a token that is revoked takes with it what was made of it.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import GuestProtocol, OctKey
+
+from broker.errors import UnauthorizedError
+from broker.gateway.caller import Caller
+
+LASTS = 3600  # seconds
+ALGORITHM = "HS256"
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A JWT, and when it was made and ends, in Unix time."""
+
+    text: str
+    issued: int
+    expires: int
+
+
+def hashed(token: str) -> str:
+    """*token* as it is kept."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def issue(caller: Caller, token: str, issuer: str, now: float) -> Bearer:
+    """A JWT for *caller*, who has *token*."""
+    issued = int(now)
+    expires = int(min(now + LASTS, caller.expires or now + LASTS))
+    claims = {
+        "iss": issuer,
+        "sub": caller.tenant,
+        "jti": secrets.token_hex(8),
+        "iat": issued,
+        "exp": expires,
+        "scope": " ".join(sorted(caller.scopes)),
+    }
+    header = {"alg": ALGORITHM, "kid": caller.token or ""}
+    return Bearer(jwt.encode(header, claims, _key(hashed(token))), issued, expires)
+
+
+def token_of(text: str, hash_of: Callable[[str], str | None], now: float) -> str:
+    """The id of the token that the JWT *text* stands for; *hash_of* knows them by their ids.
+
+    Raises `UnauthorizedError` for one that was not made here or is too old.
+    """
+    found = ""
+
+    def key(signature: GuestProtocol) -> OctKey:
+        nonlocal found
+        found = str(signature.headers().get("kid", ""))
+        if (known := hash_of(found)) is None:
+            raise UnauthorizedError("the token that this one was made of is not known")
+        return _key(known)
+
+    try:
+        read = jwt.decode(text, key, algorithms=[ALGORITHM])
+        jwt.JWTClaimsRegistry(now=int(now), exp={"essential": True}).validate(read.claims)
+    except (JoseError, ValueError) as error:
+        raise UnauthorizedError("the token was not made here, or is too old") from error
+    return found
+
+
+def _key(hash_: str) -> OctKey:
+    return OctKey.import_key(hmac.digest(hash_.encode(), b"qjb bearer", "sha256"))
