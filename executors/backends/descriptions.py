@@ -42,6 +42,7 @@ def of_device(device: Device, simulator: NoisySimulator) -> BackendAnnounced:
     gates = [_gate(name, _places(target, name)) for name in (*BASIS, "delay")]
     coupling = [list(pair) for pair in simulator.coupling_map.get_edges()]
     more = {
+        "simulator": False,  # clients ask of a simulator neither properties nor sessions
         "coupling_map": coupling,
         "backend_version": "1.0.0",
         "dt": None if target.dt is None else target.dt * 1e9,  # ns

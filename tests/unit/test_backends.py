@@ -78,6 +78,13 @@ def test_a_devices_properties_cover_each_qubit_and_gate(device: Device) -> None:
     assert names == {"T1", "T2", "frequency", "readout_error", "readout_length"}
 
 
+def test_to_clients_device_models_are_devices() -> None:
+    told = {one.name: json.loads(bytes(one.configuration)) for one in catalogue.preload()}
+    simulators = [name for name, configuration in told.items() if configuration["simulator"]]
+
+    assert simulators == [aer.NAME]
+
+
 def test_small_circuits_take_one_thread_and_large_ones_all() -> None:
     assert aer.threads_for(QuantumCircuit(aer.SMALL)) == 1
     assert aer.threads_for([QuantumCircuit(2), QuantumCircuit(aer.SMALL + 1)]) == 0
