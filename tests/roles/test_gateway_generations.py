@@ -140,3 +140,17 @@ async def test_properties_are_those_of_a_time_and_calibrations_are_not_there() -
             error = await served.get(f"/backends/line/{what}?calibration_id=x", 404)
             assert "calibration" in error["error"]["message"]
         await served.get(f"{path}?updated_before=yesterday", 400)
+
+
+async def test_lists_hold_no_circuits_for_clients_that_may_be_older_than_those() -> None:
+    circuit = {"circuits": {"__type__": "QuantumCircuit", "__value__": "eJw="}}
+    async with running() as served:
+        await served.ledger.queue("j1", circuit)
+        await served.ledger.queue("j2", {"iterations": 2})
+        await _until(served, "j2", 1)
+        for headers in (OF_2022, OF_2023, OF_TODAY):
+            plain, typed = (await served.get("/jobs", headers=headers))["jobs"]
+            assert plain["params"] == {"iterations": 2}
+            assert "params" not in typed
+            assert (await served.get("/jobs/j1", headers=headers))["params"] == circuit
+        assert (await served.get("/jobs"))["jobs"][1]["params"] == circuit

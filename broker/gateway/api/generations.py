@@ -8,6 +8,7 @@ from aiohttp import web
 from broker.gateway.api.sending import Content
 from schemas.decoding import UnreadableError, decode
 
+_CLIENT = "X-Qx-Client-Application"
 _RELEASE = re.compile(r"qiskit_ibm_runtime-(\d{1,4})\.(\d{1,4})")
 _LOOKS_FOR_A_URL = ((0, 9), (0, 25))  # first and last that take what has `url` in it for a link
 _WRAPPED = (b'{"__type__":"to_json","__value__":', b"}")  # all of them read what is in it
@@ -15,7 +16,7 @@ _WRAPPED = (b'{"__type__":"to_json","__value__":', b"}")  # all of them read wha
 
 def release_of(request: web.BaseRequest) -> tuple[int, int] | None:
     """Major and minor release of `qiskit-ibm-runtime`; those before 0.9.3 do not say."""
-    found = _RELEASE.search(request.headers.get("X-Qx-Client-Application", ""))
+    found = _RELEASE.search(request.headers.get(_CLIENT, ""))
     return (int(found[1]), int(found[2])) if found else None
 
 
@@ -24,8 +25,15 @@ def asks_once(request: web.BaseRequest) -> bool:
 
     Those until 0.4 do, where they get no websocket: over plain HTTP. They name no release.
     """
-    says = request.headers.get("X-Qx-Client-Application", "")
+    says = request.headers.get(_CLIENT, "")
     return request.scheme == "http" and bool(says) and not says.startswith("qiskit-version")
+
+
+def decodes_lists(request: web.BaseRequest) -> bool:
+    """Whether the client decodes the inputs of all jobs of a list at once: all stock ones do, and
+    fail at one circuit that a newer Qiskit wrote. They ask again for inputs that are not there.
+    """
+    return _CLIENT in request.headers
 
 
 def readable(request: web.BaseRequest, content: Content) -> Content:

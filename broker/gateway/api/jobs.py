@@ -8,6 +8,7 @@ from aiohttp import web
 from broker.errors import InvalidRequestError, UnavailableError
 from broker.gateway.api.batches import accepted_object, has_several, submit_all
 from broker.gateway.api.dialects import job_object, wants_params
+from broker.gateway.api.generations import decodes_lists
 from broker.gateway.api.parts import (
     Request,
     answer,
@@ -67,7 +68,7 @@ async def listing(request: Request) -> web.Response:
     since = max(since, parts.model.since)  # it may have changed meanwhile
     if since and not _is_of_the_newest(page, part, since):
         raise UnavailableError(f"this part of the list: {NOT_YET}")
-    shown = [job_object(job, _inline_params(job) if part.inputs else None) for job in page.jobs]
+    shown = [job_object(job, _listed_inputs(request, part, job)) for job in page.jobs]
     cut_short = len(shown) < min(part.limit, page.count - page.offset)
     return answer(
         {
@@ -111,11 +112,12 @@ def _next(page: JobPage, wanted: JobFilter, part: Part, *, whole: bool) -> str |
     return list_cursor(wanted, part.ascending, (last.created, last.job_id))
 
 
-def _inline_params(job: Job) -> bytes | None:
+def _listed_inputs(request: Request, part: Part, job: Job) -> bytes | None:
     """The inputs, unless they are large: whoever wants those asks for the job itself."""
-    if job.details is None or job.details.params_ref is not None:
+    if not part.inputs or job.details is None or job.details.params_ref is not None:
         return None
-    return bytes(job.details.params) or b"{}"
+    found = bytes(job.details.params) or b"{}"
+    return None if decodes_lists(request) and b'"__type__"' in found else found
 
 
 def filter_of(request: Request) -> JobFilter:
