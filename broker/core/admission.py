@@ -9,6 +9,7 @@ from broker.core.catalogue import Catalogue
 from broker.core.queues import UNPLACED
 from broker.core.routing import Backend, Load, requirements, route, wrongly_asked
 from schemas.jobs import JobDetails
+from schemas.mocks import meant_by, not_there
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Findings, Program
 from schemas.submits import digest, warnings
@@ -49,6 +50,10 @@ class Site:
     load: Callable[[str], Load]
     complete: bool
 
+    def named(self, name: str) -> Backend | None:
+        """The backend that *name* means: its own, or that of which it is the mock."""
+        return self.backends.get(meant_by(name, self.backends))
+
 
 def admit(
     request: SubmitJob,
@@ -82,7 +87,7 @@ def admit(
     if violations:
         reason = next(reason for reason, broken in problems if broken)
         return _refused(reason, request.program_id, violations, asked_for)
-    details = _details(request, program, site.backends.get(backend))
+    details = _details(request, program, site.named(backend))
     told = (*warnings(request), *findings.warnings)
     return Admitted(details, backend, asked_for, told[:MOST_WARNINGS])
 
@@ -160,7 +165,7 @@ def _asked(request: SubmitJob) -> Mapping[str, int | float | bool | str]:
 def _is_ideal(name: str | None, site: Site) -> bool:
     """Whether the job may run on a simulator that holds circuits of any width."""
     if name:
-        return name in site.backends and site.backends[name].ideal
+        return (known := site.named(name)) is not None and known.ideal
     return any(backend.ideal for backend in site.backends.values())
 
 
@@ -179,11 +184,11 @@ def _place(
         broken = Violation("/backend_requirements", str(needs), "", message)
         return UNPLACED, (Reason.BACKEND_UNSUITABLE, broken)
     name = request.backend
-    backend = site.backends.get(name)
+    backend = site.named(name)
     if backend is None:
         if not site.complete and len(name) <= LONGEST_TAG:
             return name, None
-        message = no("backend", name, site.backends)
+        message = not_there(name, site.backends)
         listed = f"known: {', '.join(sorted(site.backends))}"[:500]
         return name, (
             Reason.UNKNOWN_BACKEND,

@@ -14,6 +14,7 @@ from broker.core.book import Book, LiveAttempt
 from broker.core.routing import Backend, Load
 from broker.core.scheduler import Offer
 from broker.core.table import Table
+from schemas.mocks import with_mocks
 from schemas.values import JobKey, Reason
 from schemas.workers import BackendAnnounced, Heartbeat
 
@@ -44,6 +45,11 @@ class KnownWorker:
     stopping: bool = False
     heard: float = 0.0  # tick time of its last heartbeat
     superseded: list[str] = field(default_factory=list)
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """Where it runs what is given to it: its backends, and dry runs for them."""
+        return with_mocks(self.backends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +169,20 @@ class Roster:
     def offers(self, book: Book) -> list[Offer]:
         """The free slots, and how much may be given ahead of them."""
         return [
-            Offer(worker.name, worker.instance, worker.backends, free, worker.ahead)
+            Offer(worker.name, worker.instance, worker.offered, free, worker.ahead)
             for worker in self.takers()
             if (free := worker.slots - len(book.attempts_of(worker.name))) + worker.ahead > 0
         ]
 
     def slots(self, backend: str) -> int:
         """How many slots there are for *backend*, free or not."""
-        return sum(worker.slots for worker in self.takers() if backend in worker.backends)
+        return sum(worker.slots for worker in self.takers() if backend in worker.offered)
 
     def load(self, book: Book, backend: str) -> Load:
         """How busy *backend* is."""
         slots = running = 0
         for worker in self.takers():
-            if backend in worker.backends:
+            if backend in worker.offered:
                 slots += worker.slots
                 running += len(book.attempts_of(worker.name))
         return Load(slots, max(0, slots - running), book.queues.count(backend))

@@ -16,6 +16,7 @@ from broker.core.routing import Requirements, requirements, route
 from broker.core.scheduler import Choice, next_dispatch
 from schemas.jobs import Job
 from schemas.ledger import DeadLetter, InputPosition
+from schemas.mocks import with_mocks
 from schemas.reports import Report, each
 from schemas.values import JobKey, Reason, State
 from schemas.workers import BackendAnnounced, Heartbeat
@@ -211,7 +212,8 @@ class Turn(Changes):
         since = self.roster.backends_since
         if since is None or self.roster.clock - since < HOPE:
             return
-        for key in self.book.queues.waiting_for_others(self.roster.backends, FAILED_AT_ONCE):
+        known = with_mocks(frozenset(self.roster.backends))
+        for key in self.book.queues.waiting_for_others(known, FAILED_AT_ONCE):
             if job := self.book.jobs.get(key):
                 self.record(key, decide.on_no_backend(job, self.time))
 

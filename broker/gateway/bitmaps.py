@@ -21,6 +21,7 @@ import apsw
 from broker.gateway.damage import CacheDamagedError
 from broker.gateway.filters import JobFilter, Key, Part, tag_text
 from broker.gateway.packing import SEAL, is_sealed, seal
+from schemas.mocks import is_mock
 
 PLACES = 1 << 16  # a place is its block * PLACES + its position
 LATEST = "~"  # sorts after every time
@@ -64,7 +65,7 @@ def words_of(tenant: str, *columns: Any) -> frozenset[int]:
     program, backend, session, tags, terminal = columns
     said = [("tenant", ""), ("program", program), ("backend", backend), ("session", session)]
     said += [("tag", tag) for tag in TAGS.findall(tags)]
-    said += [("live", None if terminal else "")]
+    said += [("live", None if terminal else ""), ("mock", "" if is_mock(backend or "") else None)]
     return frozenset(word(tenant, *each) for each in said if each[1] is not None)
 
 
@@ -75,6 +76,7 @@ def _asked(wanted: JobFilter) -> tuple[list[int], list[int]]:
     said += [("live", None if wanted.terminal is not False else "")]
     given = [(column, value) for column, value in said if value is not None]
     has_not = [("live", "")] if wanted.terminal else []
+    has_not += [] if wanted.mocks else [("mock", "")]
     return (
         [word(wanted.tenant, *each) for each in given or [("tenant", "")]],
         [word(wanted.tenant, *each) for each in has_not],

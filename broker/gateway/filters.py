@@ -6,8 +6,10 @@ from typing import Any
 
 from schemas.cloudevents import encode
 from schemas.jobs import Job
+from schemas.mocks import MOCK, is_mock
 
 Key = tuple[str, str]  # created, job_id: the order of lists
+_NO_MOCK = f"coalesce(backend, '') <> '{MOCK}' AND coalesce(backend, '') NOT LIKE ? ESCAPE '\\'"
 TAG = "\x1e{}\x1f"  # how each tag is stored, as JSON, in which these two are escaped
 
 
@@ -31,6 +33,7 @@ class JobFilter:
     terminal: bool | None = None
     created_after: str | None = None
     created_before: str | None = None
+    mocks: bool = True  # dry runs, too
 
     def matches(self, job: Job) -> bool:
         """Whether *job*, as it stands, is meant."""
@@ -41,6 +44,7 @@ class JobFilter:
             and (self.session is None or (details and details.session_id) == self.session)
             and (not self.tags or set(self.tags) <= set(details.tags if details else ()))
             and self.backend in (None, job.backend)
+            and (self.mocks or not is_mock(job.backend or ""))
             and self.terminal in (None, job.terminal)
             and (self.created_after is None or job.created > self.created_after)
             and (self.created_before is None or job.created < self.created_before)
@@ -57,6 +61,7 @@ class JobFilter:
             ("terminal = ?", self.terminal),
             ("created > ?", self.created_after),
             ("created < ?", self.created_before),
+            (_NO_MOCK, None if self.mocks else f"{MOCK}\\_%"),
         ]
         given = [(condition, value) for condition, value in wanted if value is not None]
         return " AND ".join(condition for condition, _ in given), [value for _, value in given]

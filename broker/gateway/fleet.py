@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 
+import orjson
+from msgspec import Raw
+from msgspec.structs import replace
+
 from broker.budget import weight_of_status
 from broker.core.table import Table
 from broker.reading import said_in
 from broker.telemetry import metrics
 from schemas.jobs import Job
 from schemas.limits import MIB
+from schemas.mocks import meant_by, mock_of
 from schemas.records import Stored
 from schemas.topics import STATUS
 from schemas.values import JobKey
@@ -125,13 +130,22 @@ class Fleet:
         online = (backend for backend in self.backends if self.is_online(backend.name))
         return {backend.name: backend.sandbox or "none" for backend in online}
 
+    @property
+    def mocks(self) -> Sequence[BackendAnnounced]:
+        """Those of which there is one for a single backend, by name."""
+        names = sorted({mock_of(name) for name in self._backends})
+        return [found for name in names if (found := self.backend(name)) is not None]
+
     def backend(self, name: str) -> BackendAnnounced | None:
-        """The backend of that name."""
-        found = self._backends.get(name)
-        return found[0] if found else None
+        """The backend of that name; its mock is like it."""
+        meant = meant_by(name, self._backends)
+        if (found := self._backends.get(meant)) is None:
+            return None
+        return found[0] if meant == name else _mock(name, found[0])
 
     def is_online(self, name: str) -> bool:
         """Whether a worker that lives offers that backend."""
+        name = meant_by(name, self._backends)
         return any(name in worker.backends for worker in self.workers)
 
     def queue(self, name: str) -> QueueSnapshot:
@@ -140,6 +154,7 @@ class Fleet:
         return self._queues.get(name, empty)
 
     def _slots(self, name: str) -> int:
+        name = meant_by(name, self._backends)
         return sum(worker.slots for worker in self.workers if name in worker.backends)
 
     def ahead_of(self, key: JobKey, backend: str) -> int | None:
@@ -150,13 +165,29 @@ class Fleet:
 
     def usual_seconds(self, backend: str) -> float | None:
         """What jobs on *backend* took lately, in seconds."""
-        mean = self._durations.get(backend)
+        mean = self._durations.get(meant_by(backend, self._backends))
         return None if mean is None else round(mean, 3)
 
     def wait_for(self, backend: str, ahead: int) -> float | None:
         """Seconds until a job with so many ahead may start: a guess from what jobs took so far."""
         mean, slots = self._durations.get(backend), self.queue(backend).slots
         return None if mean is None or not slots else round(mean * (ahead + 1) / slots, 3)
+
+
+def _mock(name: str, backend: BackendAnnounced) -> BackendAnnounced:
+    """What *backend* says, with the *name* of its mock."""
+    try:
+        configuration = orjson.loads(bytes(backend.configuration))
+    except orjson.JSONDecodeError:
+        configuration = {}
+    if isinstance(configuration, dict):
+        configuration["backend_name"] = name
+    return replace(
+        backend,
+        name=name,
+        description=f"Dry runs for {backend.name}: nothing is run",
+        configuration=Raw(orjson.dumps(configuration)),
+    )
 
 
 def _weigh(told: tuple[Status, int]) -> int:

@@ -47,12 +47,13 @@ from schemas.cloudevents import request_record
 from schemas.decoding import UnreadableError
 from schemas.jobs import Job
 from schemas.limits import INLINE
+from schemas.mocks import not_there
 from schemas.records import Record
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
 from schemas.specification import Findings, Program
 from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
 from schemas.topics import REQUESTS
-from schemas.unknown import MOST_WARNINGS, no
+from schemas.unknown import MOST_WARNINGS
 from schemas.values import JobKey, Reason, State, Violation
 
 FORGET = 60.0  # s after which a submitted job that nobody took up is not waited for any more
@@ -247,7 +248,7 @@ class Intake:
     def _check(self, request: SubmitJob, findings: Findings) -> None:
         if request.backend and self._fleet.backends and not self._fleet.backend(request.backend):
             known = [backend.name for backend in self._fleet.backends]
-            raise _no_backend(no("backend", request.backend, known))
+            raise _no_backend(not_there(request.backend, known))
         if violations := findings.violations:
             first = violations[0]
             said = f"{first.path}: {first.message or first.rule}"

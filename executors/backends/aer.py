@@ -21,6 +21,11 @@ class LocalSimulator(AerSimulator):  # type: ignore[misc]  # Aer has no types
 
     most_qubits: int | None = None  # a bound that no method of simulation lifts, if there is one
 
+    @property
+    def is_ideal(self) -> bool:
+        """Whether it is without noise, and every qubit meets every other."""
+        return self.most_qubits is None
+
     def run(self, circuits: Any, parameter_binds: Any = None, **options: Any) -> Any:
         """Run *circuits*; options are Aer's."""
         options.setdefault("max_parallel_threads", threads_for(circuits))

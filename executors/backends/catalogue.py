@@ -6,7 +6,9 @@ from functools import cache
 from executors.backends import aer, descriptions
 from executors.backends.aer import LocalSimulator
 from executors.backends.devices import DEVICES, NoisySimulator
+from executors.backends.mocks import mock
 from executors.faults import InvalidInputsError
+from schemas.mocks import meant_by
 from schemas.workers import BackendAnnounced
 
 _DEVICES = {device.name: device for device in DEVICES}
@@ -17,6 +19,8 @@ def backend(name: str) -> LocalSimulator:
     """The backend of that *name*; raises `InvalidInputsError`."""
     if name == aer.NAME:
         return aer.ideal()
+    if (meant := meant_by(name, names())) != name:
+        return mock(backend(meant), name)
     if name not in _DEVICES:
         raise InvalidInputsError(f"there is no backend {name!r} here, only {', '.join(names())}")
     return NoisySimulator(_DEVICES[name])

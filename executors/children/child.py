@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from executors import memory, runtime_json
 from executors.backends import catalogue
+from executors.backends.mocks import MockSimulator
 from executors.children import posix
 from executors.children.frames import MOST_RESULT, Kind, TaskHeader, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
@@ -171,6 +172,8 @@ def _attempt(line: Line, header: TaskHeader, data: bytes) -> tuple[Kind, bytes]:
         inputs = _inputs(program, data)
         backend = catalogue.backend(header.backend)
         line.tell(Kind.BEGAN)
+        if isinstance(backend, MockSimulator):
+            sys.stderr.write(backend.notice)
         messenger = Messenger(line, program, [], [])
         value = _main(header)(backend, messenger, **inputs)
         return Kind.RETURNED, _result(messenger, value)

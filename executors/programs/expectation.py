@@ -170,7 +170,7 @@ class Sampled:
     ) -> None:
         self._backend = backend
         self._method = method
-        self._twirls = 0 if backend.name == IDEAL else twirls  # there is nothing to average
+        self._twirls = 0 if backend.is_ideal else twirls  # there is nothing to average
         self._constant, self._groups = grouped(operator)
         circuits = [_measuring(state, group) for group in self._groups]
         ready = transpiled(circuits, backend, options) if circuits else []
@@ -364,7 +364,7 @@ def _numbered(state: QuantumCircuit) -> list[tuple[int, Parameter]]:
 
 def must_be_ideal(backend: LocalSimulator, field: str = "exact") -> None:
     """Raise `InvalidInputsError` if values without shots are not to be had."""
-    if backend.name != IDEAL:
+    if not backend.is_ideal:
         raise InvalidInputsError(
             f"{field}: {backend.name} has noise, which is sampled; values without shots are for "
             f"the backend {IDEAL}"

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from qiskit import QuantumCircuit
 
-from executors.backends.aer import NAME as IDEAL
 from executors.backends.aer import LocalSimulator
 from executors.faults import InvalidInputsError, blame, within
 from executors.programs.expectation import Numbers
@@ -87,7 +86,7 @@ def is_mitigating(level: Any, field: str) -> bool:
 
 def in_place(circuit: QuantumCircuit, backend: LocalSimulator) -> Mapping[str, Any]:
     """Circuits of V2 are compiled already: their qubits are the backend's."""
-    if backend.name == IDEAL:
+    if backend.is_ideal:
         return {"optimization_level": 0}
     return {"optimization_level": 0, "initial_layout": list(range(circuit.num_qubits))}
 

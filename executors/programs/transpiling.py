@@ -11,9 +11,9 @@ from qiskit.circuit.library.standard_gates import get_standard_gate_name_mapping
 from qiskit.transpiler import PassManager, generate_preset_pass_manager
 from qiskit.transpiler.preset_passmanagers.plugin import list_stage_plugins
 
-from executors.backends.aer import NAME as IDEAL
 from executors.backends.aer import LocalSimulator
 from executors.backends.catalogue import backend, names
+from executors.backends.mocks import MockSimulator
 from executors.faults import InvalidInputsError, blame
 from executors.programs.openqasm import hardware_qubits
 from executors.programs.options import layout_of, must_suit, unknown
@@ -57,7 +57,9 @@ def transpiled(
     for stage in _NEAREST:
         if (method := chosen.get(f"{stage}_method")) is not None:
             chosen[f"{stage}_method"] = nearest_method(stage, method)
-    if simulator.name == IDEAL and _has_nothing_to_do(circuits, simulator, chosen):
+    if isinstance(simulator, MockSimulator):
+        return list(circuits)
+    if simulator.is_ideal and _has_nothing_to_do(circuits, simulator, chosen):
         return list(circuits)
     with blame(
         InvalidInputsError, f"the circuits can not be compiled for {_wish(simulator, chosen)}"
@@ -84,7 +86,7 @@ def _compiled(
     if not set(chosen) <= _CACHED:
         return transpile(circuit, simulator, **chosen)
     key = orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS)
-    by_gates = simulator.name == IDEAL and (
+    by_gates = simulator.is_ideal and (
         circuit.num_qubits > simulator.num_qubits or "coupling_map" in chosen
     )
     return _pass_manager(simulator.name, key, by_gates).run(circuit)

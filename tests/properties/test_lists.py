@@ -19,7 +19,7 @@ from schemas.values import State
 BLOCK = 8  # jobs in a block, so that there are many
 TENANTS = ("default", "other")
 PROGRAMS = ("sampler", "hello-world", "")
-BACKENDS = ("aer_simulator", "fake_five", None)
+BACKENDS = ("aer_simulator", "fake_five", "mock_five", "mock", "mockery", None)
 TAGS = ("a", "b", '"', '","', "a\x1f\x1eb", "é", "")
 SESSIONS = ("s1", "s2", None)
 TIMES = tuple(f"2026-11-28T06:56:{second:02}.{ms}Z" for second in range(8) for ms in ("000", "500"))
@@ -63,6 +63,7 @@ filters = st.builds(
     terminal=st.sampled_from((None, None, True, False)),
     created_after=st.sampled_from((None, None, *TIMES)),
     created_before=st.sampled_from((None, None, *TIMES)),
+    mocks=st.booleans(),
 )
 pages = st.tuples(filters, st.integers(0, 20), st.integers(0, 70), st.booleans())
 writes = st.tuples(st.lists(jobs(), max_size=40), st.sets(st.integers(1, 60), max_size=10))

@@ -154,3 +154,59 @@ async def test_lists_hold_no_circuits_for_clients_that_may_be_older_than_those()
             assert "params" not in typed
             assert (await served.get("/jobs/j1", headers=headers))["params"] == circuit
         assert (await served.get("/jobs"))["jobs"][1]["params"] == circuit
+
+
+TODAY = {"IBM-API-Version": "2026-04-15"}
+
+
+async def test_a_mock_is_like_its_backend_and_listed_only_for_those_who_ask() -> None:
+    async with running() as served:
+        await served.ledger.fleet()
+        await eventually(lambda: served.gateway._parts.fleet.backends)
+        plain = await served.get("/backends", headers=TODAY)
+        listed = await served.get("/backends?include_mocks=True", headers=TODAY)
+        configuration = await served.get("/backends/mock_simulator/configuration")
+        status = await served.get("/backends/mock_simulator/status")
+        await served.get("/backends/mock_nothing/status", 404)
+
+    assert [device["name"] for device in plain["devices"]] == ["aer_simulator"]
+    real, mock = listed["devices"]
+    assert (real.get("class"), mock["class"], mock["name"]) == (None, "mock", "mock_simulator")
+    assert mock["status"]["name"] == "online"
+    assert (configuration["backend_name"], configuration["n_qubits"]) == ("mock_simulator", 30)
+    assert (status["state"], status["length_queue"]) == (True, 0)
+
+
+async def test_two_backends_that_would_have_one_mock_have_none() -> None:
+    async with running(brokered=True) as served:
+        for name in ("fake_x", "ibm_x"):
+            await served.ledger.status(
+                BackendAnnounced(
+                    name=name,
+                    simulator=True,
+                    num_qubits=5,
+                    description="",
+                    configuration=msgspec.Raw(b"{}"),
+                )
+            )
+        await eventually(lambda: len(served.gateway._parts.fleet.backends) == 2)
+        listed = await served.get("/backends?include_mocks=True")
+        job = {"program_id": "hello-world", "params": {"iterations": 1}, "backend": "mock_x"}
+        error = await served.post("/jobs", job, 400)
+
+    assert listed["devices"] == ["fake_x", "ibm_x"]
+    assert "fake_x and of ibm_x" in error["error"]["message"]
+
+
+async def test_jobs_of_mocks_are_listed_for_those_who_ask_for_them() -> None:
+    async with running() as served:
+        await served.ledger.fleet()
+        await served.ledger.queue("j1")
+        await served.ledger.queue("j2", backend="mock_simulator")
+        await _until(served, "j2", 1)
+        for query, found in (
+            ("", ["j1"]), ("?include_mocks=true", ["j2", "j1"]), ("?backend=mock_simulator", ["j2"]),
+        ):  # fmt: skip
+            page = await served.get(f"/jobs{query}")
+            assert sorted(job["id"] for job in page["jobs"]) == sorted(found)
+            assert page["count"] == len(found)

@@ -253,3 +253,29 @@ def test_sampled_values_are_had_from_any() -> None:
     request = SubmitJob("vqe", params=msgspec.Raw(text), backend="noisy")
 
     assert isinstance(admit(request, EXACT, site(BUSY, AER)), Admitted)
+
+
+X = Backend("fake_x", simulator=True, num_qubits=5, ideal=False)
+
+
+def test_a_dry_run_is_held_against_what_its_backend_takes() -> None:
+    findings = Findings(widest=Widest("circuits[0]", 6))
+    body = SubmitJob(program_id="sampler", backend="mock_x")
+
+    assert admitted(site(X), backend="mock_x").backend == "mock_x"
+    found = admit(body, CATALOGUE, site(X), findings)
+    assert isinstance(found, Refused)
+    assert found.reason == "backend_unsuitable"
+
+
+def test_a_dry_run_of_either_of_two_backends_is_refused_by_their_names() -> None:
+    both = site(X, Backend("ibm_x", simulator=True, num_qubits=5, ideal=False))
+
+    found = refusal(both, backend="mock_x")
+
+    assert found.reason == "unknown_backend"
+    assert "fake_x and of ibm_x" in found.message
+
+
+def test_nobody_is_given_a_dry_run_without_asking() -> None:
+    assert admitted(site(X)).backend == "fake_x"

@@ -5,10 +5,10 @@ from aiohttp import web
 
 from broker.errors import UnknownBackendError
 from broker.gateway.api.dialects import backend_list, backend_status
-from broker.gateway.api.parts import Request, answer, moment, raw_answer
+from broker.gateway.api.parts import Request, answer, moment, raw_answer, wants_mocks
 from broker.telemetry.times import iso, seconds_of
 from schemas.decoding import UnreadableError, decode
-from schemas.unknown import no
+from schemas.mocks import not_there
 from schemas.workers import BackendAnnounced
 
 
@@ -16,7 +16,8 @@ async def listing(request: Request) -> web.Response:
     """GET /backends."""
     parts = request.parts
     await parts.caught_up()
-    return answer(backend_list(parts.fleet, request.headers.get("IBM-API-Version")))
+    version, mocks = request.headers.get("IBM-API-Version"), wants_mocks(request)
+    return answer(backend_list(parts.fleet, version, mocks=mocks))
 
 
 async def configuration(request: Request) -> web.Response:
@@ -66,7 +67,7 @@ async def named(request: Request) -> BackendAnnounced:
     found = parts.fleet.backend(name)
     if found is None:
         known = [backend.name for backend in parts.fleet.backends]
-        raise UnknownBackendError(no("backend", name, known))
+        raise UnknownBackendError(not_there(name, known))
     if calibration := request.query.get("calibration_id"):
         raise UnknownBackendError(f"{name} has no calibration {calibration[:80]!r}: it has none")
     return found

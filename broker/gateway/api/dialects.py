@@ -12,6 +12,7 @@ import orjson
 
 from broker.gateway.fleet import Fleet
 from schemas.jobs import Job
+from schemas.mocks import MOCK, is_mock
 from schemas.values import Reason, State, Violation
 from schemas.workers import BackendAnnounced
 
@@ -99,16 +100,18 @@ def wants_params(exclude: str | None) -> bool:
     return (exclude or "").lower() != "true"
 
 
-def backend_list(fleet: Fleet, api_version: str | None) -> dict[str, Any]:
+def backend_list(fleet: Fleet, api_version: str | None, *, mocks: bool) -> dict[str, Any]:
     """All backends: names for older clients, objects for newer ones."""
+    listed = [*fleet.backends, *(fleet.mocks if mocks else ())]
     if not api_version or api_version < OBJECTS_SINCE:
-        return {"devices": [backend.name for backend in fleet.backends]}
-    return {"devices": [_device(fleet, backend) for backend in fleet.backends]}
+        return {"devices": [backend.name for backend in listed]}
+    return {"devices": [_device(fleet, backend) for backend in listed]}
 
 
 def _device(fleet: Fleet, backend: BackendAnnounced) -> dict[str, Any]:
     online = fleet.is_online(backend.name)
-    return {
+    kind = {"class": MOCK} if is_mock(backend.name) else {}
+    return kind | {
         "name": backend.name,
         "status": {
             "name": "online" if online else "offline",

@@ -16,6 +16,7 @@ from broker.gateway.api.parts import (
     moment,
     nothing,
     one_of,
+    wants_mocks,
     whole_number,
 )
 from broker.gateway.api.sending import Content, content_of, send
@@ -51,6 +52,8 @@ async def details(request: Request) -> web.StreamResponse:
     """GET /jobs/{job_id}."""
     job = (await request.parts.find(key_of(request))).job
     shown = job_object(job, None)
+    usual = request.parts.fleet.usual_seconds(job.backend or "")
+    shown["estimated_running_time_seconds"] = usual
     if job.details is None or not wants_params(request.query.get("exclude_params")):
         return answer(shown)
     params = content_of(job.details.params or b"{}", job.details.params_ref)
@@ -136,6 +139,7 @@ def filter_of(request: Request) -> JobFilter:
         terminal={"": None, "true": False, "false": True}[pending],
         created_after=moment(request, "created_after"),
         created_before=moment(request, "created_before"),
+        mocks=bool(query.get("backend")) or wants_mocks(request),
     )
 
 

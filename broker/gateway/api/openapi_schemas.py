@@ -84,6 +84,7 @@ def _backend() -> Schema:
         status=an_object("name reason", name=text(enum=["online", "offline"]), reason=text()),
         queue_length=WHOLE,
         qubits=WHOLE,
+        **{"class": text("What runs nothing is a `mock`.", enum=["mock"])},
         simulator=YES_OR_NO,
         is_simulator=YES_OR_NO | {"description": "The same, by its newer name."},
         description=text(),
@@ -177,6 +178,9 @@ def _job() -> Schema:
         ended=or_null(text(format="date-time")),
         tags=a_list(text()),
         session_id=or_null(text()),
+        estimated_running_time_seconds=or_null(
+            NUMBER | {"description": "In the look at one job: what jobs there took lately."}
+        ),
         cost=WHOLE | {"description": "The time limit, in seconds; 0 for what was rejected."},
         private=YES_OR_NO,
         seq=WHOLE | {"description": "The number of its newest event."},

@@ -164,6 +164,11 @@ def one_of(request: Request, name: str, *words: str) -> str:
     return text.lower()
 
 
+def wants_mocks(request: Request) -> bool:
+    """Whether the client asks for what is of dry runs, too: it says `True`, or nothing."""
+    return one_of(request, "include_mocks", "", "true", "false") == "true"
+
+
 def seconds(request: Request, name: str, most: float) -> float:
     """A duration from the query, in seconds; 0 without one. Raises `InvalidRequestError`."""
     text = request.query.get(name, "")

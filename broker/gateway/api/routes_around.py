@@ -15,6 +15,7 @@ from broker.gateway.api.describing import (
 )
 from broker.gateway.api.health import Life, Readiness
 from broker.gateway.api.places import Handler, Route
+from broker.gateway.api.routes_of_jobs import MOCKS
 
 _ANY_OBJECT: Schema = {"type": "object"}
 _CALIBRATION = query("calibration_id", text(), "A calibration by its id: there are none here.")
@@ -49,7 +50,7 @@ BACKENDS = (
                 an_object("devices", devices=a_list({"anyOf": [text(), ref("Backend")]})),
             )
         },
-        (header("IBM-API-Version", "The API version that the client speaks."),),
+        (header("IBM-API-Version", "The API version that the client speaks."), MOCKS),
     ),
     _of_a_backend(
         "configuration",

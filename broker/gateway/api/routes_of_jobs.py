@@ -50,6 +50,7 @@ _TAGS = query(
 _ONE_TAG = query("tag", a_list(text()) | {"maxItems": MAX_TAGS}, "The same as `tags`.")
 _PROGRAM = query("program", text(), "Jobs of this program.")
 _SESSION = query("session_id", text(), "Jobs of this session.")
+MOCKS = query("include_mocks", YES_OR_NO, "Dry runs and their backends, too.")
 LIMIT = query("limit", WHOLE, "At most so many; 0: none, only the count.")
 OFFSET = query("offset", WHOLE, "Leave out so many from the start.")
 _POSITION = (
@@ -151,6 +152,7 @@ JOBS = (
             query("sort", text(enum=["ASC", "DESC"]), "`ASC`: oldest first."),
             query("pending", YES_OR_NO, "Jobs that have not ended, or that have."),
             query("backend", text(), "Jobs on this backend."),
+            MOCKS,
             query("created_after", text(format="date-time"), "Younger jobs."),
             query("created_before", text(format="date-time"), "Older jobs."),
             _PROGRAM,
