@@ -5,8 +5,10 @@ round, how many partitions, and how long records are kept.
 """
 
 import enum
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from schemas import (
@@ -22,6 +24,7 @@ from schemas import (
     workers,
 )
 from schemas.records import Record, Stored
+from schemas.values import DEFAULT_TENANT
 
 DAY = 24 * 3600.0
 
@@ -231,3 +234,29 @@ TOPICS: dict[str, "Topic[Any, ...]"] = {
         DEAD_LETTERS,
     )
 }
+
+# Topics of tenants: the name says whose jobs what stands there is about, and records say nothing of it
+
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_KINDS = (REQUESTS.name, EVENTS.name)
+
+
+@lru_cache(1024)
+def requests_of(tenant: str) -> "Topic[asked.ReadRequest, ...]":
+    """Where *tenant* asks. Raises `ValueError` for what may not name one."""
+    return REQUESTS if tenant == DEFAULT_TENANT else _of_tenant(REQUESTS, tenant)
+
+
+@lru_cache(1024)
+def parted(name: str) -> tuple[str, str]:
+    """The kind of topic that *name* is, and whose; *name* itself where a topic is everybody's."""
+    kind, _, tenant = name.rpartition(".")
+    if kind in _KINDS and _TENANT.fullmatch(tenant):
+        return kind, tenant
+    return name, DEFAULT_TENANT
+
+
+def _of_tenant(kind: "Topic[M, P]", tenant: str) -> "Topic[M, P]":
+    if not _TENANT.fullmatch(tenant):
+        raise ValueError(f"{tenant!r} names no tenant: {_TENANT.pattern}")
+    return replace(kind, name=f"{kind.name}.{tenant}", partitions=1)

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from broker.appending import Appender
 from broker.budget import RECORD, Room
 from broker.core.admission import malformed
 from broker.errors import (
@@ -31,6 +30,7 @@ from broker.errors import (
     UnknownJobError,
     UnknownProgramError,
 )
+from broker.gateway.asking import Asking
 from broker.gateway.fleet import Fleet
 from broker.gateway.programs import known_program
 from broker.gateway.read_model import ReadModel
@@ -52,7 +52,6 @@ from schemas.records import Record
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
 from schemas.specification import Findings, Program
 from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
-from schemas.topics import REQUESTS
 from schemas.unknown import MOST_WARNINGS
 from schemas.values import JobKey, Reason, State, Violation
 
@@ -111,7 +110,7 @@ class Intake:
         self._judge, self._space = judge, space
         self._blobs, self._library, self._fleet = blobs, library, fleet
         self._model, self._waiters = model, waiters
-        self._appender = Appender(log, REQUESTS, room, holding.persist)
+        self._asking = Asking(log, room, holding.persist)
         self._acknowledge = holding.acknowledge
         self._running: set[asyncio.Task[Any]] = set()
         self._awaited: set[JobKey] = set()  # submitted here, and not yet seen on the ledger
@@ -181,7 +180,7 @@ class Intake:
         self, key: JobKey, request: SubmitJob, trace: str, cost: int = 0
     ) -> Job | None:
         """It holds *cost* bytes until it is on the log: as it came, and as a record."""
-        appended = self._appender.put(_record(request, trace), cost)
+        appended = await self._asking.put(key.tenant, _record(request, trace), cost)
         self._awaited.add(key)
         self._model.await_news(key)
         try:
@@ -202,7 +201,7 @@ class Intake:
         if job is not None and job.terminal:
             raise JobEndedError(f"job {key.job_id} has ended: it is {job.state}")
         if job is None or job.state is not State.CANCELLING:
-            await self._append(CancelJob(key.job_id), trace)
+            await self._append(key, CancelJob(key.job_id), trace)
             await self._waiters.until(key, lambda: self._is_ending(key) or None, self._acknowledge)
 
     async def delete(self, key: JobKey, trace: str) -> None:
@@ -213,7 +212,7 @@ class Intake:
             raise UnknownJobError(f"there is no job {key.job_id}")
         if not job.terminal:
             raise JobNotEndedError(f"job {key.job_id} has not ended: it is {job.state}; cancel it")
-        await self._append(DeleteJob(key.job_id), trace)
+        await self._append(key, DeleteJob(key.job_id), trace)
         await self._waiters.until(key, lambda: not self._come(key) or None, self._acknowledge)
 
     def _come(self, key: JobKey) -> Job | None:
@@ -227,8 +226,8 @@ class Intake:
         job = self._come(key)
         return job is not None and (job.terminal or job.state is State.CANCELLING)
 
-    async def _append(self, request: Request, trace: str) -> None:
-        await self._appender.append(_record(request, trace))
+    async def _append(self, key: JobKey, request: Request, trace: str) -> None:
+        await (await self._asking.put(key.tenant, _record(request, trace)))
 
     async def _read(self, body: bytes | bytearray) -> SubmitJob:
         try:
@@ -269,7 +268,7 @@ class Intake:
         """Until everything that has been begun is on the log, or given up."""
         if self._running:
             await asyncio.wait(self._running)
-        await self._appender.finish()
+        await self._asking.finish()
 
 
 def _record(request: Request, trace: str) -> Record:

@@ -1,26 +1,25 @@
 """What runs from a claim on, built whole."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from broker.core.book import Book
 from broker.core.roster import Roster
-from broker.ledger.care import BEYOND, Care, tried_before
+from broker.ledger.care import Care, tried_before
 from broker.ledger.claim import Mandate
 from broker.ledger.inputs import Inputs
 from broker.ledger.ledger import Ledger
 from broker.ledger.means import Means
 from broker.ledger.progress import Progress
 from broker.ledger.recovery import Replica
+from broker.ledger.resuming import Resumption
 from broker.ledger.service import Service
 from broker.ledger.snapshots import SnapshotWriter
 from broker.ledger.stall import Stall
 from broker.ledger.term import Term
-from broker.reading import bounds_of
 from broker.retrying import until_it_works
 from broker.telemetry import metrics, times
-from broker.transports.log import Log, TopicPartition
-from schemas.ledger import Checkpoint, InputPosition
+from broker.transports.log import Log
+from schemas.ledger import InputPosition
 from schemas.topics import INBOX, REPORTS, REQUESTS
 
 
@@ -36,41 +35,17 @@ async def begin(
     await until_it_works(means.library.catch_up)  # jobs that wait have pinned what is there
     metrics.holds("book", book, lambda book: book.weight)
     await _date_attempts(log, book, means.roster)
-    starts = await _starts(log, mandate.checkpoint)
-    care = await _care(log, mandate.checkpoint, starts, excused)
+    resumption = Resumption(log, mandate.checkpoint)
+    starts = await resumption.starts(REQUESTS) | await resumption.starts(REPORTS)
+    care = Care(await resumption.begun(starts), tried_before(mandate.checkpoint, excused))
     stall = Stall(options.stall)
-    inputs = Inputs(means, care, starts)
+    inputs = Inputs(means, care, resumption, starts)
     progress = Progress(Ledger(log, mandate, stall), inputs, care)
     snapshots = SnapshotWriter(log, book, mandate.epoch, progress, options.snapshot)
     snapshots.mark(replica.unsaved(mandate.checkpoint))
     service = Service(Term(means, mandate, book, stall, progress, snapshots))
     await snapshots.flush()  # its checkpoint has the highest epoch before anything happens
     return service
-
-
-async def _starts(log: Log, checkpoint: Checkpoint | None) -> Mapping[TopicPartition, int]:
-    """Where to read on: at the checkpoint, or at the first record that is kept."""
-    reached = checkpoint.inputs if checkpoint else {}
-    starts = {}
-    for topic in (REQUESTS, REPORTS):
-        for where, bounds in (await bounds_of(log, topic)).items():
-            at = reached.get(f"{where.topic}:{where.partition}", 0)
-            starts[where] = bounds.resume(at)
-    return starts
-
-
-async def _care(
-    log: Log,
-    checkpoint: Checkpoint | None,
-    starts: Mapping[TopicPartition, int],
-    excused: frozenset[InputPosition],
-) -> Care:
-    """Due as far as the broker that was lost, if one was, may have come."""
-    begun = {}
-    if checkpoint is not None and checkpoint.serving:
-        for where, start in starts.items():
-            begun[where] = min(start + BEYOND, (await log.bounds(*where)).next)
-    return Care(begun, tried_before(checkpoint, excused))
 
 
 async def _date_attempts(log: Log, book: Book, roster: Roster) -> None:

@@ -19,6 +19,7 @@ from broker.ledger.means import Means
 from broker.ledger.options import Options
 from broker.ledger.recovery import Replica
 from broker.ledger.service import Service
+from broker.ledger.tenants import NamedTenants, Tenants
 from broker.library import Library
 from broker.reading import next_of, read_whole, take_said
 from broker.telemetry import metrics
@@ -52,6 +53,7 @@ class Broker:
         *,
         options: Options | None = None,
         judge: Judge | None = None,
+        tenants: Tenants | None = None,
     ) -> None:
         self._options = options = options or Options()
         self._log = log
@@ -78,6 +80,7 @@ class Broker:
             queues,
             Heard(options.heard),
             options,
+            tenants or NamedTenants(),
         )
         metrics.holds("roster", self._roster, lambda roster: roster.weight)
         metrics.holds("roster", self, lambda broker: broker.means.queues.weight)

@@ -49,6 +49,10 @@ class Care:
         begun = {at: self._before.get(at, 0) + 1 for at in self.under_way}
         return self._before | begun
 
+    def begun(self, ends: Mapping[TopicPartition, int]) -> None:
+        """So far the broker that was lost may have come on partitions that nobody knew of yet."""
+        self._ends |= ends
+
     def share(self, batch: InputBatch) -> InputBatch:
         """What of *batch* is decided on next; what of it needs care is under way now."""
         if not any(map(self._needs_care, _items(batch))):

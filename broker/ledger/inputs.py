@@ -1,33 +1,36 @@
 """What comes in: requests, reports and status, gathered in batches, with how far they were read."""
 
 import asyncio
-import math
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain, islice
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any, TypeVar
 
 import structlog
 
-from broker.budget import Room, weight
 from broker.core.inputs import CancelAsked, DeleteAsked, Reported, Submitted
+from broker.errors import QjbError
 from broker.ledger.care import Care
 from broker.ledger.dead_letters import DeadLetters
+from broker.ledger.gathered import Gathered, GatheredRequests
 from broker.ledger.input_batch import InputBatch
 from broker.ledger.means import Means
 from broker.ledger.preparing import Preparation, Request
 from broker.ledger.reading import Unreadable, given_up, position_of, read_input, read_report
+from broker.ledger.resuming import Offsets as Offsets
+from broker.ledger.resuming import Resumption
 from broker.reading import next_of
+from broker.retrying import until_it_works
 from broker.transports.log import Follower, TopicPartition
 from schemas.limits import MIB, SMALL_REQUEST
 from schemas.records import Stored
-from schemas.topics import REPORTS, REQUESTS
+from schemas.topics import REPORTS, REQUESTS, Topic, requests_of
+from schemas.values import DEFAULT_TENANT
 
 REPORTS_IN_A_TURN = 2_000
 BYTES_IN_A_TURN = MIB  # of each kind
-GATHERED_BYTES = 32 * MIB  # of one kind
+AGAIN = 30.0  # s until a tenant's topic is tried again that could not be used
 LINGER = 5.0  # s for which the requests that wait are looked through after they last had to
 
 # How requests name what they ask for, in a header or inside.
@@ -35,59 +38,27 @@ _MAKE_ROOM = frozenset({b"qjb.request.cancel", b"qjb.request.delete"})
 _KIND = re.compile(rb'"(?:qjb\.request\.)?(?:cancel|delete)"')
 
 T = TypeVar("T")
-Offsets = dict[TopicPartition, int]
 
 logger = structlog.get_logger()
-
-
-@dataclass
-class _Gathered:
-    """Records of one kind that have come and are not yet taken: *most*, more wait in the log."""
-
-    most: int
-    records: deque[Stored] = field(default_factory=deque)
-    room: asyncio.Event = field(default_factory=asyncio.Event)
-    memory: Room = field(default_factory=lambda: Room("gathered", GATHERED_BYTES))
-
-    def put(self, records: Sequence[Stored]) -> None:
-        self.records.extend(records)
-        self.memory.hold(sum(map(weight, records)))
-        if len(self.records) >= self.most or self.memory.is_over:
-            self.room.clear()
-
-    def put_back(self, records: Sequence[Stored]) -> None:
-        self.records.extendleft(reversed(records))
-        self.memory.hold(sum(map(weight, records)))
-
-    def take(self, limit: int, size: float = math.inf) -> list[Stored]:
-        """The next *limit*, or fewer with *size* bytes: who is small waits for few that are large."""
-        taken: list[Stored] = []
-        for record in islice(self.records, limit):
-            taken.append(record)
-            if (size := size - len(record.value)) < 0:
-                break
-        for _ in taken:
-            self.records.popleft()
-        self.memory.give_back(sum(map(weight, taken)))
-        if len(self.records) < self.most and not self.memory.is_over:
-            self.room.set()
-        return taken
 
 
 class Inputs:
     """Gathers inputs while the writer is busy, and remembers which of them are done with."""
 
-    def __init__(self, means: Means, care: Care, starts: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self, means: Means, care: Care, resumption: Resumption, starts: Mapping[TopicPartition, int]
+    ) -> None:
         self._log, self._heard, self._care = means.log, means.heard, care
+        self._tenants, self._resumption = means.tenants, resumption
         self.letters = DeadLetters(means.log, means.options)
         self._requests_in_a_turn = means.options.requests
-        self._done: Offsets = dict(starts)
+        self._done: Offsets = {**dict(resumption.of_tenants()), **starts}
         most = means.options.gathered
-        self._kinds = {topic: _Gathered(most) for topic in (REQUESTS.name, REPORTS.name)}
-        self._followers: dict[str, Follower] = {}
+        self._reports, self._gathered = Gathered(most), GatheredRequests(most)
+        self._followers: list[tuple[Gathered, Follower]] = []
         self._prepared: deque[Request] = deque()
         self._wake = asyncio.Event()
-        self._ahead = _Gathered(most)
+        self._ahead = Gathered(most)
         self._seen: Offsets = {}  # how far requests were looked through
         self._held = asyncio.Event()  # set while requests wait, and a little longer
         self._held_at = 0.0  # loop time at which they last had to
@@ -96,11 +67,45 @@ class Inputs:
             means.options,
         )
 
-    async def follow(self, topic: str) -> None:
+    async def follow_reports(self) -> None:
+        """Gather reports until cancelled."""
+        await self._follow(REPORTS.name, self._reports)
+
+    async def follow_requests(self) -> None:
+        """Gather what tenants ask for, those too that come meanwhile, until cancelled."""
+        followed = {DEFAULT_TENANT}
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(REQUESTS.name, self._gathered.of(REQUESTS.name)))
+            while True:
+                for tenant in await self._tenants.beyond(followed):
+                    followed.add(tenant)
+                    group.create_task(self._follow_tenant(tenant), name=f"requests of {tenant}")
+
+    async def _follow_tenant(self, tenant: str) -> None:
+        topic = requests_of(tenant)
+        while not await self._can_follow(topic):  # noqa: ASYNC110 -- what is wrong is outside
+            await asyncio.sleep(AGAIN)
+        await self._follow(topic.name, self._gathered.of(topic.name))
+
+    async def _can_follow(self, topic: Topic[Any, ...]) -> bool:
+        """Have *topic* and find out where to read on. One that can not be used stops no other."""
+        try:
+            await until_it_works(lambda: self._log.provide([topic.name]))
+            starts = await until_it_works(lambda: self._resumption.starts(topic))
+            self._care.begun(await until_it_works(lambda: self._resumption.begun(starts)))
+        except QjbError as error:
+            logger.error(
+                "requests.not_read", topic=topic.name, code=error.code, error=error.message
+            )
+            return False
+        self._done |= starts
+        return True
+
+    async def _follow(self, topic: str, gathered: Gathered) -> None:
         """Gather the records of *topic* until cancelled."""
         starts = {where: offset for where, offset in self._done.items() if where.topic == topic}
-        follower = self._followers[topic] = self._log.follow(starts)
-        gathered = self._kinds[topic]
+        follower = self._log.follow(starts)
+        self._followers.append((gathered, follower))
         gathered.room.set()
         try:
             while True:
@@ -116,10 +121,11 @@ class Inputs:
         """While requests wait, find those among them that make room; until cancelled."""
         while True:
             await self._held.wait()
+            followed = self._gathered.topics
             starts = {
                 where: max(done, self._seen.get(where, 0))
                 for where, done in self._done.items()
-                if where.topic == REQUESTS.name
+                if where.topic in followed
             }
             follower = self._log.follow(starts)
             try:
@@ -154,24 +160,19 @@ class Inputs:
             self._held_at = asyncio.get_running_loop().time()
             self._held.set()
         batch = InputBatch(
-            self._kinds[REPORTS.name].take(REPORTS_IN_A_TURN, BYTES_IN_A_TURN),
+            self._reports.take(REPORTS_IN_A_TURN, BYTES_IN_A_TURN),
             self._heard.take(),
             _drain(self._prepared),
             [] if no_more else self._requests(),
             self._ahead.take(self._requests_in_a_turn),
         )
-        if (
-            self._kinds[REPORTS.name].records
-            or self._ahead.records
-            or (self._kinds[REQUESTS.name].records and not no_more)
-        ):
+        left = self._reports.records or self._ahead.records
+        if left or not (no_more or self._gathered.is_empty):
             self._wake.set()
         return batch
 
     def _requests(self) -> list[Stored]:
-        return _by_arrival(
-            self._kinds[REQUESTS.name].take(self._requests_in_a_turn, BYTES_IN_A_TURN)
-        )
+        return self._gathered.take(self._requests_in_a_turn, BYTES_IN_A_TURN)
 
     # What is taken, one by one: opened as late as can be, as a broker may be lost at it
 
@@ -211,8 +212,8 @@ class Inputs:
         """There was no time for *rest*, of what was taken last: it comes first in the next turn."""
         if not len(rest):
             return
-        self._kinds[REPORTS.name].put_back(rest.reports)
-        self._kinds[REQUESTS.name].put_back(rest.requests)
+        self._reports.put_back(rest.reports)
+        self._gathered.put_back(rest.requests)
         self._ahead.put_back(rest.ahead)
         self._heard.put_back(rest.status)
         self._prepared.extendleft(reversed(rest.prepared))
@@ -220,8 +221,8 @@ class Inputs:
 
     def _pass_over(self) -> None:
         """Where nothing waits, all is done that was read: the last of it may be nothing to decide."""
-        for topic, follower in self._followers.items():
-            if not self._kinds[topic].records:
+        for gathered, follower in self._followers:
+            if not gathered.records:
                 self._done |= follower.positions()
 
     def done(self, batch: InputBatch) -> None:
@@ -263,19 +264,6 @@ def _makes_room(record: Stored) -> bool:
     return len(record.value) <= SMALL_REQUEST and (
         record.header("ce_type") in _MAKE_ROOM or (_KIND.search(record.value) is not None)
     )
-
-
-def _by_arrival(records: list[Stored]) -> list[Stored]:
-    """By the time at which they were stored, but for each partition in its own order."""
-    newest: dict[int, int] = {}
-    times = []
-    for record in records:
-        newest[record.partition] = time = max(newest.get(record.partition, 0), record.timestamp)
-        times.append(time)
-    if len(newest) < 2:
-        return records
-    order = sorted(range(len(records)), key=times.__getitem__)
-    return [records[index] for index in order]
 
 
 def _drain(items: deque[T]) -> list[T]:

@@ -7,6 +7,7 @@ from broker.core.table import Table
 from broker.judging.judge import Judge
 from broker.ledger.heard import Heard
 from broker.ledger.options import Options
+from broker.ledger.tenants import Tenants
 from broker.library import Library
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
@@ -25,3 +26,4 @@ class Means:
     queues: Table[str, QueueSnapshot]  # as told last, by whichever broker
     heard: Heard
     options: Options
+    tenants: Tenants

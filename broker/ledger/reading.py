@@ -18,8 +18,8 @@ from schemas.ledger import Checkpoint, Deletion, InputPosition
 from schemas.records import Headers, Stored
 from schemas.requests import CancelJob, DeleteJob
 from schemas.submits import WrongFieldsError
-from schemas.topics import REPORTS, REQUESTS, STATE
-from schemas.values import DEFAULT_TENANT, JobKey, Reason, count_in, is_id
+from schemas.topics import REPORTS, REQUESTS, STATE, parted
+from schemas.values import JobKey, Reason, count_in, is_id
 
 logger = structlog.get_logger()
 
@@ -42,6 +42,11 @@ def derived_id(record: Stored) -> str:
     return f"{max(0, record.timestamp):012x}-{record.partition}-{record.offset:x}"
 
 
+def _job_at(record: Stored, job_id: str) -> JobKey:
+    """The job of that id, of the tenant whose topic *record* is on."""
+    return JobKey(parted(record.topic)[1], job_id)
+
+
 def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unreadable:
     """What *record* of a requests topic asks for."""
     position = position_of(record)
@@ -52,11 +57,11 @@ def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unread
             return _as_rejected(record, position, error)
         return Unreadable(position, error.code, error.message)
     body = request.body
+    key = _job_at(record, body.job_id or derived_id(record))
     if isinstance(body, CancelJob):
-        return CancelAsked(position, JobKey(DEFAULT_TENANT, body.job_id))
+        return CancelAsked(position, key)
     if isinstance(body, DeleteJob):
-        return DeleteAsked(position, JobKey(DEFAULT_TENANT, body.job_id))
-    key = JobKey(DEFAULT_TENANT, body.job_id or derived_id(record))
+        return DeleteAsked(position, key)
     return Submitted(position, key, body, trace_of(request.traceparent))
 
 
@@ -78,9 +83,10 @@ def given_up(item: Stored | Submitted | CancelAsked | DeleteAsked) -> Submitted 
         return Unreadable(item.position, Reason.BROKER_LOST, message)
     found, key = item.named_headers(), (item.key or b"").decode("utf-8", "replace")
     ours = (found.get("ce_source"), found.get("ce_type")) == (SOURCE, SUBMIT)
-    if item.topic != REQUESTS.name or not ours or not (key == "" or is_id(key)):
+    is_request = parted(item.topic)[0] == REQUESTS.name
+    if not is_request or not ours or not (key == "" or is_id(key)):
         return Unreadable(position_of(item), Reason.BROKER_LOST, message)
-    named = JobKey(DEFAULT_TENANT, key or derived_id(item))
+    named = _job_at(item, key or derived_id(item))
     return Submitted(position_of(item), named, refusal, trace_of(None))
 
 
@@ -144,5 +150,5 @@ def _as_rejected(record: Stored, position: InputPosition, error: WrongFieldsErro
     body = malformed(error.program_id, error.violations)
     named = error.job_id if is_id(error.job_id) else derived_id(record)
     trace = record.header("traceparent")
-    key = JobKey(DEFAULT_TENANT, named)
+    key = _job_at(record, named)
     return Submitted(position, key, body, trace_of(trace.decode("latin-1") if trace else None))

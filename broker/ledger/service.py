@@ -18,7 +18,6 @@ from broker.reading import next_of
 from schemas.cloudevents import CHECKPOINT_KEY
 from schemas.ledger import InputPosition
 from schemas.records import Stored
-from schemas.topics import REPORTS, REQUESTS
 from schemas.values import JobKey, count_in
 
 logger = structlog.get_logger()
@@ -45,8 +44,8 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(self._writer.run(), name="broker writer")
                 others = [
-                    group.create_task(self.inputs.follow(REQUESTS.name), name="broker requests"),
-                    group.create_task(self.inputs.follow(REPORTS.name), name="broker reports"),
+                    group.create_task(self.inputs.follow_requests(), name="broker requests"),
+                    group.create_task(self.inputs.follow_reports(), name="broker reports"),
                     group.create_task(self.inputs.look_ahead(), name="broker requests ahead"),
                     group.create_task(self.inputs.letters.run(), name="broker dead letters"),
                     group.create_task(self._snapshots.run(), name="broker snapshots"),
@@ -58,7 +57,8 @@ class Service:
                     ),
                     group.create_task(self._wait_for_loss(), name="broker mandate"),
                     group.create_task(
-                        sweep_for_ever(means.log, means.blobs, book), name="broker sweep"
+                        sweep_for_ever(means.log, means.blobs, book, means.tenants),
+                        name="broker sweep",
                     ),
                     group.create_task(
                         expire_for_ever(means.log, book, means.options.kept), name="broker expiry"

@@ -8,13 +8,14 @@ appended, so that a young one is left alone.
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 import structlog
 
 from broker.core.book import Book
 from broker.errors import QjbError
+from broker.ledger.tenants import Tenants
 from broker.reading import pages, places_of
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
@@ -22,7 +23,17 @@ from schemas.cloudevents import DELETED, DELETION
 from schemas.decoding import UnreadableError
 from schemas.records import Stored
 from schemas.requests import SubmitJob
-from schemas.topics import DAY, EVENTS, PROGRAMS, REPORTS, REQUESTS, STATE, Topic
+from schemas.topics import (
+    DAY,
+    EVENTS,
+    PROGRAMS,
+    REPORTS,
+    REQUESTS,
+    STATE,
+    Topic,
+    parted,
+    requests_of,
+)
 from schemas.values import DEFAULT_TENANT, JobKey
 
 FIRST_AFTER, EVERY = 900.0, 6 * 3600.0  # s
@@ -37,18 +48,25 @@ Users = dict[bytes | None, set[str]]
 logger = structlog.get_logger()
 
 
-async def sweep_for_ever(log: Log, blobs: Blobs, book: Book) -> None:
+async def sweep_for_ever(log: Log, blobs: Blobs, book: Book, tenants: Tenants) -> None:
     """Sweep a while after the start, and a few times a day, until cancelled."""
     await asyncio.sleep(FIRST_AFTER)
     while True:
         try:
-            await sweep(log, blobs, book, min(log.now(), time.time()) - GRACE)
+            await sweep(log, blobs, book, min(log.now(), time.time()) - GRACE, tenants.names)
         except QjbError as error:  # the next pass will do
             logger.warning("sweep.put_off", code=error.code, error=error.message)
         await asyncio.sleep(EVERY)
 
 
-async def sweep(log: Log, blobs: Blobs, book: Book, before: float, at_once: int = AT_ONCE) -> int:
+async def sweep(
+    log: Log,
+    blobs: Blobs,
+    book: Book,
+    before: float,
+    tenants: Collection[str] = (),
+    at_once: int = AT_ONCE,
+) -> int:
     """Drop payloads that were put *before* (seconds since 1970) and have no user; how many.
 
     The log is read once for each *at_once* of them, so that no more are in memory.
@@ -56,9 +74,11 @@ async def sweep(log: Log, blobs: Blobs, book: Book, before: float, at_once: int 
     if not await blobs.is_of(log.identity):
         logger.warning("sweep.blobs_are_shared", advice="give each log a blob store of its own")
         return 0
+    asked = [requests_of(tenant) for tenant in {DEFAULT_TENANT, *tenants}]
+    await log.provide([topic.name for topic in asked if topic is not REQUESTS])
     found = dropped = 0
     async for some in _parts(blobs.older_than(before), at_once):
-        unused = some - await _used(log, book, some)
+        unused = some - await _used(log, book, asked, some)
         found += len(some)
         for sha256 in unused:
             dropped += await blobs.drop(sha256, before)
@@ -78,11 +98,12 @@ async def _parts(names: AsyncIterator[str], at_once: int) -> AsyncIterator[set[s
         yield some
 
 
-async def _used(log: Log, book: Book, some: set[str]) -> set[str]:
+async def _used(log: Log, book: Book, asked: Sequence[Topic[Any, ...]], some: set[str]) -> set[str]:
     """Those of *some* that anything refers to which is not of a deleted job."""
     users: Users = {}
-    async for record in _all(log, REQUESTS):
-        _use(users, *_asked(record, some))
+    for topic in asked:
+        async for record in _all(log, topic):
+            _use(users, *_asked(record, some))
     for topic in (STATE, REPORTS, EVENTS):
         async for record in _all(log, topic):
             if record.header(DELETED) or record.header("ce_type") == DELETION:
@@ -128,5 +149,5 @@ def _asked(record: Stored, some: set[str]) -> tuple[bytes | None, set[str]]:
         return None, _references(record.value, some)
     if not isinstance(body, SubmitJob) or body.params_ref is None:
         return None, set()
-    key = JobKey(DEFAULT_TENANT, body.job_id).encode() if body.job_id else None
+    key = JobKey(parted(record.topic)[1], body.job_id).encode() if body.job_id else None
     return key, {body.params_ref.sha256} & some

@@ -62,6 +62,10 @@ class Cleaner:
         self._vacuum = Vacuum(db, upkeep.vacuum_every)
         self._due = time.monotonic() + upkeep.clean_every
 
+    def add(self, shelves: Sequence[Shelf]) -> None:
+        """Look after *shelves*, too."""
+        self._todo += shelves
+
     def pause(self) -> float:
         """Seconds until there is something to do."""
         return max(0.0, self._due - time.monotonic())

@@ -7,7 +7,7 @@ one reads history. What is new goes to followers from memory.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from broker.budget import Room
 from broker.errors import (
     AppendFailedError,
     LogBrokenError,
+    LogUnavailableError,
     SettingsError,
 )
 from broker.transports import database, shelves
@@ -33,7 +34,7 @@ from broker.transports.passing import PassingTopics
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
-from broker.transports.topics import TOPICS, Topic
+from broker.transports.topics import TOPICS, Topic, of_tenant
 from broker.transports.upkeep import Upkeep
 from broker.transports.writing import Append, Group, Writer
 from schemas.limits import MIB
@@ -64,7 +65,7 @@ class EmbeddedLog:
         upkeep: Upkeep = Upkeep(),  # noqa: B008 -- it is frozen
     ) -> None:
         self.path, self._memory, self._upkeep = path, memory, upkeep
-        self._topics, self._clock = topics, clock
+        self._topics, self._clock = dict(topics), clock
         self._lasting = {name: topic for name, topic in topics.items() if not topic.passing}
         self._packed = {name for name, topic in topics.items() if database.packs(topic)}
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
@@ -75,6 +76,7 @@ class EmbeddedLog:
         self._shelves: dict[str, list[Shelf]] = {}
         self._tails: dict[TopicPartition, Tail] = {}
         self._followers: dict[TopicPartition, set[TailFollower]] = {}
+        self._providing = asyncio.Lock()
         self._open, self.identity = False, ""
 
     # The log
@@ -92,6 +94,27 @@ class EmbeddedLog:
         self._breaks: asyncio.Future[None] = self._loop.create_future()
         self._writer.start(self)
         self._open = True
+
+    async def provide(self, names: Collection[str]) -> None:
+        async with self._providing:
+            for name in names:
+                if name not in self._topics:
+                    await self._provide(of_tenant(self._topics, name))
+
+    async def _provide(self, topic: Topic) -> None:
+        if not self._open:
+            raise LogUnavailableError("the log is closed")
+        made = self._writer.between(lambda: shelves.added(self._db, topic))
+        found, placed = await asyncio.wrap_future(made)
+        self._topics[topic.name] = self._lasting[topic.name] = topic
+        self._packed.add(topic.name)
+        self.placement.add(topic.name, len(found), placed)
+        self._shelves[topic.name] = found
+        for shelf in found:
+            self._tails[shelf.where] = tail = Tail(self._room, shelf.next)
+            self._lasting_tails.append(tail)
+            self._followers[shelf.where] = set()
+        self._writer.look_after(found)
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         if not self._open:

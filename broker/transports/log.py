@@ -1,7 +1,7 @@
 """What the roles see of a log. Memory, embedded and Kafka keep the same promises."""
 
 import enum
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -88,6 +88,12 @@ class Log(Protocol):
         Raises `TopicMisconfiguredError` with every finding, or `LogUnavailableError`.
         """
 
+    async def provide(self, names: Collection[str]) -> None:
+        """Have the topics of tenants called *names* too: those that are missing are made.
+
+        Raises `KeyError` where no tenant's topic is called so, and what `open` does.
+        """
+
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         """Store *records*; when it returns they are durable and readable, in order per partition.
 
@@ -118,7 +124,7 @@ class Log(Protocol):
     def follow(self, starts: Mapping[TopicPartition, int]) -> Follower:
         """Read on from *starts* (offsets), live.
 
-        Of topics in `GROWING` also what partitions hold that they get meanwhile.
+        Of topics that are growing also what partitions hold that they get meanwhile.
         """
 
     async def bounds(self, topic: str, partition: int) -> Bounds:

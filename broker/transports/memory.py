@@ -6,7 +6,7 @@ opening it again is what a restart is to the others.
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from broker.budget import Room
@@ -17,7 +17,7 @@ from broker.transports.placement import Placement
 from broker.transports.retention import survivors
 from broker.transports.steady import LogTime
 from broker.transports.tail import Tail, TailFollower
-from broker.transports.topics import GROWING, TOPICS, Topic
+from broker.transports.topics import TOPICS, Topic, is_growing, of_tenant
 from schemas.records import Record, Stored
 
 CLEAN_AFTER = 10_000  # records of a partition
@@ -143,7 +143,7 @@ class MemoryLog:
         topics: Mapping[str, Topic] = TOPICS,
         time: LogTime | None = None,
     ) -> None:
-        self._topics = topics
+        self._topics = dict(topics)
         self._time = time or LogTime()
         counts = {name: topic.partitions for name, topic in topics.items()}
         if isinstance(partitions, int):
@@ -151,14 +151,13 @@ class MemoryLog:
         elif partitions is not None:
             counts |= partitions
         self._placement = Placement(topics, counts)
-        self._room = room = Room("log", 0)  # it keeps everything, whatever that takes
-        self._tails = {
-            TopicPartition(topic, partition): Tail(room)
-            for topic, count in counts.items()
-            for partition in range(count)
-        }
-        self._clean_at = dict.fromkeys(self._tails, CLEAN_AFTER)  # records; doubles with what stays
-        self._followers: dict[TopicPartition, set[TailFollower]] = {w: set() for w in self._tails}
+        self._room = Room("log", 0)  # it keeps everything, whatever that takes
+        self._tails: dict[TopicPartition, Tail] = {}
+        self._clean_at: dict[TopicPartition, int] = {}  # records; doubles with what stays
+        self._followers: dict[TopicPartition, set[TailFollower]] = {}
+        for topic, count in counts.items():
+            for partition in range(count):
+                self._add(TopicPartition(topic, partition))
         self._open = True
         self.identity = f"memory-{uuid.uuid4().hex}"
         self.faults: list[Fault] = []
@@ -191,6 +190,13 @@ class MemoryLog:
 
     async def open(self) -> None:
         self._open = True
+
+    async def provide(self, names: Collection[str]) -> None:
+        for name in names:
+            if name not in self._topics:
+                self._topics[name] = topic = of_tenant(self._topics, name)
+                self._placement.add(topic.name, topic.partitions)
+                self._add(TopicPartition(name, 0))
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         if not self._open:
@@ -255,9 +261,9 @@ class MemoryLog:
         """Give *topic* more partitions, as an operator may on Kafka."""
         for partition in range(self._placement.counts[topic], partitions):
             where = TopicPartition(topic, partition)
-            self._tails[where], self._clean_at[where] = Tail(self._room), CLEAN_AFTER
-            all_of_it = self._followers[TopicPartition(topic, 0)] if topic in GROWING else set()
-            self._followers[where] = set(all_of_it)
+            self._add(where)
+            all_of_it = self._followers[TopicPartition(topic, 0)] if is_growing(topic) else set()
+            self._followers[where] |= all_of_it
             for follower in all_of_it:
                 follower.add(where)
         self._placement.counts[topic] = partitions
@@ -277,6 +283,10 @@ class MemoryLog:
             self._followers[where].discard(follower)
 
     # Its own
+
+    def _add(self, where: TopicPartition) -> None:
+        self._tails[where], self._clean_at[where] = Tail(self._room), CLEAN_AFTER
+        self._followers[where] = set()
 
     async def _reachable(self, topic: str) -> None:
         if not self._open:

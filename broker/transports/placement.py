@@ -22,6 +22,11 @@ class Placement:
         self._keyed = {name for name, topic in topics.items() if Cleanup.COMPACT in topic.cleanup}
         self._turn = itertools.count()
 
+    def add(self, topic: str, count: int, placed: int | None = None) -> None:
+        """Place records of *topic* too, which has *count* partitions."""
+        self.counts[topic] = count
+        self.placed[topic] = placed or count
+
     def place(self, topic: str, record: Record) -> int:
         """The partition of *topic* for *record*.
 

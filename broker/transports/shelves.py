@@ -93,6 +93,13 @@ def found(
     return made
 
 
+def added(db: apsw.Connection, topic: Topic) -> tuple[list[Shelf], int]:
+    """The partitions of *topic*, made where they are missing, and by how many keys are placed."""
+    counts = {topic.name: topic.partitions}
+    place = placed(db, counts)[topic.name]
+    return found(db, {topic.name: topic}, counts), place
+
+
 def _make(db: apsw.Connection, topic: Topic, partition: int) -> None:
     db.execute(
         "INSERT OR IGNORE INTO partitions (topic, partition, next) VALUES (?, ?, 0)",

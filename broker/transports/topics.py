@@ -16,8 +16,29 @@ REQUESTS, EVENTS, STATE = topics.REQUESTS.name, topics.EVENTS.name, topics.STATE
 REPORTS, INBOX, STATUS = topics.REPORTS.name, topics.INBOX.name, topics.STATUS.name
 DEAD_LETTERS = topics.DEAD_LETTERS.name
 
-GROWING = frozenset(name for name, topic in TOPICS.items() if topic.growing)
-COMMITTED = frozenset(name for name, topic in TOPICS.items() if topic.committed)
+_GROWING = frozenset(name for name, topic in TOPICS.items() if topic.growing)
+_COMMITTED = frozenset(name for name, topic in TOPICS.items() if topic.committed)
+
+
+def of_tenant(known: Mapping[str, Topic], name: str) -> Topic:
+    """The tenant's topic *name*, set up as its kind is among those that are *known*.
+
+    Raises `KeyError` where no tenant's topic is called so.
+    """
+    kind, _ = topics.parted(name)
+    if kind == name:
+        raise KeyError(name)
+    return replace(known[kind], name=name, partitions=1)
+
+
+def is_growing(name: str) -> bool:
+    """Whether who follows *name* also reads what partitions hold that it gets meanwhile."""
+    return topics.parted(name)[0] in _GROWING
+
+
+def is_committed(name: str) -> bool:
+    """Whether of *name* only what is committed is read."""
+    return topics.parted(name)[0] in _COMMITTED
 
 
 def keeping_events(retention: float | None) -> Mapping[str, Topic]:

@@ -8,9 +8,11 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import apsw
 import structlog
@@ -43,11 +45,11 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
-class _Blocks:
-    """Records to be stored anew; *stored* is set when that was tried."""
+class _Between:
+    """What is done between two transactions."""
 
-    blocks: Sequence[database.Block]
-    stored: threading.Event = field(default_factory=threading.Event)
+    work: Callable[[], Any]
+    done: "Future[Any]" = field(default_factory=Future)
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Group:
     """Appends that are stored together."""
 
     appends: list[Append]
-    blocks: list[_Blocks] = field(default_factory=list)
+    between: list[_Between] = field(default_factory=list)
     stored: dict[TopicPartition, list[Stored]] = field(default_factory=dict)
     positions: list[list[Position]] = field(default_factory=list)
 
@@ -99,8 +101,8 @@ class Writer:
         self._upkeep = upkeep
         self._path, self._db, self._second = path, db, second
         self._files, self._cleaner, self._time = files, cleaner, log_time
-        self._packed = packed  # whose records are put into blocks
-        self._queue: queue.SimpleQueue[Append | _Blocks | None] = queue.SimpleQueue()
+        self._packed = list(packed)  # whose records are put into blocks
+        self._queue: queue.SimpleQueue[Append | _Between | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._long_wal = False
         self._failing = False
@@ -120,6 +122,17 @@ class Writer:
         """Have *append* stored as soon as can be."""
         self._queue.put(append)
 
+    def between(self, work: Callable[[], T]) -> "Future[T]":
+        """Have *work* done in the thread that writes; it may be cancelled until that is begun."""
+        item = _Between(work)
+        self._queue.put(item)
+        return item.done
+
+    def look_after(self, shelves: Sequence[Shelf]) -> None:
+        """Clean *shelves* and pack their records, too."""
+        self._cleaner.add(shelves)
+        self._packed += shelves
+
     def stop(self) -> None:
         """Store what waits, and nothing after that."""
         self._queue.put(None)
@@ -136,9 +149,8 @@ class Writer:
             group, last = self._take(self._cleaner.pause())
             if group.appends:
                 self._commit(group)
-            for made in group.blocks:
-                self._surely(lambda made=made: self._store(made))  # type: ignore[misc]
-                made.stored.set()
+            for item in group.between:
+                self._do(item)
             if last:
                 return
             self._surely(self._cleaner.work)
@@ -152,8 +164,8 @@ class Writer:
         try:
             item = self._queue.get(timeout=pause)
             while item is not None:
-                if isinstance(item, _Blocks):
-                    group.blocks.append(item)
+                if isinstance(item, _Between):
+                    group.between.append(item)
                 else:
                     group.appends.append(item)
                     count += len(item.records)
@@ -185,6 +197,18 @@ class Writer:
                 logger.info("log.appends_again")
             self._failing = False
             self._tell(self._audience.settle, group)
+
+    def _do(self, item: _Between) -> None:
+        if not item.done.set_running_or_notify_cancel():
+            return
+        if self.broken is not None:
+            item.done.set_exception(self.broken)
+            return
+        try:
+            item.done.set_result(item.work())
+        except apsw.Error as error:
+            self._note(error)
+            item.done.set_exception(_refusal(error))
 
     def _number(self, group: Group) -> dict[str, list[database.Row]]:
         """Give the group's records their offsets; the rows to insert, by table."""
@@ -249,21 +273,23 @@ class Writer:
         for shelf in self._packed:
             made += database.blocks(self._second, shelf, before, PACKED_AT_ONCE - len(made))
         if made:
-            blocks = _Blocks(made)
-            self._queue.put(blocks)
-            while (
-                not blocks.stored.wait(self._upkeep.checkpoint_every)
-                and not self._stopping.is_set()
-            ):
-                pass
+            stored = self.between(lambda: self._store(made))
+            while not _is_over(stored, self._upkeep.checkpoint_every):
+                if self._stopping.is_set():
+                    return
 
-    def _store(self, made: _Blocks) -> None:
+    def _store(self, made: Sequence[database.Block]) -> None:
         try:
-            database.store(self._db, made.blocks)
+            database.store(self._db, made)
         except apsw.Error as error:
             if database.is_fatal(error):
                 raise
             logger.warning("log.not_packed", error=str(error))  # the next time will do
+
+
+def _is_over(work: "Future[None]", wait: float) -> bool:
+    """Whether it was tried, waiting *wait* seconds for that."""
+    return bool(wait_for([work], wait).done)
 
 
 def _refusal(error: Exception) -> Exception:

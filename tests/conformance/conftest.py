@@ -68,7 +68,7 @@ async def make(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Asy
         prefix = f"t{uuid.uuid4().hex[:8]}."
         cluster = cluster_of(f"kafka://{servers}")
         yield lambda: KafkaLog(cluster, topics=USED, partitions=PARTITIONS, prefix=prefix)
-        await delete_topics(servers, [prefix + name for name in USED])
+        await delete_topics(servers, prefix)
 
 
 @pytest.fixture
@@ -80,10 +80,11 @@ async def log(make: OpenLog) -> AsyncIterator[Log]:
     await log.close()
 
 
-async def delete_topics(servers: str, names: list[str]) -> None:
+async def delete_topics(servers: str, prefix: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        await admin.delete_topics(names)
+        names = await admin.list_topics()
+        await admin.delete_topics([name for name in names if name.startswith(prefix)])
     finally:
         await admin.close()

@@ -13,6 +13,7 @@ from broker.transports.log import Bounds, Follower, Log, Position, TopicPartitio
 from broker.transports.topics import EVENTS, INBOX, REQUESTS, STATE, STATUS
 from schemas.limits import LARGEST_RECORD
 from schemas.records import Record, Stored
+from schemas.topics import requests_of
 from tests.conformance.conftest import PARTITIONS, OpenLog
 from tests.support.awaiting import stays, steps
 from tests.support.snapshots import check_columns, odd_snapshots
@@ -479,3 +480,77 @@ async def test_a_closed_log_takes_nothing(make: OpenLog) -> None:
     with pytest.raises(AppendFailedError, match="closed"):
         await log.append(EVENTS, numbered(1))
     await log.close()
+
+
+# Topics of tenants
+
+OURS = requests_of("alpha").name
+
+
+async def test_a_topic_of_a_tenant_is_there_once_it_is_asked_for(log: Log) -> None:
+    with pytest.raises(KeyError):
+        log.partitions(OURS)
+
+    await asyncio.gather(log.provide([OURS]), log.provide([OURS, requests_of("beta").name]))
+    await log.append(OURS, numbered(2))
+    await log.append(REQUESTS, numbered(1, start=7))
+
+    assert log.partitions(OURS) == 1
+    assert await log.bounds(OURS, 0) == Bounds(0, 2)
+    assert values(await read_all(log, OURS, 0)) == [0, 1]
+    assert await read_all(log, requests_of("beta").name, 0) == []
+
+
+@pytest.mark.parametrize("name", ["qjb.nothing.v1.alpha", "qjb.requests.v1.", "qjb.state.v1.alpha"])
+async def test_no_other_topics_are_made(log: Log, name: str) -> None:
+    with pytest.raises(KeyError):
+        await log.provide([name])
+
+
+async def test_what_a_tenant_asked_is_there_after_a_restart(make: OpenLog) -> None:
+    log = make()
+    await log.open()
+    await log.provide([OURS])
+    await log.append(OURS, numbered(3))
+    await log.close()
+
+    again = make()
+    await again.open()
+    await again.provide([OURS])
+    await again.append(OURS, numbered(1, start=3))
+    found = await read_all(again, OURS, 0)
+    await again.close()
+
+    assert values(found) == [0, 1, 2, 3]
+    assert [record.offset for record in found] == [0, 1, 2, 3]
+
+
+async def test_topics_of_several_tenants_are_followed_together(log: Log) -> None:
+    names = [OURS, requests_of("beta").name]
+    await log.provide(names)
+    follower = log.follow({TopicPartition(name, 0): 0 for name in names})
+    try:
+        for name in names:
+            await log.append(name, numbered(2))
+        found = await take(follower, 4)
+    finally:
+        await follower.close()
+
+    assert sorted((record.topic, int(record.value)) for record in found) == [
+        (name, number) for name in names for number in range(2)
+    ]
+
+
+async def test_a_topic_that_somebody_else_made_is_the_same(kind: str, make: OpenLog) -> None:
+    if kind != "kafka":
+        pytest.skip("one process has the others")
+    mine, theirs = make(), make()
+    try:
+        for each in (mine, theirs):
+            await each.open()
+            await each.provide([OURS])
+        await theirs.append(OURS, numbered(1))
+        assert values(await read_all(mine, OURS, 0)) == [0]
+    finally:
+        await mine.close()
+        await theirs.close()

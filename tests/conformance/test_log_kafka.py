@@ -57,7 +57,7 @@ async def admin(kafka: str, prefix: str) -> AsyncIterator[AIOKafkaAdminClient]:
     await admin.start()
     yield admin
     await admin.close()
-    await delete_topics(kafka, [prefix + name for name in SOME])
+    await delete_topics(kafka, prefix)
 
 
 @pytest.fixture

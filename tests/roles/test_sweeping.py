@@ -178,6 +178,6 @@ async def test_however_many_there_are_they_are_looked_at_some_at_a_time(
                 await ledger.log.append(REQUESTS, [request_record(asked, now())])
     await ledger.delete("j0")  # and with it what was asked for under its name
 
-    assert await sweep(ledger.log, blobs, book, later(), at_once) == 12
+    assert await sweep(ledger.log, blobs, book, later(), at_once=at_once) == 12
     left = [number for number, ref in enumerate(refs) if await kept(blobs, ref)]
     assert left == [number for number in range(40) if number % 4 != 3 and number not in (0, 2)]

@@ -15,11 +15,12 @@ from broker.core.roster import Roster
 from broker.errors import LogUnavailableError
 from broker.ledger.broker import Broker
 from broker.ledger.options import Options
+from broker.ledger.tenants import Tenants
 from broker.telemetry import times
 from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.log import Log, TopicPartition
 from broker.transports.memory import MemoryLog
-from broker.transports.topics import DEAD_LETTERS, EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
+from broker.transports.topics import DEAD_LETTERS, EVENTS, INBOX, REPORTS, STATE, STATUS
 from broker.worker.attempts import name_of
 from executors.scripted import scripted_backend
 from schemas.cloudevents import (
@@ -39,6 +40,7 @@ from schemas.records import Record, Stored
 from schemas.reports import LAST, Began, Body, Report, Returned
 from schemas.requests import CancelJob, DeleteJob, SubmitJob
 from schemas.specification import Program, parse_specification
+from schemas.topics import requests_of
 from schemas.values import JobKey
 from schemas.workers import AttemptName, BackendAnnounced, Heartbeat
 from tests.support.awaiting import eventually
@@ -107,10 +109,18 @@ def check_histories(log: MemoryLog, ended: bool = True) -> dict[JobKey, list[Ent
 class Side:
     """What clients see and do."""
 
-    def __init__(self, log: MemoryLog, blobs: Blobs, roster: Roster | None = None) -> None:
-        self.log = log
+    def __init__(
+        self, log: MemoryLog, blobs: Blobs, roster: Roster | None = None, tenant: str = "default"
+    ) -> None:
+        self.log, self.tenant, self._requests = log, tenant, requests_of(tenant).name
         self.blobs = blobs
         self.roster = roster  # the broker's
+
+    async def of(self, tenant: str) -> "Side":
+        """What clients of *tenant* see and do."""
+        side = Side(self.log, self.blobs, self.roster, tenant)
+        await self.log.provide([side._requests])
+        return side
 
     async def submit(self, *job_ids: str | None, **more: Any) -> None:
         """Ask for jobs of `hello-world`, or what *more* says."""
@@ -118,20 +128,22 @@ class Side:
             SubmitJob(**({"program_id": "hello-world", "job_id": job_id} | more))
             for job_id in job_ids
         ]
-        await self.log.append(REQUESTS, [request_record(body, times.now()) for body in bodies])
+        await self.log.append(
+            self._requests, [request_record(body, times.now()) for body in bodies]
+        )
 
     async def cancel(self, job_id: str) -> None:
-        await self.log.append(REQUESTS, [request_record(CancelJob(job_id), times.now())])
+        await self.log.append(self._requests, [request_record(CancelJob(job_id), times.now())])
 
     async def delete(self, job_id: str) -> None:
-        await self.log.append(REQUESTS, [request_record(DeleteJob(job_id), times.now())])
+        await self.log.append(self._requests, [request_record(DeleteJob(job_id), times.now())])
 
     async def raw(self, *values: bytes, **record: Any) -> None:
         """Put bytes on the requests topic, whatever they are."""
-        await self.log.append(REQUESTS, [Record(value, **record) for value in values])
+        await self.log.append(self._requests, [Record(value, **record) for value in values])
 
     def events(self, job_id: str) -> list[AnyEvent]:
-        return [entry.event for entry in ledger(self.log).get(JobKey("default", job_id), [])]
+        return [entry.event for entry in ledger(self.log).get(JobKey(self.tenant, job_id), [])]
 
     def kinds(self, job_id: str) -> list[str]:
         return [event.kind for event in self.events(job_id)]
@@ -316,19 +328,25 @@ async def running(*roles: Any) -> AsyncIterator[list["asyncio.Task[None]"]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def a_broker(log: Log, blobs: Blobs | None = None, options: Options = ALONE) -> Broker:
+def a_broker(
+    log: Log, blobs: Blobs | None = None, options: Options = ALONE, tenants: Tenants | None = None
+) -> Broker:
     """A broker that knows `hello-world`."""
-    return Broker(log, blobs or open_blobs("memory:///"), [hello_world()], options=options)
+    blobs = blobs or open_blobs("memory:///")
+    return Broker(log, blobs, [hello_world()], options=options, tenants=tenants)
 
 
 @asynccontextmanager
 async def system(
-    *hands: Hand, log: MemoryLog | None = None, options: Options = ALONE
+    *hands: Hand,
+    log: MemoryLog | None = None,
+    options: Options = ALONE,
+    tenants: Tenants | None = None,
 ) -> AsyncIterator[Side]:
     """An active broker, with *hands* to work for it."""
     log = log or (hands[0].log if hands else MemoryLog())
     blobs = open_blobs("memory:///")
-    broker = a_broker(log, blobs, options)
+    broker = a_broker(log, blobs, options, tenants)
     async with running(broker, *hands) as tasks:
         await until(lambda: broker.active.is_set() or tasks[0].done())
         yield Side(log, blobs, broker.means.roster)

@@ -2,7 +2,7 @@
 
 from broker.core.book import Book
 from broker.core.jobs import JOB
-from broker.ledger.inputs import GATHERED_BYTES, _Gathered
+from broker.ledger.gathered import GATHERED_BYTES, Gathered, GatheredRequests
 from broker.transports.memory import MemoryLog
 from schemas.limits import MIB
 from schemas.records import Stored
@@ -14,7 +14,7 @@ def _records(count: int, size: int) -> list[Stored]:
 
 
 async def test_few_large_records_are_enough_and_what_is_put_back_counts() -> None:
-    gathered = _Gathered(4_000)
+    gathered = Gathered(4_000)
     gathered.room.set()
     gathered.put(_records(31, MIB))
     assert gathered.room.is_set()
@@ -30,13 +30,31 @@ async def test_few_large_records_are_enough_and_what_is_put_back_counts() -> Non
 
 
 async def test_of_large_records_few_are_taken_at_once_and_of_small_ones_many() -> None:
-    gathered = _Gathered(4_000)
+    gathered = Gathered(4_000)
     large, small = _records(10, MIB // 4), _records(500, 1_000)
     gathered.put([*large, *small])
 
     assert gathered.take(500, MIB) == large[:5]
     assert gathered.take(500, MIB) == large[5:]
     assert gathered.take(500, MIB) == small
+
+
+async def test_of_tenants_that_ask_for_much_and_for_little_as_many_requests_are_taken() -> None:
+    requests = GatheredRequests(4_000)
+    flood = [Stored("qjb.requests.v1", n % 4, n, n, b"key", b"", ()) for n in range(1000)]
+    few = [Stored("qjb.requests.v1.alpha", 0, n, 2000, b"key", b"", ()) for n in range(20)]
+    requests.of("qjb.requests.v1").put(flood)
+    requests.of("qjb.requests.v1.alpha").put(few)
+
+    taken = requests.take(100, MIB)
+    assert taken[:4] == [flood[0], few[0], flood[1], few[1]]
+    assert len(taken) == 70
+    requests.put_back(taken[10:])
+    assert requests.take(4, MIB) == [flood[5], few[5], flood[6], few[6]]
+    while taken := requests.take(100, MIB):
+        last = taken
+    assert last[-1] == flood[-1]
+    assert requests.is_empty
 
 
 def test_a_job_in_the_book_counts_with_what_it_costs_however_small_its_inputs() -> None:

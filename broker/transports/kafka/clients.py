@@ -11,12 +11,12 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from broker.transports import topics
 from broker.transports.cluster import Cluster
 from broker.transports.kafka.metadata import Found, TopicsRequest, found_in
 from broker.transports.kafka.taking import TROUBLE, Taking
 from broker.transports.kafka.topics import BATCH_LIMIT
 from broker.transports.log import Bounds, TopicPartition
-from broker.transports.topics import COMMITTED
 
 logger = structlog.get_logger()
 
@@ -184,7 +184,7 @@ class Clients:
 
 def is_committed(places: Iterable[TopicPartition]) -> bool:
     """Whether of *places* only what is committed is read."""
-    return any(where.topic in COMMITTED for where in places)
+    return any(topics.is_committed(where.topic) for where in places)
 
 
 async def end_producer(producer: Any) -> None:

@@ -17,7 +17,7 @@ from broker.transports.kafka.clients import BACKOFF, Clients, is_committed, quie
 from broker.transports.kafka.taking import TROUBLE
 from broker.transports.log import TopicPartition
 from broker.transports.tail import BATCH
-from broker.transports.topics import GROWING
+from broker.transports.topics import is_growing
 from schemas.records import Stored
 
 logger = structlog.get_logger()
@@ -55,7 +55,7 @@ class KafkaFollower:
 
     def grown(self, topic: str, added: range) -> None:
         """*topic* has more partitions: follow them too."""
-        if topic in GROWING and any(where.topic == topic for where in self._positions):
+        if is_growing(topic) and any(where.topic == topic for where in self._positions):
             self._anew |= {TopicPartition(topic, partition): 0 for partition in added}
 
     def start_over(self, topic: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
@@ -30,7 +30,7 @@ from broker.transports.kafka.taking import TROUBLE
 from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
-from broker.transports.topics import COMMITTED, TOPICS, Topic
+from broker.transports.topics import TOPICS, Topic, is_committed, of_tenant
 from schemas.records import Record, Stored
 
 logger = structlog.get_logger()
@@ -68,14 +68,15 @@ class KafkaLog:
         options: Options = Options(),  # noqa: B008 -- it is frozen
     ) -> None:
         self._options = options
-        self._topics = topics = {**topics, LAYOUT.name: LAYOUT}
+        self._topics = {**topics, LAYOUT.name: LAYOUT}
         self._found: dict[str, Found] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._providing = asyncio.Lock()
         counts = {
             name: topic.partitions if partitions is None else min(partitions, topic.partitions)
-            for name, topic in topics.items()
+            for name, topic in self._topics.items()
         }
-        self._placement = Placement(topics, counts)
+        self._placement = Placement(self._topics, counts)
         self._clients = Clients(cluster, prefix, options.close_within)
         self._lanes = Lanes(self._clients)
         self._reader = Reader(self._clients)
@@ -93,6 +94,18 @@ class KafkaLog:
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_on(), name="kafka-topics")
 
+    async def provide(self, names: Collection[str]) -> None:
+        async with self._providing:
+            missing = {n: of_tenant(self._topics, n) for n in names if n not in self._topics}
+            if missing:
+                await self._patiently(lambda: self._provide(missing))
+
+    async def _provide(self, topics: Mapping[str, Topic]) -> None:
+        counts = {name: topic.partitions for name, topic in topics.items()}
+        counts = await self._ensure(topics, counts)
+        await self._place({**self._topics, **topics}, {**self._placement.counts, **counts})
+        self._topics |= topics
+
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         if not self._open:
             raise AppendFailedError("the log is closed")
@@ -106,7 +119,7 @@ class KafkaLog:
 
     async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
         where = TopicPartition(topic, partition)
-        reader = self._reader_of_committed if topic in COMMITTED else self._reader
+        reader = self._reader_of_committed if is_committed(topic) else self._reader
         return await self._patiently(lambda: reader.read(where, start, limit))
 
     def columns(
@@ -167,7 +180,7 @@ class KafkaLog:
         try:
             await self._set_up()
             await self._clients.producer()
-            await self._place()
+            await self._place(self._topics, self._placement.counts)
         except TROUBLE as error:
             await self._clients.stop()
             cause = await self._clients.refusal() or error
@@ -181,25 +194,31 @@ class KafkaLog:
         return True
 
     async def _set_up(self) -> None:
+        counts = self._placement.counts
+        counts |= await self._ensure(self._topics, counts)
+
+    async def _ensure(
+        self, topics: Mapping[str, Topic], counts: Mapping[str, int]
+    ) -> dict[str, int]:
+        """Make and check *topics*; how many partitions each has."""
         admin = await self._clients.admin()
         try:
-            prefix, counts = self._clients.prefix, self._placement.counts
             described = await admin.describe_cluster()
-            self.identity = f"kafka-{described['cluster_id']}-{prefix}"
-            counts |= await TopicSetup(admin, self._topics, counts, prefix).ensure()
+            self.identity = f"kafka-{described['cluster_id']}-{self._clients.prefix}"
+            return await TopicSetup(admin, topics, counts, self._clients.prefix).ensure()
         finally:
             await admin.close()
 
-    async def _place(self) -> None:
+    async def _place(self, topics: Mapping[str, Topic], counts: Mapping[str, int]) -> None:
         """Have on record by how many partitions keys are placed, and keep to it."""
         try:
-            self._found = await self._clients.ask_topics(self._topics)
+            self._found = await self._clients.ask_topics(topics)
         except NotImplementedError:
             logger.warning("log.topics_unwatched", reason="the cluster is older than Kafka 3.1")
         idents = {name: found.ident for name, found in self._found.items()}
-        keys = {name: name_of(name, idents.get(name, "")) for name in self._topics}
+        keys = {name: name_of(name, idents.get(name, "")) for name in topics}
         placed = placed_by(await on_record(self._reader.read), keys)
-        if records := missing(keys, self._placement.counts, placed):
+        if records := missing(keys, counts, placed):
             shares = {0: range(len(records))}
             size = sum(map(size_of, records))
             try:
@@ -207,6 +226,7 @@ class KafkaLog:
             except LogUnavailableError as error:
                 raise KafkaError(error.message) from error
             placed = placed_by(await on_record(self._reader.read), keys)
+        self._placement.counts |= counts
         self._placement.placed |= placed
 
     async def _look_on(self) -> None:
@@ -216,7 +236,7 @@ class KafkaLog:
             try:
                 found = await self._clients.ask_topics(self._topics)
                 if self._heed(found):
-                    await self._place()
+                    await self._place(self._topics, self._placement.counts)
             except (*TROUBLE, NotImplementedError) as error:
                 logger.warning("log.topics_unseen", error=repr(error))
 

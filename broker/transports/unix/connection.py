@@ -17,6 +17,7 @@ from broker.transports.unix.frames import (
     FrameWriter,
     Hello,
     Place,
+    Provide,
     Pushed,
     Read,
     Said,
@@ -71,7 +72,7 @@ class Connection:
         self._number += 1
         return self._number
 
-    async def ask(self, question: Append | Read | AskBounds, size: int = 0) -> Said:
+    async def ask(self, question: Append | Read | AskBounds | Provide, size: int = 0) -> Said:
         """The answer. Raises what the log did; `AppendUnknownError` if it did not answer."""
         answer: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
         self._waiting[question.number] = answer

@@ -20,7 +20,7 @@ from broker.errors import (
 )
 from schemas.records import Headers, Record, Stored
 
-VERSION = 1
+VERSION = 2
 LARGEST_FRAME = 32 * 1024 * 1024  # bytes
 FULL = 1024 * 1024  # bytes of messages after which a frame is sent
 TAKEN_WITHIN = 10.0  # s
@@ -77,6 +77,13 @@ class AskBounds(msgspec.Struct, tag="bounds", array_like=True, frozen=True):
     partition: int
 
 
+class Provide(msgspec.Struct, tag="provide", array_like=True, frozen=True):
+    """Have those topics of tenants too."""
+
+    number: int
+    names: list[str]
+
+
 class Welcome(msgspec.Struct, tag="welcome", array_like=True, frozen=True):
     """Answers `Hello`: which log this is. *serving* names the process that serves it."""
 
@@ -93,6 +100,14 @@ class Appended(msgspec.Struct, tag="appended", array_like=True, frozen=True):
 
     number: int
     positions: Sequence[tuple[int, int]]
+
+
+class Provided(msgspec.Struct, tag="provided", array_like=True, frozen=True):
+    """Answers `Provide`: how many partitions each topic has, and by how many keys are placed."""
+
+    number: int
+    partitions: dict[str, int]
+    placed: dict[str, int]
 
 
 class Rows(msgspec.Struct, tag="rows", array_like=True, frozen=True):
@@ -125,8 +140,8 @@ class Failed(msgspec.Struct, tag="failed", array_like=True, frozen=True):
     message: str
 
 
-Asked = Hello | Append | Read | AskBounds
-Said = Welcome | Appended | Rows | Held | Pushed | Failed
+Asked = Hello | Append | Read | AskBounds | Provide
+Said = Welcome | Appended | Provided | Rows | Held | Pushed | Failed
 
 ASKED = msgspec.msgpack.Decoder(list[Asked])
 SAID = msgspec.msgpack.Decoder(list[Said])

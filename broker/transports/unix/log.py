@@ -1,7 +1,7 @@
 """`RemoteLog`: the promises of a log, kept by the process that has it open."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -19,7 +19,7 @@ from broker.transports.columns import Columns, Kind, in_columns, no_kind
 from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
-from broker.transports.topics import TOPICS, Topic
+from broker.transports.topics import TOPICS, Topic, of_tenant
 from broker.transports.unix.address import socket_of
 from broker.transports.unix.connection import Connection, connect
 from broker.transports.unix.follower import RemoteFollower
@@ -28,6 +28,8 @@ from broker.transports.unix.frames import (
     Appended,
     AskBounds,
     Held,
+    Provide,
+    Provided,
     Read,
     Row,
     Rows,
@@ -57,6 +59,7 @@ class RemoteLog:
     ) -> None:
         self.path = path
         self._topics, self._outlives = topics, outlives
+        self._provided: set[str] = set()  # what it takes to go on where it is served anew
         self._socket = socket_of(path)
         self._placement = Placement(topics, {})
         self._time = LogTime()
@@ -82,6 +85,12 @@ class RemoteLog:
                 f"QJB_LOG: no process serves {self.path}: start `qjb up` there first, or name a log "
                 "that needs none, such as kafka://host:9092"
             ) from error
+
+    async def provide(self, names: Collection[str]) -> None:
+        missing = {n: of_tenant(self._topics, n) for n in names if n not in self._placement.counts}
+        if missing:
+            await self._provide(await self._connected(), list(missing))
+            self._provided |= missing.keys()
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         rows = []
@@ -185,13 +194,24 @@ class RemoteLog:
             raise AppendFailedError(error.message) from error
         try:
             self._heed(welcome)
+            if missing := self._provided - welcome.partitions.keys():
+                await self._provide(connection, list(missing))
         except LogBrokenError as error:
             connection.close()
             if not self._breaks.done():
                 self._breaks.set_exception(error)
                 self._breaks.exception()  # nobody may be watching
             raise
+        except LogUnavailableError as error:
+            connection.close()
+            raise AppendFailedError(error.message) from error
         return connection
+
+    async def _provide(self, connection: Connection, names: list[str]) -> None:
+        question = Provide(connection.next_number(), names)
+        said = await _surely(connection, question)
+        assert isinstance(said, Provided)
+        self._placement = Placement(self._topics, said.partitions, said.placed)
 
     def _heed(self, welcome: Welcome) -> None:
         """Raise `LogBrokenError` if it is not the log that was there before."""
@@ -209,7 +229,7 @@ class RemoteLog:
         self._time = LogTime(known=welcome.now)
 
 
-async def _surely(connection: Connection, question: Read | AskBounds) -> Said:
+async def _surely(connection: Connection, question: Read | AskBounds | Provide) -> Said:
     """The answer; a question whose answer was lost has changed nothing."""
     try:
         return await connection.ask(question)

@@ -11,7 +11,7 @@ import structlog
 
 from broker.errors import LogUnavailableError, QjbError, SettingsError
 from broker.transports.embedded import EmbeddedLog
-from broker.transports.log import Follower, Log, TopicPartition
+from broker.transports.log import Follower, TopicPartition
 from broker.transports.unix.address import bound
 from broker.transports.unix.frames import (
     ASKED,
@@ -29,6 +29,8 @@ from broker.transports.unix.frames import (
     FrameWriter,
     Held,
     Hello,
+    Provide,
+    Provided,
     Pushed,
     Read,
     Row,
@@ -161,7 +163,7 @@ class LogServer:
 class _Asking:
     """One connection that asks: what is not answered is bounded, and reads are answered in turn."""
 
-    def __init__(self, log: Log, answers: FrameWriter) -> None:
+    def __init__(self, log: EmbeddedLog, answers: FrameWriter) -> None:
         self._log, self._answers = log, answers
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
@@ -206,6 +208,10 @@ class _Asking:
                     self._answers.say(Appended(number, positions))
                 case Read():
                     await self._read(message)
+                case Provide(names=names):
+                    await self._log.provide(names)
+                    placement = self._log.placement
+                    self._answers.say(Provided(number, placement.counts, placement.placed))
                 case AskBounds(topic=topic, partition=partition):
                     bounds = await self._log.bounds(topic, partition)
                     self._answers.say(Held(number, bounds.first, bounds.next))
