@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from aiohttp import web
+from msgspec import UNSET
 
 from broker.errors import QjbError
-from broker.gateway.api.dialects import error_object
 from broker.gateway.api.parts import Request, answer
+from broker.gateway.api.shapes_of_errors import details, error_name
+from broker.gateway.api.shapes_of_jobs import JobAccepted, JobRefused, JobsAnswered
 from broker.gateway.intake import Accepted, Intake
 from schemas.batches import is_batch
 
@@ -38,13 +39,13 @@ async def submit_all(request: Request, body: bytes) -> web.Response:
     intake, trace = request.parts.intake, request.traceparent
     jobs = await intake.part(body, lines=has_lines(request))
     said = await _each(intake, request.caller.tenant, jobs, trace)
-    refused = sum("error" in each for each in said)
-    return answer({"jobs": said, "accepted": len(said) - refused, "refused": refused})
+    refused = sum(isinstance(each, JobRefused) for each in said)
+    return answer(JobsAnswered(said, len(said) - refused, refused))
 
 
 async def _each(
     intake: Intake, tenant: str, jobs: Sequence[bytes], trace: str
-) -> list[dict[str, Any]]:
+) -> list[JobAccepted | JobRefused]:
     """They go to the log together, as they are begun before any of them is there."""
     begun = []
     async with asyncio.TaskGroup() as tasks:
@@ -55,19 +56,15 @@ async def _each(
     return [task.result() for task in begun]
 
 
-async def _one(intake: Intake, tenant: str, job: bytes, trace: str) -> dict[str, Any]:
+async def _one(intake: Intake, tenant: str, job: bytes, trace: str) -> JobAccepted | JobRefused:
     try:
         return accepted_object(await intake.submit(tenant, job, trace))
     except QjbError as error:
-        found = error_object(error.code, error.message, error.violations)
-        return {"status": error.status, **found}
+        told = details(error.code, error.message, error.violations)
+        return JobRefused(error.status, error_name(error.code, error.message), told)
 
 
-def accepted_object(accepted: Accepted) -> dict[str, Any]:
+def accepted_object(accepted: Accepted) -> JobAccepted:
     """What is answered to one who asked for a job."""
-    said: dict[str, Any] = {"id": accepted.key.job_id, "backend": accepted.backend or ""}
-    if accepted.session_id:
-        said["session_id"] = accepted.session_id
-    if accepted.warnings:
-        said["warnings"] = accepted.warnings
-    return said
+    session, warnings = accepted.session_id or UNSET, accepted.warnings or UNSET
+    return JobAccepted(accepted.key.job_id, accepted.backend or "", session, warnings)

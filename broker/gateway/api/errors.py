@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from broker.gateway.api.bodies import ENCODINGS
-from broker.gateway.api.dialects import error_object
 from broker.gateway.api.parts import Request, answer
+from broker.gateway.api.shapes_of_errors import Error, details, error_name
 from schemas.values import Violation
 
 _CODES = {
@@ -31,7 +31,8 @@ def error_answer(
     status: int, code: str, message: str, trace: str, violations: Sequence[Violation] = ()
 ) -> web.Response:
     """An error as JSON."""
-    response = answer(error_object(code, message, violations) | {"trace": trace}, status)
+    said = Error(error_name(code, message), details(code, message, violations), trace)
+    response = answer(said, status)
     if status == 503:
         response.headers["Retry-After"] = "1"
     if status == 415:

@@ -1,34 +1,27 @@
 """Jobs: submit, look at, list, cancel; and why one waits."""
 
-from typing import Any
-
-import orjson
 from aiohttp import web
 
-from broker.errors import InvalidRequestError, UnavailableError
+from broker.errors import UnavailableError
+from broker.gateway.api.asking import asked
 from broker.gateway.api.batches import accepted_object, has_several, submit_all
-from broker.gateway.api.dialects import job_object, wants_params
 from broker.gateway.api.generations import decodes_lists
-from broker.gateway.api.parts import (
-    Request,
-    answer,
-    key_of,
-    moment,
-    nothing,
-    one_of,
-    wants_mocks,
-    whole_number,
-)
+from broker.gateway.api.parts import Request, answer, key_of, nothing
 from broker.gateway.api.sending import Content, content_of, send
-from broker.gateway.cursors import list_cursor, parse_list_cursor
+from broker.gateway.api.shapes_of_jobs import (
+    Chosen,
+    JobAsked,
+    JobPage,
+    JobsAsked,
+    job_object,
+    queue_object,
+)
+from broker.gateway.cursors import list_cursor
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.read_model import NOT_YET
-from broker.gateway.rows import JobPage
+from broker.gateway.rows import JobPage as Found
+from schemas.cloudevents import encode
 from schemas.jobs import Job
-from schemas.requests import MAX_TAGS
-from schemas.values import State
-
-MAX_PAGE = 200  # jobs
 
 
 async def submit(request: Request) -> web.Response:
@@ -48,23 +41,21 @@ async def _submit(request: Request, body: bytes) -> web.Response:
     return answer(accepted_object(accepted))
 
 
-async def details(request: Request) -> web.StreamResponse:
+async def details(request: Request, asked: JobAsked) -> web.StreamResponse:
     """GET /jobs/{job_id}."""
     job = (await request.parts.find(key_of(request))).job
-    shown = job_object(job, None)
     usual = request.parts.fleet.usual_seconds(job.backend or "")
-    shown["estimated_running_time_seconds"] = usual
-    if job.details is None or not wants_params(request.query.get("exclude_params")):
+    shown = job_object(job, None, usual)
+    if job.details is None or not asked.wants_params:
         return answer(shown)
     params = content_of(job.details.params or b"{}", job.details.params_ref)
-    before = orjson.dumps(shown)[:-1] + b',"params":'
-    return await send(request, Content([before, params, b"}"]))
+    return await send(request, Content([encode(shown)[:-1] + b',"params":', params, b"}"]))
 
 
-async def listing(request: Request) -> web.Response:
+async def listing(request: Request, asked: JobsAsked) -> web.Response:
     """GET /jobs."""
-    parts, wanted = request.parts, filter_of(request)
-    part = _part_of(request, wanted)
+    parts, wanted = request.parts, asked.filter(request.caller.tenant)
+    part = asked.part(wanted)
     await parts.caught_up()
     since = parts.model.since
     page = await parts.model.on_file.page(wanted, part)
@@ -74,40 +65,24 @@ async def listing(request: Request) -> web.Response:
     shown = [job_object(job, _listed_inputs(request, part, job)) for job in page.jobs]
     cut_short = len(shown) < min(part.limit, page.count - page.offset)
     return answer(
-        {
-            "jobs": shown,
-            "count": page.count,
-            "limit": len(shown) if cut_short else part.limit,  # with `offset`: where to go on
-            "offset": page.offset,
-            "next": _next(page, wanted, part, whole=not since),
-            "whole": not since,
-        }
+        JobPage(
+            jobs=shown,
+            count=page.count,
+            limit=len(shown) if cut_short else part.limit,  # with `offset`: where to go on
+            offset=page.offset,
+            next=_next(page, wanted, part, whole=not since),
+            whole=not since,
+        )
     )
 
 
-def _part_of(request: Request, wanted: JobFilter) -> Part:
-    """Which part of the list is wanted. Raises `InvalidRequestError`."""
-    ascending = one_of(request, "sort", "", "asc", "desc") == "asc"
-    offset = whole_number(request, "offset", 0, 2**53)
-    cursor = request.query.get("cursor")
-    if cursor and offset:
-        raise InvalidRequestError("offset: it is not for a list that goes on from a cursor")
-    return Part(
-        limit=whole_number(request, "limit", MAX_PAGE, MAX_PAGE),
-        offset=offset,
-        after=parse_list_cursor(cursor, wanted, ascending) if cursor else None,
-        ascending=ascending,
-        inputs=wants_params(request.query.get("exclude_params")),
-    )
-
-
-def _is_of_the_newest(page: JobPage, part: Part, since: str) -> bool:
+def _is_of_the_newest(page: Found, part: Part, since: str) -> bool:
     """Whether *page* lacks nothing, though only jobs that came after *since* are all here."""
     goes_on = len(page.jobs) == part.limit or page.offset + len(page.jobs) < page.count
     return bool(page.jobs) and goes_on and not part.ascending and page.jobs[-1].created > since
 
 
-def _next(page: JobPage, wanted: JobFilter, part: Part, *, whole: bool) -> str | None:
+def _next(page: Found, wanted: JobFilter, part: Part, *, whole: bool) -> str | None:
     """Where the list goes on; None at its end, which is not known before it is *whole*."""
     if not page.jobs or (whole and page.offset + len(page.jobs) >= page.count):
         return None
@@ -125,22 +100,7 @@ def _listed_inputs(request: Request, part: Part, job: Job) -> bytes | None:
 
 def filter_of(request: Request) -> JobFilter:
     """Which jobs are wanted. Raises `InvalidRequestError`."""
-    query = request.query
-    pending = one_of(request, "pending", "", "true", "false")
-    tags = tuple(dict.fromkeys(query.getall("tags", []) + query.getall("tag", [])))
-    if len(tags) > MAX_TAGS:
-        raise InvalidRequestError(f"tags: {len(tags)} of them, but a job has at most {MAX_TAGS}")
-    return JobFilter(
-        tenant=request.caller.tenant,
-        tags=tags,
-        program=query.get("program"),
-        session=query.get("session_id"),
-        backend=query.get("backend"),
-        terminal={"": None, "true": False, "false": True}[pending],
-        created_after=moment(request, "created_after"),
-        created_before=moment(request, "created_before"),
-        mocks=bool(query.get("backend")) or wants_mocks(request),
-    )
+    return asked(request.query, Chosen).filter(request.caller.tenant)
 
 
 async def cancel(request: Request) -> web.Response:
@@ -164,24 +124,4 @@ async def queue(request: Request) -> web.Response:
     """GET /jobs/{job_id}/queue."""
     parts, key = request.parts, key_of(request)
     job = (await parts.find(key)).job
-    return answer(_queue_object(parts.fleet, job))
-
-
-def _queue_object(fleet: Any, job: Job) -> dict[str, Any]:
-    backend = job.backend or ""
-    known = fleet.queue(backend)
-    waits = job.state is State.QUEUED
-    ahead = fleet.ahead_of(job.key, backend) if waits else None
-    return {
-        "job_id": job.job_id,
-        "state": job.state,
-        "waiting": waits,
-        "backend": backend,
-        "backend_online": fleet.is_online(backend),
-        "position": None if ahead is None else ahead + 1,
-        "ahead": ahead,
-        "queued": known.queued,
-        "running": known.running,
-        "slots": known.slots,
-        "estimated_wait_seconds": None if ahead is None else fleet.wait_for(backend, ahead),
-    }
+    return answer(queue_object(parts.fleet, job))

@@ -6,7 +6,8 @@ Source: OpenAPI Specification 3.1.0. A test holds every route and every answer a
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 import orjson
@@ -16,6 +17,8 @@ from broker.gateway.api.asking import schema_of_moment
 from broker.gateway.api.describing import JSON, Body, Schema, an_error, text
 from broker.gateway.api.openapi_schemas import schemas
 from broker.gateway.api.places import Route
+from broker.gateway.api.shapes_of_errors import Error
+from broker.gateway.api.shapes_of_jobs import JobRefused
 
 INFO = {
     "title": "Quantum job broker",
@@ -40,11 +43,12 @@ TAGS = {
     "operations": "Health, metrics, pages.",
 }
 REF = "#/components/schemas/{name}"
+BY_NAME = (Error, JobRefused)  # what others refer to
 
 
 def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
     """The description of *routes*, which are given by tag, as JSON."""
-    types = Types(route for some in routes.values() for route in some)
+    types = Types([route for some in routes.values() for route in some])
     return orjson.dumps(
         {
             "openapi": "3.1.0",
@@ -64,32 +68,40 @@ def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
 class Types:
     """The schemas of all types that *routes* name."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        found = list(dict.fromkeys(kind for route in routes for kind in _kinds(route)))
+    def __init__(self, routes: Sequence[Route]) -> None:
+        named = (kind for route in routes for kind in _kinds(route))
+        found = list(dict.fromkeys([*BY_NAME, *named]))
         made, self.components = msgspec.json.schema_components(
             found, schema_hook=schema_of_moment, ref_template=REF
         )
         self._made = dict(zip(found, made, strict=True))
+        queries = {route.query for route in routes if route.query}
+        self._queries = {kind: self.components.pop(kind.__name__) for kind in queries}
 
     def schema(self, kind: Any) -> Schema:
         """That of *kind*, most often a reference."""
+        if isinstance(kind, UnionType):  # of structs, which msgspec can not describe
+            return {"anyOf": [self.schema(one) for one in get_args(kind)]}
         return kind if isinstance(kind, dict) else self._made[kind]
 
     def query(self, kind: type[msgspec.Struct]) -> list[Schema]:
         """The parameters that a query of that *kind* has."""
-        fields = self.components.pop(kind.__name__)["properties"]
+        fields = self._queries[kind]["properties"]
         return [_parameter(name, dict(schema)) for name, schema in fields.items()]
 
 
 def _kinds(route: Route) -> Iterable[Any]:
     """The types that *route* names."""
-    if route.query:
-        yield route.query
-    for said in (route.body, *route.answers.values()):
-        if isinstance(said, Body):
-            yield from (kind for kind in said.by_media_type.values() if not isinstance(kind, dict))
-        elif isinstance(said, type):
-            yield said
+    said = [one if isinstance(one, Body) else Body("", one) for one in _bodies(route)]
+    kinds = [kind for body in said for kind in body.by_media_type.values()]
+    plain = [
+        one for kind in kinds for one in (get_args(kind) if isinstance(kind, UnionType) else [kind])
+    ]
+    return [*([route.query] if route.query else []), *(k for k in plain if not isinstance(k, dict))]
+
+
+def _bodies(route: Route) -> Iterable[Any]:
+    return [one for one in (route.body, *route.answers.values()) if isinstance(one, Body | type)]
 
 
 def _parameter(name: str, schema: Schema) -> Schema:

@@ -1,16 +1,35 @@
 """The routes of jobs, of what they bring, and of their events."""
 
+from typing import Annotated, Any
+
+import msgspec
+
+from broker.errors import (
+    EventsGoneError,
+    InsufficientStorageError,
+    InvalidInputsError,
+    InvalidRequestError,
+    JobDeletedError,
+    JobEndedError,
+    JobExistsError,
+    JobNotEndedError,
+    LogUnavailableError,
+    PayloadMissingError,
+    TooLargeError,
+    UnknownBackendError,
+    UnknownJobError,
+    UnknownProgramError,
+)
 from broker.gateway.api import events, jobs, results
 from broker.gateway.api.describing import (
-    ANY,
+    JSON,
     SECONDS,
-    WHOLE,
     YES_OR_NO,
+    Body,
     Schema,
     a_list,
     an_error,
     an_object,
-    as_json,
     header,
     of_type,
     query,
@@ -18,6 +37,17 @@ from broker.gateway.api.describing import (
     text,
 )
 from broker.gateway.api.places import Route
+from broker.gateway.api.shapes_of_errors import Error
+from broker.gateway.api.shapes_of_jobs import (
+    Job,
+    JobAccepted,
+    JobAsked,
+    JobPage,
+    JobsAnswered,
+    JobsAsked,
+    Queue,
+)
+from schemas.batches import MOST_JOBS
 from schemas.requests import MAX_TAGS
 
 _STREAM_HELP = (
@@ -37,11 +67,10 @@ _BELL = {
     },
 }
 
+_MessageText = Annotated[str, msgspec.Meta(extra_json_schema={"contentMediaType": JSON})]
+
 # Parameters that several routes have
 
-_EXCLUDE = query(
-    "exclude_params", text(), "`true` leaves the inputs out; anything else shows them."
-)
 _TAGS = query(
     "tags",
     a_list(text()) | {"maxItems": MAX_TAGS},
@@ -51,8 +80,6 @@ _ONE_TAG = query("tag", a_list(text()) | {"maxItems": MAX_TAGS}, "The same as `t
 _PROGRAM = query("program", text(), "Jobs of this program.")
 _SESSION = query("session_id", text(), "Jobs of this session.")
 MOCKS = query("include_mocks", YES_OR_NO, "Dry runs and their backends, too.")
-LIMIT = query("limit", WHOLE, "At most so many; 0: none, only the count.")
-OFFSET = query("offset", WHOLE, "Leave out so many from the start.")
 _POSITION = (
     header("Last-Event-ID", "Go on after this event."),
     query(
@@ -64,29 +91,6 @@ _POSITION = (
     ),
     query("after", text(), "Pages: go on after this position."),
     query("wait", SECONDS, "Pages: wait so many seconds for an event (at most 60)."),
-)
-
-# Answers
-
-_NO_JOB = an_error("There is no such job.")
-_ACCEPTED = an_object(
-    "id backend",
-    id=text(),
-    backend=text(),
-    session_id=text(),
-    warnings=a_list(text()),
-)
-_REFUSED = an_object(
-    "status error errors",
-    status=WHOLE,
-    error=an_object("code message", code=text(), message=text(), name=text()),
-    errors=a_list(an_object("code message")),
-)
-_SEVERAL = an_object(
-    "jobs accepted refused",
-    jobs=a_list({"anyOf": [_ACCEPTED, _REFUSED]}),
-    accepted=WHOLE,
-    refused=WHOLE,
 )
 
 
@@ -102,6 +106,9 @@ def _followed(page: str) -> dict[int, Schema]:
     }
 
 
+_SEVERAL: Schema = an_object("jobs", jobs=a_list(ref("SubmitJob")) | {"maxItems": MOST_JOBS}) | {
+    "additionalProperties": False
+}
 JOBS = (
     Route(
         "POST",
@@ -110,28 +117,36 @@ JOBS = (
         "submitJob",
         "Submit a job",
         {
-            200: as_json(
+            200: Body(
                 "It is on the log, for good. Of several jobs, what became of each.",
-                {"anyOf": [_ACCEPTED, _SEVERAL]},
-            ),
-            400: an_error("Inputs or request are invalid."),
-            404: an_error("There is no such program."),
-            409: an_error("The id is another job's."),
-            413: an_error("The body is too large."),
-            503: an_error("The log can not be reached."),
+                JobAccepted | JobsAnswered,
+            )
         },
-        (header("traceparent", "The trace that the job belongs to (W3C)."),),
-        "`job_id` is the client's idempotency key: the same id twice is one job, and 409 if"
-        " something else is asked for with it. `warnings` names what nobody knows. An"
+        headers={"traceparent": "The trace that the job belongs to (W3C)."},
+        description="`job_id` is the client's idempotency key: the same id twice is one job, and 409"
+        " if something else is asked for with it. `warnings` names what nobody knows. An"
         " object that begins with `jobs`, and JSON Lines, ask for several jobs: each of"
         " them is accepted or refused by itself.",
-        body={
-            "application/json": {
-                "schema": {"anyOf": [ref("SubmitJob"), ref("SubmitJobs")]},
-                "examples": {"hello": {"value": _HELLO}, "bell": {"value": _BELL}},
+        body=Body(
+            "",
+            {
+                JSON: {"anyOf": [ref("SubmitJob"), _SEVERAL]},
+                "application/x-ndjson": text("A `SubmitJob` in each line."),
             },
-            "application/x-ndjson": {"schema": text("A `SubmitJob` in each line.")},
-        },
+            {"hello": _HELLO, "bell": _BELL},
+        ),
+        errors=(
+            InvalidRequestError,
+            InvalidInputsError,
+            UnknownBackendError,
+            PayloadMissingError,
+            UnknownProgramError,
+            JobExistsError,
+            JobDeletedError,
+            TooLargeError,
+            InsufficientStorageError,
+            LogUnavailableError,
+        ),
     ),
     Route(
         "GET",
@@ -139,28 +154,9 @@ JOBS = (
         jobs.listing,
         "listJobs",
         "List jobs, newest first",
-        {200: as_json("A page of jobs.", ref("JobPage"))},
-        (
-            LIMIT,
-            OFFSET,
-            query(
-                "cursor",
-                text(),
-                "Go on from here: the `next` of the page before, with the same filters and"
-                " order. Beats `offset` where jobs come and go.",
-            ),
-            query("sort", text(enum=["ASC", "DESC"]), "`ASC`: oldest first."),
-            query("pending", YES_OR_NO, "Jobs that have not ended, or that have."),
-            query("backend", text(), "Jobs on this backend."),
-            MOCKS,
-            query("created_after", text(format="date-time"), "Younger jobs."),
-            query("created_before", text(format="date-time"), "Older jobs."),
-            _PROGRAM,
-            _SESSION,
-            _TAGS,
-            _ONE_TAG,
-            _EXCLUDE,
-        ),
+        {200: JobPage},
+        query=JobsAsked,
+        errors=(InvalidRequestError,),
     ),
     Route(
         "GET",
@@ -168,8 +164,9 @@ JOBS = (
         jobs.details,
         "getJob",
         "Look at a job",
-        {200: as_json("The job.", ref("Job")), 404: _NO_JOB},
-        (_EXCLUDE,),
+        {200: Job},
+        query=JobAsked,
+        errors=(UnknownJobError, PayloadMissingError),
     ),
     Route(
         "POST",
@@ -177,11 +174,8 @@ JOBS = (
         jobs.cancel,
         "cancelJob",
         "End a job as soon as possible",
-        {
-            204: {"description": "It is being ended."},
-            404: _NO_JOB,
-            409: an_error("It has ended already."),
-        },
+        {204: "It is being ended."},
+        errors=(UnknownJobError, JobEndedError),
     ),
     Route(
         "DELETE",
@@ -189,11 +183,8 @@ JOBS = (
         jobs.delete,
         "deleteJob",
         "Forget a job that has ended, with all that it brought",
-        {
-            204: {"description": "It is being forgotten."},
-            404: _NO_JOB,
-            409: an_error("It has not ended."),
-        },
+        {204: "It is being forgotten."},
+        errors=(UnknownJobError, JobNotEndedError),
     ),
     Route(
         "GET",
@@ -201,7 +192,8 @@ JOBS = (
         jobs.queue,
         "getQueue",
         "Why a job waits, and for how long",
-        {200: as_json("Where it stands.", ref("Queue"))},
+        {200: Queue},
+        errors=(UnknownJobError,),
     ),
 )
 RESULTS = (
@@ -212,24 +204,20 @@ RESULTS = (
         "getResult",
         "The final result",
         {
-            200: {
-                "description": (
-                    "The result, in the Runtime JSON encoding; of a job that failed: why, as text."
-                ),
-                "content": {
-                    "application/json": {"schema": ANY},
-                    "text/plain": {"schema": text()},
-                },
-            },
-            204: {"description": "There is none, yet or at all."},
-            206: of_type("The part that was asked for.", "application/json", ANY),
-            304: {"description": "It is what the client has."},
-            416: an_error("The part begins behind the end."),
+            200: Body(
+                "The result, in the Runtime JSON encoding; of a job that failed: why, as text.",
+                {JSON: Any, "text/plain": str},
+            ),
+            204: "There is none, yet or at all.",
+            206: Body("The part that was asked for.", Any),
+            304: "It is what the client has.",
+            416: Body("The part begins behind the end.", Error),
         },
-        (
-            header("Range", "One part of it, such as `bytes=0-99`."),
-            header("If-None-Match", "The `ETag` of what the client has."),
-        ),
+        headers={
+            "Range": "One part of it, such as `bytes=0-99`.",
+            "If-None-Match": "The `ETag` of what the client has.",
+        },
+        errors=(UnknownJobError, PayloadMissingError),
     ),
     Route(
         "GET",
@@ -237,10 +225,8 @@ RESULTS = (
         results.invalid,
         "getInvalidResult",
         "The result of a job that failed since that breaks its schema",
-        {
-            200: as_json("What the program returned.", ANY),
-            204: {"description": "There is none."},
-        },
+        {200: Body("What the program returned.", Any), 204: "There is none."},
+        errors=(UnknownJobError, PayloadMissingError),
     ),
     Route(
         "GET",
@@ -249,11 +235,12 @@ RESULTS = (
         "getInterimResults",
         "The interim results so far",
         {
-            200: as_json(
+            200: Body(
                 "Each item is one message's own JSON text.",
-                a_list(text(contentMediaType="application/json")),
+                list[_MessageText],
             )
         },
+        errors=(UnknownJobError, EventsGoneError),
     ),
     Route(
         "GET",
@@ -261,7 +248,8 @@ RESULTS = (
         results.logs,
         "getLog",
         "What the program wrote",
-        {200: of_type("Standard output and error.", "text/plain")},
+        {200: Body("Standard output and error.", {"text/plain": str})},
+        errors=(UnknownJobError, EventsGoneError),
     ),
 )
 EVENTS = (
