@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from broker.errors import QjbError
+from broker.shown import place
 
 logger = structlog.get_logger()
 
@@ -35,8 +36,15 @@ class GatewayProcesses:
     happens to it.
     """
 
-    def __init__(self, host: str, port: int, environments: Sequence[Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        environments: Sequence[Mapping[str, str]],
+        scheme: str = "http",
+    ) -> None:
         self._host, self._port, self._environments = host, port, environments
+        self._scheme = scheme
         self._sockets: list[socket.socket] = []
         self._stop = asyncio.Event()
         self._serving = [asyncio.Event() for _ in environments]
@@ -46,8 +54,7 @@ class GatewayProcesses:
         """Serve until `stop`. Raises `OSError` if the port can not be had, `NotStartedError`."""
         self._sockets = await _bound(self._host, self._port)
         port = self._sockets[0].getsockname()[1]
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self._url.set_result(f"http://{host}:{port}")
+        self._url.set_result(f"{self._scheme}://{place(self._host, port)}")
         try:
             async with asyncio.TaskGroup() as tasks:
                 for number in range(len(self._environments)):

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from broker.budget import book_memory
 from broker.errors import SettingsError
+from broker.gateway.certificates import TlsFiles
 from broker.gateway.server import Gateway
 from broker.gateway.server import Options as GatewayOptions
 from broker.judging.judge import Judge
@@ -124,6 +125,7 @@ class Roles:
             hosts=settings.hosts,
             cors_origins=settings.cors_origins,
             public_url=settings.public_url,
+            tls=_tls(settings),
             kept_jobs=settings.kept_jobs,
         )
         return Gateway(
@@ -141,8 +143,10 @@ class Roles:
 
     def gateways(self) -> GatewayProcesses:
         """As many as are wanted, each a process of its own."""
-        settings = self.settings
-        environment = as_environment(settings) | {f"{PREFIX}HEALTH_FILE": ""}
+        settings, tls = self.settings, _tls(self.settings)
+        if tls is not None:
+            tls.context()  # what is wrong with it is told once
+        environment = as_environment(settings) | {f"{PREFIX}HEALTH_FILE": "", f"{PREFIX}TLS": ""}
         return GatewayProcesses(
             settings.host,
             settings.port,
@@ -150,6 +154,7 @@ class Roles:
                 environment | {f"{PREFIX}METRICS_PORT": str(port) if port else ""}
                 for port in _metrics_ports(settings)
             ],
+            "https" if tls else "http",
         )
 
     def _executor(self) -> Executor:
@@ -177,6 +182,10 @@ class Roles:
             return path
         assert taken is not None
         raise taken
+
+
+def _tls(settings: Settings) -> TlsFiles | None:
+    return TlsFiles(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
 
 
 def _metrics_ports(settings: Settings) -> list[int | None]:

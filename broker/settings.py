@@ -17,7 +17,7 @@ from schemas.limits import LARGEST_BODY
 from schemas.values import Sandbox
 
 PREFIX = "QJB_"
-READ_ELSEWHERE = frozenset({"QJB_URL", "QJB_TEST_KAFKA"})  # by client commands, by the tests
+READ_ELSEWHERE = frozenset({"QJB_URL", "QJB_CA_FILE", "QJB_TEST_KAFKA"})  # by clients, by tests
 _ID = r"^([A-Za-z0-9][A-Za-z0-9._~-]{0,127})?$"
 
 
@@ -111,6 +111,19 @@ class Settings(BaseSettings):
         description="URL under which clients find the gateway, such as https://qjb.example.org/api; "
         "by default what their requests say: the name in Host, behind a proxy with its "
         "X-Forwarded-Proto",
+    )
+    tls: bool = Field(
+        False,
+        description="Serve https with a certificate of an authority of one's own, which is made "
+        "once and kept in the data folder",
+    )
+    tls_cert: Path | None = Field(
+        None,
+        description="Serve https with this certificate, a file in PEM with what leads from it to "
+        "its authority; taken over when it changes",
+    )
+    tls_key: Path | None = Field(
+        None, description="Its key, without a passphrase; by default in QJB_TLS_CERT"
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -212,6 +225,14 @@ class Settings(BaseSettings):
         if value not in ("", FOR_EVER):
             seconds_in(value)
         return value
+
+    @model_validator(mode="after")
+    def _has_one_certificate(self) -> Self:
+        if self.tls and self.tls_cert:
+            raise ValueError("QJB_TLS makes a certificate: leave it out, or QJB_TLS_CERT")
+        if self.tls_key and not self.tls_cert:
+            raise ValueError("QJB_TLS_KEY is the key of a certificate: QJB_TLS_CERT is missing")
+        return self
 
     @model_validator(mode="after")
     def _completed(self) -> Self:

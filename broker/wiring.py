@@ -64,6 +64,12 @@ class Serving:
     backends: tuple[str, ...]  # of its worker
     programs: tuple[str, ...]
 
+    @property
+    def trusted(self) -> Path | None:
+        """What clients have to trust, if the authority is our own."""
+        found = self.settings.tls_cert if self.settings.tls else None
+        return found and found.with_name("ca.pem")
+
 
 @asynccontextmanager
 async def serving(
@@ -82,6 +88,7 @@ async def serving(
         if log.reach is Reach.PROCESS and (settings.gateways or set(roles) != set(EVERYTHING)):
             raise SettingsError(ALL_IN_ONE_PROCESS)
         _make_data_folder(settings.data)
+        settings = await stack.enter_async_context(_certified(settings, roles))
         blobs = open_blobs(settings.blobs)
         stack.push_async_callback(log.close)
         await _open(log, settings)
@@ -133,6 +140,26 @@ def _make_data_folder(folder: Path) -> None:
     except OSError as error:
         why = os.strerror(error.errno or 0).lower()
         raise SettingsError(f"QJB_DATA: the folder {folder} can not be used: {why}") from error
+
+
+@asynccontextmanager
+async def _certified(settings: Settings, roles: Collection[str]) -> AsyncIterator[Settings]:
+    """*settings* with the certificate of an authority of our own, if that is wanted.
+
+    It is renewed while the block runs.
+    """
+    if not settings.tls or GATEWAY not in roles:
+        yield settings
+        return
+    from broker.authority import Authority, names_of  # it takes a while to load
+
+    authority = Authority(settings.data / "tls", names_of(settings.host, settings.hosts))
+    await asyncio.to_thread(authority.renew)
+    renewing = asyncio.create_task(authority.watch(), name="authority")
+    try:
+        yield settings.model_copy(update={"tls_cert": authority.certificate})
+    finally:
+        renewing.cancel()
 
 
 async def _open(log: Log, settings: Settings) -> None:

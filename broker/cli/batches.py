@@ -8,6 +8,7 @@ from broker.cli import inputs, show
 from broker.cli.answers import refusal
 from broker.cli.client import Client
 from broker.cli.exits import Exit, of_error
+from broker.cli.options import Address
 from broker.cli.output import say, say_json
 from broker.shown import on_one_line
 from schemas.batches import MOST_BYTES, MOST_JOBS
@@ -15,7 +16,7 @@ from schemas.batches import MOST_BYTES, MOST_JOBS
 ROOM = 64  # bytes of a request beside its jobs, and more
 
 
-async def submit(url: str, files: Sequence[str], *, as_json: bool) -> Exit:
+async def submit(at: Address, files: Sequence[str], *, as_json: bool) -> Exit:
     """Submit the jobs in *files*, and print the id of each, in their order.
 
     Those that are refused are told beside that. The status is that of the first refusal.
@@ -23,7 +24,7 @@ async def submit(url: str, files: Sequence[str], *, as_json: bool) -> Exit:
     jobs = [job for name in files for job in jobs_in(name)]
     outcome = Exit.DONE
     number = 0
-    async with Client(url) as client:
+    async with Client(at) as client:
         for some in _requests(jobs):
             for said in await client.submit_all(some):
                 number += 1

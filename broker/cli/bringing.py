@@ -10,7 +10,7 @@ from broker.cli import show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.inputs import STDIN, InputError, bytes_of, json_of, text_of
-from broker.cli.options import of_a_client, run
+from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.cli.programs import programs
 
@@ -41,7 +41,7 @@ def _of_a_program(command: Any) -> Any:
 @click.argument("file")
 @_of_a_program
 @of_a_client
-def upload(url: str, as_json: bool, file: str, spec_file: str | None, **said: Any) -> None:
+def upload(at: Address, as_json: bool, file: str, spec_file: str | None, **said: Any) -> None:
     """Bring the program in FILE; print its id.
 
     It is private unless --public says otherwise. Its name is FILE's unless something else says.
@@ -53,7 +53,7 @@ def upload(url: str, as_json: bool, file: str, spec_file: str | None, **said: An
         body["name"] = "program" if file == STDIN else Path(file).stem
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             _tell(await client.upload_program(body), as_json)
         return Exit.DONE
 
@@ -66,7 +66,7 @@ def upload(url: str, as_json: bool, file: str, spec_file: str | None, **said: An
 @_of_a_program
 @of_a_client
 def update(
-    url: str, as_json: bool, program: str, file: str | None, spec_file: str | None, **said: Any
+    at: Address, as_json: bool, program: str, file: str | None, spec_file: str | None, **said: Any
 ) -> None:
     """Change PROGRAM: its code to what is in FILE, and what options say. Jobs keep their version."""
     body = (_code(file) if file else {}) | _said(spec_file, said)
@@ -74,7 +74,7 @@ def update(
         raise InputError("what is to change? Give a FILE, or options such as --description")
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             _tell(await client.update_program(program, body), as_json)
         return Exit.DONE
 
@@ -84,11 +84,11 @@ def update(
 @programs.command()
 @click.argument("program")
 @of_a_client
-def delete(url: str, as_json: bool, program: str) -> None:
+def delete(at: Address, as_json: bool, program: str) -> None:
     """Delete PROGRAM. Jobs of it that were accepted run."""
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             await client.delete_program(program)
         say_json({"id": program}) if as_json else say(f"The program {program} is deleted.")
         return Exit.DONE

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from broker.cli.answers import (
     object_in,
     refusal,
 )
+from broker.cli.options import Address
 from broker.cli.sse import Message, Parser
-from broker.errors import QjbError
+from broker.errors import QjbError, SettingsError
 from broker.shown import url_visible
 
 CONNECT = 5.0  # s
@@ -32,6 +34,7 @@ RESUMED_FOR = 60.0  # s during which a stream that broke is opened again and aga
 TOLD_AT = 2  # tries in a row that failed; the first may be no more than a gateway that starts anew
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # s between those tries
 PAGE = 200  # jobs in one answer
+UNKNOWN_AUTHORITY = (18, 19, 20, 21)  # of OpenSSL: self-signed, or of an issuer that is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,12 @@ class Happened:
 class _Asking:
     """Asks one gateway, and reads what it answers."""
 
-    def __init__(self, url: str) -> None:
-        self.url = _checked(url)
+    def __init__(self, at: Address) -> None:
+        self.url = _checked(at.url)
         self._shown = url_visible(self.url)
         timeout = aiohttp.ClientTimeout(total=ANSWER, connect=CONNECT)
-        self._http = aiohttp.ClientSession(timeout=timeout)
+        connector = aiohttp.TCPConnector(ssl=_trust(at.ca_file))
+        self._http = aiohttp.ClientSession(timeout=timeout, connector=connector)
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,7 +78,7 @@ class _Asking:
             async with self._http.request(method, self.url + path, **more) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise self._missing() from error
+            raise self._missing(error) from error
         if response.status >= 400:
             raise self._refusal(response.status, body)
         return body
@@ -92,8 +96,15 @@ class _Asking:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return self._not_a_gateway(f" (HTTP {status})")
 
-    def _missing(self) -> GatewayMissingError:
-        return GatewayMissingError(f"no gateway answers at {self._shown}; `qjb up` starts one")
+    def _missing(self, error: Exception) -> GatewayMissingError:
+        match error:
+            case aiohttp.ClientConnectorCertificateError():
+                return GatewayMissingError(f"{self._shown} is not to be trusted: {_why(error)}")
+            case aiohttp.ClientConnectorSSLError():
+                return self._not_a_gateway(" (without TLS, perhaps: then it is http://)")
+            case _:
+                message = f"no gateway answers at {self._shown}; `qjb up` starts one"
+                return GatewayMissingError(message)
 
     def _not_a_gateway(self, more: str = "") -> GatewayMissingError:
         return GatewayMissingError(f"no gateway answers at {self._shown}, but something else{more}")
@@ -242,7 +253,7 @@ class Client(_Asking):
                         yield Happened(message.event, message.data, event)
             except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                 if not stream.may_retry:
-                    raise self._missing() from error
+                    raise self._missing(error) from error
                 stream.failures += 1
                 if away is not None and stream.failures == TOLD_AT:
                     away(f"no gateway answers at {self._shown}; trying again")
@@ -305,6 +316,33 @@ class _Stream:
         """Wait before the next try, longer each time."""
         await asyncio.sleep(min(self._pause, LONGEST_PAUSE))
         self._pause = max(self._pause * 2, FIRST_PAUSE)
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext | bool:
+    """Whom to trust: those that the system does, and those in *ca_file*."""
+    if ca_file is None:
+        return True
+    trust = ssl.create_default_context()
+    try:
+        trust.load_verify_locations(ca_file)
+    except ssl.SSLError as error:
+        raise SettingsError(f"QJB_CA_FILE: {ca_file} has no certificate in PEM") from error
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise SettingsError(f"QJB_CA_FILE: {ca_file} can not be read: {why}") from error
+    return trust
+
+
+def _why(error: aiohttp.ClientConnectorCertificateError) -> str:
+    """What is wrong with a certificate, and what can be done."""
+    found = error.certificate_error
+    said = getattr(found, "verify_message", "") or str(found)
+    if getattr(found, "verify_code", 0) in UNKNOWN_AUTHORITY:
+        said += (
+            "; --ca FILE (QJB_CA_FILE) names an authority to trust, which of `qjb up --tls` is "
+            "tls/ca.pem in its data folder"
+        )
+    return said
 
 
 def _checked(url: str) -> str:

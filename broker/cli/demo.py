@@ -10,7 +10,7 @@ from broker.cli import histogram, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.jobs import show_events
-from broker.cli.options import invocation, run, seconds_since_start
+from broker.cli.options import Address, invocation, run, seconds_since_start
 from broker.cli.output import Coloured, say
 from broker.settings import Settings, load
 from broker.telemetry import logging
@@ -49,7 +49,7 @@ async def _demo(settings: Settings) -> Exit:
         say(f"They are ready after {seconds_since_start():.1f} s, at {serving.url}\n")
         say(Coloured(BELL, "bright_black"))
         say(f"Submitting this Bell circuit to the program `sampler`, {SHOTS} shots:\n")
-        async with Client(serving.url) as client:
+        async with Client(Address(serving.url)) as client:
             params = {"circuits": BELL, "run_config": {"shots": SHOTS}}
             answer = await client.submit({"program_id": "sampler", "params": params})
             job_id = str(answer["id"])

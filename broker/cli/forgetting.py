@@ -10,7 +10,7 @@ import click
 from broker.cli.answers import AnswerError
 from broker.cli.client import Client
 from broker.cli.exits import Exit, of_error
-from broker.cli.options import of_a_client, run
+from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.durations import in_words, seconds_in
 from broker.shown import on_one_line
@@ -22,12 +22,12 @@ AT_ONCE = 16  # requests under way
 @click.command()
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
 @of_a_client
-def delete(url: str, as_json: bool, jobs: tuple[str, ...]) -> None:
+def delete(at: Address, as_json: bool, jobs: tuple[str, ...]) -> None:
     """Delete each JOB, which must have ended, with its result. There is no way back."""
 
     async def work() -> Exit:
         status = Exit.DONE
-        async with Client(url) as client:
+        async with Client(at) as client:
             for job in jobs:
                 try:
                     await client.delete(job)
@@ -70,7 +70,7 @@ class Length(click.ParamType[float]):
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @of_a_client
 def prune(
-    url: str, as_json: bool, age: float, program: str | None, tags: tuple[str, ...], yes: bool
+    at: Address, as_json: bool, age: float, program: str | None, tags: tuple[str, ...], yes: bool
 ) -> None:
     """Delete old jobs that have ended, with their results. Says how many, and asks first."""
     wanted: dict[str, Any] = {"pending": "false", "created_before": iso(time.time() - age)}
@@ -78,7 +78,7 @@ def prune(
     wanted |= {"tags": list(tags)} if tags else {}
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             count = await client.count(**wanted)
             text = f"{count} ended job{'' if count == 1 else 's'} submitted longer ago than"
             text = f"{text} {in_words(age).removeprefix('for ')}"

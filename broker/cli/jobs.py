@@ -8,21 +8,21 @@ import click
 from broker.cli import show
 from broker.cli.client import Client
 from broker.cli.exits import OF_EVENTS, Exit
-from broker.cli.options import integer, of_a_client, run
+from broker.cli.options import Address, integer, of_a_client, run
 from broker.cli.output import say, say_json, say_json_text
 
 
 @click.command()
 @click.argument("job")
 @of_a_client
-def watch(url: str, as_json: bool, job: str) -> None:
+def watch(at: Address, as_json: bool, job: str) -> None:
     """Show what happened to JOB and what happens, until it has ended; then its result.
 
     With --json: one event a line, as it comes.
     """
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             return await follow(client, job, as_json=as_json)
 
     run(work())
@@ -65,11 +65,11 @@ def _of_details(job: dict[str, Any]) -> Exit:
 @click.option("--wait", is_flag=True, help="Wait until the job has ended.")
 @click.option("--invalid", is_flag=True, help="Of a job that failed: the result that was invalid.")
 @of_a_client
-def result(url: str, as_json: bool, job: str, wait: bool, invalid: bool) -> None:
+def result(at: Address, as_json: bool, job: str, wait: bool, invalid: bool) -> None:
     """Print the final result of JOB."""
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             if wait:
                 async with aclosing(client.events(job, away=show.note)) as events:
                     async for _ in events:
@@ -103,11 +103,11 @@ def _why_no_result(job_id: str, job: dict[str, Any]) -> str:
 @click.command()
 @click.argument("job")
 @of_a_client
-def cancel(url: str, as_json: bool, job: str) -> None:
+def cancel(at: Address, as_json: bool, job: str) -> None:
     """Cancel JOB. What it has done so far is kept; a result that is faster counts."""
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             await client.cancel(job)
             text = f"The job {job} is being cancelled."
             say_json({"id": job}) if as_json else say(text)
@@ -125,7 +125,12 @@ def cancel(url: str, as_json: bool, job: str) -> None:
 @click.option("--limit", type=integer(1, 10_000), default=20, show_default=True)
 @of_a_client
 def jobs(
-    url: str, as_json: bool, limit: int, pending: bool | None, tags: tuple[str, ...], **options: Any
+    at: Address,
+    as_json: bool,
+    limit: int,
+    pending: bool | None,
+    tags: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """List jobs, the newest first."""
     filters: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -135,7 +140,7 @@ def jobs(
         filters["pending"] = "true" if pending else "false"
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             found = await client.jobs(limit, **filters)
         if as_json:
             for job in found:
@@ -163,11 +168,11 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
 @click.command()
 @click.argument("backend", required=False)
 @of_a_client
-def backends(url: str, as_json: bool, backend: str | None) -> None:
+def backends(at: Address, as_json: bool, backend: str | None) -> None:
     """List the backends, or show what one is like."""
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             if backend is not None:
                 found = await client.configuration(backend)
                 say_json(found) if as_json else show.result(found)

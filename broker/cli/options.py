@@ -8,6 +8,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,24 +17,49 @@ import click
 
 from broker.cli import LOADED_AT
 from broker.cli.exits import Exit
+from broker.shown import url_visible
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def of_a_client(command: Command) -> Command:
-    """`--url` and `--json`."""
-    command = click.option(
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a gateway is, and whom to trust there."""
+
+    url: str
+    ca_file: str | None = None  # besides whom the system trusts
+
+    def __str__(self) -> str:
+        return url_visible(self.url)
+
+
+def of_a_client(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--url` and `--ca`, which become one `Address`, and `--json`."""
+
+    @click.option(
         "--json", "as_json", is_flag=True, help="Print JSON, for scripts; one value on a line."
-    )(command)
-    return click.option(
+    )
+    @click.option(
+        "--ca",
+        metavar="FILE",
+        envvar="QJB_CA_FILE",
+        show_envvar=True,
+        help="Certificates of an authority to trust, in PEM.",
+    )
+    @click.option(
         "--url",
         envvar="QJB_URL",
         default=DEFAULT_URL,
         show_default=True,
         show_envvar=True,
         help="The gateway's address.",
-    )(command)
+    )
+    @wraps(command)
+    def called(url: str, ca: str | None, **more: Any) -> Any:
+        return command(at=Address(url, ca), **more)
+
+    return called
 
 
 def integer(least: int, most: int | None = None) -> click.IntRange:

@@ -7,11 +7,11 @@ import click
 from broker.cli import schema, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
-from broker.cli.options import of_a_client, run
+from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.shown import on_one_line
 
-_WITH_VALUE = ("--url",)  # options that may stand before the name of a command
+_WITH_VALUE = ("--url", "--ca")  # options that may stand before the name of a command
 
 
 class _Programs(click.Group):
@@ -50,11 +50,11 @@ def programs() -> None:
 
 @programs.command("list")
 @of_a_client
-def list_(url: str, as_json: bool) -> None:
+def list_(at: Address, as_json: bool) -> None:
     """List the programs that can be run."""
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             found = await client.programs()
         if as_json:
             for item in found:
@@ -80,11 +80,11 @@ def _access(program: dict[str, Any]) -> str:
 @click.argument("program")
 @click.option("--code", "wants_code", is_flag=True, help="Print the code instead: of one of yours.")
 @of_a_client
-def show_(url: str, as_json: bool, program: str, wants_code: bool) -> None:
+def show_(at: Address, as_json: bool, program: str, wants_code: bool) -> None:
     """Show what PROGRAM is for, and its inputs."""
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             if wants_code:
                 say(await client.code(program), end=False)
                 return Exit.DONE
@@ -115,11 +115,11 @@ def _show(program: dict[str, Any]) -> None:
 
 @programs.command()
 @of_a_client
-def environment(url: str, as_json: bool) -> None:
+def environment(at: Address, as_json: bool) -> None:
     """List what programs can import, and where."""
 
     async def work() -> Exit:
-        async with Client(url) as client:
+        async with Client(at) as client:
             found = await client.environments()
         for one in found:
             say_json(one) if as_json else _show_environment(one)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import resource
+import shlex
 import signal
 import socket
 import sys
@@ -18,7 +19,14 @@ import structlog
 
 from broker import wiring
 from broker.cli.exits import Exit
-from broker.cli.options import DEFAULT_URL, invocation, of_a_client, run, seconds_since_start
+from broker.cli.options import (
+    DEFAULT_URL,
+    Address,
+    invocation,
+    of_a_client,
+    run,
+    seconds_since_start,
+)
 from broker.cli.output import say, say_json_text
 from broker.durations import in_words
 from broker.errors import LogNotServedError, LogRestartedError, SettingsError
@@ -46,6 +54,15 @@ _log = click.option(
 _slots = click.option("--slots", type=int, help="Jobs that run at once; by default one per core.")
 _host = click.option("--host", help="Address to listen on; by default 127.0.0.1.")
 _port = click.option("--port", type=int, help="Port to listen on; by default 8080.")
+_tls_cert = click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Serve https with this certificate.",
+)
+_tls_key = click.option(
+    "--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The certificate's key."
+)
 
 SEE = "\n\nEvery setting is a QJB_… variable, too; docs/operations.md lists them."
 
@@ -61,6 +78,14 @@ SEE = "\n\nEvery setting is a QJB_… variable, too; docs/operations.md lists th
 @click.option(
     "--gateways", type=int, help="Gateways that are processes of their own; by default 0."
 )
+@click.option(
+    "--tls",
+    is_flag=True,
+    default=None,
+    help="Serve https with a certificate of an authority in the data folder, made once.",
+)
+@_tls_cert
+@_tls_key
 def up(**options: Any) -> None:
     _serve(EVERYTHING, options)
 
@@ -85,6 +110,8 @@ def worker(**options: Any) -> None:
 @_host
 @_log
 @_data
+@_tls_cert
+@_tls_key
 @click.option(
     "--fd", type=int, multiple=True, hidden=True
 )  # what `qjb up` hands to those of its own
@@ -94,7 +121,7 @@ def gateway(fd: tuple[int, ...], **options: Any) -> None:
 
 @click.command()
 @of_a_client
-def health(url: str, as_json: bool) -> None:
+def health(at: Address, as_json: bool) -> None:
     """Say whether a role lives: exit status 0 if it does.
 
     With QJB_HEALTH_FILE, the role that touches this file; else the gateway at --url.
@@ -110,9 +137,9 @@ def health(url: str, as_json: bool) -> None:
     async def work() -> Exit:
         from broker.cli.client import Client
 
-        async with Client(url) as client:
+        async with Client(at) as client:
             answer = await client.ready()
-        say_json_text(answer) if as_json else say(f"the gateway at {url_visible(url)} is ready")
+        say_json_text(answer) if as_json else say(f"the gateway at {at} is ready")
         return Exit.DONE
 
     run(work())
@@ -271,13 +298,16 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
         ("worker", serving.worker_id and f"{serving.worker_id}, slots: {settings.slots}"),
         ("backends", ", ".join(serving.backends)),
         ("programs", ", ".join(serving.programs) if serving.url else ""),
+        ("trust", str(serving.trusted or "")),
     ]
     what = "everything" if roles == EVERYTHING else roles[0]
     say(f"qjb {version('quantum-job-broker')}: {what} is ready after {seconds_since_start():.1f} s")
     for name, text in rows:
         if text:
             say(f"  {name:<9} {on_one_line(text)}")
-    if serving.url and what == "everything":
+    if serving.url and serving.trusted:
+        _trust(serving.url, shlex.quote(str(serving.trusted)))
+    elif serving.url and what == "everything":
         _hint(serving.url)
     sys.stdout.flush()
 
@@ -292,3 +322,12 @@ def _hint(url: str) -> None:
     option = "" if url == DEFAULT_URL else f" --url {url}"
     say(f"\nTry: {invocation()} submit hello-world -i iterations=3 --watch{option}")
     say(f"     or open {url} in a browser. Ctrl-C stops.")
+
+
+def _trust(url: str, file: str) -> None:
+    """What a client needs, ready to be copied."""
+    say("\nIts certificate is of an authority that only this service has. Trust it in")
+    say(f"  qjb             export QJB_URL={url} QJB_CA_FILE={file}")
+    say(f"  Qiskit clients  export REQUESTS_CA_BUNDLE={file} WEBSOCKET_CLIENT_CA_BUNDLE={file}")
+    say(f"  curl            curl --cacert {file} {url}/ready")
+    say("  a browser       import that file as an authority")

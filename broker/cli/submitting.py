@@ -9,7 +9,7 @@ from broker.cli import batches, inputs, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.jobs import follow
-from broker.cli.options import integer, of_a_client, run
+from broker.cli.options import Address, integer, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.cli.programs import about
 from broker.shown import on_one_line
@@ -52,7 +52,7 @@ from broker.shown import on_one_line
 )
 @of_a_client
 def submit(
-    url: str,
+    at: Address,
     as_json: bool,
     program: str | None,
     more: tuple[str, ...],
@@ -76,10 +76,10 @@ def submit(
     """
     if files:
         _must_be_alone(program, pairs, shots, watch, *options.values())
-        run(batches.submit(url, files, as_json=as_json))
+        run(batches.submit(at, files, as_json=as_json))
         return
     if program is None:
-        run(_which_program(url))
+        run(_which_program(at))
         return
     _must_be_a_program(program, more)
     params = inputs.parse(pairs)
@@ -87,14 +87,14 @@ def submit(
         show.note(doubt)
     request = {"program_id": program, "params": params}
     request |= {name: value for name, value in options.items() if value not in (None, ())}
-    run(_submit(url, request, shots, watch=watch, as_json=as_json))
+    run(_submit(at, request, shots, watch=watch, as_json=as_json))
 
 
 async def _submit(
-    url: str, request: dict[str, Any], shots: int | None, *, watch: bool, as_json: bool
+    at: Address, request: dict[str, Any], shots: int | None, *, watch: bool, as_json: bool
 ) -> Exit:
     """Submit a job, say its id or follow it to its end."""
-    async with Client(url) as client:
+    async with Client(at) as client:
         program = await client.program(request["program_id"])
         if shots is not None:
             request["params"] = inputs.with_shots(request["params"], shots, program)
@@ -115,14 +115,14 @@ def _must_be_alone(*others: Any) -> None:
     """Raise `InputError` for what a job in a file says for itself."""
     if any(other not in (None, (), False) for other in others):
         raise inputs.InputError(
-            "--from: each job in the file says for itself what it is; only --url and --json go with it"
+            "--from: each job in the file says for itself what it is; only --url, --ca and --json go with it"
         )
 
 
-async def _which_program(url: str) -> Exit:
+async def _which_program(at: Address) -> Exit:
     """Say which programs there are to one who named none."""
     say("Error: which program? qjb submit PROGRAM -i NAME=VALUE. There are:", err=True)
-    async with Client(url) as client:
+    async with Client(at) as client:
         for item in await client.programs():
             say(f"  {on_one_line(about(item))}", err=True)
     return Exit.USAGE

@@ -21,6 +21,7 @@ from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import Parts
 from broker.gateway.api.routes import PLACES
 from broker.gateway.behind import TURN
+from broker.gateway.certificates import Certificate, TlsFiles
 from broker.gateway.filling import fill
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Holding, Intake
@@ -33,6 +34,7 @@ from broker.gateway.uploading import Uploads
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.library import Library
+from broker.shown import place
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.space import Space
@@ -73,6 +75,7 @@ class Options:
     newest: int = NEWEST  # events that it begins with if it is more than twice as many behind
     kept_jobs: float | None = None  # a job is kept for so long after its end; None: for ever
     public_url: str = ""  # where clients find it, if their requests do not say so
+    tls: TlsFiles | None = None  # the certificate that it shows; None: no TLS
     cors_origins: tuple[str, ...] = ()  # other origins whose pages may use this API; "*" for all
 
 
@@ -135,9 +138,10 @@ class Gateway:
             tail = tasks.create_task(self._parts.tail.run(), name="gateway-tail")
             streams = tasks.create_task(self._parts.streams.run(), name="gateway-streams")
             watch = tasks.create_task(doors.watch(), name="gateway-connections")
+            renew = tasks.create_task(doors.watch_certificate(), name="gateway-certificate")
             await self._stop.wait()
             await self._drain(doors)
-            for task in (tail, streams, watch):
+            for task in (tail, streams, watch, renew):
                 task.cancel()
 
     def stop(self) -> None:
@@ -160,27 +164,34 @@ class Gateway:
         return web.ServerRunner(answering.server(), shutdown_timeout=LAST_ANSWERS)
 
     async def _listen(self, runner: web.ServerRunner) -> Doors:
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        options = self._options
         await runner.setup()
         assert runner.server is not None
-        most = most_connections(self._options.connections)
-        doors = Doors(runner.server, most, self._options.head, self._options.untaken)
         try:
-            port = await doors.open(self._host, self._port, self._sockets)
+            shown = await asyncio.to_thread(Certificate, options.tls) if options.tls else None
+            most = most_connections(options.connections)
+            doors = Doors(runner.server, most, options.head, options.untaken, shown)
+            port = await self._open(doors)
+        except SettingsError as error:
+            self._listening.set_exception(error)
+            self._listening.exception()  # nobody may be waiting for it
+            raise
+        self._hosts.on_loopback = doors.on_loopback
+        url = f"{'https' if shown else 'http'}://{place(self._host, port)}"
+        self._listening.set_result(url)
+        logger.info("gateway.listening", url=url)
+        return doors
+
+    async def _open(self, doors: Doors) -> int:
+        """The port. Raises `SettingsError` if it can not be had."""
+        try:
+            return await doors.open(self._host, self._port, self._sockets)
         except OSError as error:
             by_number = error.errno and not isinstance(error, socket.gaierror)
             why = os.strerror(error.errno or 0) if by_number else str(error.strerror or error)
             setting = "QJB_PORT" if error.errno in OF_THE_PORT else "QJB_HOST"
-            what = f"{setting}: {host}:{self._port} can not be used"
-            taken = SettingsError(f"{what}: {why.lower()}")
-            self._listening.set_exception(taken)
-            self._listening.exception()  # nobody may be waiting for it
-            raise taken from error
-        self._hosts.on_loopback = doors.on_loopback
-        url = f"http://{host}:{port}"
-        self._listening.set_result(url)
-        logger.info("gateway.listening", url=url)
-        return doors
+            what = f"{setting}: {place(self._host, self._port)} can not be used"
+            raise SettingsError(f"{what}: {why.lower()}") from error
 
     async def _drain(self, doors: Doors) -> None:
         """New connections are refused, streams end one after the other, requests are finished."""

@@ -16,6 +16,7 @@ from broker.transports.topics import EVENTS
 from schemas.events import Dispatched, Queued, Started
 from schemas.jobs import JobDetails
 from schemas.records import Record
+from tests.support import tls
 from tests.support.awaiting import eventually, stays
 from tests.support.gateway import Ledger, Running, running, seqs, stream
 
@@ -31,10 +32,13 @@ async def debugged() -> None:
     return
 
 
-@pytest.fixture(params=[64 * 1024 * 1024, 1], ids=["memory", "file"])
+IN_MEMORY, OVER_TLS = {}, {"memory": 1, "tls": tls.files(), "trust": tls.trust()}
+
+
+@pytest.fixture(params=[IN_MEMORY, OVER_TLS], ids=["memory", "file-over-tls"])
 async def served(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
     """A gateway that keeps everything in memory, and one that keeps next to nothing there."""
-    async with running(memory=request.param) as running_one:
+    async with running(**request.param) as running_one:
         yield running_one
 
 
@@ -254,9 +258,8 @@ async def test_many_subscribers_of_one_job_get_the_same(served: Running) -> None
 async def _raw(
     served: Running, path: str, last: str = "", version: str = "1.1"
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    parts = urlsplit(served.url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1024)
-    lines = [f"GET {path} HTTP/{version}", f"Host: {parts.netloc}"]
+    reader, writer = await served.connect(limit=1024)
+    lines = [f"GET {path} HTTP/{version}", f"Host: {urlsplit(served.url).netloc}"]
     lines += [f"Last-Event-ID: {last}"] if last else []
     writer.write("\r\n".join([*lines, "", ""]).encode())
     return reader, writer

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -250,6 +252,13 @@ class Running:
     http: aiohttp.ClientSession
     ledger: Ledger
     task: "asyncio.Task[None]"
+    trust: ssl.SSLContext | bool = True
+
+    async def connect(self, **more: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection, with nothing said yet; over TLS if that is what the gateway speaks."""
+        parts = urlsplit(self.url)
+        trust = self.trust if parts.scheme == "https" else None
+        return await asyncio.open_connection(parts.hostname, parts.port, ssl=trust, **more)
 
     async def get(self, path: str, status: int = 200, **more: Any) -> Any:
         """What a GET answers: JSON, or text; held against the API's description."""
@@ -289,9 +298,13 @@ async def running(
     cache: Path | None = None,
     brokered: bool = False,
     blobs: Blobs | None = None,
+    trust: ssl.SSLContext | bool = True,
     **options: Any,
 ) -> AsyncIterator[Running]:
-    """A gateway that has caught up; with *brokered* somebody answers requests."""
+    """A gateway that has caught up; with *brokered* somebody answers requests.
+
+    *trust*: whom its client trusts, where it has a certificate (`tests/support/tls.py`).
+    """
     log = log or (ledger.log if ledger else MemoryLog())
     ledger = ledger or Ledger(log)
     await log.open()
@@ -308,8 +321,9 @@ async def running(
     broker = asyncio.create_task(ledger.serve()) if brokered else None
     try:
         url = await first(gateway.ready(), task)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-            yield Running(gateway, url, http, ledger, task)
+        connector = aiohttp.TCPConnector(limit=0, ssl=trust)
+        async with aiohttp.ClientSession(connector=connector) as http:
+            yield Running(gateway, url, http, ledger, task, trust)
     finally:
         if broker:
             broker.cancel()

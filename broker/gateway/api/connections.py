@@ -10,14 +10,17 @@ import socket
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from ipaddress import ip_address
+from typing import Protocol
 
 import structlog
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from broker.gateway.api.errors import error_answer
-from broker.gateway.api.parts import SERVER, Request
+from broker.gateway.api.errors import error_answer, last_words
+from broker.gateway.api.parts import Request
+from broker.gateway.api.tls import Tls
+from broker.gateway.certificates import Certificate
 from broker.gateway.subscribers import Flow
 
 logger = structlog.get_logger()
@@ -112,7 +115,7 @@ class Connection(web.RequestHandler):
     def turn_away(self, status: HTTPStatus, code: str, message: str) -> None:
         """Say why, and close it."""
         if self.transport is not None:
-            self.transport.write(_last_words(status, code, message))
+            self.transport.write(last_words(status, code, message))
         self.force_close()
 
     def handle_error(
@@ -151,18 +154,6 @@ def _bound(sock: socket.socket | None, untaken: float) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, option, int(untaken * 1000))
 
 
-def _last_words(status: HTTPStatus, code: str, message: str) -> bytes:
-    """A whole answer, for where there is no request that a handler could answer."""
-    said = error_answer(status, code, message, "")
-    assert isinstance(said.body, bytes)
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nServer: {SERVER}\r\nRetry-After: 1\r\n"
-        "Content-Type: application/json\r\nConnection: close\r\n"
-        f"Content-Length: {len(said.body)}\r\n\r\n"
-    )
-    return head.encode() + said.body
-
-
 def _malformed(
     status: int, exc: BaseException | None, message: str, trace: str
 ) -> web.StreamResponse:
@@ -181,14 +172,43 @@ def _line(message: str | None) -> str:
     return first[:200].encode("utf-8", "backslashreplace").decode().rstrip(": ")
 
 
-class Doors:
-    """All connections of a server."""
+class Visitor(Protocol):
+    """A connection, which over TLS shakes hands first."""
 
-    def __init__(self, server: web.Server, most: int, head: float, untaken: float) -> None:
-        self._server, self._most = server, most
+    @property
+    def begun(self) -> float | None:
+        """When it began to say what it wants, if that is not whole."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has asked for nothing that is not answered."""
+
+    @property
+    def worth(self) -> tuple[bool, float]:
+        """Which one to keep: the greater."""
+
+    def give_up(self) -> None:
+        """Close it: somebody else needs the place."""
+
+    def turn_away(self, status: HTTPStatus, code: str, message: str) -> None:
+        """Say why, and close it."""
+
+
+class Doors:
+    """All connections of a server; over TLS if it has a *certificate*."""
+
+    def __init__(
+        self,
+        server: web.Server,
+        most: int,
+        head: float,
+        untaken: float,
+        certificate: Certificate | None = None,
+    ) -> None:
+        self._server, self._most, self._certificate = server, most, certificate
         self.untaken = untaken  # s, as UNTAKEN
         self._head = head  # s, as HEAD
-        self._inside: dict[Connection, None] = {}
+        self._inside: dict[Visitor, None] = {}
         self._listeners: list[asyncio.Server] = []
 
     def __len__(self) -> int:
@@ -198,17 +218,22 @@ class Doors:
         """Listen, on the sockets that are *given* or else there; the port. Raises `OSError`."""
         loop = asyncio.get_running_loop()
 
-        def connection() -> Connection:
-            return Connection(self, self._server)
-
+        made = self._connection if self._certificate is None else self._knocking
         for each in given:  # others accept there, too: each takes what it has time for
-            self._listeners.append(await loop.create_server(connection, sock=each, backlog=SHARED))
+            self._listeners.append(await loop.create_server(made, sock=each, backlog=SHARED))
         if not given:
-            self._listeners = [await loop.create_server(connection, host, port, backlog=ACCEPTED)]
+            self._listeners = [await loop.create_server(made, host, port, backlog=ACCEPTED)]
         for listening in self._sockets:  # asyncio takes as many at once as the kernel may hold
             with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
                 same.listen(WAITING)
         return int(self._sockets[0].getsockname()[1])
+
+    def _connection(self) -> Connection:
+        return Connection(self, self._server)
+
+    def _knocking(self) -> Tls:
+        assert self._certificate is not None
+        return Tls(self._certificate.context, self, self._connection)
 
     @property
     def _sockets(self) -> list[socket.socket]:
@@ -224,7 +249,7 @@ class Doors:
         for listener in self._listeners:
             listener.close()
 
-    def enter(self, connection: Connection) -> None:
+    def enter(self, connection: Visitor) -> None:
         """*connection* has been made."""
         self._inside[connection] = None
         if len(self._inside) <= self._most:
@@ -241,11 +266,11 @@ class Doors:
                 "too many connections are open; try again",
             )
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Visitor) -> None:
         """*connection* is no more."""
         self._inside.pop(connection, None)
 
-    def _idle(self) -> Iterator[Connection]:
+    def _idle(self) -> Iterator[Visitor]:
         return (connection for connection in self._inside if connection.is_idle)
 
     async def watch(self) -> None:
@@ -260,3 +285,8 @@ class Doors:
                         "too_slow",
                         f"the head of a request must be complete within {self._head:g} s",
                     )
+
+    async def watch_certificate(self) -> None:
+        """Show a new one when its files change, for as long as the server runs."""
+        if self._certificate is not None:
+            await self._certificate.watch()

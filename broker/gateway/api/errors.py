@@ -1,11 +1,12 @@
 """Errors as answers, in the shape that clients of all generations read."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from aiohttp import web
 
 from broker.gateway.api.bodies import ENCODINGS
-from broker.gateway.api.parts import Request, answer
+from broker.gateway.api.parts import SERVER, Request, answer
 from broker.gateway.api.shapes_of_errors import Error, details, error_name
 from schemas.values import Violation
 
@@ -55,3 +56,16 @@ def of_http(request: Request, error: web.HTTPException) -> web.Response:
     if isinstance(error, web.HTTPMethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
     return response
+
+
+def last_words(status: HTTPStatus, code: str, message: str) -> bytes:
+    """A whole answer, for where there is no request that a handler could answer."""
+    said = error_answer(status, code, message, "")
+    assert isinstance(said.body, bytes)
+    again = "Retry-After: 1\r\n" if status.value == 503 else ""
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nServer: {SERVER}\r\n{again}"
+        "Content-Type: application/json\r\nConnection: close\r\n"
+        f"Content-Length: {len(said.body)}\r\n\r\n"
+    )
+    return head.encode() + said.body
