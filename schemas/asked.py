@@ -19,6 +19,9 @@ REQUEST_TYPES: dict[str, type[requests.Request]] = {
     "qjb.request.submit": requests.SubmitJob,
     "qjb.request.cancel": requests.CancelJob,
     "qjb.request.delete": requests.DeleteJob,
+    "qjb.request.open_session": requests.OpenSession,
+    "qjb.request.close_session": requests.CloseSession,
+    "qjb.request.cancel_session": requests.CancelSession,
 }
 
 
@@ -54,7 +57,7 @@ class _Structured(msgspec.Struct):
 def read_request(record: Stored) -> ReadRequest:
     """The request in *record*: binary mode, structured mode or bare JSON.
 
-    Bare JSON is a submit, or with a `kind` a cancel or a delete. Raises `UnreadableError`.
+    Bare JSON is a submit, or what its `kind` says. Raises `UnreadableError`.
     """
     if isinstance(record.said, ReadRequest):
         return record.said

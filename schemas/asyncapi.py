@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from schemas.limits import INLINE, KIB
 from schemas.published import MESSAGES, json_schema
+from schemas.sessions import SESSION_EVENT_TYPES
 from schemas.topics import DEAD_LETTERS, EVENTS, REQUESTS, STATE, TOPICS, Message, Topic
 
 VERSION = "1.0.0"
@@ -26,7 +27,10 @@ _CLOUD_EVENT: Json = {
         "ce_id": {"type": "string", "description": "The same for the same record written again."},
         "ce_source": {"type": "string", "examples": ["/qjb"]},
         "ce_type": {"type": "string"},
-        "ce_subject": {"type": "string", "description": "The job id, where there is one job."},
+        "ce_subject": {
+            "type": "string",
+            "description": "The id of the job or session, where there is one.",
+        },
         "ce_time": {"type": "string", "format": "date-time"},
         "content-type": {"type": "string", "const": "application/json"},
         "traceparent": {"type": "string", "description": "W3C Trace Context."},
@@ -37,7 +41,9 @@ _STRUCTURED = _TEXT | {"description": "application/cloudevents+json in structure
 _EPOCH = _NUMBER | {
     "description": "Of the broker that wrote it: skip those below the newest claim."
 }
-_SEQ = _NUMBER | {"description": "Which of the job's events: skip what is not the next."}
+_SEQ = _NUMBER | {
+    "description": "Which of the job's or session's events: skip what is not the next."
+}
 _ATTEMPT = _NUMBER | {"description": "Which try at running the job, 0 before the first."}
 _EVENT_HEADERS: Json = {"qjb-seq": _SEQ, "qjb-epoch": _EPOCH, "qjb-attempt": _ATTEMPT}
 _HEADERS: dict[str, Json] = {  # by topic or, before that, message: those beside the CloudEvent's
@@ -52,6 +58,12 @@ _HEADERS: dict[str, Json] = {  # by topic or, before that, message: those beside
         "qjb-deleted": {"const": "1"},
     },
     "ledger-checkpoint": {"qjb-epoch": _EPOCH},
+    "session-snapshot": {
+        "qjb-session": {"const": "1"},
+        "qjb-seq": _SEQ,
+        "qjb-epoch": _EPOCH,
+        "qjb-terminal": {"type": "string", "enum": ["0", "1"]},
+    },
     "job-snapshot": {
         "qjb-seq": _SEQ,
         "qjb-epoch": _EPOCH,
@@ -201,6 +213,8 @@ def _message(topic: AnyTopic, message: Message, example: Any) -> Json:
 def _headers(topic: AnyTopic, message: Message) -> Json:
     """The schema of a record's headers. A request as bare JSON has none."""
     own = _HEADERS.get(message.name, _HEADERS.get(topic.name, {}))
+    if message.kind in SESSION_EVENT_TYPES:  # no attempt
+        own = {name: own[name] for name in ("qjb-seq", "qjb-epoch")}
     may = {} if message.name in _HEADERS else _MAY.get(topic.name, {})
     fixed = {"const": message.type}
     if message.type.endswith("*"):

@@ -16,8 +16,17 @@ from schemas.asked import REQUEST_TYPES, ReadRequest, text_of
 from schemas.decoding import UnreadableError as UnreadableError
 from schemas.decoding import decode as decode
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Claim, DeadLetter, Deletion, Entry, InputPosition
+from schemas.ledger import (
+    Checkpoint,
+    Claim,
+    DeadLetter,
+    Deletion,
+    Entry,
+    InputPosition,
+    SessionEntry,
+)
 from schemas.records import Headers, Record, Stored
+from schemas.sessions import SESSION_EVENT_TYPES, AnySessionEvent, Session, SessionState
 from schemas.values import MOST, JobKey, State, count_in
 
 SOURCE = b"/qjb"
@@ -29,14 +38,15 @@ _REQUEST_NAMES = {kind: name.encode() for name, kind in REQUEST_TYPES.items()}
 _encoder = msgspec.json.Encoder()
 
 
-_STATE_SAID = {state: b'"state":"%b"' % state.encode() for state in State}
+_STATES: tuple[State | SessionState, ...] = (*State, *SessionState)
+_STATE_SAID = {state: b'"state":"%b"' % state.encode() for state in _STATES}
 _END_SAID = {
     state: b'%b,"terminal":%b' % (said, b"true" if state.is_terminal else b"false")
     for state, said in _STATE_SAID.items()
 }
 
 
-def encode_stated(said: events.AnyEvent | Job) -> bytes:
+def encode_stated(said: events.AnyEvent | Job | AnySessionEvent | Session) -> bytes:
     """*said* as JSON, in which `terminal` follows `state`; what can be anything comes behind both."""
     state = said.state
     return _encoder.encode(said).replace(_STATE_SAID[state], _END_SAID[state], 1)
@@ -74,19 +84,22 @@ def _trace(traceparent: str | None) -> Headers:
 def request_record(
     body: requests.Request, time: str, traceparent: str | None = None, ident: bytes | None = None
 ) -> Record:
-    """*body* as a record for a requests topic, keyed by job id; *ident* is no other one's."""
+    """*body* as a record for a requests topic, keyed by whose it is; *ident* is no other one's."""
     kind = _REQUEST_NAMES[type(body)]
-    job_id = (body.job_id or "").encode()
-    headers = _headers(kind, ident or _new_id(), job_id, time, _trace(traceparent))
+    named = body.session_id if isinstance(body, requests.SessionRequest) else body.job_id
+    subject = (named or "").encode()
+    headers = _headers(kind, ident or _new_id(), subject, time, _trace(traceparent))
     said = ReadRequest(body, traceparent)
-    return Record(encode(body), job_id or None, headers, said=said)
+    return Record(encode(body), subject or None, headers, said=said)
 
 
 # The ledger
 
 _EVENT_TYPES = {
-    kind: f"qjb.event.{kind.__struct_config__.tag}".encode() for kind in events.EVENT_TYPES
+    kind: f"qjb.event.{kind.__struct_config__.tag}".encode()
+    for kind in (*events.EVENT_TYPES, *SESSION_EVENT_TYPES)
 }
+_OF_SESSIONS = frozenset(_EVENT_TYPES[kind] for kind in SESSION_EVENT_TYPES)
 CLAIM = b"qjb.ledger.claim"
 DELETION = b"qjb.ledger.deletion"
 
@@ -109,6 +122,25 @@ def entry_record(entry: Entry) -> Record:
     ident = b"%s/%d" % (key, event.seq)
     headers = _headers(
         _EVENT_TYPES[type(event)], ident, event.job_id.encode(), event.time, tuple(more)
+    )
+    return Record(encode_stated(event), key, headers, said=entry)
+
+
+def session_entry_record(entry: SessionEntry) -> Record:
+    """*entry* as a record of the ledger."""
+    event, key = entry.event, entry.key.encode()
+    more: list[tuple[str, bytes]] = [
+        ("qjb-seq", b"%d" % event.seq),
+        ("qjb-epoch", b"%d" % entry.epoch),
+    ]
+    if entry.input is not None:
+        more.append(("qjb-in", str(entry.input).encode()))
+    headers = _headers(
+        _EVENT_TYPES[type(event)],
+        b"%s/%d" % (key, event.seq),
+        event.session_id.encode(),
+        event.time,
+        (*more, *_trace(entry.traceparent)),
     )
     return Record(encode_stated(event), key, headers, said=entry)
 
@@ -139,9 +171,9 @@ def _deletion_record(deletion: Deletion, kind: bytes, more: Headers) -> Record:
     return Record(encode(deletion), key, headers)
 
 
-def read_ledger(record: Stored) -> Entry | Claim | Deletion:
+def read_ledger(record: Stored) -> Entry | SessionEntry | Claim | Deletion:
     """What *record* of the ledger says; raises `UnreadableError`."""
-    if isinstance(record.said, Entry):
+    if isinstance(record.said, Entry | SessionEntry):
         return record.said
     found = record.named_headers()
     if found.get("ce_type") == DELETION:
@@ -160,6 +192,10 @@ def read_ledger(record: Stored) -> Entry | Claim | Deletion:
         caused_by = InputPosition.parse(position.decode()) if position else None
     except (KeyError, ValueError) as error:
         raise UnreadableError("invalid_message", f"not a record of the ledger: {error}") from error
+    if found.get("ce_type") in _OF_SESSIONS:
+        said: AnySessionEvent = decode(record.value, AnySessionEvent)
+        _check_numbers(epoch, said.seq)
+        return SessionEntry(key, said, epoch, caused_by, text_of(found.get("traceparent")))
     event: events.AnyEvent = decode(record.value, events.AnyEvent)
     _check_numbers(epoch, report, event.seq)
     return Entry(key, event, epoch, report, caused_by, text_of(found.get("traceparent")))
@@ -177,12 +213,15 @@ def _check_numbers(*numbers: int) -> None:
 
 
 VERSION = ("qjb-seq", "qjb-epoch", "qjb-terminal")  # first headers of a snapshot: read most often
+SESSION = "qjb-session"  # header of a session's snapshot, before its version
 DELETED = "qjb-deleted"  # header of what has taken the place of a job's snapshot
 _LAST = MOST  # stands behind every event of a job
 
 
-def snapshot_record(job: Job | Deletion, epoch: int, time: str) -> Record:
+def snapshot_record(job: Job | Deletion | Session, epoch: int, time: str) -> Record:
     """The newest state of *job*, for the compacted state topic."""
+    if isinstance(job, Session):
+        return _session_record(job, epoch, time)
     if isinstance(job, Deletion):
         last = (("qjb-seq", b"%d" % _LAST), ("qjb-terminal", b"1"), (DELETED, b"1"))
         return _deletion_record(job, b"qjb.job.deletion", last)
@@ -198,16 +237,31 @@ def snapshot_record(job: Job | Deletion, epoch: int, time: str) -> Record:
     return Record(encode_stated(job), key, version + headers)
 
 
+def _session_record(session: Session, epoch: int, time: str) -> Record:
+    key = session.key.encode()
+    version: Headers = (
+        (SESSION, b"1"),
+        ("qjb-seq", b"%d" % session.seq),
+        ("qjb-epoch", b"%d" % epoch),
+        ("qjb-terminal", b"1" if session.terminal else b"0"),
+    )
+    ident = b"%s/%d" % (key, session.seq)
+    headers = _headers(b"qjb.session.snapshot", ident, session.session_id.encode(), time, ())
+    return Record(encode_stated(session), key, version + headers)
+
+
 CHECKPOINT_KEY = b"~checkpoint"
 
 
-def read_state(record: Stored) -> Job | Deletion | Checkpoint:
+def read_state(record: Stored) -> Job | Deletion | Session | Checkpoint:
     """What *record* of the state topic says; raises `UnreadableError`."""
     if record.key == CHECKPOINT_KEY:
         kind: Any = Checkpoint
+    elif record.header(SESSION):
+        kind = Session
     else:
         kind = Deletion if record.header(DELETED) else Job
-    found: Job | Deletion | Checkpoint = decode(record.value, kind)
+    found: Job | Deletion | Session | Checkpoint = decode(record.value, kind)
     return found
 
 

@@ -66,9 +66,10 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
 
 
 class Wish(msgspec.Struct, frozen=True, gc=False):
-    """Of what was accepted, what decides on when the job goes."""
+    """Of what was accepted, what decides on when the job goes, and with whom."""
 
     priority: int = 0
+    session_id: str | None = None
 
 
 class Outline(msgspec.Struct, frozen=True, gc=False):

@@ -3,6 +3,7 @@
 import msgspec
 
 from schemas.events import AnyEvent
+from schemas.sessions import AnySessionEvent
 from schemas.values import Count, JobKey, count_in
 
 
@@ -60,6 +61,16 @@ class Entry(msgspec.Struct, frozen=True):
     event: AnyEvent
     epoch: int
     report: int = 0  # the number of the report that caused it, 0 where none did
+    input: InputPosition | None = None
+    traceparent: str | None = None
+
+
+class SessionEntry(msgspec.Struct, frozen=True):
+    """One event of a session on the ledger, with what its headers say."""
+
+    key: JobKey
+    event: AnySessionEvent
+    epoch: int
     input: InputPosition | None = None
     traceparent: str | None = None
 

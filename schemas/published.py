@@ -15,6 +15,7 @@ import msgspec
 
 from schemas.events import Event
 from schemas.jobs import Job
+from schemas.sessions import Session, SessionEvent
 from schemas.specification import Specification
 from schemas.topics import TOPICS, Message
 from schemas.values import NOTHING, Reason
@@ -29,6 +30,12 @@ _BARE_KIND = {  # what tells requests apart when they are bare JSON, without a C
     "submit-job": {"kind": {"const": "submit", "default": "submit"}},
     "cancel-job": {"kind": {"const": "cancel", "description": "Needed in bare JSON."}},
     "delete-job": {"kind": {"const": "delete", "description": "Needed in bare JSON."}},
+    **{
+        f"{verb}-session": {
+            "kind": {"const": f"{verb}_session", "description": "Needed in bare JSON."}
+        }
+        for verb in ("open", "close", "cancel")
+    },
 }
 
 
@@ -48,7 +55,7 @@ def _described(kind: Any) -> Any:
         else (field.encode_name, _described(field.type), _default(field))
         for field in msgspec.structs.fields(kind)
     ]
-    if issubclass(kind, (Event, Job)):  # as `encode_stated` has it
+    if issubclass(kind, (Event, Job, Session, SessionEvent)):  # as `encode_stated` has it
         fields.insert(
             [name for name, *_ in fields].index("state") + 1, ("terminal", bool, msgspec.field())
         )

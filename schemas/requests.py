@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from schemas.sessions import Mode, Ttl
 from schemas.values import BlobRef, Id
 
 MAX_TAGS = 32
@@ -27,6 +28,8 @@ class SubmitJob(msgspec.Struct, frozen=True, omit_defaults=True):
     job_id: Id | None = None
     priority: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 0
     backend_requirements: dict[str, int | float | bool | str] | None = None
+    start_session: bool = False  # the job begins a session, whose id is the job's
+    session_time: Ttl | None = None  # the `max_ttl` of that session, s
     unknown_fields: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_TAGS)] = ()  # were there
 
     @property
@@ -47,4 +50,28 @@ class DeleteJob(msgspec.Struct, frozen=True):
     job_id: Id
 
 
-Request = SubmitJob | CancelJob | DeleteJob
+class OpenSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Begin a session on a backend: the one that is named, else one that is free."""
+
+    mode: Mode
+    session_id: Id | None = None
+    backend: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    max_ttl: Ttl | None = None  # s from its first job's beginning, then it ends
+    interactive_ttl: Ttl | None = None  # s without a job, then it is inactive
+    instance: Annotated[str, msgspec.Meta(max_length=512)] | None = None  # is only shown again
+
+
+class CloseSession(msgspec.Struct, frozen=True):
+    """Let a session take no more jobs. It ends with the last of those that it has."""
+
+    session_id: Id
+
+
+class CancelSession(msgspec.Struct, frozen=True):
+    """End a session, with all its jobs that are queued or run."""
+
+    session_id: Id
+
+
+SessionRequest = OpenSession | CloseSession | CancelSession
+Request = SubmitJob | CancelJob | DeleteJob | SessionRequest

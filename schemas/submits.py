@@ -81,6 +81,8 @@ def digest(request: SubmitJob, params_sha256: str) -> str:
         request.priority,
         with_whole_numbers(request.backend_requirements or None),
     ]
+    if request.start_session:
+        asked.append(["start_session", request.session_time])
     return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 

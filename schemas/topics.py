@@ -20,6 +20,7 @@ from schemas import (
     ledger,
     reports,
     requests,
+    sessions,
     versions,
     workers,
 )
@@ -81,7 +82,8 @@ class Topic(Generic[M, P]):
 
 
 def _events() -> tuple[Message, ...]:
-    tags = {kind: str(kind.__struct_config__.tag) for kind in events.EVENT_TYPES}
+    kinds = (*events.EVENT_TYPES, *sessions.SESSION_EVENT_TYPES)
+    tags = {kind: str(kind.__struct_config__.tag) for kind in kinds}
     return tuple(
         Message(f"event-{tag.replace('_', '-')}", kind, f"qjb.event.{tag}")
         for kind, tag in tags.items()
@@ -91,12 +93,15 @@ def _events() -> tuple[Message, ...]:
 REQUESTS = Topic(
     name="qjb.requests.v1",
     title="Requests",
-    key="job id",
+    key="job id, session id",
     who="Clients and gateways write, the broker reads.",
     messages=(
         Message("submit-job", requests.SubmitJob, "qjb.request.submit"),
         Message("cancel-job", requests.CancelJob, "qjb.request.cancel"),
         Message("delete-job", requests.DeleteJob, "qjb.request.delete"),
+        Message("open-session", requests.OpenSession, "qjb.request.open_session"),
+        Message("close-session", requests.CloseSession, "qjb.request.close_session"),
+        Message("cancel-session", requests.CancelSession, "qjb.request.cancel_session"),
     ),
     read=asked.read_request,
     write=cloudevents.request_record,
@@ -109,7 +114,7 @@ REQUESTS = Topic(
 EVENTS = Topic(
     name="qjb.events.v1",
     title="The ledger",
-    key="tenant/job id",
+    key="tenant/job id, tenant/sessions/session id",
     who="The active broker writes, everybody may read.",
     messages=(
         *_events(),
@@ -125,11 +130,12 @@ EVENTS = Topic(
 STATE = Topic(
     name="qjb.state.v1",
     title="Newest states",
-    key="tenant/job id",
+    key="tenant/job id, tenant/sessions/session id",
     who="The active broker writes; compacted.",
     messages=(
         Message("job-deletion", ledger.Deletion, "qjb.job.deletion"),
         Message("job-snapshot", jobs.Job, "qjb.job.snapshot"),
+        Message("session-snapshot", sessions.Session, "qjb.session.snapshot"),
         Message("ledger-checkpoint", ledger.Checkpoint, "qjb.ledger.checkpoint"),
     ),
     read=cloudevents.read_state,

@@ -12,7 +12,7 @@ LISTED = 10  # names of those that there are
 # What clients of the Qiskit Runtime REST API send along, and what tells a submit from a cancel.
 PASSED_OVER = frozenset(
     {"calibration_id", "group", "hub", "instance", "kind", "log_level", "private", "project"}
-    | {"runtime", "session_time", "start_session"}
+    | {"runtime"}
 )
 
 

@@ -61,8 +61,9 @@ def admit(
     site: Site,
     findings: Findings | None = None,
     tenant: str = DEFAULT_TENANT,
+    bound: str = "",
 ) -> Admitted | Refused:
-    """Whether *request* of *tenant* may run.
+    """Whether *request* of *tenant* may run. *bound*: the backend that its session is on.
 
     *findings*: about its inputs, if somebody has looked at them.
     """
@@ -70,14 +71,15 @@ def admit(
     if program is None:
         return _unknown_program(request, catalogue.names(tenant))
     found = _shape(request)
+    where_to = replace(request, backend=bound) if bound else request
     if findings is None:
         findings = Findings()  # a worker looks at what is too large for us
         if not found.by_reference:
-            on_device = not _is_ideal(request.backend, site)
+            on_device = not _is_ideal(where_to.backend, site)
             findings = program.examine(bytes(request.params), circuits=on_device)
     asked_for = digest(request, findings.sha256)
     asked = wrongly_asked(program.specification.spec.backend_requirements, _asked(request))
-    backend, where = _place(request, program, site, findings)
+    backend, where = _place(where_to, program, site, findings)
     problems = (
         (Reason.INVALID_REQUEST, [*found.violations, *asked]),
         (Reason.INVALID_INPUTS, findings.violations),

@@ -12,11 +12,13 @@ from typing import TypeVar
 from broker.core.ended import Ended
 from broker.core.job import apply
 from broker.core.jobs import Jobs
+from broker.core.open_sessions import Sessions
 from broker.core.queues import UNPLACED, Queues
 from broker.core.reminders import Reminders
 from schemas.events import Dispatched, Retried
 from schemas.jobs import Job
-from schemas.ledger import Entry, InputPosition
+from schemas.ledger import Entry, InputPosition, SessionEntry
+from schemas.sessions import Session, session_key
 from schemas.values import JobKey, Reason, State
 from schemas.workers import AttemptName
 
@@ -52,6 +54,7 @@ class Book:
     def __init__(self, remembered: int = 1_000_000, lost: Lost | None = None) -> None:
         self.queues = Queues()
         self.jobs = Jobs(self._lose)
+        self.sessions = Sessions()
         self._lost = lost  # hears of snapshots that turned out to be damaged
         self.attempts: dict[JobKey, LiveAttempt] = {}
         self._ended = Ended(remembered)
@@ -61,21 +64,25 @@ class Book:
 
     @property
     def weight(self) -> int:
-        """Bytes of the jobs that it holds, with their inputs and results."""
-        return self.jobs.weight
+        """Bytes of the jobs that it holds, with their inputs and results, and of sessions."""
+        return self.jobs.weight + self.sessions.weight
 
     def knows(self, key: JobKey) -> bool:
-        """Whether there is, or lately was, a job of that name."""
-        return key in self.jobs or self.has_ended(key.encode())
+        """Whether there is, or lately was, a job or session of that name."""
+        return key in self.jobs or key in self.sessions or self.has_ended(key.encode())
+
+    def state_of(self, key: JobKey) -> Job | Session | None:
+        """The newest state of the job or session of that name."""
+        return self.jobs.get(key) or self.sessions.get(key)
 
     def has_ended(self, key: bytes) -> bool:
         """Whether a job whose records have that *key* has ended, and not too long ago."""
         return key in self._ended
 
     def last_seq(self, key: JobKey) -> int | None:
-        """The number of the job's newest event; None when it has ended and was forgotten."""
-        if job := self.jobs.get(key):
-            return job.seq
+        """The number of its newest event; None when it has ended and was forgotten."""
+        if state := self.state_of(key):
+            return state.seq
         return None if self.has_ended(key.encode()) else 0
 
     def came_after(self, key: JobKey, position: InputPosition) -> bool:
@@ -93,16 +100,27 @@ class Book:
         before = self.jobs.get(key)
         after = apply(before, entry)
         self.jobs[key] = after
+        if after.details is not None and after.details.session_id is not None:
+            self.sessions.note(after, entry.event)
         if before is not None and before.state is after.state is State.RUNNING:
             return after  # most events change no index
         self._leave(before, after, entry)
         self._enter(after, key, again=after.attempt > 0 and not _waits_for_store(entry))
         return after
 
+    def record_session(self, entry: SessionEntry) -> Session:
+        """Take in what is on the ledger of a session, or is about to be."""
+        after = self.sessions.record(entry)
+        if after.terminal:
+            self._ended.add(entry.key.encode())
+        return after
+
     def restore(self, job: Job) -> None:
         """Take in a job that is not known yet, as a snapshot has it."""
         key = job.key
         self.jobs[key] = job
+        if job.details is not None and job.details.session_id is not None and not job.terminal:
+            self.sessions.join(session_key(job.tenant, job.details.session_id), key)
         self._enter(job, key, again=job.attempt > 0)
 
     def remember(self, keys: Iterable[bytes]) -> None:
@@ -110,7 +128,8 @@ class Book:
         self._ended.add_all(keys)
 
     def forget(self, key: JobKey) -> None:
-        """Let go of an ended job; only that it has been stays known."""
+        """Let go of an ended job or session; only that it has been stays known."""
+        self.sessions.forget(key)
         job = self.jobs.pop(key)
         if job is not None:
             self._take_out(job)

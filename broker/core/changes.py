@@ -4,12 +4,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from broker.core import decide
 from broker.core.book import Book, LiveAttempt
 from broker.core.roster import Roster
 from schemas.events import AnyEvent
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.jobs import Job
-from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition
+from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition, SessionEntry
+from schemas.sessions import AnySessionEvent, Session
 from schemas.values import JobKey, Reason, State
 from schemas.workers import AttemptName
 
@@ -37,10 +39,11 @@ class Changes:
     epoch: int
     time: str
     entries: list[Entry] = field(default_factory=list, kw_only=True)
+    of_sessions: list[SessionEntry] = field(default_factory=list, kw_only=True)
     deletions: list[Deletion] = field(default_factory=list, kw_only=True)  # behind the entries
     instructions: list[Instructed] = field(default_factory=list, kw_only=True)
     letters: list[DeadLetter] = field(default_factory=list, kw_only=True)
-    changed: dict[JobKey, Job | Deletion] = field(
+    changed: dict[JobKey, Job | Deletion | Session] = field(
         default_factory=dict, kw_only=True
     )  # as this leaves them
 
@@ -62,6 +65,31 @@ class Changes:
         self.entries.append(entry)
         self.changed[key] = after
         self._bury(before, after)
+        return after
+
+    def cancel(self, job: Job, reason: Reason, position: InputPosition | None = None) -> bool:
+        """End *job* as soon as may be because of *reason*; whether that is news."""
+        event = decide.on_cancel(job, self.time, reason)
+        if event is None:
+            return False
+        after = self.record(job.key, event, position=position)
+        if after.state is State.CANCELLING:
+            self.tell_to_stop(after, self.book.attempts[job.key], reason)
+        return True
+
+    def record_session(
+        self,
+        key: JobKey,
+        event: AnySessionEvent,
+        *,
+        position: InputPosition | None = None,
+        traceparent: str | None = None,
+    ) -> Session:
+        """*event* happens to the session: what it is then."""
+        entry = SessionEntry(key, event, self.epoch, position, traceparent)
+        after = self.book.record_session(entry)
+        self.of_sessions.append(entry)
+        self.changed[key] = after
         return after
 
     def delete(self, key: JobKey) -> None:

@@ -55,12 +55,15 @@ def on_submit(job_id: str, verdict: Admitted | Refused, time: str) -> Queued | R
             )
 
 
-def on_cancel(job: Job, time: str) -> Cancelled | CancelRequested | None:
+def on_cancel(
+    job: Job, time: str, why: Reason = Reason.USER_REQUEST
+) -> Cancelled | CancelRequested | None:
     """What a cancel changes: nothing, if the job has ended or is being cancelled already."""
-    reason = str(Reason.USER_REQUEST)
+    reason = str(why)
     match job.state:
         case State.QUEUED:
-            message = "cancelled before it ran"
+            timed_out = why is Reason.SESSION_TIMED_OUT
+            message = "the time of its session is over" if timed_out else "cancelled before it ran"
             return Cancelled(
                 **step(job, time, Cancelled),
                 reason=reason,

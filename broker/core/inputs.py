@@ -6,7 +6,7 @@ from broker.core.admission import Refused
 from broker.core.roster import Suspect
 from schemas.ledger import InputPosition
 from schemas.reports import Report
-from schemas.requests import SubmitJob
+from schemas.requests import SessionRequest, SubmitJob
 from schemas.specification import Findings
 from schemas.values import JobKey
 from schemas.workers import BackendAnnounced, Heartbeat
@@ -36,6 +36,16 @@ class DeleteAsked(msgspec.Struct, frozen=True):
     key: JobKey
 
 
+class SessionAsked(msgspec.Struct, frozen=True):
+    """A request about a session."""
+
+    position: InputPosition
+    key: JobKey
+    session_id: str
+    body: SessionRequest
+    traceparent: str | None = None
+
+
 class Reported(msgspec.Struct, frozen=True):
     """A report of a worker."""
 
@@ -43,4 +53,5 @@ class Reported(msgspec.Struct, frozen=True):
     report: Report
 
 
-Input = Submitted | CancelAsked | DeleteAsked | Reported | Heartbeat | BackendAnnounced | Suspect
+Request = Submitted | CancelAsked | DeleteAsked | SessionAsked
+Input = Request | Reported | Heartbeat | BackendAnnounced | Suspect

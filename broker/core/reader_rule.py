@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from schemas.ledger import Claim, Entry
+from schemas.ledger import Claim, Entry, SessionEntry
 
 
 def counts(epoch: int, seq: int, newest_claim: int, last_seq: int) -> bool:
-    """Whether a record is history: no lost broker wrote it, and it is its job's next."""
+    """Whether a record is history: no lost broker wrote it, and it is the next of what it is about."""
     return epoch >= newest_claim and seq == last_seq + 1
 
 
@@ -28,6 +28,6 @@ class PartitionReader:
         """Whether what was written with *epoch* was not written by a lost broker."""
         return epoch >= self.newest_claim
 
-    def counts(self, entry: Entry, last_seq: int) -> bool:
-        """Whether *entry* is history, for a job whose last event had number *last_seq*."""
+    def counts(self, entry: Entry | SessionEntry, last_seq: int) -> bool:
+        """Whether *entry* is history, for a job or session whose last event had number *last_seq*."""
         return counts(entry.epoch, entry.event.seq, self.newest_claim, last_seq)

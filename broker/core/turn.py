@@ -4,13 +4,23 @@ Nothing here waits or fails for reasons outside. The events are in the book as s
 decided; the caller puts them on the ledger before anybody is told, or throws the book away.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
 
-from broker.core import decide
+from msgspec.structs import replace
+
+from broker.core import decide, session_turns
 from broker.core.admission import Admitted, Refused, Site, admit
 from broker.core.catalogue import Catalogue
 from broker.core.changes import Changes
-from broker.core.inputs import CancelAsked, DeleteAsked, Input, Reported, Submitted
+from broker.core.inputs import (
+    CancelAsked,
+    DeleteAsked,
+    Input,
+    Reported,
+    SessionAsked,
+    Submitted,
+)
 from broker.core.roster import Suspect
 from broker.core.routing import Requirements, requirements, route
 from broker.core.scheduler import Choice, next_dispatch
@@ -41,6 +51,8 @@ class Turn(Changes):
                 return self._cancel(item)
             case DeleteAsked():
                 return self._delete(item)
+            case SessionAsked():
+                return session_turns.take(self, item, self._site())
             case Reported():
                 return self._report(item)
             case Heartbeat():
@@ -63,6 +75,11 @@ class Turn(Changes):
         self.suspects += self.roster.overdue(self.book)
         self.roster.forget_the_gone(self.book)
         self._fail_hopeless()
+        session_turns.tick(self)
+
+    def settle(self, limit: int = 1_000_000) -> bool:
+        """Have sessions follow their jobs, and end up to *limit* of those; whether there is more."""
+        return session_turns.settle(self, limit)
 
     def place(self, limit: int) -> bool:
         """Look for a backend for the next *limit* that none suited so far; whether more are left.
@@ -101,13 +118,18 @@ class Turn(Changes):
     def _submit(self, item: Submitted) -> str | None:
         if self.book.knows(item.key):
             return self._again(item)
-        event = decide.on_submit(item.key.job_id, self._verdict(item), self.time)
+        verdict = self._verdict(item)
+        event = decide.on_submit(item.key.job_id, verdict, self.time)
+        session_turns.begin_with(self, item.key, item.body, verdict)
         self.record(item.key, event, position=item.position, traceparent=item.traceparent)
         return None
 
     def _again(self, item: Submitted) -> str:
         """The id is known: one job, the first; who asks for another with it is told."""
         job = self.book.jobs.get(item.key)
+        if job is not None and job.details is not None and not job.terminal:
+            was = Admitted(job.details, job.backend or "")
+            session_turns.begin_with(self, item.key, item.body, was)
         if job is None or not job.digest or isinstance(item.body, Refused):
             return "job.known_already"
         verdict = self._verdict(item)
@@ -122,13 +144,9 @@ class Turn(Changes):
             return "cancel.of_no_live_job"
         if self.book.came_after(item.key, item.position):  # read again, after a crash
             return "cancel.before_its_job"
-        event = decide.on_cancel(job, self.time)
-        if event is None:
-            return self._cancel_again(job)
-        after = self.record(item.key, event, position=item.position)
-        if after.state is State.CANCELLING:
-            self.tell_to_stop(after, self.book.attempts[item.key], Reason.USER_REQUEST)
-        return None
+        if self.cancel(job, Reason.USER_REQUEST, item.position):
+            return None
+        return self._cancel_again(job)
 
     def _cancel_again(self, job: Job) -> str:
         attempt = self.book.attempts.get(job.key)
@@ -222,7 +240,15 @@ class Turn(Changes):
     def _verdict(self, item: Submitted) -> Admitted | Refused:
         if isinstance(item.body, Refused):
             return item.body
-        return admit(item.body, self.catalogue, self._site(), item.findings, item.key.tenant)
+        bound, refusal = session_turns.bound_to(self, item.key.tenant, item.body)
+        if refusal is not None:
+            return refusal
+        tenant = item.key.tenant
+        found = admit(item.body, self.catalogue, self._site(), item.findings, tenant, bound)
+        if isinstance(found, Admitted) and session_turns.begins(item.body):
+            details = replace(found.details, session_id=item.key.job_id)
+            return dataclasses.replace(found, details=details)
+        return found
 
     def _site(self) -> Site:
         roster = self.roster

@@ -13,8 +13,9 @@ from broker.reading import said_in
 from broker.telemetry.metrics import TAIL_LAG_SECONDS
 from broker.telemetry.times import seconds_of
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Claim, Deletion
+from schemas.ledger import Checkpoint, Claim, Deletion, SessionEntry
 from schemas.records import Stored
+from schemas.sessions import Session
 from schemas.topics import EVENTS
 
 DELETED = "deleted"  # what those are told who follow the events of many jobs
@@ -86,6 +87,8 @@ class Taker:
         if isinstance(said, Deletion):
             permitted = self._model.readers[record.partition].permits(said.epoch)
             return self._remove(said, record) if permitted else None
+        if isinstance(said, SessionEntry):
+            return None
         return self._model.take(record, said)
 
     def _remove(self, deletion: Deletion, record: Stored) -> KeptEvent | None:
@@ -100,7 +103,9 @@ class Taker:
         if job.started and job.ended:
             self._fleet.ran(job, seconds_of(job.ended) - seconds_of(job.started))
 
-    def take_snapshot(self, _record: Stored, said: Job | Deletion | Checkpoint | None) -> None:
+    def take_snapshot(
+        self, _record: Stored, said: Job | Deletion | Session | Checkpoint | None
+    ) -> None:
         """Take what the state topic says of a job, of which the ledger may not tell any more."""
         if isinstance(said, Deletion):
             self._model.remove(said.key, said.time)

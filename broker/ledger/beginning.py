@@ -35,11 +35,12 @@ async def begin(
     await until_it_works(means.library.catch_up)  # jobs that wait have pinned what is there
     metrics.holds("book", book, lambda book: book.weight)
     await _date_attempts(log, book, means.roster)
+    book.sessions.date_all(means.roster.clock, times.now())
     resumption = Resumption(log, mandate.checkpoint)
     starts = await resumption.starts(REQUESTS) | await resumption.starts(REPORTS)
     care = Care(await resumption.begun(starts), tried_before(mandate.checkpoint, excused))
     stall = Stall(options.stall)
-    inputs = Inputs(means, care, resumption, starts)
+    inputs = Inputs(means, care, resumption, starts, book)
     progress = Progress(Ledger(log, mandate, stall), inputs, care)
     snapshots = SnapshotWriter(log, book, mandate.epoch, progress, options.snapshot)
     snapshots.mark(replica.unsaved(mandate.checkpoint))

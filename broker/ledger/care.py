@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 
+from broker.core.inputs import Request
 from broker.ledger.input_batch import InputBatch
-from broker.ledger.preparing import Request
 from broker.ledger.reading import position_of
 from broker.transports.log import TopicPartition
 from schemas.ledger import Checkpoint, InputPosition

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from broker.core.inputs import Request
 from broker.ledger.heard import Said
-from broker.ledger.preparing import Request
 from schemas.records import Stored
 
 

@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 
 import structlog
 
-from broker.core.inputs import CancelAsked, DeleteAsked, Reported, Submitted
+from broker.core.book import Book
+from broker.core.inputs import CancelAsked, DeleteAsked, Reported, Request, Submitted
 from broker.errors import QjbError
 from broker.ledger.care import Care
 from broker.ledger.dead_letters import DeadLetters
 from broker.ledger.gathered import Gathered, GatheredRequests
 from broker.ledger.input_batch import InputBatch
 from broker.ledger.means import Means
-from broker.ledger.preparing import Preparation, Request
+from broker.ledger.preparing import Preparation
 from broker.ledger.reading import Unreadable, given_up, position_of, read_input, read_report
 from broker.ledger.resuming import Offsets as Offsets
 from broker.ledger.resuming import Resumption
@@ -46,7 +47,12 @@ class Inputs:
     """Gathers inputs while the writer is busy, and remembers which of them are done with."""
 
     def __init__(
-        self, means: Means, care: Care, resumption: Resumption, starts: Mapping[TopicPartition, int]
+        self,
+        means: Means,
+        care: Care,
+        resumption: Resumption,
+        starts: Mapping[TopicPartition, int],
+        book: Book,
     ) -> None:
         self._log, self._heard, self._care = means.log, means.heard, care
         self._tenants, self._resumption = means.tenants, resumption
@@ -65,6 +71,7 @@ class Inputs:
         self._preparation = Preparation(
             *(means.blobs, means.library, means.roster, self._give_back, means.judge),
             means.options,
+            book.knows,
         )
 
     async def follow_reports(self) -> None:

@@ -13,11 +13,13 @@ from broker.core.queues import Place, place_of
 from broker.core.snapshots import Sheet, Snapshots
 from broker.ledger.reading import Version, say_snapshot_unreadable, version_in
 from broker.transports.columns import Columns
-from schemas.cloudevents import CHECKPOINT_KEY
+from schemas.cloudevents import CHECKPOINT_KEY, SESSION
 from schemas.decoding import UnreadableError, decode, decode_each
 from schemas.jobs import Job, Outline
 from schemas.lines import Lines
-from schemas.values import State
+from schemas.records import Headers
+from schemas.sessions import Session, session_key
+from schemas.values import JobKey, State
 
 STEP = 1000  # jobs that are looked at before others get a turn
 
@@ -60,12 +62,17 @@ class Loading:
         self._waiting: list[_Waiting] = []  # all others that wait, some at a time
         self._others: dict[bytes, bool] = {}  # all others; whether it is a job
         self._places = _Places()
+        self._sessions: dict[bytes, tuple[Version, bytes]] = {}  # those that live
+        self._in_sessions: dict[bytes, JobKey] = {}  # jobs that wait; the session of each
 
     # Which is the newest
 
     def take(self, page: Columns) -> None:
         """Take in what a read of the state topic gave."""
         versions = {head: version_in(headers) for head, headers in page.kinds.items()}
+        if of_sessions := {head for head, headers in page.kinds.items() if _is_session(headers)}:
+            page = self._without_sessions(page, of_sessions, versions)
+            versions = {head: kind for head, kind in versions.items() if head not in of_sessions}
         if not self._take_at_once(page, versions):
             for key, value, head in zip(page.keys, page.values, page.heads, strict=True):
                 version = versions[head]
@@ -75,6 +82,39 @@ class Loading:
                     self._take_other(key, value)
                 else:
                     self._take_one(key, value, version)
+
+    def _without_sessions(
+        self,
+        page: Columns,
+        heads: Collection[Hashable],
+        versions: Mapping[Hashable, Version | None],
+    ) -> Columns:
+        """*page* without the sessions in it, which are taken."""
+        are_jobs = [head not in heads for head in page.heads]
+        for key, value, head, is_job in zip(
+            page.keys, page.values, page.heads, are_jobs, strict=True
+        ):
+            version = versions[head]
+            if not is_job and key is not None and value and version is not None:
+                self._take_session(key, value, version)
+        return page._replace(
+            keys=list(compress(page.keys, are_jobs)),
+            values=list(compress(page.values, are_jobs)),
+            heads=list(compress(page.heads, are_jobs)),
+        )
+
+    def _take_session(self, key: bytes, value: bytes, version: Version) -> None:
+        self.newest_epoch = max(self.newest_epoch, version.epoch)
+        before = self._sessions.get(key)
+        if before is not None and version[:2] < before[0][:2]:
+            return
+        if version.is_last:
+            self._sessions.pop(key, None)
+            self._book.remember((key,))
+        elif before is not None or not (
+            version.epoch < self.newest_epoch and self._book.has_ended(key)
+        ):
+            self._sessions[key] = version, value
 
     def _take_at_once(self, page: Columns, versions: Mapping[Hashable, Version | None]) -> bool:
         """Do so if all are snapshots, and none can be older than what else is known of its job."""
@@ -141,6 +181,11 @@ class Loading:
         outlines = _outlines(keys, values)
         if len(outlines) < len(keys) or {each.state for each in outlines} != {State.QUEUED}:
             keys, outlines = self._look_at_each(keys, values)
+        self._in_sessions |= {
+            key: session_key(each.tenant, each.details.session_id)
+            for key, each in zip(keys, outlines, strict=True)
+            if each.details.session_id is not None
+        }
         if keys:
             created = [each.created for each in outlines]
             self._waiting.append(_Waiting(created, keys, self._places_of(outlines)))
@@ -171,6 +216,8 @@ class Loading:
     async def finish(self) -> None:
         """Put the jobs into the book, and those that wait into their queues, as they came."""
         await self._look_singly()
+        for name, (_, kept) in self._sessions.items():
+            self._restore_session(name, kept)
         for some in _by_age(self._waiting):
             if some is not None:
                 self._book.queues.restore(some.keys, some.places)
@@ -178,6 +225,8 @@ class Loading:
         for key, is_job in self._others.items():
             if (snapshot := self._live.pop(key)) and is_job:
                 self._restore(key, snapshot)
+        for key, session in self._in_sessions.items():
+            self._book.sessions.join(session, JobKey.decode(key))
         self._book.jobs.restore(self._live)
 
     async def _look_singly(self) -> None:
@@ -191,11 +240,20 @@ class Loading:
             waiting if keys.isdisjoint(waiting.keys) else _without(waiting, keys)
             for waiting in self._waiting
         ]
+        self._in_sessions = {k: s for k, s in self._in_sessions.items() if k not in keys}
         self._others = {key: is_job for key, is_job in self._others.items() if key not in keys}
         snapshots = ((key, value) for key in keys if (value := self._live.get(key)))
         while some := dict(islice(snapshots, STEP)):
             self._look(list(some), list(some.values()))
             await asyncio.sleep(0)
+
+    def _restore_session(self, key: bytes, snapshot: bytes) -> None:
+        try:
+            session: Session = decode(snapshot, Session)
+        except UnreadableError as error:
+            say_snapshot_unreadable(repr(key), error.message)
+            return
+        self._book.sessions.restore(session)
 
     def _restore(self, key: bytes, snapshot: bytes) -> None:
         """Take in a job that does not wait."""
@@ -203,6 +261,10 @@ class Loading:
             self._book.restore(decode(snapshot, Job))
         except UnreadableError as error:
             say_snapshot_unreadable(repr(key), error.message)
+
+
+def _is_session(headers: Headers) -> bool:
+    return bool(headers) and headers[0][0] == SESSION
 
 
 def _without(waiting: _Waiting, keys: Collection[bytes]) -> _Waiting:

@@ -8,11 +8,12 @@ from broker.transports.log import Log
 from schemas.jobs import Job
 from schemas.ledger import Deletion
 from schemas.records import Stored
+from schemas.sessions import Session
 from schemas.topics import STATE
 from schemas.values import JobKey
 
 
-async def true_states(log: Log, keys: Collection[JobKey]) -> list[Job | Deletion]:
+async def true_states(log: Log, keys: Collection[JobKey]) -> list[Job | Deletion | Session]:
     """The newest snapshots of *keys* by epoch and number, read from all that are still there.
 
     Costs as much as there are snapshots; it is needed only when a broker was thought dead, was not,

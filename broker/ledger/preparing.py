@@ -12,7 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from broker.core.admission import Refused, refused
-from broker.core.inputs import CancelAsked, DeleteAsked, Submitted
+from broker.core.inputs import CancelAsked, Request, SessionAsked, Submitted
 from broker.core.roster import Roster
 from broker.errors import PayloadMissingError, QjbError
 from broker.judging.judge import Judge, is_small
@@ -23,7 +23,8 @@ from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
 from schemas.limits import CHECKED_BEFORE, INLINE, KIB
-from schemas.requests import SubmitJob
+from schemas.requests import CloseSession, SubmitJob
+from schemas.sessions import session_key
 from schemas.specification import Findings, Program
 from schemas.values import BlobRef, JobKey, Reason
 
@@ -32,7 +33,6 @@ OVERHEAD = 8 * KIB  # bytes of each beside its inputs: what is read of it, and a
 PAUSE = 0.5  # s before it is asked again
 LOOK = 0.1  # s between looks at whether a backend has been announced
 
-Request = Submitted | CancelAsked | DeleteAsked
 T = TypeVar("T")
 
 logger = structlog.get_logger()
@@ -42,9 +42,11 @@ class Preparation:
     """Takes requests aside that can not be decided in passing, and gives them back.
 
     Those are: inputs that are not small, a program that somebody brings, as it may have been brought
-    or changed a moment ago, and a backend of which nobody has heard while the first workers come.
-    Later requests for the same job wait behind them until they are decided; but of one that waits for
-    the blob store, a cancel is an end at once. *give_back* is called with each, in order.
+    or changed a moment ago, a backend of which nobody has heard while the first workers come, and a
+    session of which nobody has heard, as requests of other keys may come late. Later requests for
+    the same job wait behind them until they are decided, and so does the close of its session; but
+    of one that waits for the blob store, a cancel is an end at once. *give_back* is called with
+    each, in order.
     """
 
     def __init__(
@@ -55,7 +57,12 @@ class Preparation:
         give_back: Callable[[list[Request]], None],
         judge: Judge,
         options: Options = Options(),  # noqa: B008 -- it is frozen
+        knows: Callable[[JobKey], bool] = lambda session: True,
     ) -> None:
+        self._knows = knows  # whether there is, or lately was, that session
+        self._begin_sessions: set[JobKey] = set()  # of what was taken aside
+        self._in_sessions: dict[JobKey, int] = {}  # jobs that were taken aside, by session
+        self._closes: dict[JobKey, list[Request]] = {}  # of those
         self._options = options
         self._blobs = blobs
         self._judge = judge
@@ -90,6 +97,8 @@ class Preparation:
             if isinstance(item, CancelAsked):
                 self._end(item.key)
             return True
+        if isinstance(item, SessionAsked):
+            return self._waits_for_jobs(item)
         if not isinstance(item, Submitted) or not isinstance(item.body, SubmitJob):
             return False
         if not self._needs_a_moment(item, item.body):
@@ -97,6 +106,10 @@ class Preparation:
         self._set_aside(item, OVERHEAD + len(item.body.params))
         self._first[item.key] = item.position
         self._behind[item.key] = []
+        if session := _session_of(item):
+            self._in_sessions[session] = self._in_sessions.get(session, 0) + 1
+        elif item.body.start_session:
+            self._begin_sessions.add(session_key(item.key.tenant, item.key.job_id))
         task = asyncio.create_task(self._prepare(item, item.body), name=f"prepare {item.key}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -107,8 +120,28 @@ class Preparation:
         self._weight -= self.pending.pop(item.position, 0)
         if self._first.get(item.key) == item.position:
             del self._first[item.key]
-            if later := self._behind.pop(item.key):
+            self._begin_sessions.discard(session_key(item.key.tenant, item.key.job_id))
+            later = self._behind.pop(item.key)
+            if session := _session_of(item):
+                later += self._one_less_in(session)
+            if later:
                 self._give_back(later)
+
+    def _waits_for_jobs(self, item: SessionAsked) -> bool:
+        """Whether *item* closes a session of which jobs were taken aside, that came before it."""
+        if not isinstance(item.body, CloseSession) or item.key not in self._in_sessions:
+            return False
+        self._closes.setdefault(item.key, []).append(item)
+        self._set_aside(item, OVERHEAD)
+        return True
+
+    def _one_less_in(self, session: JobKey) -> list[Request]:
+        """A job of *session* is decided; what waited for that."""
+        self._in_sessions[session] -= 1
+        if self._in_sessions[session]:
+            return []
+        del self._in_sessions[session]
+        return self._closes.pop(session, [])
 
     def close(self) -> None:
         """Drop what is under way: a successor reads it again."""
@@ -139,7 +172,18 @@ class Preparation:
             not self._library.catalogue.is_built_in(body.program_id)
             or self._is_large(item, body)
             or self._roster.may_soon_know(body.backend)
+            or self._is_of_a_strange_session(item)
         )
+
+    def _is_of_a_strange_session(self, item: Submitted) -> bool:
+        session = _session_of(item)
+        return session is not None and not self._knows(session)
+
+    def _is_worth_a_wait(self, item: Submitted, until: float) -> bool:
+        """Whether a session that nobody knows may be opened yet, by a request of another key."""
+        if not self._is_of_a_strange_session(item):
+            return False
+        return self._roster.clock < until or _session_of(item) in self._begin_sessions
 
     def _is_large(self, item: Submitted, body: SubmitJob) -> bool:
         if self._program(item, body) is None:
@@ -150,7 +194,10 @@ class Preparation:
         )
 
     async def _prepare(self, item: Submitted, body: SubmitJob) -> None:
-        while self._roster.may_soon_know(body.backend):  # noqa: ASYNC110 -- time passes by ticks
+        until = self._roster.clock + self._options.session_wait
+        while self._roster.may_soon_know(body.backend) or (  # noqa: ASYNC110 -- time passes by ticks
+            self._is_worth_a_wait(item, until)
+        ):
             await asyncio.sleep(LOOK)
         try:
             await until_it_works(lambda: self._library.look_up(body.program_id, item.key.tenant))
@@ -207,6 +254,14 @@ class Preparation:
             except QjbError as error:
                 logger.warning("inputs.unavailable", code=error.code, error=error.message)
             await asyncio.sleep(PAUSE)
+
+
+def _session_of(item: Request) -> JobKey | None:
+    """The session that a job is to be in."""
+    if not isinstance(item, Submitted) or not isinstance(item.body, SubmitJob):
+        return None
+    named = item.body.session_id
+    return session_key(item.key.tenant, named) if named else None
 
 
 def _unread(body: SubmitJob, reason: Reason, message: str) -> Refused:

@@ -7,7 +7,14 @@ import structlog
 from msgspec.structs import replace
 
 from broker.core.admission import Refused, malformed
-from broker.core.inputs import CancelAsked, DeleteAsked, Reported, Submitted
+from broker.core.inputs import (
+    CancelAsked,
+    DeleteAsked,
+    Reported,
+    Request,
+    SessionAsked,
+    Submitted,
+)
 from broker.reading import said_in, say_unreadable
 from broker.telemetry.times import trace_of
 from schemas.asked import read_request
@@ -16,7 +23,8 @@ from schemas.decoding import UnreadableError
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Deletion, InputPosition
 from schemas.records import Headers, Stored
-from schemas.requests import CancelJob, DeleteJob
+from schemas.requests import CancelJob, DeleteJob, SessionRequest
+from schemas.sessions import Session, session_key
 from schemas.submits import WrongFieldsError
 from schemas.topics import REPORTS, REQUESTS, STATE, parted
 from schemas.values import JobKey, Reason, count_in, is_id
@@ -47,7 +55,7 @@ def _job_at(record: Stored, job_id: str) -> JobKey:
     return JobKey(parted(record.topic)[1], job_id)
 
 
-def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unreadable:
+def read_input(record: Stored) -> Request | Unreadable:
     """What *record* of a requests topic asks for."""
     position = position_of(record)
     try:
@@ -57,6 +65,10 @@ def read_input(record: Stored) -> Submitted | CancelAsked | DeleteAsked | Unread
             return _as_rejected(record, position, error)
         return Unreadable(position, error.code, error.message)
     body = request.body
+    if isinstance(body, SessionRequest):
+        named = body.session_id or derived_id(record)
+        key = session_key(parted(record.topic)[1], named)
+        return SessionAsked(position, key, named, body, trace_of(request.traceparent))
     key = _job_at(record, body.job_id or derived_id(record))
     if isinstance(body, CancelJob):
         return CancelAsked(position, key)
@@ -73,7 +85,7 @@ def read_report(record: Stored) -> Reported | Unreadable:
         return Unreadable(position_of(record), error.code, error.message)
 
 
-def given_up(item: Stored | Submitted | CancelAsked | DeleteAsked) -> Submitted | Unreadable:
+def given_up(item: Stored | Request) -> Submitted | Unreadable:
     """What takes the place of *item*, which nobody dares to read any more."""
     message = "whenever this was decided on, the broker was lost; it is not tried again"
     refusal = Refused(Reason.BROKER_LOST, message, "", ())
@@ -139,8 +151,8 @@ def named_snapshot(record: Stored) -> tuple[JobKey | None, int, int]:
         return None, 0, 0
 
 
-def read_snapshot(record: Stored) -> Job | Deletion | None:
-    """The state in *record*, or that the job was deleted; None if it can not be read."""
+def read_snapshot(record: Stored) -> Job | Deletion | Session | None:
+    """The state in *record*, or that its job was deleted; None if it can not be read."""
     found = said_in(record, STATE.read)
     return None if isinstance(found, Checkpoint) else found
 

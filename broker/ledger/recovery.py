@@ -16,8 +16,9 @@ from broker.transports.log import Follower, Log, TopicPartition
 from schemas.cloudevents import CHECKPOINT_KEY, DELETED
 from schemas.decoding import decode
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Claim, Deletion, Entry
+from schemas.ledger import Checkpoint, Claim, Deletion, Entry, SessionEntry
 from schemas.records import Stored
+from schemas.sessions import Session
 from schemas.topics import EVENTS, STATE
 from schemas.values import JobKey
 
@@ -109,13 +110,13 @@ class Replica:
         """The highest epoch that anybody was seen to claim or to write with."""
         return max(self._newest_epoch, *(reader.newest_claim for reader in self.readers.values()))
 
-    def unsaved(self, checkpoint: Checkpoint | None) -> list[Job | Deletion]:
-        """The jobs whose newest state may be missing among the snapshots before *checkpoint*."""
+    def unsaved(self, checkpoint: Checkpoint | None) -> list[Job | Deletion | Session]:
+        """Those whose newest state may be missing among the snapshots before *checkpoint*."""
         reached = checkpoint.ledger if checkpoint else {}
         return [*self._deleted.values()] + [
             job
             for key, (partition, offset) in self._touched.items()
-            if (job := self.book.jobs.get(key)) is not None
+            if (job := self.book.state_of(key)) is not None
             and (job.terminal or offset >= reached.get(partition, 0))
         ]
 
@@ -132,13 +133,19 @@ class Replica:
             case _:
                 self._fold_entry(reader, found, record)
 
-    def _fold_entry(self, reader: PartitionReader, entry: Entry, record: Stored) -> None:
+    def _fold_entry(
+        self, reader: PartitionReader, entry: Entry | SessionEntry, record: Stored
+    ) -> None:
         last_seq = self.book.last_seq(entry.key)
         if last_seq is None or not reader.counts(entry, last_seq):
             return
-        job = self.book.record(entry)
+        state: Job | Session
+        if isinstance(entry, Entry):
+            state = self.book.record(entry)
+        else:
+            state = self.book.record_session(entry)
         self._touched[entry.key] = record.partition, record.offset
-        if job.terminal and self._saved_early.get(entry.key) == job.seq:
+        if state.terminal and self._saved_early.get(entry.key) == state.seq:
             self._forget(entry.key)
 
     def _fold_deletion(self, reader: PartitionReader, deletion: Deletion) -> None:
@@ -163,10 +170,10 @@ class Replica:
         if record.header(DELETED):
             self._deleted.pop(key, None)
             return
-        job = self.book.jobs.get(key)
-        if job is not None and job.terminal and job.seq == seq:
+        state = self.book.state_of(key)
+        if state is not None and state.terminal and state.seq == seq:
             self._forget(key)
-        elif job is not None or not self.book.knows(key):
+        elif state is not None or not self.book.knows(key):
             self._saved_early[key] = seq
             if len(self._saved_early) > SAVED_EARLY:
                 self._saved_early.popitem(last=False)

@@ -17,13 +17,14 @@ from broker.transports.log import Log
 from schemas.cloudevents import checkpoint_record, snapshot_record
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Deletion
+from schemas.sessions import Session
 from schemas.topics import STATE
 from schemas.values import JobKey
 
 AT_ONCE = 500  # snapshots in one append
 BEHIND = 20_000  # jobs whose snapshots are due: the writer waits for them
 
-State = Job | Deletion
+State = Job | Deletion | Session
 
 logger = structlog.get_logger()
 
@@ -65,8 +66,10 @@ class SnapshotWriter:
     def mend(self, book: Book) -> None:
         """Mark what was overwritten; *book* must be what is on the ledger, and nothing more."""
         keys, self._overwritten = self._overwritten, set()
-        self.mark(job for key in keys if (job := book.jobs.get(key)) is not None)
-        self._forgotten |= {key for key in keys if key not in book.jobs and book.knows(key)}
+        states = {key: book.state_of(key) for key in keys}
+        self.mark(state for state in states.values() if state is not None)
+        gone = {key for key, state in states.items() if state is None}
+        self._forgotten |= {key for key in gone if book.knows(key)}
 
     async def run(self) -> None:
         """Write what is due, until cancelled."""
@@ -122,7 +125,7 @@ class SnapshotWriter:
                 record = snapshot_record(job, self._epoch, times.now())
                 await append_surely(self._log, STATE, [record])
                 continue
-            logger.error("snapshot.too_large", job_id=job.job_id, tenant=job.tenant)
+            logger.error("snapshot.too_large", job_id=job.key.job_id, tenant=job.tenant)
 
     async def _write_checkpoint(self, cut: Cut) -> None:
         checkpoint = Checkpoint(

@@ -39,6 +39,18 @@ def tell(turn: Turn, inputs: int) -> None:
             metrics.REJECTIONS.labels(event.reason).inc()
     for kind, count in counts.items():
         metrics.EVENTS.labels(kind).inc(count)
+    for said in turn.of_sessions:
+        event_ = said.event
+        counts[event_.kind] = counts.get(event_.kind, 0) + 1
+        logger.info(
+            "session.event",
+            session_id=event_.session_id,
+            tenant=said.key.tenant,
+            seq=event_.seq,
+            kind=event_.kind,
+            state=str(event_.state),
+            reason=getattr(event_, "reason", None),
+        )
     for deletion in turn.deletions:
         logger.info("job.deleted", job_id=deletion.job_id, tenant=deletion.tenant)
 

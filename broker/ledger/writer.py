@@ -24,7 +24,7 @@ from broker.ledger.term import Term
 from broker.reading import ends_of
 from broker.telemetry import times
 from broker.transports.log import Log, Position, TopicPartition
-from schemas.cloudevents import deletion_record, entry_record
+from schemas.cloudevents import deletion_record, entry_record, session_entry_record
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.records import Record, Stored
 from schemas.topics import REPORTS
@@ -121,11 +121,17 @@ class Writer:
         ahead = _in_time(batch.ahead, lambda record: self._take_ahead(taken, record))
         prepared = _in_time(batch.prepared, lambda i: self._take(taken, inputs.prepared(i), None))
         requests = _in_time(batch.requests, lambda r: self._take(taken, inputs.request(r), r))
+        self._settle(taken.turn)
         try:
             self._place(taken.turn)
         except Exception:
             logger.exception("dispatch.failed")
         return InputBatch(reports, status, prepared, requests, ahead)
+
+    def _settle(self, turn: Turn) -> None:
+        """Have sessions follow what was decided; the rest of very many jobs ends in the next turn."""
+        if _while_time(lambda: turn.settle(STEP)):
+            self._inputs.nudge()
 
     def _place(self, turn: Turn) -> None:
         """Give free slots away, and look for backends for those that wait for any."""
@@ -170,7 +176,8 @@ class Writer:
 
     async def _commit(self, turn: Turn) -> Sequence[Position]:
         """Put everything on the log: events in one append, what may travel beside them beside."""
-        if not (turn.entries or turn.deletions or turn.instructions):
+        said = turn.entries or turn.of_sessions or turn.deletions
+        if not (said or turn.instructions):
             return ()
         await self._ledger.make_sure()
         log, book = self._log, self._book
@@ -202,6 +209,7 @@ class Writer:
 
 def _records(turn: Turn) -> list[Record]:
     records = [entry_record(entry) for entry in turn.entries]
+    records += [session_entry_record(entry) for entry in turn.of_sessions]
     return records + [deletion_record(deletion) for deletion in turn.deletions]
 
 

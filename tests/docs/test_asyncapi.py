@@ -13,8 +13,9 @@ from broker.transports.blobs import open_blobs
 from broker.transports.topics import TOPICS
 from schemas import asyncapi, cloudevents, published, topics
 from schemas.decoding import decode
-from schemas.ledger import Entry, InputPosition
+from schemas.ledger import Entry, InputPosition, SessionEntry
 from schemas.records import Record
+from schemas.sessions import SESSION_EVENT_TYPES, session_key
 from schemas.values import BlobRef, JobKey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,13 +107,18 @@ def records(message: topics.Message) -> Iterator[Record]:
         yield cloudevents.claim_record(body, 0, TIME)
     elif message.name == "ledger-deletion":
         yield cloudevents.deletion_record(body)
+    elif message.kind in SESSION_EVENT_TYPES:
+        key = session_key("default", body.session_id)
+        position = InputPosition("qjb.requests.v1", 0, 5)
+        yield cloudevents.session_entry_record(SessionEntry(key, body, 7, position, TRACE))
+        yield cloudevents.session_entry_record(SessionEntry(key, body, 7))
     elif message in topics.EVENTS.messages:
         key = JobKey("default", body.job_id)
         yield cloudevents.entry_record(
             Entry(key, body, 7, 3, InputPosition("qjb.requests.v1", 0, 5), TRACE)
         )
         yield cloudevents.entry_record(Entry(key, body, 7, 0, None, None))
-    elif message.name in ("job-snapshot", "job-deletion"):
+    elif message.name in ("job-snapshot", "job-deletion", "session-snapshot"):
         yield cloudevents.snapshot_record(body, 7, TIME)
     elif message.name == "ledger-checkpoint":
         yield cloudevents.checkpoint_record(body, TIME)

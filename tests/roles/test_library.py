@@ -7,7 +7,7 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from broker.core.inputs import Submitted
+from broker.core.inputs import Request, Submitted
 from broker.core.roster import Roster
 from broker.errors import (
     InvalidRequestError,
@@ -17,7 +17,7 @@ from broker.errors import (
 )
 from broker.gateway.programs import Programs, known_program
 from broker.judging.judge import Judge
-from broker.ledger.preparing import Preparation, Request
+from broker.ledger.preparing import Preparation
 from broker.library import Library
 from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs

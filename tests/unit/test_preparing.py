@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
-from broker.core.inputs import CancelAsked, Submitted
+from broker.core.inputs import CancelAsked, Request, Submitted
 from broker.core.roster import Roster
 from broker.judging.judge import Judge
-from broker.ledger.preparing import Preparation, Request
+from broker.ledger.preparing import Preparation
 from broker.library import Library
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
