@@ -22,6 +22,7 @@ REQUEST_TYPES: dict[str, type[requests.Request]] = {
     "qjb.request.open_session": requests.OpenSession,
     "qjb.request.close_session": requests.CloseSession,
     "qjb.request.cancel_session": requests.CancelSession,
+    "qjb.request.tag": requests.TagJob,
 }
 
 

@@ -51,6 +51,7 @@ _HEADERS: dict[str, Json] = {  # by topic or, before that, message: those beside
     REQUESTS.name: {"content-type": _STRUCTURED},
     "ledger-claim": {"qjb-epoch": _EPOCH},
     "ledger-deletion": {"qjb-epoch": _EPOCH},
+    "ledger-tagging": {"qjb-epoch": _EPOCH},
     "job-deletion": {
         "qjb-seq": _NUMBER,
         "qjb-epoch": _EPOCH,

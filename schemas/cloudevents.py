@@ -24,6 +24,7 @@ from schemas.ledger import (
     Entry,
     InputPosition,
     SessionEntry,
+    Tagging,
 )
 from schemas.records import Headers, Record, Stored
 from schemas.sessions import SESSION_EVENT_TYPES, AnySessionEvent, Session, SessionState
@@ -102,6 +103,7 @@ _EVENT_TYPES = {
 _OF_SESSIONS = frozenset(_EVENT_TYPES[kind] for kind in SESSION_EVENT_TYPES)
 CLAIM = b"qjb.ledger.claim"
 DELETION = b"qjb.ledger.deletion"
+TAGGING = b"qjb.ledger.tagging"
 
 
 def entry_record(entry: Entry) -> Record:
@@ -171,7 +173,19 @@ def _deletion_record(deletion: Deletion, kind: bytes, more: Headers) -> Record:
     return Record(encode(deletion), key, headers)
 
 
-def read_ledger(record: Stored) -> Entry | SessionEntry | Claim | Deletion:
+def tagging_record(tagging: Tagging) -> Record:
+    """*tagging* as a record of the ledger, behind the job's events so far."""
+    headers = _headers(
+        TAGGING,
+        _new_id(),
+        tagging.job_id.encode(),
+        tagging.time,
+        (("qjb-epoch", b"%d" % tagging.epoch),),
+    )
+    return Record(encode(tagging), tagging.key.encode(), headers)
+
+
+def read_ledger(record: Stored) -> Entry | SessionEntry | Claim | Deletion | Tagging:
     """What *record* of the ledger says; raises `UnreadableError`."""
     if isinstance(record.said, Entry | SessionEntry):
         return record.said
@@ -180,6 +194,10 @@ def read_ledger(record: Stored) -> Entry | SessionEntry | Claim | Deletion:
         deletion: Deletion = decode(record.value, Deletion)
         _check_numbers(deletion.epoch)
         return deletion
+    if found.get("ce_type") == TAGGING:
+        tagging: Tagging = decode(record.value, Tagging)
+        _check_numbers(tagging.epoch)
+        return tagging
     if found.get("ce_type") == CLAIM:
         claim: Claim = decode(record.value, Claim)
         _check_numbers(claim.epoch)

@@ -54,6 +54,24 @@ class Deletion(msgspec.Struct, frozen=True):
         return True
 
 
+class Tagging(msgspec.Struct, frozen=True):
+    """A job has these tags from here on, whether it lives or has ended.
+
+    It stands on the ledger, without a number of its own. Counts as an event of its `epoch` does.
+    """
+
+    tenant: str
+    job_id: str
+    tags: tuple[str, ...]
+    time: str
+    epoch: Count
+
+    @property
+    def key(self) -> JobKey:
+        """What names the job."""
+        return JobKey(self.tenant, self.job_id)
+
+
 class Entry(msgspec.Struct, frozen=True):
     """One event on the ledger, with what its headers say."""
 

@@ -8,6 +8,12 @@ from schemas.sessions import Mode, Ttl
 from schemas.values import BlobRef, Id
 
 MAX_TAGS = 32
+LONGEST_TAG = 256  # characters
+
+Tags = Annotated[
+    tuple[Annotated[str, msgspec.Meta(max_length=LONGEST_TAG)], ...],
+    msgspec.Meta(max_length=MAX_TAGS),
+]
 
 
 class SubmitJob(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,6 +56,13 @@ class DeleteJob(msgspec.Struct, frozen=True):
     job_id: Id
 
 
+class TagJob(msgspec.Struct, frozen=True):
+    """Give a job these tags instead of those that it has."""
+
+    job_id: Id
+    tags: Tags
+
+
 class OpenSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Begin a session on a backend: the one that is named, else one that is free."""
 
@@ -74,4 +87,4 @@ class CancelSession(msgspec.Struct, frozen=True):
 
 
 SessionRequest = OpenSession | CloseSession | CancelSession
-Request = SubmitJob | CancelJob | DeleteJob | SessionRequest
+Request = SubmitJob | CancelJob | DeleteJob | TagJob | SessionRequest

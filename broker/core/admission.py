@@ -10,14 +10,13 @@ from broker.core.queues import UNPLACED
 from broker.core.routing import Backend, Load, requirements, route, wrongly_asked
 from schemas.jobs import JobDetails
 from schemas.mocks import meant_by, not_there
-from schemas.requests import SubmitJob
+from schemas.requests import LONGEST_TAG, SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Findings, Program
 from schemas.submits import digest, warnings
 from schemas.unknown import MOST_WARNINGS, no
 from schemas.values import DEFAULT_TENANT, MOST, NOTHING, Reason, Violation
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
-LONGEST_TAG = 256  # characters
 LONGEST_PATH = 300
 
 

@@ -1,6 +1,6 @@
 """What the ledger says now: live jobs, who waits, which attempts run.
 
-`record` is the only way in. Recovery and the active broker share it, so that they can not disagree.
+`record` and `retag` are the only ways in. Recovery and the active broker share it, so that they can not disagree.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from broker.core.ended import Ended
-from broker.core.job import apply
+from broker.core.job import apply, retagged
 from broker.core.jobs import Jobs
 from broker.core.open_sessions import Sessions
 from broker.core.queues import UNPLACED, Queues
@@ -114,6 +114,13 @@ class Book:
         if after.terminal:
             self._ended.add(entry.key.encode())
         return after
+
+    def retag(self, key: JobKey, tags: tuple[str, ...]) -> Job | None:
+        """The job has these tags: what it is then; None if it is not here."""
+        job = self.jobs.get(key)
+        if job is not None:
+            self.jobs[key] = job = retagged(job, tags)
+        return job
 
     def restore(self, job: Job) -> None:
         """Take in a job that is not known yet, as a snapshot has it."""

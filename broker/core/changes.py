@@ -10,7 +10,7 @@ from broker.core.roster import Roster
 from schemas.events import AnyEvent
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.jobs import Job
-from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition, SessionEntry
+from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition, SessionEntry, Tagging
 from schemas.sessions import AnySessionEvent, Session
 from schemas.values import JobKey, Reason, State
 from schemas.workers import AttemptName
@@ -40,10 +40,11 @@ class Changes:
     time: str
     entries: list[Entry] = field(default_factory=list, kw_only=True)
     of_sessions: list[SessionEntry] = field(default_factory=list, kw_only=True)
-    deletions: list[Deletion] = field(default_factory=list, kw_only=True)  # behind the entries
+    taggings: list[Tagging] = field(default_factory=list, kw_only=True)  # behind the entries,
+    deletions: list[Deletion] = field(default_factory=list, kw_only=True)  # and these
     instructions: list[Instructed] = field(default_factory=list, kw_only=True)
     letters: list[DeadLetter] = field(default_factory=list, kw_only=True)
-    changed: dict[JobKey, Job | Deletion | Session] = field(
+    changed: dict[JobKey, Job | Deletion | Tagging | Session] = field(
         default_factory=dict, kw_only=True
     )  # as this leaves them
 
@@ -98,6 +99,15 @@ class Changes:
         deletion = Deletion(key.tenant, key.job_id, self.time, self.epoch)
         self.deletions.append(deletion)
         self.changed[key] = deletion
+
+    def tag(self, key: JobKey, tags: tuple[str, ...]) -> None:
+        """The job has these tags, even if it ended long ago and is not in the book any more."""
+        tagging = Tagging(key.tenant, key.job_id, tags, self.time, self.epoch)
+        self.taggings.append(tagging)
+        if (after := self.book.retag(key, tags)) is not None:
+            self.changed[key] = after
+        else:
+            self.changed.setdefault(key, tagging)  # it may just have been deleted
 
     def tell_to_run(self, job: Job, attempt: LiveAttempt, waits: bool) -> None:
         """Tell the worker of *attempt*, at *job*, to run it."""

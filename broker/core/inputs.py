@@ -46,6 +46,14 @@ class SessionAsked(msgspec.Struct, frozen=True):
     traceparent: str | None = None
 
 
+class TagAsked(msgspec.Struct, frozen=True):
+    """A request to give a job other tags."""
+
+    position: InputPosition
+    key: JobKey
+    tags: tuple[str, ...]
+
+
 class Reported(msgspec.Struct, frozen=True):
     """A report of a worker."""
 
@@ -53,5 +61,5 @@ class Reported(msgspec.Struct, frozen=True):
     report: Report
 
 
-Request = Submitted | CancelAsked | DeleteAsked | SessionAsked
+Request = Submitted | CancelAsked | DeleteAsked | TagAsked | SessionAsked
 Input = Request | Reported | Heartbeat | BackendAnnounced | Suspect

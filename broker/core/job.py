@@ -1,4 +1,4 @@
-"""A job's states: the transition table, and `apply`, the only thing that changes a job."""
+"""A job's states: the transition table, and `apply`, by which events change a job."""
 
 from typing import TypedDict
 
@@ -103,6 +103,11 @@ def apply(job: Job | None, entry: Entry) -> Job:
     if entry.report:
         changes.setdefault("reports", entry.report)
     return replace(job, seq=event.seq, state=event.state, **changes)
+
+
+def retagged(job: Job, tags: tuple[str, ...]) -> Job:
+    """*job* with *tags*; one that was rejected has none."""
+    return replace(job, details=replace(job.details, tags=tags)) if job.details else job
 
 
 def _begin(entry: Entry) -> Job:

@@ -20,6 +20,7 @@ from broker.core.inputs import (
     Reported,
     SessionAsked,
     Submitted,
+    TagAsked,
 )
 from broker.core.roster import Suspect
 from broker.core.routing import Requirements, requirements, route
@@ -53,6 +54,8 @@ class Turn(Changes):
                 return self._delete(item)
             case SessionAsked():
                 return session_turns.take(self, item, self._site())
+            case TagAsked():
+                return self._tag(item)
             case Reported():
                 return self._report(item)
             case Heartbeat():
@@ -164,6 +167,16 @@ class Turn(Changes):
         if job is not None and not job.terminal:
             return "delete.of_a_live_job"
         self.delete(item.key)
+        return None
+
+    def _tag(self, item: TagAsked) -> str | None:
+        """Whatever has become of the job; only what was rejected has no tags."""
+        job = self.book.jobs.get(item.key)
+        if job is not None and job.details is None:
+            return "tag.of_a_rejected_job"
+        if self.book.came_after(item.key, item.position):  # read again, after a crash
+            return "tag.before_its_job"
+        self.tag(item.key, item.tags)
         return None
 
     def _report(self, item: Reported) -> str | None:

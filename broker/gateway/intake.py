@@ -49,7 +49,7 @@ from schemas.jobs import Job
 from schemas.limits import INLINE
 from schemas.mocks import not_there
 from schemas.records import Record
-from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
+from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob, TagJob
 from schemas.specification import Findings, Program
 from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
 from schemas.unknown import MOST_WARNINGS
@@ -214,6 +214,21 @@ class Intake:
             raise JobNotEndedError(f"job {key.job_id} has not ended: it is {job.state}; cancel it")
         await self._append(key, DeleteJob(key.job_id), trace)
         await self._waiters.until(key, lambda: not self._come(key) or None, self._acknowledge)
+
+    async def tag(self, key: JobKey, tags: tuple[str, ...], trace: str) -> None:
+        """Give the job these tags. Raises `UnknownJobError`, `JobEndedError` or `UnavailableError`."""
+        job = self._model.job(key)
+        if job is None:
+            self._model.check_whole_for(f"job {key.job_id}")
+            raise UnknownJobError(f"there is no job {key.job_id}")
+        if job.details is None:
+            raise JobEndedError(f"job {key.job_id} was rejected: it has no tags")
+        await self._append(key, TagJob(key.job_id, tags), trace)
+        await self._waiters.until(key, lambda: self._has(key, tags) or None, self._acknowledge)
+
+    def _has(self, key: JobKey, tags: tuple[str, ...]) -> bool:
+        job = self._come(key)
+        return job is None or job.details is None or job.details.tags == tags
 
     def _come(self, key: JobKey) -> Job | None:
         """What has come of a request that is on the log, and so is safe, if that can be known now."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import structlog
 
+from broker.core.job import retagged
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
 from broker.gateway.copied_jobs import CopiedJobs
@@ -149,6 +150,13 @@ class ReadModel:
         self._jobs.change(hot)
         self._behind.moved.set()
         return kept
+
+    def retag(self, key: JobKey, tags: tuple[str, ...]) -> None:
+        """The job that *key* names has these tags, if it is here."""
+        if (hot := self.locate(key)) is not None:
+            hot.job = retagged(hot.job, tags)
+            self._jobs.change(hot)
+            self._behind.moved.set()
 
     def base(self, job: Job) -> None:
         """Take a snapshot, for what the ledger does not tell any more."""

@@ -13,7 +13,7 @@ from broker.reading import said_in
 from broker.telemetry.metrics import TAIL_LAG_SECONDS
 from broker.telemetry.times import seconds_of
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Claim, Deletion, SessionEntry
+from schemas.ledger import Checkpoint, Claim, Deletion, SessionEntry, Tagging
 from schemas.records import Stored
 from schemas.sessions import Session
 from schemas.topics import EVENTS
@@ -88,6 +88,11 @@ class Taker:
             permitted = self._model.readers[record.partition].permits(said.epoch)
             return self._remove(said, record) if permitted else None
         if isinstance(said, SessionEntry):
+            return None
+        if isinstance(said, Tagging):
+            if self._model.readers[record.partition].permits(said.epoch):
+                self._model.retag(said.key, said.tags)
+                self._waiters.wake(said.key)
             return None
         return self._model.take(record, said)
 

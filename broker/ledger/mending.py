@@ -16,8 +16,8 @@ from schemas.values import JobKey
 async def true_states(log: Log, keys: Collection[JobKey]) -> list[Job | Deletion | Session]:
     """The newest snapshots of *keys* by epoch and number, read from all that are still there.
 
-    Costs as much as there are snapshots; it is needed only when a broker was thought dead, was not,
-    and wrote about a job that has ended since.
+    Costs as much as there are snapshots; it is needed only when a job that ended long ago is tagged,
+    or a broker was thought dead, was not, and wrote about a job that has ended since.
     """
     best: dict[JobKey, tuple[tuple[int, int], Stored]] = {}
     where = {log.partition_of(STATE.name, key.encode()) for key in keys}

@@ -14,6 +14,7 @@ from broker.core.inputs import (
     Request,
     SessionAsked,
     Submitted,
+    TagAsked,
 )
 from broker.reading import said_in, say_unreadable
 from broker.telemetry.times import trace_of
@@ -23,7 +24,7 @@ from schemas.decoding import UnreadableError
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Deletion, InputPosition
 from schemas.records import Headers, Stored
-from schemas.requests import CancelJob, DeleteJob, SessionRequest
+from schemas.requests import CancelJob, DeleteJob, SessionRequest, TagJob
 from schemas.sessions import Session, session_key
 from schemas.submits import WrongFieldsError
 from schemas.topics import REPORTS, REQUESTS, STATE, parted
@@ -74,6 +75,8 @@ def read_input(record: Stored) -> Request | Unreadable:
         return CancelAsked(position, key)
     if isinstance(body, DeleteJob):
         return DeleteAsked(position, key)
+    if isinstance(body, TagJob):
+        return TagAsked(position, key, body.tags)
     return Submitted(position, key, body, trace_of(request.traceparent))
 
 

@@ -16,7 +16,7 @@ from broker.transports.log import Follower, Log, TopicPartition
 from schemas.cloudevents import CHECKPOINT_KEY, DELETED
 from schemas.decoding import decode
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Claim, Deletion, Entry, SessionEntry
+from schemas.ledger import Checkpoint, Claim, Deletion, Entry, SessionEntry, Tagging
 from schemas.records import Stored
 from schemas.sessions import Session
 from schemas.topics import EVENTS, STATE
@@ -130,6 +130,8 @@ class Replica:
                 reader.claim(found)
             case Deletion():
                 self._fold_deletion(reader, found)
+            case Tagging():
+                self._fold_tagging(reader, found, record)
             case _:
                 self._fold_entry(reader, found, record)
 
@@ -152,6 +154,11 @@ class Replica:
         if reader.permits(deletion.epoch):
             self._forget(deletion.key)
             self._deleted[deletion.key] = deletion
+
+    def _fold_tagging(self, reader: PartitionReader, tagging: Tagging, record: Stored) -> None:
+        """Of a job that has left the book, whoever takes over is asked again if need be."""
+        if reader.permits(tagging.epoch) and self.book.retag(tagging.key, tagging.tags):
+            self._touched[tagging.key] = record.partition, record.offset
 
     def _forget(self, key: JobKey) -> None:
         self.book.forget(key)

@@ -9,6 +9,7 @@ import structlog
 
 from broker.appending import append_surely
 from broker.core.book import Book
+from broker.core.job import retagged
 from broker.errors import LogUnavailableError, RecordTooLargeError
 from broker.ledger.mending import true_states
 from broker.ledger.progress import Cut, Progress
@@ -16,7 +17,7 @@ from broker.telemetry import times
 from broker.transports.log import Log
 from schemas.cloudevents import checkpoint_record, snapshot_record
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Deletion
+from schemas.ledger import Checkpoint, Deletion, Tagging
 from schemas.sessions import Session
 from schemas.topics import STATE
 from schemas.values import JobKey
@@ -43,6 +44,7 @@ class SnapshotWriter:
         self._due: dict[JobKey, State] = {}
         self._overwritten: set[JobKey] = set()
         self._forgotten: set[JobKey] = set()  # of those, the ones that have left the book
+        self._tagged: dict[JobKey, Tagging] = {}  # since they have left it
         self._last: Cut | None = None
         self._flushing = asyncio.Lock()  # a checkpoint must not overtake what it covers
 
@@ -51,10 +53,15 @@ class SnapshotWriter:
         """Whether so many snapshots are due that nothing should be added."""
         return len(self._due) >= BEHIND
 
-    def mark(self, jobs: Iterable[State]) -> None:
-        """These are the newest states, and on the ledger."""
+    def mark(self, jobs: Iterable[State | Tagging]) -> None:
+        """These are the newest states, or what is new about jobs that have left the book; and they
+        are on the ledger.
+        """
         for job in jobs:
-            self._due[job.key] = job
+            if isinstance(job, Tagging):
+                self._tagged[job.key] = job
+            else:
+                self._due[job.key] = job
 
     def overwritten(self, key: JobKey | None) -> None:
         """A lost broker has written a snapshot of that job, or a checkpoint: it is due again."""
@@ -86,7 +93,7 @@ class SnapshotWriter:
         cut = self._progress.cut()  # taken with what is due: both say what the same turns have done
         due, self._due = self._due, {}
         try:
-            if self._forgotten:
+            if self._forgotten or self._tagged:
                 due = await self._remembered() | due
             jobs = iter(due.values())
             while chunk := list(islice(jobs, AT_ONCE)):
@@ -98,15 +105,16 @@ class SnapshotWriter:
             raise
 
     async def _remembered(self) -> dict[JobKey, State]:
-        """The states of jobs that have left the book and were overwritten since."""
-        keys = set(self._forgotten)
+        """The states of jobs that have left the book and were overwritten, or tagged, since."""
+        keys, tagged = set(self._forgotten), dict(self._tagged)
         try:
-            jobs = {job.key: job for job in await true_states(self._log, keys)}
+            found = await true_states(self._log, keys | tagged.keys())
         except LogUnavailableError as error:  # the next flush will do
             logger.warning("snapshots.not_mended", code=error.code, error=error.message)
             return {}
         self._forgotten -= keys
-        return jobs
+        self._tagged = {key: it for key, it in self._tagged.items() if tagged.get(key) is not it}
+        return {job.key: _as_tagged(job, tagged.get(job.key)) for job in found}
 
     async def _write(self, jobs: Sequence[State]) -> None:
         time = times.now()
@@ -137,3 +145,7 @@ class SnapshotWriter:
         )
         await append_surely(self._log, STATE, [checkpoint_record(checkpoint, times.now())])
         self._last = cut
+
+
+def _as_tagged(state: State, tagging: Tagging | None) -> State:
+    return retagged(state, tagging.tags) if tagging and isinstance(state, Job) else state

@@ -51,6 +51,8 @@ def tell(turn: Turn, inputs: int) -> None:
             state=str(event_.state),
             reason=getattr(event_, "reason", None),
         )
+    for tagging in turn.taggings:
+        logger.info("job.tagged", job_id=tagging.job_id, tenant=tagging.tenant)
     for deletion in turn.deletions:
         logger.info("job.deleted", job_id=deletion.job_id, tenant=deletion.tenant)
 

@@ -24,7 +24,12 @@ from broker.ledger.term import Term
 from broker.reading import ends_of
 from broker.telemetry import times
 from broker.transports.log import Log, Position, TopicPartition
-from schemas.cloudevents import deletion_record, entry_record, session_entry_record
+from schemas.cloudevents import (
+    deletion_record,
+    entry_record,
+    session_entry_record,
+    tagging_record,
+)
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.records import Record, Stored
 from schemas.topics import REPORTS
@@ -176,7 +181,7 @@ class Writer:
 
     async def _commit(self, turn: Turn) -> Sequence[Position]:
         """Put everything on the log: events in one append, what may travel beside them beside."""
-        said = turn.entries or turn.of_sessions or turn.deletions
+        said = turn.entries or turn.of_sessions or turn.taggings or turn.deletions
         if not (said or turn.instructions):
             return ()
         await self._ledger.make_sure()
@@ -210,6 +215,7 @@ class Writer:
 def _records(turn: Turn) -> list[Record]:
     records = [entry_record(entry) for entry in turn.entries]
     records += [session_entry_record(entry) for entry in turn.of_sessions]
+    records += [tagging_record(tagging) for tagging in turn.taggings]
     return records + [deletion_record(deletion) for deletion in turn.deletions]
 
 

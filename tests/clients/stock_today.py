@@ -218,6 +218,7 @@ def main() -> dict[str, Any]:
         "lists": lists(service, ran["jobs"]),
         "ends": ends(service),
         "dry": dry(service),
+        "tags": tags(service, ran["jobs"][0]),
     }
 
 

@@ -63,7 +63,7 @@ def test_a_second_process_finds_a_job_with_all_that_is_known_of_it(found: Found)
     job = found["again"]
 
     assert (job["status"], job["backend"], job["program"]) == ("DONE", "fake_line_5", "sampler")
-    assert job["tags"] == ["bell", "both"]
+    assert job["tags"] == ["both", "other"]
     assert job["circuits"] == "QuantumCircuit"
     assert job["agree"] == found["primitives"]["sampled"]
     assert job["times"] == ["created", "finished", "running"]
@@ -109,3 +109,10 @@ def test_a_dry_run_answers_in_the_usual_form_and_is_kept_apart(found: Found) -> 
     assert (dry["sampled"], dry["executed"], dry["estimated"]) == ({"00": 9}, {"00": 7}, 1.0)
     assert (dry["backend"], dry["estimate"]) == ("mock_line_5", True)
     assert (dry["mocks"], dry["mocks_too"]) == (0, 3)
+
+
+def test_tags_are_changed_and_jobs_found_by_them(found: Found) -> None:
+    tags = found["tags"]
+
+    assert tags["changed"] == tags["seen"] == ["both", "other"]
+    assert (tags["found"], tags["lost"]) == ([True], [])

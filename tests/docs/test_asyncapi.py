@@ -112,6 +112,8 @@ def records(message: topics.Message) -> Iterator[Record]:
         position = InputPosition("qjb.requests.v1", 0, 5)
         yield cloudevents.session_entry_record(SessionEntry(key, body, 7, position, TRACE))
         yield cloudevents.session_entry_record(SessionEntry(key, body, 7))
+    elif message.name == "ledger-tagging":
+        yield cloudevents.tagging_record(body)
     elif message in topics.EVENTS.messages:
         key = JobKey("default", body.job_id)
         yield cloudevents.entry_record(

@@ -120,6 +120,9 @@ CASES = {
     ("GET", "/jobs/{job_id}"): Case("/jobs/j1", large_inputs),
     ("POST", "/jobs/{job_id}/cancel"): Case("/jobs/j1/cancel", large_inputs, body=b"x" * MUCH),
     ("DELETE", "/jobs/{job_id}"): Case("/jobs/j1", large_result, body=b"x" * MUCH),
+    ("PUT", "/jobs/{job_id}/tags"): Case(
+        "/jobs/j1/tags", large_inputs, body=b'{"tags":["' + b"x" * MUCH
+    ),
     ("GET", "/jobs/{job_id}/queue"): Case("/jobs/j1/queue", large_inputs),
     ("GET", "/jobs/{job_id}/results"): Case("/jobs/j1/results", large_result),
     ("GET", "/jobs/{job_id}/invalid_result"): Case("/jobs/j1/invalid_result", large_invalid_result),

@@ -35,10 +35,10 @@ from schemas.cloudevents import (
 from schemas.events import AnyEvent
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.jobs import Job
-from schemas.ledger import Claim, Deletion, Entry
+from schemas.ledger import Claim, Deletion, Entry, Tagging
 from schemas.records import Record, Stored
 from schemas.reports import LAST, Began, Body, Report, Returned
-from schemas.requests import CancelJob, DeleteJob, SubmitJob
+from schemas.requests import CancelJob, DeleteJob, SubmitJob, TagJob
 from schemas.specification import Program, parse_specification
 from schemas.topics import requests_of
 from schemas.values import JobKey
@@ -89,6 +89,8 @@ def ledger(log: MemoryLog) -> dict[JobKey, list[Entry]]:
             if reader.permits(found.epoch):
                 histories[found.key] = []
             continue
+        if isinstance(found, Tagging):
+            continue
         history = histories.setdefault(found.key, [])
         if reader.counts(found, len(history)):
             history.append(found)
@@ -137,6 +139,9 @@ class Side:
 
     async def delete(self, job_id: str) -> None:
         await self.log.append(self._requests, [request_record(DeleteJob(job_id), times.now())])
+
+    async def tag(self, job_id: str, *tags: str) -> None:
+        await self.log.append(self._requests, [request_record(TagJob(job_id, tags), times.now())])
 
     async def raw(self, *values: bytes, **record: Any) -> None:
         """Put bytes on the requests topic, whatever they are."""

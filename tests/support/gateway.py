@@ -29,6 +29,7 @@ from schemas.cloudevents import (
     entry_record,
     snapshot_record,
     status_record,
+    tagging_record,
 )
 from schemas.events import (
     Cancelled,
@@ -43,8 +44,8 @@ from schemas.events import (
     Started,
 )
 from schemas.jobs import Job, JobDetails
-from schemas.ledger import Claim, Deletion, Entry
-from schemas.requests import CancelJob, DeleteJob, SubmitJob
+from schemas.ledger import Claim, Deletion, Entry, Tagging
+from schemas.requests import CancelJob, DeleteJob, SubmitJob, TagJob
 from schemas.specification import Program, parse_specification
 from schemas.submits import digest, warnings
 from schemas.values import JobKey, Violation
@@ -151,6 +152,11 @@ class Ledger:
         """The job is forgotten."""
         await self.log.append(EVENTS, [deletion_record(self.deletion(job_id))])
 
+    async def tag(self, job_id: str, *tags: str) -> None:
+        """The job has these tags."""
+        tagging = Tagging("default", job_id, tags, now(), self.epoch)
+        await self.log.append(EVENTS, [tagging_record(tagging)])
+
     def deletion(self, job_id: str) -> Deletion:
         """That the job is forgotten."""
         self.jobs.pop(JobKey("default", job_id), None)
@@ -203,6 +209,8 @@ class Ledger:
                 body = read_request(record).body
                 if isinstance(body, DeleteJob):
                     await self.delete(body.job_id)
+                elif isinstance(body, TagJob):
+                    await self.tag(body.job_id, *body.tags)
                 else:
                     entries += self._decide(body)
             if entries:
@@ -279,6 +287,10 @@ class Running:
             assert place is not None
             contract.check(method, place.path, response.status, kind, body)
             return json.loads(body) if kind == "application/json" and body else body.decode()
+
+    async def put(self, path: str, body: Any = None, status: int = 200, **more: Any) -> Any:
+        """What a PUT answers."""
+        return await self._ask("PUT", path, status, data=json.dumps(body).encode(), **more)
 
     async def delete(self, path: str, status: int = 204, **more: Any) -> Any:
         """What a DELETE answers."""

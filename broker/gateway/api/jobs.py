@@ -13,6 +13,7 @@ from broker.gateway.api.shapes_of_jobs import (
     JobAsked,
     JobPage,
     JobsAsked,
+    TagsAsked,
     job_object,
     queue_object,
 )
@@ -117,6 +118,14 @@ async def delete(request: Request) -> web.Response:
     parts, key = request.parts, key_of(request)
     await parts.find(key)
     await parts.intake.delete(key, request.traceparent)
+    return nothing()
+
+
+async def tag(request: Request, wanted: TagsAsked) -> web.Response:
+    """PUT /jobs/{job_id}/tags: exactly 204, as clients ask for."""
+    parts, key = request.parts, key_of(request)
+    await parts.find(key)
+    await parts.intake.tag(key, wanted.tags, request.traceparent)
     return nothing()
 
 

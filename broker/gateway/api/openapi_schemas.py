@@ -14,11 +14,12 @@ from broker.gateway.api.describing import (
 from schemas import published, topics
 
 EVENTS = topics.EVENTS.messages
+_NO_EVENTS = ("ledger-claim", "ledger-tagging")  # nobody is told of them
 
 
 def schemas() -> dict[str, Schema]:
     """All of them, by name."""
-    kinds = [_component(message.name) for message in EVENTS if message.name != "ledger-claim"]
+    kinds = [_component(message.name) for message in EVENTS if message.name not in _NO_EVENTS]
     return {
         **_messages(),
         "Event": {
@@ -88,7 +89,8 @@ def _messages() -> dict[str, Schema]:
                 found[name] = _moved(part)
             plain = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
             found[_component(message.name)] = _moved(plain)
-    found.pop("LedgerClaim", None)
+    for name in _NO_EVENTS:
+        found.pop(_component(name), None)
     found["SubmitJob"]["properties"].pop("kind", None)  # a path says what is asked
     return found
 

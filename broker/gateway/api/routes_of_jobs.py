@@ -46,6 +46,7 @@ from broker.gateway.api.shapes_of_jobs import (
     JobsAnswered,
     JobsAsked,
     Queue,
+    TagsAsked,
 )
 from schemas.batches import MOST_JOBS
 from schemas.requests import MAX_TAGS
@@ -185,6 +186,16 @@ JOBS = (
         "Forget a job that has ended, with all that it brought",
         {204: "It is being forgotten."},
         errors=(UnknownJobError, JobNotEndedError),
+    ),
+    Route(
+        "PUT",
+        "/jobs/{job_id}/tags",
+        jobs.tag,
+        "tagJob",
+        "Give a job other tags, whether it has ended or not",
+        {204: "It has these tags, or soon will."},
+        body=TagsAsked,
+        errors=(InvalidRequestError, UnknownJobError, JobEndedError),
     ),
     Route(
         "GET",

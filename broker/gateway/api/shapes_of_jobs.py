@@ -20,7 +20,7 @@ from broker.gateway.cursors import parse_list_cursor
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.fleet import Fleet
 from schemas import jobs
-from schemas.requests import MAX_TAGS
+from schemas.requests import MAX_TAGS, Tags
 from schemas.values import Reason, State, Violation
 
 RAN_TOO_LONG = 1305  # the only reason code that clients know
@@ -43,6 +43,12 @@ _TOO_LONG = "Cancelled - Ran too long"
 # What is asked
 
 _AS_TAGS = {"maxItems": MAX_TAGS}
+
+
+class TagsAsked(msgspec.Struct, frozen=True):
+    """The tags that a job is to have."""
+
+    tags: Tags
 
 
 class Order(enum.StrEnum):
