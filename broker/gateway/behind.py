@@ -5,22 +5,44 @@ One that has not taken what it was sent is left alone until its transport says t
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from broker.budget import Room
-from broker.gateway.channels import Page
-from broker.gateway.subscribers import End, Group, Subscriber
+from broker.budget import JOB, Lately, Room
+from broker.gateway.history import PAGE, Cursor, OneJob, Page
+from broker.gateway.subscribers import Encoding, End, Group, Subscriber
 from broker.telemetry import metrics
+from schemas.limits import MIB
 
 logger = structlog.get_logger()
 
 POLL = 0.005  # s between rounds of reading on for connections that are behind
 HASTE = 1.0  # s that one may take nothing while others wait for the memory that it holds
 TURN = 0.002  # s of reading on for connections that are behind, until others get a turn
+SAME = 2 * MIB  # bytes of pages that are kept, as others may read the same now
 AT_ONCE = 8  # connections that are read on for as they come, in one round of the event loop
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A page as it is written, of so many events; and where it leads to."""
+
+    data: bytes
+    events: int
+    cursor: Cursor
+
+    def weight(self) -> int:
+        """Bytes that it takes, with the stream that it is of."""
+        return len(self.data) + JOB
+
+
+def encoded(page: Page, encoding: Encoding) -> Encoded:
+    """*page* as it is written."""
+    data = encoding.events(page.events) if page.events else b""
+    return Encoded(data, len(page.events), page.cursor)
 
 
 class Behind:
@@ -39,6 +61,7 @@ class Behind:
     ) -> None:
         self._turn = turn
         self._room, self._caught_up, self._tell = room, caught_up, tell
+        self._pages: Lately[Hashable, Encoded] = Lately(Room("pages", SAME), Encoded.weight)
         self._all: set[Subscriber] = set()
         self._ready: set[Subscriber] = set()  # of those, whom to read on for
         self._paused: dict[Subscriber, float] = {}  # who has to take something, and since when
@@ -138,24 +161,38 @@ class Behind:
             self._write_pages(subscriber)
 
     def _write_pages(self, subscriber: Subscriber) -> None:
-        channel = subscriber.group.channel
+        selection = subscriber.group.selection
         until = self._loop.time() + self._turn
         while not (subscriber.reading or subscriber.is_gone or subscriber.is_paused):
             if self._room.is_over:
                 return
-            if channel.reached(subscriber.cursor):
+            if selection.reached(subscriber.cursor):
                 self._discard(subscriber)
                 self._caught_up(subscriber)
                 return
-            page = channel.from_memory(subscriber.cursor)
+            page = self._page_at_hand(subscriber)
             if page is None:
-                subscriber.reading = self._loop.create_task(channel.from_file(subscriber.cursor))
+                reading = selection.from_file(subscriber.cursor, PAGE)
+                subscriber.reading = self._loop.create_task(reading)
                 subscriber.reading.add_done_callback(partial(self._have_page, subscriber))
                 break
             _write_page(subscriber, page, "memory")
             if self._loop.time() >= until:
                 return
         self._ready.discard(subscriber)
+
+    def _page_at_hand(self, subscriber: Subscriber) -> Encoded | None:
+        """What is next for *subscriber*: made for another one lately, or from memory."""
+        if (name := _name_of_page(subscriber)) in self._pages:
+            return self._pages[name]
+        page = subscriber.group.selection.from_memory(subscriber.cursor, PAGE)
+        return None if page is None else self._encode(subscriber, page)
+
+    def _encode(self, subscriber: Subscriber, page: Page) -> Encoded:
+        found = encoded(page, subscriber.encoding)
+        if (name := _name_of_page(subscriber)) is not None:
+            self._pages[name] = found
+        return found
 
     def _have_page(self, subscriber: Subscriber, task: "asyncio.Task[Page]") -> None:
         subscriber.reading = None
@@ -165,20 +202,40 @@ class Behind:
             page = task.result()
             if subscriber.is_gone:
                 return
-            if page.gap:
+            if page.missing:
                 self._tell(subscriber.group)
-                page = subscriber.group.channel.gap(subscriber.cursor)
-                metrics.GAPS.inc()
-            _write_page(subscriber, page, "file")
+                _write_gap(subscriber)
+            else:
+                _write_page(subscriber, self._encode(subscriber, page), "file")
             if subscriber in self._all:
                 self.add(subscriber)
                 self._write_pages(subscriber)
 
 
-def _write_page(subscriber: Subscriber, page: Page, source: str) -> None:
+def _name_of_page(subscriber: Subscriber) -> Hashable:
+    """What it may have in common with that of others: those of one job read the same."""
+    if not isinstance(subscriber.group.selection, OneJob):
+        return None
+    return subscriber.group, subscriber.encoding, subscriber.cursor
+
+
+def _write_page(subscriber: Subscriber, page: Encoded, source: str) -> None:
     subscriber.write(page.data)
     subscriber.cursor = page.cursor
     metrics.DELIVERIES.inc(page.events)
+    _note_source(subscriber, source)
+
+
+def _write_gap(subscriber: Subscriber) -> None:
+    selection = subscriber.group.selection
+    gap = selection.gap(subscriber.cursor)
+    subscriber.write(subscriber.encoding.gap(selection.ident(gap.cursor), gap.said))
+    subscriber.cursor = gap.cursor
+    metrics.GAPS.inc()
+    _note_source(subscriber, "file")
+
+
+def _note_source(subscriber: Subscriber, source: str) -> None:
     if subscriber.source is None:
         subscriber.source = source
         metrics.RESUMES.labels(source).inc()

@@ -1,13 +1,18 @@
-"""An event as the bytes of server-sent events, made once and written to many.
+"""Events as the bytes of server-sent events.
 
 Source: the WHATWG HTML standard, section "Server-sent events".
 """
 
+import random
 import re
+from collections.abc import Callable, Sequence
+
+from broker.gateway.history import Told
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 LAST_CHUNK = b"0\r\n\r\n"  # of HTTP/1.1's chunked coding
+RETRY = (1000, 5000)  # ms that a client is to wait before it comes back
 COMMENT = b":\n\n"  # keeps proxies and dead connections honest; clients ignore it
 
 
@@ -39,3 +44,37 @@ def retry(milliseconds: int) -> bytes:
 def chunk(data: bytes) -> bytes:
     """*data* (not empty) as one chunk of HTTP/1.1's chunked coding."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def pause() -> int:
+    """Milliseconds until a client is to come back; random, so that not all do at once."""
+    return random.randint(*RETRY)  # noqa: S311
+
+
+class ServerSentEvents:
+    """How most subscribers are told. *code* is for HTTP's sake, and so is what comes *last*."""
+
+    def __init__(self, code: Callable[[bytes], bytes], last: bytes) -> None:
+        self._code, self._last = code, last
+
+    def opening(self, at: str) -> bytes:
+        return self._code(priming(at, pause()))
+
+    def events(self, told: Sequence[Told]) -> bytes:
+        return self._code(b"".join([frame(at, event.kind, event.value) for at, event in told]))
+
+    def gap(self, at: str, said: bytes) -> bytes:
+        return self._code(frame(at, "gap", said))
+
+    def end(self, at: str, said: bytes) -> bytes:
+        return self._code(frame(at, "end", said)) + self._last
+
+    def silence(self, at: str | None) -> bytes:
+        return self._code(COMMENT if at is None else mark(at))
+
+    def away(self) -> bytes:
+        return self._code(retry(pause())) + self._last
+
+
+CHUNKED = ServerSentEvents(chunk, LAST_CHUNK)
+PLAIN = ServerSentEvents(bytes, b"")

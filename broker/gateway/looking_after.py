@@ -5,11 +5,8 @@ import random
 from dataclasses import dataclass
 
 from broker.gateway.behind import Behind
-from broker.gateway.channels import ManyChannel
-from broker.gateway.frames import COMMENT, mark, retry
+from broker.gateway.history import ManyJobs
 from broker.gateway.subscribers import End, Subscriber
-
-RETRY = (1000, 5000)  # ms that a client is to wait before it comes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class LookingAfter:
             return
         if not subscriber.is_gone:
             if subscriber.deadline <= now:
-                send_away(subscriber, End.AGE)
+                subscriber.send_away(End.AGE)
             elif self._is_silent(subscriber, now):
                 self._break_silence(subscriber)
         again = self._next_look(subscriber, now)
@@ -67,22 +64,10 @@ class LookingAfter:
         return max(subscriber.quiet_since, subscriber.group.told_at)
 
     def _break_silence(self, subscriber: Subscriber) -> None:
-        """A comment; on a stream of many jobs also how far it has come without a match."""
-        channel = subscriber.group.channel
-        if isinstance(channel, ManyChannel) and subscriber not in self._behind:
-            if not channel.pending:
-                channel.mark_told()
-            subscriber.write(mark(channel.ident(channel.told)))
-        else:
-            subscriber.write(COMMENT)
-
-
-def send_away(subscriber: Subscriber, why: End) -> None:
-    """It is to come back after a while."""
-    subscriber.write(retry(pause()))
-    subscriber.close(why)
-
-
-def pause() -> int:
-    """Milliseconds until a client is to come back; random, so that not all do at once."""
-    return random.randint(*RETRY)  # noqa: S311
+        """On a stream of many jobs it is said how far it has come without a match."""
+        group, at = subscriber.group, None
+        if isinstance(group.selection, ManyJobs) and subscriber not in self._behind:
+            if not group.pending:
+                group.selection.mark_told()
+            at = group.selection.at
+        subscriber.write(subscriber.encoding.silence(at))

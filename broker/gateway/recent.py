@@ -10,11 +10,10 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from broker.budget import JOB, Room
-from broker.gateway.frames import frame
 from schemas.jobs import Job
 from schemas.values import JobKey
 
-_OVERHEAD = 400  # bytes that an event costs beside its value and its frame
+_OVERHEAD = 400  # bytes that an event costs beside its value
 
 
 class HotJob:
@@ -55,14 +54,13 @@ class HotJob:
 class KeptEvent:
     """One event of the ledger, with the job that it belongs to."""
 
-    __slots__ = ("_frame", "hot", "kind", "offset", "partition", "seq", "value")
+    __slots__ = ("hot", "kind", "offset", "partition", "seq", "value")
 
     def __init__(
         self, hot: HotJob, partition: int, offset: int, seq: int, kind: str, value: bytes
     ) -> None:
         self.hot, self.partition, self.offset = hot, partition, offset
         self.seq, self.kind, self.value = seq, kind, value
-        self._frame: bytes | None = None
 
     @property
     def job(self) -> int:
@@ -70,16 +68,9 @@ class KeptEvent:
         return self.hot.id
 
     @property
-    def frame(self) -> bytes:
-        """The event on its job's stream; made once."""
-        if self._frame is None:
-            self._frame = frame(str(self.seq), self.kind, self.value)
-        return self._frame
-
-    @property
     def size(self) -> int:
-        """Bytes that it takes, its frame included."""
-        return 2 * len(self.value) + _OVERHEAD
+        """Bytes that it takes."""
+        return len(self.value) + _OVERHEAD
 
 
 E = TypeVar("E")

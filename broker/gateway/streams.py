@@ -1,25 +1,26 @@
 """Subscribers as cursors: replaying, live, slow, idle, old.
 
-The same bytes go to everybody who keeps up; the others read on from their cursor (`behind.py`).
+The same bytes go to everybody who keeps up, in each encoding; the others read on from their cursor
+(`behind.py`).
 """
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 from broker.budget import Room
 from broker.gateway.behind import Behind
-from broker.gateway.channels import Cursor, JobChannel, ManyChannel
 from broker.gateway.filters import JobFilter
-from broker.gateway.frames import LAST_CHUNK, chunk, priming
-from broker.gateway.looking_after import LookingAfter, Patience, pause, send_away
+from broker.gateway.history import Cursor, ManyJobs, OneJob, Told
+from broker.gateway.looking_after import LookingAfter, Patience
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob, KeptEvent
-from broker.gateway.subscribers import End, Group, Opening, Subscriber
+from broker.gateway.subscribers import Encoding, End, Group, Opening, Subscriber
 from broker.telemetry import metrics
 from schemas.values import JobKey
 
 AT_MOST = 64 * 1024  # bytes that are told at once, or one event
-CROWD = 50  # subscribers of one channel above which events are gathered …
+CROWD = 50  # subscribers of one group above which events are gathered …
 GATHER = 0.005  # … for so long (s), as one large write costs no more than a small one
 
 
@@ -57,11 +58,10 @@ class Streams:
                 self._push(group, event)
 
     def _push(self, group: Group, event: KeptEvent) -> None:
-        channel = group.channel
-        channel.push(event)
-        if channel.pending:
+        group.push(event)
+        if group.pending:
             self._changed[group] = None
-        if channel.size >= AT_MOST:
+        if group.size >= AT_MOST:
             self._tell(group)
 
     def flush(self) -> None:
@@ -82,36 +82,42 @@ class Streams:
 
     def _tell(self, group: Group) -> None:
         """Write what is pending to everybody who keeps up; wait for nobody."""
-        channel = group.channel
         self._changed.pop(group, None)
-        if not channel.pending:
+        if not group.pending:
             return
-        frames, before = channel.frames() if group.live else [], channel.told
-        channel.mark_told()
+        before = group.selection.told
+        told = group.take_pending()
         if not group.live:
             return
-        data = b"".join([*frames, channel.farewell()] if channel.ended else frames)
-        slow = self._write(group, data, chunk(data) + LAST_CHUNK if channel.ended else chunk(data))
-        metrics.DELIVERIES.inc(len(frames) * (len(group.live) - len(slow)))
+        slow = self._write(group, told)
+        metrics.DELIVERIES.inc(len(told) * (len(group.live) - len(slow)))
         group.told_at = self._loop.time()
         for subscriber in slow:
             subscriber.cursor = before
             group.live.discard(subscriber)
             self._behind.add(subscriber)
-        if channel.ended:
+        if group.selection.ended:
             for subscriber in group.live:
                 subscriber.close(End.ENDED)
             group.live.clear()
 
-    def _write(self, group: Group, data: bytes, chunked: bytes) -> list[Subscriber]:
-        """Write *data* to those that take it; those that do not keep up."""
+    def _write(self, group: Group, told: Sequence[Told]) -> list[Subscriber]:
+        """Write what was *told* to those that take it; those that do not keep up."""
         slow = []
+        said: dict[Encoding, bytes] = {}
         for subscriber in group.live:
             if subscriber.is_paused or self._room.is_over:
                 slow.append(subscriber)
             elif not subscriber.is_gone:
-                subscriber.write_same(data, chunked)
+                encoding = subscriber.encoding
+                if (data := said.get(encoding)) is None:
+                    data = said[encoding] = self._encode(group, told, encoding)
+                subscriber.write_same(data)
         return slow
+
+    def _encode(self, group: Group, told: Sequence[Told], encoding: Encoding) -> bytes:
+        data = encoding.events(told)
+        return data + group.farewell(encoding) if group.selection.ended else data
 
     # Subscribing
 
@@ -119,7 +125,7 @@ class Streams:
         """Stream the job's events after number *cursor*, which must not be ahead of it."""
         group = self._jobs.get(hot.key)
         if group is None:
-            group = self._jobs[hot.key] = Group(hot.key, JobChannel(self._model, hot))
+            group = self._jobs[hot.key] = Group(OneJob(self._model, hot.slim))
         return self._subscribe(group, cursor, opening)
 
     def follow_many(self, wanted: JobFilter, cursor: Cursor, opening: Opening) -> Subscriber:
@@ -127,9 +133,9 @@ class Streams:
         groups = self._many.setdefault(wanted.tenant, {})
         group = groups.get(wanted)
         if group is None:
-            group = groups[wanted] = Group(wanted, ManyChannel(self._model, wanted))
+            group = groups[wanted] = Group(ManyJobs(self._model, wanted))
         self._tell(group)
-        group.channel.mark_told()
+        group.selection.mark_told()
         return self._subscribe(group, cursor, opening)
 
     def _subscribe(self, group: Group, cursor: Cursor, opening: Opening) -> Subscriber:
@@ -138,7 +144,6 @@ class Streams:
         self._all.add(subscriber)
         group.count += 1
         metrics.STREAMS.set(len(self._all))
-        subscriber.lead(priming(group.channel.ident(cursor), pause()))
         self._care.begin(subscriber)
         self._behind.begin(subscriber)
         subscriber.write_lead()
@@ -147,8 +152,8 @@ class Streams:
     def _go_live(self, subscriber: Subscriber) -> None:
         """*subscriber* has come to where its group was told."""
         group = subscriber.group
-        if group.channel.ended:
-            subscriber.write(group.channel.farewell(), last=True)
+        if group.selection.ended:
+            subscriber.write(group.farewell(subscriber.encoding))
             subscriber.close(End.ENDED)
         else:
             group.live.add(subscriber)
@@ -169,13 +174,14 @@ class Streams:
 
     def _close(self, group: Group) -> None:
         self._changed.pop(group, None)
-        if isinstance(group.key, JobKey):
-            self._jobs.pop(group.key, None)
-        elif isinstance(group.key, JobFilter):
-            groups = self._many.get(group.key.tenant, {})
-            groups.pop(group.key, None)
-            if not groups:
-                self._many.pop(group.key.tenant, None)
+        selection = group.selection
+        if isinstance(selection, OneJob):
+            self._jobs.pop(selection.key, None)
+            return
+        groups = self._many[selection.key.tenant]
+        del groups[selection.key]
+        if not groups:
+            del self._many[selection.key.tenant]
 
     async def drain(self, seconds: float) -> None:
         """Send everybody away, spread over *seconds* so that they come back one by one."""
@@ -183,7 +189,7 @@ class Streams:
         random.shuffle(leaving)
         rest = min(seconds / (len(leaving) or 1), 0.02)
         for number, subscriber in enumerate(leaving):
-            send_away(subscriber, End.DRAIN)
+            subscriber.send_away(End.DRAIN)
             if number % 10 == 9:
                 await asyncio.sleep(10 * rest)
 

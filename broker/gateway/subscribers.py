@@ -1,4 +1,4 @@
-"""Who listens to a stream: connections, and those that follow the same channel.
+"""Who listens to a stream: connections, and those that follow the same events.
 
 No connection has a queue or a task of ours. It is a cursor, and a transport that says whether its
 client takes what it was sent.
@@ -7,12 +7,12 @@ client takes what it was sent.
 import asyncio
 import enum
 import socket
-from collections.abc import Hashable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from broker.gateway.channels import Cursor, JobChannel, ManyChannel, Page
-from broker.gateway.frames import LAST_CHUNK, chunk
+from broker.gateway.history import Cursor, Page, Selection, Told
+from broker.gateway.recent import KeptEvent
 
 SEND_BUFFER = 64 * 1024  # bytes in the kernel, which doubles it
 
@@ -49,13 +49,35 @@ class Line(Protocol):
         """Whether it is paused now."""
 
 
+class Encoding(Protocol):
+    """What goes over a connection. Positions are event ids, what is said is JSON."""
+
+    def opening(self, at: str) -> bytes:
+        """The stream begins there."""
+
+    def events(self, told: Sequence[Told]) -> bytes:
+        """What has happened; there is something."""
+
+    def gap(self, at: str, said: bytes) -> bytes:
+        """What comes next is not kept any more; *said* is in its place."""
+
+    def end(self, at: str, said: bytes) -> bytes:
+        """Nothing can follow: the last bytes of a stream."""
+
+    def silence(self, at: str | None) -> bytes:
+        """Nothing has happened, up to *at* if that is another position."""
+
+    def away(self) -> bytes:
+        """The client is to come back after a while: the last bytes of a stream, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A connection on which a stream begins: with *head*, then frames, as chunks or plain."""
+    """A connection on which a stream begins: with *head*, then in that encoding."""
 
     line: Line
     head: bytes
-    chunked: bool
+    encoding: Encoding
 
 
 class Keeper(Protocol):
@@ -72,7 +94,6 @@ class Subscriber:
     """One connection: where it stands, and its transport."""
 
     __slots__ = (
-        "_chunked",
         "_keeper",
         "_lead",
         "_line",
@@ -83,6 +104,7 @@ class Subscriber:
         "closed",
         "cursor",
         "deadline",
+        "encoding",
         "group",
         "held",
         "is_paused",
@@ -106,8 +128,9 @@ class Subscriber:
         self.deadline = 0.0
         self.is_paused = False  # whether it has yet to take what was written
         self.held = 0  # bytes that waited in the process when it was paused
-        self._keeper, self._line, self._chunked = keeper, line, opening.chunked
-        self._lead = opening.head  # goes out together with what is written first
+        self._keeper, self._line, self.encoding = keeper, line, opening.encoding
+        opened = opening.encoding.opening(group.selection.ident(cursor))
+        self._lead = opening.head + opened  # goes out together with what is written first
         self._transport = line.transport
         self._written = self._taken = 0
         self.quiet_since = self._taken_at = loop.time()
@@ -139,28 +162,23 @@ class Subscriber:
         """Whether nothing can be written any more."""
         return self.closed.done() or self._transport.is_closing()
 
-    def lead(self, data: bytes) -> None:
-        """Frames that go out together with those that are written first."""
-        self._lead += chunk(data) if self._chunked else data
-
     def write_lead(self) -> None:
-        """Nothing is written as yet: they go out."""
+        """Nothing is written as yet: it begins."""
         if self._lead and not self.is_gone:
-            self.write_same(b"", b"")
+            self.write_same(b"")
 
-    def write(self, data: bytes, *, last: bool = False) -> None:
-        """Frames, for this one alone; the *last* ones or not."""
+    def write(self, data: bytes) -> None:
+        """For this one alone."""
         if data and not self.is_gone:
-            self.write_same(data, chunk(data) + LAST_CHUNK if last else chunk(data))
+            self.write_same(data)
             self.quiet_since = asyncio.get_running_loop().time()
 
-    def write_same(self, data: bytes, chunked: bytes) -> None:
-        """Frames that others get too, plain and as a chunk."""
-        out = chunked if self._chunked else data
+    def write_same(self, data: bytes) -> None:
+        """What others get, too."""
         if self._lead:
-            out, self._lead = self._lead + out, b""
-        self._written += len(out)
-        self._transport.write(out)
+            data, self._lead = self._lead + data, b""
+        self._written += len(data)
+        self._transport.write(data)
 
     def stalled_at(self, limit: float) -> float:
         """When it will have taken nothing for *limit* seconds, although something waits."""
@@ -176,10 +194,10 @@ class Subscriber:
         if not self.closed.done():  # it is cancelled with the request that waits for it
             self.closed.set_result(why)
 
-    def end(self) -> None:
-        """Nothing follows what was written, if the client has not been told so."""
-        if self._chunked and self.why is not End.ENDED and not self._transport.is_closing():
-            self._transport.write(LAST_CHUNK)
+    def send_away(self, why: End) -> None:
+        """It is to come back after a while."""
+        self.write(self.encoding.away())
+        self.close(why)
 
     def abort(self, why: End) -> None:
         """Cut the connection."""
@@ -196,12 +214,30 @@ class Subscriber:
 
 
 class Group:
-    """Those who follow one channel."""
+    """Those who follow the same."""
 
-    __slots__ = ("channel", "count", "key", "live", "told_at")
+    __slots__ = ("count", "live", "pending", "selection", "size", "told_at")
 
-    def __init__(self, key: Hashable, channel: JobChannel | ManyChannel) -> None:
-        self.key, self.channel = key, channel
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
         self.count = 0  # of all of them
         self.live: set[Subscriber] = set()  # those that keep up
+        self.pending: list[Told] = []  # what they have yet to be told
+        self.size = 0  # bytes of that
         self.told_at = 0.0  # when they were last told something
+
+    def push(self, event: KeptEvent) -> None:
+        """*event* has happened."""
+        if (at := self.selection.take(event)) is not None:
+            self.pending.append((at, event))
+            self.size += len(event.value)
+
+    def take_pending(self) -> Sequence[Told]:
+        """What is pending; it counts as told from now on."""
+        pending, self.pending, self.size = self.pending, [], 0
+        self.selection.mark_told()
+        return pending
+
+    def farewell(self, encoding: Encoding) -> bytes:
+        """The last that is said, if it has ended."""
+        return encoding.end(self.selection.at, self.selection.end())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from broker.gateway.filters import JobFilter
-from broker.gateway.scan import LOOK, from_file, from_memory
+from broker.gateway.history import LOOK, PAGE, ManyJobs
 from broker.transports.memory import MemoryLog
 from tests.support.awaiting import stays, steps
 from tests.support.calls import calls_of
@@ -147,7 +147,7 @@ async def test_whoever_looks_through_much_gives_turns_to_others(
     async with running(ledger=ledger, turn=0.0) as served:
         beside = asyncio.create_task(others())
         url = served.url + "/events?tag=none&last_event_id=start"
-        with calls_of(from_memory, lambda: turns.append("looked")):
+        with calls_of(ManyJobs.from_memory, lambda: turns.append("looked")):
             asked = (served.http.get(url, headers=headers) for _ in range(20))
             opened = await asyncio.gather(*asked)
             await eventually(lambda: not served.gateway._parts.streams._behind)
@@ -194,16 +194,16 @@ async def test_a_scan_that_retention_overtakes_says_gap() -> None:
     async with running(ledger=ledger, memory=1) as served:
         model = served.gateway._parts.model
         await model.flush()
-        start, end = {0: 0}, dict(model.positions)
+        events = ManyJobs(model, JobFilter("default"))
         go_on = threading.Event()
         model._file.reader.submit(go_on.wait)
-        scanning = asyncio.create_task(from_file(model, JobFilter("default"), start, end))
+        scanning = asyncio.create_task(events.from_file({0: 0}, PAGE))
         await steps()  # it has looked, and waits for its turn to read
         await model.prune({0: 60}, "")
         go_on.set()
 
         assert (await scanning).missing
-        assert not (await from_file(model, JobFilter("default"), {0: 60}, end)).missing
+        assert not (await events.from_file({0: 60}, PAGE)).missing
 
 
 async def test_positions_that_are_none_are_refused(served: Running) -> None:

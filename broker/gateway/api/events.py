@@ -12,25 +12,23 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
 
 from broker.errors import InvalidRequestError, UnavailableError
-from broker.gateway import scan
 from broker.gateway.api.answers import Own
 from broker.gateway.api.jobs import filter_of
-from broker.gateway.api.pages import history
 from broker.gateway.api.parts import Parts, Request, key_of, nothing, raw_answer, seconds
 from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector_id
 from broker.gateway.filters import JobFilter
-from broker.gateway.frames import retry
-from broker.gateway.looking_after import pause
+from broker.gateway.frames import CHUNKED, PLAIN, pause, retry
+from broker.gateway.history import PAGE, Cursor, ManyJobs, OneJob, Selection, page
 from broker.gateway.recent import HotJob
 from broker.gateway.streams import Streams
 from broker.gateway.subscribers import End, Line, Opening, Subscriber
 from broker.gateway.tail import MOVED
-from schemas.cloudevents import encode_stated
 from schemas.values import JobKey
 
 logger = structlog.get_logger()
 
 RESUME_NAMES = frozenset({"lasteventid", "evslasteventid", "after"})  # in URLs, spelt anyhow
+LARGE_PAGE = 256 * 1024  # bytes of one job's events that are answered at once
 LONGEST_WAIT = 60.0  # s of a long poll
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -199,7 +197,6 @@ class EventStream(Own):
         try:
             if await subscriber.closed is End.DRAIN:
                 self.force_close()
-            subscriber.end()
         finally:
             self._streams.leave(subscriber)
 
@@ -214,7 +211,8 @@ def _begin(request: Request, follow: Callable[[Opening], Subscriber]) -> EventSt
     else:
         response.force_close()
     line = cast(Line, request.protocol)  # each connection here is one
-    response.subscriber = follow(Opening(line, response.head(request), chunked))
+    encoding = CHUNKED if chunked else PLAIN
+    response.subscriber = follow(Opening(line, response.head(request), encoding))
     response.headers.clear()
     return response
 
@@ -240,13 +238,33 @@ async def _page_of_job(request: Request) -> web.Response:
         found = parts.model.locate(key)
         return found if found and (found.job.seq > after or found.job.terminal) else None
 
-    hot = await parts.waiters.until(key, look, wait) or await parts.find(key)
-    events, missing = await history(parts, hot, after)
-    job = hot.job
-    if missing:  # as on a stream: the job as it stands, then what follows
-        return _page([], str(job.seq), job.terminal, encode_stated(job))
-    end = events[-1].seq if events else after
-    return _page([e.value for e in events], str(end), job.terminal and end >= job.seq, None)
+    job = OneJob(parts.model, await parts.waiters.until(key, look, wait) or await parts.find(key))
+    values, cursor, gap = await _next(job, after, LARGE_PAGE)
+    return _page(values, str(cursor), job.ended and job.reached(cursor), gap)
+
+
+async def _next(
+    selection: Selection, cursor: Cursor, budget: int
+) -> tuple[list[bytes], Cursor, bytes | None]:
+    """The next events, until there are some or the newest is reached; and what is said of a gap.
+
+    Those of one job are as many as there is room for, wherever they come from.
+    """
+    values: list[bytes] = []
+    while not selection.reached(cursor):
+        found = await page(selection, cursor, budget)
+        if found.missing:
+            if values:
+                break
+            gap = selection.gap(cursor)
+            return [], gap.cursor, gap.said
+        cursor = found.cursor
+        values += [event.value for _, event in found.events]
+        budget -= found.size
+        if values and (budget <= 0 or isinstance(selection, ManyJobs)):
+            break
+        await asyncio.sleep(0)  # there may be much that does not match: others get a turn
+    return values, cursor, None
 
 
 def _page(values: list[bytes], after: str, terminal: bool, gap: bytes | None) -> web.Response:
@@ -275,36 +293,16 @@ async def _page_of_many(request: Request) -> web.Response:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
     while True:
-        values, cursor, gap = await _read_many(parts, wanted, cursor)
+        values, cursor, gap = await _next(ManyJobs(parts.model, wanted), cursor, PAGE)
         if values or gap or parts.draining.is_set() or loop.time() >= deadline:
             return _page(values, vector_id(cursor), False, gap)
-        await _news(parts, wanted.tenant, cursor, deadline - loop.time())
+        await _news(parts, wanted, cursor, deadline - loop.time())
 
 
-async def _news(parts: Parts, tenant: str, cursor: Vector, wait: float) -> None:
-    """Until there is an event of *tenant* past *cursor*, at most *wait* seconds."""
+async def _news(parts: Parts, wanted: JobFilter, cursor: Vector, wait: float) -> None:
+    """Until something has happened past *cursor*, at most *wait* seconds."""
 
     def look() -> bool | None:
-        return bool(scan.behind(cursor, parts.model.positions)) or None
+        return not ManyJobs(parts.model, wanted).reached(cursor) or None
 
-    await parts.waiters.until(tenant, look, wait)
-
-
-async def _read_many(
-    parts: Parts, wanted: JobFilter, cursor: Vector
-) -> tuple[list[bytes], Vector, bytes | None]:
-    """The next events that match, until there are some or the newest is reached."""
-    model, end = parts.model, dict(parts.model.positions)
-    while scan.behind(cursor, end):
-        found = scan.from_memory(model, wanted, cursor, end)
-        if found is None:
-            found = await scan.from_file(model, wanted, cursor, end)
-        if found.missing:
-            after = scan.kept_from(model, cursor)
-            missed = {"from": vector_id(cursor), "to": vector_id(after)}
-            return [], after, orjson.dumps(missed)
-        cursor = found.cursor
-        if found.events:
-            return [value for _, _, value in found.events], cursor, None
-        await asyncio.sleep(0)  # there may be much that does not match: others get a turn
-    return [], cursor, None
+    await parts.waiters.until(wanted.tenant, look, wait)

@@ -7,9 +7,9 @@ import orjson
 from aiohttp import web
 
 from broker.gateway.api.generations import asks_once, readable
-from broker.gateway.api.pages import all_events
 from broker.gateway.api.parts import Parts, Request, key_of, nothing
 from broker.gateway.api.sending import JSON, Content, content_of, send, send_pieces
+from broker.gateway.history import OneJob, everything
 from broker.gateway.recent import HotJob
 from schemas.cloudevents import decode
 from schemas.events import Interim, Log
@@ -17,6 +17,7 @@ from schemas.jobs import Job
 from schemas.values import State
 
 LONGEST = 24 * 3600.0  # s that a client which asks only once is held
+AT_ONCE = 256 * 1024  # bytes of a job's history that are read at once
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
@@ -71,7 +72,7 @@ async def logs(request: Request) -> web.StreamResponse:
 
 async def _published(parts: Parts, hot: HotJob) -> AsyncIterator[bytes]:
     lead = b"["
-    async for past in all_events(parts, hot):
+    async for past in everything(OneJob(parts.model, hot), AT_ONCE):
         if past.kind == "interim":
             event = decode(past.value, Interim)
             if event.attempt == hot.job.attempt:
@@ -93,7 +94,7 @@ async def _quoted(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _written(parts: Parts, hot: HotJob) -> AsyncIterator[bytes]:
-    async for past in all_events(parts, hot):
+    async for past in everything(OneJob(parts.model, hot), AT_ONCE):
         if past.kind == "log":
             event = decode(past.value, Log)
             if event.attempt == hot.job.attempt:
