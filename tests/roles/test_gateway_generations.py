@@ -210,3 +210,13 @@ async def test_jobs_of_mocks_are_listed_for_those_who_ask_for_them() -> None:
             page = await served.get(f"/jobs{query}")
             assert sorted(job["id"] for job in page["jobs"]) == sorted(found)
             assert page["count"] == len(found)
+
+
+async def test_a_client_that_has_no_type_for_any_json_gets_results_as_text() -> None:
+    async with running() as served:
+        await _ended(served, "j1", value=msgspec.Raw(b'{"a": 1}'))
+        for agent, kind in (("SLURM-QRMI-QRS", "text/plain"), ("curl", "application/json")):
+            url, headers = f"{served.url}/jobs/j1/results", {"User-Agent": agent}
+            async with served.http.get(url, headers=headers) as answer:
+                assert answer.content_type == kind
+                assert await answer.read() == b'{"a": 1}'

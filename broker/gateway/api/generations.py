@@ -36,6 +36,11 @@ def decodes_lists(request: web.BaseRequest) -> bool:
     return _CLIENT in request.headers
 
 
+def takes_text(request: web.BaseRequest) -> bool:
+    """Whether the client takes a result only as text: QRMI has no type for what JSON may be."""
+    return request.headers.get("User-Agent", "").startswith("SLURM-QRMI")
+
+
 def readable(request: web.BaseRequest, content: Content) -> Content:
     """A result in a form that the client does not take for something else."""
     release = release_of(request)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import orjson
 from aiohttp import web
 
-from broker.gateway.api.generations import asks_once, readable
+from broker.gateway.api.generations import asks_once, readable, takes_text
 from broker.gateway.api.parts import Parts, Request, key_of, nothing
 from broker.gateway.api.sending import JSON, Content, content_of, send, send_pieces
 from broker.gateway.history import OneJob, everything
@@ -28,7 +28,8 @@ async def result(request: Request) -> web.StreamResponse:
         job = await _ended(request.parts, job)
     if job.state is State.COMPLETED:
         content = Content([content_of(job.value, job.value_ref)])
-        return await send(request, readable(request, content))
+        kind = TEXT if takes_text(request) else JSON
+        return await send(request, readable(request, content), kind)
     if job.state in (State.FAILED, State.REJECTED):
         return web.Response(text=job.message or job.reason or "", content_type="text/plain")
     return nothing()

@@ -89,11 +89,13 @@ def _name(part: bytes | BlobRef) -> str:
     return sha256(part).hexdigest() if isinstance(part, bytes) else part.sha256
 
 
-async def send(request: Request, content: Content) -> web.StreamResponse:
-    """*content* as JSON, or the part of it that the client asks for."""
+async def send(
+    request: Request, content: Content, kind: Mapping[str, str] = JSON
+) -> web.StreamResponse:
+    """*content* as what it is of *kind*, or the part of it that the client asks for."""
     if "Range" not in request.headers and content.size <= PIECE and content.plain is not None:
-        return web.Response(body=content.plain, headers=JSON | {"Accept-Ranges": "bytes"})
-    headers = JSON | {"ETag": content.etag, "Accept-Ranges": "bytes"}
+        return web.Response(body=content.plain, headers={**kind, "Accept-Ranges": "bytes"})
+    headers = {**kind, "ETag": content.etag, "Accept-Ranges": "bytes"}
     if is_known(request, content.etag):
         return _not_modified(content.etag)
     span = _span(request, content)
