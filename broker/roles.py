@@ -21,6 +21,7 @@ from broker.library import Library
 from broker.processes import GatewayProcesses
 from broker.settings import PREFIX, Settings, as_environment, host_name
 from broker.telemetry import metrics
+from broker.tenancy import Tenancy
 from broker.transports.blobs import Blobs
 from broker.transports.lock import FileLock
 from broker.transports.log import Log, Reach
@@ -69,6 +70,7 @@ class Roles:
         self._blobs = blobs
         self._held = held
         self._library = Library(log, built_in_programs())
+        self._tenancy = Tenancy(log)
         self._judge = Judge()
 
     def make(self, role: str) -> Role:
@@ -95,6 +97,7 @@ class Roles:
             self.broker_id,
             options=options,
             judge=self._judge,
+            tenants=self._tenancy,
         )
 
     def worker(self) -> Worker:
@@ -139,6 +142,7 @@ class Roles:
             options=options,
             judge=self._judge,
             space=self._space,
+            tenancy=self._tenancy,
         )
 
     def gateways(self) -> GatewayProcesses:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from schemas import events, inbox, reports, requests, versions, workers
+from schemas import events, inbox, reports, requests, tenants, versions, workers
 from schemas.asked import REQUEST_TYPES, ReadRequest, text_of
 from schemas.decoding import UnreadableError as UnreadableError
 from schemas.decoding import decode as decode
@@ -376,6 +376,23 @@ def program_record(said: versions.Said, time: str) -> Record:
 def read_program(record: Stored) -> versions.Said:
     """What *record* of the programs topic says; raises `UnreadableError`."""
     said: versions.Said = decode(record.value, versions.Said)
+    if record.key != said.key:  # which tells what replaces what
+        raise UnreadableError("invalid_message", f"its key should be {said.key.decode()}")
+    return said
+
+
+# Tenants
+
+
+def tenant_record(said: tenants.Said, time: str) -> Record:
+    """*said* of a tenant or a token, in the only partition of its topic."""
+    kind = f"qjb.tenants.{said.__struct_config__.tag}".encode()
+    return Record(encode(said), said.key, _headers(kind, _new_id(), said.key, time, ()), 0)
+
+
+def read_tenant(record: Stored) -> tenants.Said:
+    """What *record* of the tenants topic says; raises `UnreadableError`."""
+    said: tenants.Said = decode(record.value, tenants.Said)
     if record.key != said.key:  # which tells what replaces what
         raise UnreadableError("invalid_message", f"its key should be {said.key.decode()}")
     return said

@@ -21,6 +21,7 @@ from schemas import (
     reports,
     requests,
     sessions,
+    tenants,
     versions,
     workers,
 )
@@ -210,8 +211,15 @@ PROGRAMS = Topic(
 )
 TENANTS = Topic(
     name="qjb.tenants.v1",
-    read=cloudevents.as_it_is,
-    write=Record,
+    title="Tenants",
+    key="tenant/name, token/id",
+    who="Operators write, brokers and gateways read; compacted.",
+    messages=(
+        Message("tenant", tenants.Tenant, "qjb.tenants.tenant"),
+        Message("token", tenants.Token, "qjb.tenants.token"),
+    ),
+    read=cloudevents.read_tenant,
+    write=cloudevents.tenant_record,
     partitions=1,
     cleanup=Cleanup.COMPACT,
 )

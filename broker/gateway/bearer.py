@@ -4,7 +4,6 @@ Nothing is kept of it. It is signed with what is known of the token that it stan
 with that: a token that is revoked takes with it what was made of it.
 """
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from joserfc.jwk import GuestProtocol, OctKey
 
 from broker.errors import UnauthorizedError
 from broker.gateway.caller import Caller
+from schemas.tenants import hashed
 
 LASTS = 3600  # seconds
 ALGORITHM = "HS256"
@@ -28,11 +28,6 @@ class Bearer:
     text: str
     issued: int
     expires: int
-
-
-def hashed(token: str) -> str:
-    """*token* as it is kept."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def issue(caller: Caller, token: str, issuer: str, now: float) -> Bearer:

@@ -1,22 +1,13 @@
 """Who asks: for which tenant, and what it may do. Worked out once for each request."""
 
-import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from broker.errors import ForbiddenError
+from schemas.tenants import Scope
 from schemas.values import DEFAULT_TENANT
-
-
-class Scope(enum.StrEnum):
-    """What a caller may do."""
-
-    SUBMIT = "submit"  # have jobs run, end them, change and delete them
-    READ = "read"
-    PROGRAMS = "programs"  # bring programs, change and delete them
-    ADMIN = "admin"  # tenants and tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import Parts
 from broker.gateway.api.routes import PLACES
+from broker.gateway.authenticating import Authentication
 from broker.gateway.behind import TURN
 from broker.gateway.certificates import Certificate, TlsFiles
 from broker.gateway.filling import fill
@@ -35,6 +36,7 @@ from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.library import Library
 from broker.shown import place
+from broker.tenancy import Tenancy
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
 from broker.transports.space import Space
@@ -99,7 +101,10 @@ class Gateway:
         options: Options | None = None,
         judge: Judge | None = None,
         space: Space | None = None,
+        tenancy: Tenancy | None = None,
     ) -> None:
+        self._tenancy = tenancy or Tenancy(log)
+        self._authentication = Authentication(self._tenancy)
         self._options = options or Options()
         self._judge = judge or Judge()
         self._host, self._port, self._sockets = host, port, sockets
@@ -114,6 +119,7 @@ class Gateway:
             self._options,
             self._judge,
             space,
+            self._authentication,
         )
 
     async def run(self) -> None:
@@ -125,7 +131,7 @@ class Gateway:
         try:
             doors = await self._listen(runner)
             with self._judge.in_use():
-                async with self._parts.programs.library.in_use():
+                async with self._parts.programs.library.in_use(), self._tenancy.in_use():
                     await self._serve(doors)
         finally:
             if doors is not None:
@@ -160,7 +166,8 @@ class Gateway:
 
     def _runner(self) -> web.ServerRunner:
         origins = Origins(self._options.cors_origins)
-        answering = Answering(PLACES, self._hosts, origins, self._parts)
+        callers = self._authentication.caller
+        answering = Answering(PLACES, self._hosts, origins, self._parts, callers)
         return web.ServerRunner(answering.server(), shutdown_timeout=LAST_ANSWERS)
 
     async def _listen(self, runner: web.ServerRunner) -> Doors:
@@ -212,6 +219,7 @@ def _parts(
     options: Options,
     judge: Judge,
     space: Space | None,
+    authentication: Authentication,
 ) -> Parts:
     model, fleet, waiters = ReadModel(cache, options.memory, options.looked_up), Fleet(), Waiters()
     patience = Patience(options.stream_age, options.silence, options.stall)
@@ -238,5 +246,6 @@ def _parts(
         pending=options.pending,
         most_streams=most_connections(options.connections) * 7 // 8,
         draining=asyncio.Event(),
+        holder=authentication.holder,
         public_url=options.public_url,
     )

@@ -95,7 +95,7 @@ class Broker:
             asyncio.create_task(self._until_told(working), name="broker end"),
         ]
         try:
-            async with self.means.library.in_use():
+            async with self.means.library.in_use(), self.means.tenants.in_use():
                 with self.means.judge.in_use():
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 
@@ -15,6 +16,9 @@ class Tenants(Protocol):
     async def beyond(self, known: Collection[str]) -> Collection[str]:
         """Those that are not among *known*, once there are some."""
 
+    def in_use(self) -> AbstractAsyncContextManager[None]:
+        """While this runs, it is kept up."""
+
 
 class NamedTenants:
     """Tenants that somebody names, one by one."""
@@ -27,6 +31,9 @@ class NamedTenants:
         """There is one more."""
         self.names.add(name)
         self._come.set()
+
+    def in_use(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def beyond(self, known: Collection[str]) -> Collection[str]:
         while not (found := self.names.difference(known)):

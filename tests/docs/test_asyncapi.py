@@ -132,6 +132,8 @@ def records(message: topics.Message) -> Iterator[Record]:
         yield cloudevents.status_record(body, TIME)
     elif message in topics.PROGRAMS.messages:
         yield cloudevents.program_record(body, TIME)
+    elif message in topics.TENANTS.messages:
+        yield cloudevents.tenant_record(body, TIME)
     else:
         yield cloudevents.dead_letter_record(body, TIME)
 

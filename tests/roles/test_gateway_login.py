@@ -10,7 +10,8 @@ import pytest
 
 from broker.errors import UnauthorizedError
 from broker.gateway.bearer import hashed, issue, token_of
-from broker.gateway.caller import Caller, Scope
+from broker.gateway.caller import Caller
+from schemas.tenants import Scope
 from tests.support.gateway import Running, running
 
 KEY = {"grant_type": "urn:ibm:params:oauth:grant-type:apikey", "apikey": "any"}

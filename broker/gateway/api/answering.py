@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.hdrs import METH_ALL
 from aiohttp.http import HttpVersion11
 
-from broker.errors import QjbError
+from broker.errors import QjbError, UnauthorizedError
 from broker.gateway.api.errors import error_answer, of_http
 from broker.gateway.api.events import EventStream
 from broker.gateway.api.hosts import Hosts
@@ -98,9 +98,12 @@ def _of_error(request: Request, error: Exception) -> web.Response:
     if isinstance(error, web.HTTPException):
         return of_http(request, error)
     if isinstance(error, QjbError):
-        return error_answer(
+        told = error_answer(
             error.status, error.code, error.message, request.trace, error.violations
         )
+        if isinstance(error, UnauthorizedError):
+            told.headers["WWW-Authenticate"] = 'Bearer realm="qjb"'  # RFC 6750, 3
+        return told
     if isinstance(error, ConnectionError) and _has_gone(request):
         raise error
     logger.error(

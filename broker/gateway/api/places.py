@@ -11,7 +11,7 @@ from broker.errors import QjbError
 from broker.gateway.api.asking import SMALL, asked, told
 from broker.gateway.api.describing import Body, Schema
 from broker.gateway.api.parts import Request
-from broker.gateway.caller import Scope
+from schemas.tenants import Scope
 
 Handler: TypeAlias = Callable[..., Awaitable[web.StreamResponse]]
 

@@ -12,7 +12,7 @@ from broker.gateway.api.describing import (
     text,
 )
 from broker.gateway.api.places import Handler, Route
-from broker.gateway.caller import Scope
+from schemas.tenants import Scope
 
 _ANY_OBJECT: Schema = {"type": "object"}
 _NOT_GOOD = an_error("Nobody has that token.")

@@ -23,7 +23,7 @@ from broker.gateway.api.shapes_of_programs import (
     ProgramPage,
     ProgramsAsked,
 )
-from broker.gateway.caller import Scope
+from schemas.tenants import Scope
 
 _HELLO = {
     "name": "hello",

@@ -1,0 +1,96 @@
+"""Which tenants there are, and whose tokens: folded from the tenants topic.
+
+The tenant that everybody is without a token is there from the start.
+"""
+
+from collections.abc import Collection, Sequence
+
+from schemas.decoding import UnreadableError
+from schemas.limits import MIB
+from schemas.tenants import Said, Tenant, Token
+from schemas.values import DEFAULT_TENANT
+
+ROOM = 64 * MIB  # bytes of what is taken in
+ENTRY = 1024  # bytes that each takes
+
+
+class Register:
+    """All tenants and tokens. The same, in whatever pieces the topic is read."""
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._room = room
+        self._tenants = {DEFAULT_TENANT: Tenant(name=DEFAULT_TENANT, created="")}
+        self._tokens: dict[str, Token] = {}
+        self._by_hash: dict[str, Token] = {}
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it holds."""
+        return ENTRY * (len(self._tenants) + len(self._tokens))
+
+    def take(self, said: Said) -> None:
+        """Take in what the topic says. Raises `UnreadableError` if there is no room for it."""
+        known = said.name in self._tenants if isinstance(said, Tenant) else said.id in self._tokens
+        if not known and self.weight > self._room:
+            raise UnreadableError("too_large", "there is no room for more tenants and tokens")
+        if isinstance(said, Tenant):
+            self._tenants[said.name] = said
+            return
+        self._forget_token(said.id)
+        self._tokens[said.id] = self._by_hash[said.sha256] = said
+
+    def forget(self, key: bytes) -> None:
+        """What a record with that key said holds no more."""
+        kind, _, name = key.decode(errors="replace").partition("/")
+        if kind == "token":
+            self._forget_token(name)
+        elif kind == "tenant" and name != DEFAULT_TENANT:
+            self._tenants.pop(name, None)
+
+    def _forget_token(self, token_id: str) -> None:
+        token = self._tokens.pop(token_id, None)
+        if token is not None and self._by_hash.get(token.sha256) is token:
+            del self._by_hash[token.sha256]
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of all tenants."""
+        return self._tenants.keys()
+
+    @property
+    def tenants(self) -> Sequence[Tenant]:
+        """All of them, by name."""
+        return [self._tenants[name] for name in sorted(self._tenants)]
+
+    @property
+    def tokens(self) -> Sequence[Token]:
+        """All that were made, in order of time; also those that are good for nothing any more."""
+        return sorted(self._tokens.values(), key=lambda token: (token.created, token.id))
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether one was ever made: from then on everybody has to bring one."""
+        return bool(self._tokens)
+
+    def tenant(self, name: str) -> Tenant | None:
+        """The tenant of that name."""
+        return self._tenants.get(name)
+
+    def token(self, token_id: str) -> Token | None:
+        """The token of that id, whatever it is good for."""
+        return self._tokens.get(token_id)
+
+    def hashed(self, sha256: str) -> Token | None:
+        """The token with that hash, whatever it is good for."""
+        return self._by_hash.get(sha256)
+
+    def refusal(self, token: Token, now: str) -> str | None:
+        """Why *token* is good for nothing at *now* (ISO 8601, as in messages); None if it is good."""
+        if token.revoked is not None:
+            return "the token was revoked"
+        if token.expires is not None and token.expires <= now:
+            return "the token has expired"
+        tenant = self._tenants.get(token.tenant)
+        if tenant is None or tenant.disabled:
+            return "the tenant of the token is disabled"
+        return None

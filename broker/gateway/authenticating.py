@@ -1,0 +1,112 @@
+"""Who asks: from what a request brings to the caller, by the tenants and tokens on the log."""
+
+import re
+import time
+
+from aiohttp import web
+
+from broker.core.tenants import Register
+from broker.errors import LogUnavailableError, UnauthorizedError, UnavailableError
+from broker.gateway import bearer
+from broker.gateway.caller import ANYBODY, Caller
+from broker.telemetry.times import now, seconds_of
+from broker.tenancy import Tenancy
+from schemas.tenants import Token, hashed
+
+MOST_TOKEN = 8 * 1024  # characters; JWTs of others are long
+_SCHEMES = re.compile(r"(?:Bearer|apikey) +(\S+) *", re.IGNORECASE)
+_IN_QUERY = ("token", "access_token", "apikey", "api_key", "apiToken")
+
+
+class Authentication:
+    """Knows callers by their tokens. Where none was ever made, nobody has to say who they are."""
+
+    def __init__(self, tenancy: Tenancy) -> None:
+        self._tenancy = tenancy
+        self._has_read = False
+
+    @property
+    def _register(self) -> Register:
+        return self._tenancy.register
+
+    async def read(self) -> None:
+        """Until what is on the log now is known. Raises `UnavailableError`."""
+        try:
+            await self._tenancy.catch_up()
+        except LogUnavailableError as error:
+            message = "the log can not be reached, so that nobody knows who asks; try again"
+            raise UnavailableError(message) from error
+        self._has_read = True
+
+    async def is_open(self) -> bool:
+        """Whether nobody has to say who they are. Raises `UnavailableError`."""
+        if not self._has_read:
+            await self.read()
+        return not self._register.has_tokens
+
+    async def caller(self, request: web.BaseRequest) -> Caller:
+        """Who asks with *request*. Raises `UnauthorizedError` or `UnavailableError`."""
+        for name in _IN_QUERY if request.query_string else ():
+            if name in request.query:
+                raise UnauthorizedError(
+                    f"{name}: a token in a URL ends up in logs; send it in the header Authorization"
+                )
+        if await self.is_open():
+            return ANYBODY
+        if (text := _token_in(request)) is None:
+            raise UnauthorizedError(
+                "this needs a token, in the header `Authorization: Bearer …`, or as clients of"
+                " Qiskit Runtime send it"
+            )
+        return await self.holder(text)
+
+    async def holder(self, text: str) -> Caller:
+        """Who has the token *text*, or what was made of it.
+
+        Raises `UnauthorizedError` or `UnavailableError`.
+        """
+        if await self.is_open():
+            return ANYBODY
+        if (token := self._known(text)) is None:  # it may have been made a moment ago
+            await self.read()
+            token = self._known(text)
+        if token is None:
+            raise UnauthorizedError("the token is not known, or too old")
+        if (why := self._register.refusal(token, now())) is not None:
+            raise UnauthorizedError(why)
+        return caller_of(token)
+
+    def _known(self, text: str) -> Token | None:
+        if len(text) > MOST_TOKEN:
+            return None
+        if text.count(".") != 2:
+            return self._register.hashed(hashed(text))
+        try:
+            return self._register.token(bearer.token_of(text, self._hash_of, time.time()))
+        except UnauthorizedError:
+            return None
+
+    def _hash_of(self, token_id: str) -> str | None:
+        token = self._register.token(token_id)
+        return token.sha256 if token else None
+
+    def ended(self, caller: Caller) -> str | None:
+        """Why *caller*, who was let in, is let in no more; None while it is."""
+        if caller.token is None:
+            return "a token is needed now" if self._register.has_tokens else None
+        token = self._register.token(caller.token)
+        return self._register.refusal(token, now()) if token else "the token is not known any more"
+
+
+def caller_of(token: Token) -> Caller:
+    """Who has *token*."""
+    expires = seconds_of(token.expires) if token.expires else None
+    return Caller(token.tenant, frozenset(token.scopes), token.id, expires)
+
+
+def _token_in(request: web.BaseRequest) -> str | None:
+    """What a client of whichever generation brings."""
+    if (said := request.headers.get("Authorization")) is None:
+        return request.headers.get("X-Access-Token")
+    found = _SCHEMES.fullmatch(said)
+    return found[1] if found else None

@@ -1,0 +1,45 @@
+"""Tenants and tokens, kept up with the log. The roles of a process share them."""
+
+import asyncio
+from collections.abc import Collection
+
+from broker.core.tenants import Register
+from broker.keeping_up import KeptUp
+from broker.telemetry import metrics
+from broker.transports.log import Log
+from schemas.tenants import Said
+from schemas.topics import TENANTS
+from schemas.values import DEFAULT_TENANT
+
+
+class Tenancy(KeptUp[Said]):
+    """Who there is, up to a moment ago."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log, TENANTS)
+        self.register = Register()
+        self.changed = asyncio.Event()  # of which another takes the place when it is set
+        metrics.holds("tenants", self, lambda tenancy: tenancy.register.weight)
+
+    def take(self, said: Said) -> None:
+        self.register.take(said)
+        self._tell()
+
+    def forget(self, key: bytes) -> None:
+        self.register.forget(key)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of all tenants but the one that everybody is without a token."""
+        return {*self.register.names} - {DEFAULT_TENANT}
+
+    async def beyond(self, known: Collection[str]) -> Collection[str]:
+        """Those that are not among *known*, once there are some."""
+        while not (found := {*self.names}.difference(known)):
+            await self.changed.wait()
+        return found

@@ -1,0 +1,152 @@
+"""Who asks: tokens of each form, what they are good for, and when they end."""
+
+import base64
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from schemas.tenants import Scope
+from tests.support.gateway import Running, running
+from tests.support.tokens import bearer, say, tenant, token
+
+KEY = {"grant_type": "urn:ibm:params:oauth:grant-type:apikey"}
+CODE = base64.b64encode(b"def main(backend, user_messenger):\n    return 1\n").decode()
+
+
+async def refused(served: Running, path: str, status: int, **headers: str) -> str:
+    told = await served.get(path, status, headers=headers)
+    return str(told["error"]["message"])
+
+
+async def test_nobody_has_to_say_who_they_are_while_there_is_no_token() -> None:
+    async with running() as served:
+        await served.get("/jobs")
+        await served.get("/jobs", headers=bearer("anything"))
+
+
+async def test_everybody_needs_a_token_once_there_is_one() -> None:
+    async with running() as served:
+        await say(served.ledger.log, token("alice"))
+        await served.get("/jobs", headers=bearer("alice"))
+        told = await refused(served, "/jobs", 401)
+        async with served.http.get(f"{served.url}/jobs") as answer:
+            asked = answer.headers["WWW-Authenticate"]
+        for path in ("/live", "/ready", "/", "/docs", "/openapi.json", "/version"):
+            await served.get(path)
+
+    assert "Authorization" in told
+    assert asked.startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer alice"},
+        {"Authorization": "bearer  alice "},
+        {"Authorization": "apikey alice", "Service-CRN": "crn:v1:any"},
+        {"X-Access-Token": "alice"},
+    ],
+)
+async def test_each_generation_brings_its_token_in_its_own_way(headers: dict[str, str]) -> None:
+    async with running() as served:
+        await say(served.ledger.log, token("alice"))
+        await served.get("/jobs", headers=headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer alic"},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Basic alice"},
+        {"Authorization": "Bearer alice alice"},
+        {"Authorization": "Bearer " + "a" * 8000},
+        {"Authorization": "Bearer a.b.c"},
+        {"Authorization": "Bearer ..", "X-Access-Token": "alice"},
+        {"X-Access-Token": ""},
+    ],
+)
+async def test_what_is_no_token_is_refused(headers: dict[str, str]) -> None:
+    async with running() as served:
+        await say(served.ledger.log, token("alice"))
+        await refused(served, "/jobs", 401, **headers)
+
+
+async def test_a_token_in_a_url_is_refused_by_name() -> None:
+    async with running() as served:
+        await say(served.ledger.log, token("alice"))
+        told = await refused(served, "/jobs?access_token=alice", 401, **bearer("alice"))
+
+    assert told.startswith("access_token: a token in a URL")
+
+
+async def test_a_token_is_good_for_what_its_scopes_say() -> None:
+    async with running(brokered=True) as served:
+        await say(served.ledger.log, token("reader", scopes=(Scope.READ,)))
+        await served.get("/jobs", headers=bearer("reader"))
+        job = {"program_id": "hello-world", "params": {}}
+        told = await served.post("/jobs", job, 403, headers=bearer("reader"))
+        program = {"name": "mine", "data": CODE}
+        also = await served.post("/programs", program, 403, headers=bearer("reader"))
+
+    assert "scope submit" in told["error"]["message"]
+    assert "scope programs" in also["error"]["message"]
+
+
+async def test_a_token_ends_when_it_is_revoked_or_has_expired_or_its_tenant_is_disabled() -> None:
+    async with running() as served:
+        log = served.ledger.log
+        await say(log, tenant("chem"), token("a"), token("b", "chem"))
+        await say(log, token("c", expires="2020-01-01T00:00:00.000Z"))
+        for each in "ab":
+            await served.get("/jobs", headers=bearer(each))
+        told = [await refused(served, "/jobs", 401, **bearer("c"))]
+        await say(
+            log, token("a", revoked="2026-01-01T00:00:00.000Z"), tenant("chem", disabled=True)
+        )
+        await served.get("/jobs", 401, headers=bearer("unknown"))  # by now the log has been read
+        told += [await refused(served, "/jobs", 401, **bearer(each)) for each in "ab"]
+
+    assert [text.split()[-1] for text in told] == ["expired", "revoked", "disabled"]
+
+
+async def test_a_jwt_is_good_for_as_long_as_the_token_that_it_was_made_of() -> None:
+    async with running() as served:
+        log = served.ledger.log
+        await say(log, tenant("chem"), token("alice", "chem"))
+        form = urlencode(KEY | {"apikey": "alice"}).encode()
+        made = (await served.post("/identity/token", form))["access_token"]
+        await served.post("/identity/token", urlencode(KEY | {"apikey": "eve"}).encode(), 401)
+        me = await served.get("/users/me", headers=bearer(made))
+        head, claims, signature = made.split(".")
+        forged = json.dumps({**_read(claims), "exp": 2**40}).encode()
+        other = base64.urlsafe_b64encode(forged).decode().rstrip("=")
+        await refused(served, "/jobs", 401, **bearer(f"{head}.{other}.{signature}"))
+        await say(log, token("alice", "chem", revoked="2026-01-01T00:00:00.000Z"))
+        await refused(served, "/jobs", 401, **bearer("unknown"))
+        told = await refused(served, "/jobs", 401, **bearer(made))
+
+    assert me["id"] == "chem"
+    assert "revoked" in told
+
+
+def _read(part: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=="))
+    return found
+
+
+async def test_a_tenant_sees_nothing_of_anothers_jobs() -> None:
+    async with running(brokered=True) as served:
+        log = served.ledger.log
+        await say(log, tenant("other"), token("alice"), token("eve", "other"))
+        job = {"program_id": "hello-world", "params": {}, "job_id": "mine"}
+        await served.post("/jobs", job, headers=bearer("alice"))
+        await served.get("/jobs/mine", headers=bearer("alice"))
+        await served.get("/jobs/mine", 404, headers=bearer("eve"))
+        await served.post("/jobs/mine/cancel", None, 404, headers=bearer("eve"))
+        await served.delete("/jobs/mine", 404, headers=bearer("eve"))
+        listed = await served.get("/jobs", headers=bearer("eve"))
+
+    assert listed["count"] == 0
