@@ -59,7 +59,7 @@ FIELDS: dict[str, Any] = {  # as JSON Schema
     "name": {
         "type": "string",
         "maxLength": 128,
-        "pattern": r"^[^\p{Cc}]*[^\p{Cc}\s][^\p{Cc}]*$",
+        "pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\s][^\x00-\x1f\x7f-\x9f]*$",
         "description": "The id is made of it.",
     },
     "data": {

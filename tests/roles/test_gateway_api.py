@@ -406,6 +406,17 @@ async def test_a_list_goes_on_from_its_cursor_however_many_jobs_share_a_moment()
             assert len(found) == len(set(found))
 
 
+async def test_a_list_of_a_time_goes_on_from_its_cursor() -> None:
+    async with running() as served:
+        await served.ledger.tell(*[served.ledger.queue_entry(f"j{n}") for n in range(3)])
+        await served.get("/jobs/j2")
+        path = "/jobs?limit=2&created_after=2026-01-01&created_before=2999-01-01T00:00:00Z"
+        page = await served.get(path)
+        rest = await served.get(f"{path}&cursor={page['next']}")
+
+    assert [job["id"] for job in page["jobs"] + rest["jobs"]] == ["j2", "j1", "j0"]
+
+
 async def test_a_page_that_is_cut_short_says_so_and_hides_nothing() -> None:
     inputs = {"text": "x" * 150_000}
     async with running() as served:

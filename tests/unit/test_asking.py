@@ -50,7 +50,9 @@ def test_what_is_not_there_or_empty_is_as_if_nobody_had_asked() -> None:
 
 def test_times_are_told_in_one_form_whatever_theirs_is() -> None:
     for text in ("2026-11-29T10:00:00+02:00", "2026-11-29T10:00:00 02:00", "2026-11-29T08"):
-        assert of(f"after={text}").after == "2026-11-29T08:00:00.000Z"
+        after = of(f"after={text}").after
+        assert after == "2026-11-29T08:00:00.000Z"
+        assert type(after) is str
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,7 @@ def test_times_are_told_in_one_form_whatever_theirs_is() -> None:
         ("limit=1.5", "limit: '1.5' is not a whole number"),
         ("wait=nan", "wait: 'nan' is not a number of seconds"),
         ("pending=maybe", "pending: 'maybe' is not true or false"),
+        ("pending=null", "pending: 'null' is not true or false"),
         ("order=up", "order: 'up' is not ASC or DESC"),
         ("after=soon", "after: 'soon' is not a time (ISO 8601)"),
         ("after=0001-01-01T00:00:00+23:00", "is not a time (ISO 8601)"),

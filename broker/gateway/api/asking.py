@@ -71,10 +71,12 @@ class _Field(NamedTuple):
         if not text and not self.is_text:
             return None
         try:
-            return msgspec.convert(text, self.kind, strict=self.is_text, dec_hook=moment)
-        except msgspec.ValidationError as error:
-            why = f"is not {self.words}" if self.words else f"will not do: {error}"
-            raise InvalidRequestError(f"{self.name}: {text[:40]!r} {why}") from None
+            value = msgspec.convert(text, self.kind, strict=self.is_text, dec_hook=moment)
+        except msgspec.ValidationError:
+            value = None
+        if value is None:  # what is there is not "null" either
+            raise InvalidRequestError(f"{self.name}: {text[:40]!r} is not {self.words}")
+        return str(value) if isinstance(value, Moment) else value  # as all else takes it
 
 
 @cache
@@ -97,7 +99,7 @@ def _field(name: str, kind: Any, told: inspect.Type) -> _Field:
 def _words(told: inspect.Type) -> str:
     if isinstance(told, inspect.EnumType):
         return " or ".join(str(each.value) for each in told.cls)
-    return _WORDS.get(type(told), "")
+    return _WORDS.get(type(told), "what it should be")
 
 
 _WORDS: Mapping[type[inspect.Type], str] = {

@@ -21,6 +21,7 @@ class Body:
     description: str
     kinds: Any  # one, or by media type
     examples: Mapping[str, Any] = field(default_factory=dict)  # of the JSON, by name
+    is_needed: bool = True  # of a request: whether it must be there
 
     @property
     def by_media_type(self) -> Mapping[str, Any]:

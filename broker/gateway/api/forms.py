@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.hdrs import CONTENT_ENCODING
+from aiohttp.http_exceptions import BadHttpMessage
 
 from broker.errors import InvalidRequestError
 from schemas.uploads import as_json
@@ -49,7 +50,7 @@ async def as_upload(request: web.BaseRequest, body: bytes) -> bytes:
                 code = text
             else:
                 fields[AS_JSON.get(name, name)] = _value(name, text)
-    except (ValueError, LookupError, RuntimeError, AssertionError) as error:
+    except (ValueError, LookupError, RuntimeError, AssertionError, BadHttpMessage) as error:
         what = _line(error) or "it does not begin as its Content-Type says"
         raise InvalidRequestError(f"the form can not be read: {what}") from error
     return as_json(fields, code)

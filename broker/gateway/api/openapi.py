@@ -112,6 +112,8 @@ def _parameter(name: str, schema: Schema) -> Schema:
     if "anyOf" in schema:
         (plain,) = (one for one in schema.pop("anyOf") if one != {"type": "null"})
         schema |= plain
+    if schema.get("type") not in ("string", "array") or "format" in schema:  # empty: not there
+        schema = {"anyOf": [schema, {"const": ""}]}
     return {"name": name, "in": "query", "description": described, "schema": schema}
 
 
@@ -140,7 +142,8 @@ def _operation(tag: str, route: Route, types: Types) -> Schema:
     if route.description:
         made["description"] = route.description
     if route.body is not None:
-        made["requestBody"] = {"required": True} | _said(route.body, "", types)
+        is_needed = not isinstance(route.body, Body) or route.body.is_needed
+        made["requestBody"] = {"required": is_needed} | _said(route.body, "", types)
     return made
 
 

@@ -107,9 +107,10 @@ def _followed(page: str) -> dict[int, Schema]:
     }
 
 
-_SEVERAL: Schema = an_object("jobs", jobs=a_list(ref("SubmitJob")) | {"maxItems": MOST_JOBS}) | {
-    "additionalProperties": False
-}
+_SEVERAL: Schema = an_object(
+    "jobs",
+    jobs=a_list({"type": "object", "description": "A `SubmitJob`."}) | {"maxItems": MOST_JOBS},
+) | {"additionalProperties": False}
 JOBS = (
     Route(
         "POST",

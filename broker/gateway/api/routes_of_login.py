@@ -1,9 +1,12 @@
 """The routes by which clients of each generation log in and find what they may use."""
 
+from typing import Any
+
 from broker.gateway.api import devices, instances, login
 from broker.gateway.api.describing import (
     WHOLE,
     YES_OR_NO,
+    Body,
     Schema,
     a_list,
     an_error,
@@ -101,7 +104,7 @@ LOGIN = (
                 "schema": an_object(
                     "grant_type apikey",
                     grant_type=text(const=instances.BY_KEY),
-                    apikey=text(),
+                    apikey=text(minLength=1),
                     response_type=text(),
                 )
             }
@@ -115,7 +118,7 @@ LOGIN = (
         "findInstances",
         "The instances that one may use",
         {200: as_json("One.", an_object("items limit", items=a_list(_INSTANCE), limit=WHOLE))},
-        body={"application/json": {"schema": {}}},
+        body=Body("", Any, is_needed=False),
         scope=Scope.READ,
     ),
     Route(

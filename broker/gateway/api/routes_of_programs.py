@@ -127,7 +127,7 @@ PROGRAMS = (
         programs.replace_code,
         "replaceCode",
         "Change the code of a program",
-        Body("", {"application/octet-stream": text("The code in base64.")} | _FORM),
+        Body("", {"application/octet-stream": text("The code in base64.", minLength=1)} | _FORM),
     ),
     _change("PUT", "/public", programs.publish, "publishProgram", "Let all see and run it"),
     _change("PUT", "/private", programs.hide, "hideProgram", "Let nobody else see and run it"),

@@ -106,11 +106,7 @@ UPLOAD: Schema = an_object(" ".join(uploads.REQUIRED), **uploads.FIELDS)
 UPDATE: Schema = an_object("", **uploads.FIELDS)
 FORM: Schema = an_object(
     program=text("The code, as a file.", format="binary"),
-    name=text(),
-    description=text(),
-    cost=text("Seconds."),
-    is_public=text("`true` or `false`."),
-    spec=text("JSON.", contentMediaType="application/json"),
+    **{name: schema for name, schema in uploads.FIELDS.items() if name != "data"},
 )
 
 
