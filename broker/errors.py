@@ -89,6 +89,34 @@ class UnknownJobError(QjbError):
     status = 404
 
 
+class UnknownSessionError(QjbError):
+    """There is no session of that id, for this tenant."""
+
+    code = "unknown_session"
+    status = 404
+
+
+class SessionClosedError(QjbError):
+    """The session takes no more jobs."""
+
+    code = "session_closed"
+    status = 409
+
+
+class SessionExistsError(QjbError):
+    """There is a session of that id, and something else was asked for with it."""
+
+    code = "session_exists"
+    status = 409
+
+
+class TooManySessionsError(QjbError):
+    """So many sessions of the tenant are open that there can be no more."""
+
+    code = "too_many_sessions"
+    status = 429
+
+
 class JobEndedError(QjbError):
     """The job has ended, so that it can not be cancelled any more."""
 

@@ -24,6 +24,7 @@ from broker.errors import (
     JobExistsError,
     JobNotEndedError,
     QjbError,
+    SessionClosedError,
     TooLargeError,
     UnavailableError,
     UnknownBackendError,
@@ -146,7 +147,7 @@ class Intake:
             raise _exists(known, asked_for)
         if known and known.state is State.REJECTED:
             raise _rejection(known)
-        session_id = request.session_id
+        session_id = request.session_id or (request.start_session and key.job_id) or None
         told = (*warnings(request), *findings.warnings)[:MOST_WARNINGS]
         backend = known.backend if known else request.backend
         return Accepted(key, backend, session_id, known, known.warnings if known else told)
@@ -319,6 +320,8 @@ def _rejection(job: Job) -> QjbError:
         return UnknownProgramError(message, job.violations)
     if job.reason == Reason.UNKNOWN_BACKEND:
         return _no_backend(message, job.violations)
+    if job.reason == Reason.SESSION_CLOSED:
+        return SessionClosedError(message, job.violations)
     error = InvalidRequestError(message, job.violations)
     error.code = job.reason or error.code
     return error

@@ -8,6 +8,7 @@ from broker.gateway.copy_file import MADE_ANEW, CopyFile
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.recent import HotJob
 from broker.gateway.rows import EventRow, JobPage
+from schemas.sessions import Session
 from schemas.values import JobKey
 
 PAGE_BYTES = 8 * 1024 * 1024  # of one page of jobs
@@ -47,6 +48,17 @@ class OnFile:
             if copy == content.copy:
                 return found
         raise UnavailableError(MADE_ANEW)
+
+    async def sessions(
+        self, tenant: str, ended: bool | None, limit: int, offset: int
+    ) -> tuple[Sequence[Session], int]:
+        """Sessions of *tenant*, the newest first, and how many there are in all."""
+        content = self._content
+        if not (content.filled or content.is_partial):
+            raise UnavailableError(MADE_ANEW)
+        await content.flush()
+        file = self._file
+        return await file.read(file.store.sessions, tenant, ended, limit, offset)
 
     async def history(self, hot: HotJob, after: int, upto: int, budget: int) -> Sequence[EventRow]:
         """Events of one job: numbers *after* + 1 to *upto*, about *budget* bytes."""

@@ -14,6 +14,7 @@ from broker.core.job import retagged
 from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
 from broker.gateway.copied_jobs import CopiedJobs
+from broker.gateway.copied_sessions import CopiedSessions
 from broker.gateway.copy_file import MADE_ANEW, CopyFile
 from broker.gateway.cursors import Positions
 from broker.gateway.on_file import OnFile
@@ -22,9 +23,10 @@ from broker.gateway.rows import Held, PartitionRow, Transaction
 from broker.gateway.unwritten import Unwritten
 from broker.gateway.writing_behind import WriteBehind
 from schemas.jobs import Job
-from schemas.ledger import Entry
+from schemas.ledger import Entry, SessionEntry
 from schemas.limits import MIB
 from schemas.records import Stored
+from schemas.sessions import Session
 from schemas.values import JobKey
 
 logger = structlog.get_logger()
@@ -63,6 +65,7 @@ class ReadModel:
         memory = self._looked_up
         self._jobs = CopiedJobs(self._file, self.copy, held.newest, self.recent, memory)
         self.unwritten = self._jobs.unwritten
+        self._sessions = CopiedSessions(self._file, self.unwritten)
         self.filled, self.since = held.filled, ""
         self.doubted = self._file.damaged = False
         self._behind.moved.set()  # whoever waits for a write hears of it
@@ -158,9 +161,26 @@ class ReadModel:
             self._jobs.change(hot)
             self._behind.moved.set()
 
-    def base(self, job: Job) -> None:
+    def take_session(self, record: Stored, entry: SessionEntry) -> None:
+        """Take *entry*, which *record* of the ledger holds, if the reader rule lets it count."""
+        session, seq = self._sessions.find(entry.key), entry.event.seq
+        last_seq = seq - 1 if session is None else session.seq
+        reader = self.readers[record.partition]
+        if not reader.counts(entry, last_seq):
+            if seq > last_seq and reader.permits(entry.epoch):
+                self.doubt(entry.key)
+            return
+        if session is None and seq > 1:
+            if self.is_partial:
+                return  # it began before this does
+            self.doubt(entry.key)
+        self._sessions.happen(session, entry)
+        self._behind.moved.set()
+
+    def base(self, state: Job | Session) -> None:
         """Take a snapshot, for what the ledger does not tell any more."""
-        if self._jobs.base(job):
+        is_new = self._jobs.base(state) if isinstance(state, Job) else self._sessions.base(state)
+        if is_new:
             self._behind.moved.set()
 
     def fill(self) -> None:
@@ -239,6 +259,10 @@ class ReadModel:
             raise UnavailableError(f"{what}: {NOT_YET}")
         if not self.filled:
             raise UnavailableError(f"{what}: {MADE_ANEW}")
+
+    def session(self, key: JobKey) -> Session | None:
+        """The newest state of the session that *key* names."""
+        return self._sessions.find(key)
 
     def job(self, key: JobKey) -> Job | None:
         """The newest state of the job that *key* names."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from schemas.jobs import Job
+from schemas.sessions import Session
 from schemas.values import JobKey
 
 
@@ -75,6 +76,7 @@ class Transaction:
     events: Sequence[StoredEvent]
     gone: Sequence[int] = ()  # ids of jobs to forget first
     deleted: Sequence[tuple[JobKey, str]] = ()  # jobs that there were, and when they were deleted
+    sessions: Sequence[Session] = ()
     filled: bool = False  # with this, all that the log had at the start is in the file
 
 

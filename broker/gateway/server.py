@@ -20,6 +20,7 @@ from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
 from broker.gateway.api.parts import Parts
 from broker.gateway.api.routes import PLACES
+from broker.gateway.asking import Asking
 from broker.gateway.authenticating import Authentication
 from broker.gateway.behind import TURN
 from broker.gateway.certificates import Certificate, TlsFiles
@@ -29,6 +30,7 @@ from broker.gateway.intake import Holding, Intake
 from broker.gateway.looking_after import Patience
 from broker.gateway.programs import Programs
 from broker.gateway.read_model import ReadModel
+from broker.gateway.sessions import Sessions
 from broker.gateway.streams import Streams
 from broker.gateway.tail import NEWEST, LedgerTail
 from broker.gateway.uploading import Uploads
@@ -209,6 +211,7 @@ class Gateway:
         await parts.streams.drain(self._options.drain)
         parts.waiters.close()
         await parts.intake.finish()
+        await parts.sessions.finish()
 
 
 def _parts(
@@ -231,6 +234,9 @@ def _parts(
         model=model,
         streams=streams,
         intake=Intake(log, blobs, library, fleet, model, waiters, holding, judge, requests, space),
+        sessions=Sessions(
+            Asking(log, requests, options.persist), fleet, model, waiters, options.patience
+        ),
         fleet=fleet,
         tail=LedgerTail(
             log, model, fleet, streams, waiters, options.kept_jobs, fill=fill, newest=options.newest

@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import structlog
 
-from broker.gateway import packing, queries
+from broker.gateway import packing, queries, session_rows
 from broker.gateway.damage import CacheDamagedError, told_as_damage
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.placing import FULL, Writing
@@ -21,11 +21,12 @@ from broker.gateway.rows import EventRow, Held, JobPage, JobRow, PartitionRow, T
 from broker.gateway.tables import FILLED, SCHEMA, Change
 from broker.transports import checksums
 from broker.transports.files import SQLITE, Mark, make_database
+from schemas.sessions import Session
 from schemas.values import JobKey
 
 logger = structlog.get_logger()
 
-FORMAT = f"6-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
+FORMAT = f"7-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
 MARK = Mark(0x716A6267, old="events_of_job")
 WAL = 8 * 1024 * 1024  # bytes from which on the write-ahead log goes into the file
 FREED = 1024  # pages that are given back at once
@@ -189,6 +190,18 @@ class Store:
     def find(self, key: JobKey) -> JobRow | None:
         """The job that *key* names."""
         return queries.find(self._finding, key)
+
+    @told_as_damage
+    def find_session(self, key: JobKey) -> Session | None:
+        """The session that *key* names."""
+        return session_rows.find(self._finding, key)
+
+    @told_as_damage
+    def sessions(
+        self, tenant: str, ended: bool | None, limit: int, offset: int
+    ) -> tuple[Sequence[Session], int]:
+        """Sessions of *tenant*, the newest first, and how many there are in all."""
+        return session_rows.page(self._reading, tenant, ended, limit, offset)
 
     @told_as_damage
     def was_deleted(self, key: JobKey) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from broker.gateway import bitmaps, packing
+from broker.gateway import bitmaps, packing, session_rows
 from broker.gateway.bitmaps import WORDS, Member, members, words_of
 from broker.gateway.filters import tag_text
 from broker.gateway.packing import Own, own_phrases, pack, seal
@@ -33,7 +33,7 @@ CREATE TABLE deleted(
 ) WITHOUT ROWID;
 CREATE TABLE events(position INTEGER PRIMARY KEY, job INTEGER, seq INTEGER, kind TEXT, value BLOB);
 CREATE UNIQUE INDEX events_of_job ON events(job, seq);
-{bitmaps.SCHEMA}"""
+{bitmaps.SCHEMA}{session_rows.SCHEMA}"""
 _COLUMNS = (
     "id", "tenant", "job_id", "place", "created", "terminal", "based", "ended",
     "program", "backend", "session", "tags", "snapshot", "details", "value",
@@ -65,6 +65,7 @@ class Change:
         deleted = [(key.tenant, key.job_id, time) for key, time in transaction.deleted]
         self._insert("INSERT OR REPLACE INTO deleted VALUES ", deleted)
         self._put(jobs)
+        session_rows.put(self._db, transaction.sessions)
         self._insert("INSERT OR IGNORE INTO events VALUES ", events)
         self._insert("INSERT OR REPLACE INTO partitions VALUES ", partitions)
         self._insert("INSERT OR IGNORE INTO meta VALUES ", [(FILLED, "")] * transaction.filled)
@@ -87,6 +88,7 @@ class Change:
             dropped = max(dropped, self._db.changes())
         ended = ended_jobs(self._db, ended_before, most)
         self.remove(ended)
+        dropped = max(dropped, session_rows.prune(self._db, ended_before, most))
         self._bitmaps.close_empty()
         self._db.execute("DELETE FROM deleted WHERE time < ?", (deleted_before,))
         return max(dropped, len(ended))

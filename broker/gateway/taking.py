@@ -88,6 +88,8 @@ class Taker:
             permitted = self._model.readers[record.partition].permits(said.epoch)
             return self._remove(said, record) if permitted else None
         if isinstance(said, SessionEntry):
+            self._model.take_session(record, said)
+            self._waiters.wake(said.key)
             return None
         if isinstance(said, Tagging):
             if self._model.readers[record.partition].permits(said.epoch):
@@ -114,5 +116,5 @@ class Taker:
         """Take what the state topic says of a job, of which the ledger may not tell any more."""
         if isinstance(said, Deletion):
             self._model.remove(said.key, said.time)
-        elif isinstance(said, Job):
+        elif isinstance(said, Job | Session):
             self._model.base(said)

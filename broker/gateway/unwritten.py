@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from broker.gateway.recent import HotJob, KeptEvent
 from broker.gateway.rows import JobRow, PartitionRow, Transaction
+from schemas.sessions import Session
 from schemas.values import JobKey
 
 
@@ -16,6 +17,7 @@ class Unwritten:
     jobs: dict[JobKey, HotJob] = field(default_factory=dict)  # in their newest state
     gone: dict[JobKey, tuple[int, ...]] = field(default_factory=dict)  # removed: ids in the file
     deleted: dict[JobKey, str] = field(default_factory=dict)  # when
+    sessions: dict[JobKey, Session] = field(default_factory=dict)  # in their newest state
 
     def change(self, hot: HotJob) -> None:
         """*hot* has another state."""
@@ -37,12 +39,15 @@ class Unwritten:
             self.events,
             [ident for ids in self.gone.values() for ident in ids],
             list(self.deleted.items()),
+            list(self.sessions.values()),
             filled,
         )
 
     def hand_over(self) -> "Unwritten":
-        """What is being written; of what is to be forgotten that is known until it is done."""
-        handed = Unwritten(self.events, self.jobs, dict(self.gone), dict(self.deleted))
+        """What is being written; sessions, and what is to be forgotten, are known until it is done."""
+        handed = Unwritten(
+            self.events, self.jobs, dict(self.gone), dict(self.deleted), dict(self.sessions)
+        )
         self.events, self.jobs = [], {}
         for hot in handed.jobs.values():
             hot.unwritten = False
@@ -60,3 +65,6 @@ class Unwritten:
         """What was handed over is in the file."""
         self.gone = {key: ids for key, ids in self.gone.items() if handed.gone.get(key) != ids}
         self.deleted = {k: t for k, t in self.deleted.items() if handed.deleted.get(k) != t}
+        for key, session in handed.sessions.items():
+            if self.sessions.get(key) is session:
+                del self.sessions[key]

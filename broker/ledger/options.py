@@ -24,6 +24,6 @@ class Options:
     heard: int = 10_000  # status messages that wait for a turn; older ones are told again
     aside: int = 64 * MIB  # bytes of requests that are taken aside; then submits wait
     store_wait: float = 30.0  # that the blob store gets for one of them
-    session_wait: float = 2.0  # that a job waits for the opening of its session, in tick seconds
+    session_wait: float = 1.0  # that a job waits for the opening of its session, in tick seconds
     letter_bytes: int = 32 * MIB  # that wait to be put aside; then requests wait
     letters: int = 50_000  # beyond, what comes is told in the log of the process alone

@@ -39,7 +39,9 @@ def request(chance: random.Random, jobs: Sequence[str]) -> bytes:
     method, path = chance.choice((*ROUTES, *STREAMS * 10))
     asset = "swagger-ui-bundle.js"
     job_id = chance.choice(jobs) if method == "GET" else "nobody"
-    path = path.format(job_id=job_id, program_id="sampler", backend="aer_simulator", asset=asset)
+    path = path.format(
+        job_id=job_id, session_id=job_id, program_id="sampler", backend="aer_simulator", asset=asset
+    )
     if method == "GET" and chance.random() < 0.2:
         method = "HEAD"
     version = chance.choice(("1.1", "1.1", "1.0"))

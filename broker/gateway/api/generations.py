@@ -8,7 +8,7 @@ from aiohttp import web
 from broker.gateway.api.sending import Content
 from schemas.decoding import UnreadableError, decode
 
-_CLIENT = "X-Qx-Client-Application"
+CLIENT = "X-Qx-Client-Application"
 _RELEASE = re.compile(r"qiskit_ibm_runtime-(\d{1,4})\.(\d{1,4})")
 _LOOKS_FOR_A_URL = ((0, 9), (0, 25))  # first and last that take what has `url` in it for a link
 _WRAPPED = (b'{"__type__":"to_json","__value__":', b"}")  # all of them read what is in it
@@ -16,7 +16,7 @@ _WRAPPED = (b'{"__type__":"to_json","__value__":', b"}")  # all of them read wha
 
 def release_of(request: web.BaseRequest) -> tuple[int, int] | None:
     """Major and minor release of `qiskit-ibm-runtime`; those before 0.9.3 do not say."""
-    found = _RELEASE.search(request.headers.get(_CLIENT, ""))
+    found = _RELEASE.search(request.headers.get(CLIENT, ""))
     return (int(found[1]), int(found[2])) if found else None
 
 
@@ -25,15 +25,27 @@ def asks_once(request: web.BaseRequest) -> bool:
 
     Those until 0.4 do, where they get no websocket: over plain HTTP. They name no release.
     """
-    says = request.headers.get(_CLIENT, "")
+    says = request.headers.get(CLIENT, "")
     return request.scheme == "http" and bool(says) and not says.startswith("qiskit-version")
+
+
+def closes_by_deleting(request: web.BaseRequest) -> bool:
+    """Whether the client says `DELETE /sessions/{id}/close` to close: later ones do to cancel.
+
+    Those before 0.9.3 name no release, and begin with something else than all later ones. Who says
+    nothing means to cancel.
+    """
+    says, release = request.headers.get(CLIENT, ""), release_of(request)
+    if release is not None:
+        return release < (0, 13)
+    return bool(says) and not says.startswith("qiskit-version")
 
 
 def decodes_lists(request: web.BaseRequest) -> bool:
     """Whether the client decodes the inputs of all jobs of a list at once: all stock ones do, and
     fail at one circuit that a newer Qiskit wrote. They ask again for inputs that are not there.
     """
-    return _CLIENT in request.headers
+    return CLIENT in request.headers
 
 
 def takes_text(request: web.BaseRequest) -> bool:

@@ -35,6 +35,7 @@ TAGS = {
     "jobs": "Submit, look at, list, cancel, delete.",
     "results": "What jobs bring.",
     "events": "What happens, as it happens.",
+    "sessions": "Jobs that belong together, on one backend.",
     "programs": "What can be run.",
     "backends": "What it runs on.",
     "usage": "What jobs take.",

@@ -20,6 +20,7 @@ from broker.gateway.intake import Intake
 from broker.gateway.programs import Programs
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob
+from broker.gateway.sessions import Sessions
 from broker.gateway.streams import Streams
 from broker.gateway.tail import LedgerTail
 from broker.gateway.uploading import Uploads
@@ -40,6 +41,7 @@ class Parts:
     model: ReadModel
     streams: Streams
     intake: Intake
+    sessions: Sessions
     fleet: Fleet
     tail: LedgerTail
     waiters: Waiters

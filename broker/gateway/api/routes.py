@@ -12,6 +12,7 @@ from broker.gateway.api.routes_around import BACKENDS, OPERATIONS
 from broker.gateway.api.routes_of_jobs import EVENTS, JOBS, RESULTS
 from broker.gateway.api.routes_of_login import DEVICES, LOGIN
 from broker.gateway.api.routes_of_programs import PROGRAMS
+from broker.gateway.api.routes_of_sessions import SESSIONS
 from broker.gateway.api.routes_of_usage import USAGE
 
 
@@ -26,7 +27,7 @@ async def _specification(request: Request) -> web.Response:
     return raw_answer(description())
 
 
-API = (*JOBS, *RESULTS, *EVENTS, *PROGRAMS, *BACKENDS, *USAGE, *LOGIN, *DEVICES)
+API = (*JOBS, *RESULTS, *EVENTS, *SESSIONS, *PROGRAMS, *BACKENDS, *USAGE, *LOGIN, *DEVICES)
 AROUND = (  # of this gateway itself: without a prefix
     *OPERATIONS,
     Route(
@@ -43,6 +44,7 @@ TAGGED = {
     "jobs": JOBS,
     "results": RESULTS,
     "events": EVENTS,
+    "sessions": SESSIONS,
     "programs": PROGRAMS,
     "backends": BACKENDS,
     "usage": USAGE,
