@@ -246,7 +246,9 @@ def _parts(
         uploads=Uploads(programs, judge, fleet, space),
         blobs=blobs,
         room=Room("answers", options.answers, TOO_LARGE),
-        bodies=Bodies(options.max_body, 2 * options.max_body, options.block),
+        bodies=Bodies(
+            options.max_body, 2 * options.max_body, options.block, cache.parent if cache else None
+        ),
         patience=options.patience,
         stall=options.stall,
         pending=options.pending,

@@ -28,13 +28,13 @@ from schemas.jobs import Job
 async def submit(request: Request) -> web.Response:
     """POST /jobs."""
     bodies = request.parts.bodies
-    if (body := bodies.at_hand(request)) is not None:
-        return await _submit(request, body)
-    async with bodies.read(request) as body:
+    if (at_hand := bodies.at_hand(request)) is not None:
+        return await _submit(request, at_hand)
+    async with bodies.spooled(request) as body:
         return await _submit(request, body)
 
 
-async def _submit(request: Request, body: bytes) -> web.Response:
+async def _submit(request: Request, body: bytes | memoryview) -> web.Response:
     if has_several(request, body):
         return await submit_all(request, body)
     intake = request.parts.intake
