@@ -30,6 +30,7 @@ from broker.gateway.intake import Holding, Intake
 from broker.gateway.looking_after import Patience
 from broker.gateway.programs import Programs
 from broker.gateway.read_model import ReadModel
+from broker.gateway.replays import Replays
 from broker.gateway.sessions import Sessions
 from broker.gateway.streams import Streams
 from broker.gateway.tail import NEWEST, LedgerTail
@@ -226,13 +227,14 @@ def _parts(
 ) -> Parts:
     model, fleet, waiters = ReadModel(cache, options.memory, options.looked_up), Fleet(), Waiters()
     patience = Patience(options.stream_age, options.silence, options.stall)
-    streams = Streams(model, patience, options.backlogs, options.turn)
+    streams = Streams(model, blobs, patience, options.backlogs, options.turn)
     requests = Room("requests", max(options.requests, 2 * options.max_body), TOO_MANY)
     holding = Holding(options.patience, options.persist)
     programs = Programs(log, blobs, library)
     return Parts(
         model=model,
         streams=streams,
+        replays=Replays(),
         intake=Intake(log, blobs, library, fleet, model, waiters, holding, judge, requests, space),
         sessions=Sessions(
             Asking(log, requests, options.persist), fleet, model, waiters, options.patience
