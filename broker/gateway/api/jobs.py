@@ -23,6 +23,7 @@ from broker.gateway.read_model import NOT_YET
 from broker.gateway.rows import JobPage as Found
 from schemas.cloudevents import encode
 from schemas.jobs import Job
+from schemas.values import Reason
 
 
 async def submit(request: Request) -> web.Response:
@@ -47,7 +48,8 @@ async def details(request: Request, asked: JobAsked) -> web.StreamResponse:
     job = (await request.parts.find(key_of(request))).job
     usual = request.parts.fleet.usual_seconds(job.backend or "")
     shown = job_object(job, None, usual)
-    if job.details is None or not asked.wants_params:
+    is_gone = job.reason == Reason.PAYLOAD_MISSING  # which `reason` says
+    if job.details is None or is_gone or not asked.wants_params:
         return answer(shown)
     params = content_of(job.details.params or b"{}", job.details.params_ref)
     return await send(request, Content([encode(shown)[:-1] + b',"params":', params, b"}"]))
