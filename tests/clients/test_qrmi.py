@@ -106,11 +106,20 @@ async def test_its_task_runner_ends_the_job_when_it_is_told_to_end(
     assert job["status"] == "Cancelled"
 
 
-async def test_its_resource_is_described_and_runs_tasks(site: Site) -> None:
-    said = await asyncio.to_thread(output, site.python, SCRIPT, "free", FLIPPED, **site.variables)
+async def test_its_resource_is_acquired_described_and_runs_tasks(site: Site) -> None:
+    said = await asyncio.to_thread(
+        output, site.python, SCRIPT, "acquire", FLIPPED, **site.variables
+    )
 
     found = json.loads(said)
     assert found["completed"]
     assert bits(found["result"]) == 2
     assert found["target"]["configuration"]["backend_name"] == "fake_line_5"
     assert found["target"]["properties"]["qubits"]
+    assert (await site.job())["session_id"] == found["token"]
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{site.url}/sessions/{found['token']}") as answer,
+    ):
+        session = await answer.json()
+    assert (session["backend_name"], session["accepting_jobs"]) == ("fake_line_5", False)

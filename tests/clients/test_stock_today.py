@@ -116,3 +116,14 @@ def test_tags_are_changed_and_jobs_found_by_them(found: Found) -> None:
 
     assert tags["changed"] == tags["seen"] == ["both", "other"]
     assert (tags["found"], tags["lost"]) == ([True], [])
+
+
+def test_sessions_and_batches_hold_their_jobs_and_close(found: Found) -> None:
+    seen = found["sessions"]
+
+    assert seen["agree"] > 0.8
+    assert seen["inside"] == ["dedicated", "fake_line_5", True]
+    assert (seen["listed"], seen["session"]) == (2, [True, True])
+    assert seen["status"] == ["Closed", False]
+    assert "closed" in seen["closed"][1]
+    assert seen["batch"] == ["batch", True]
