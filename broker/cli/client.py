@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from http import HTTPStatus
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
@@ -38,9 +37,6 @@ PAGE = 200  # jobs in one answer
 UNKNOWN_AUTHORITY = (18, 19, 20, 21)  # of OpenSSL: self-signed, or of an issuer that is not known
 
 
-WHO = "QJB_TOKEN or --token-file says who you are, and `qjb tokens create` makes a token"
-
-
 @dataclass(frozen=True, slots=True)
 class Happened:
     """One event of a stream: `kind` is an event's, or `gap` with the job as it stands."""
@@ -58,8 +54,7 @@ class _Asking:
         self._shown = url_visible(self.url)
         timeout = aiohttp.ClientTimeout(total=ANSWER, connect=CONNECT)
         connector = aiohttp.TCPConnector(ssl=_trust(at.ca_file))
-        headers = {"Authorization": f"Bearer {_sendable(at.token)}"} if at.token else {}
-        self._http = aiohttp.ClientSession(timeout=timeout, connector=connector, headers=headers)
+        self._http = aiohttp.ClientSession(timeout=timeout, connector=connector)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,10 +92,7 @@ class _Asking:
 
     def _refusal(self, status: int, body: bytes) -> QjbError:
         try:
-            error = refusal(status, json.loads(body))
-            if status == HTTPStatus.UNAUTHORIZED:
-                error.message += f"; {WHO}"
-            return error
+            return refusal(status, json.loads(body))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return self._not_a_gateway(f" (HTTP {status})")
 
@@ -188,6 +180,25 @@ class Client(_Asking):
                 if len(found) >= limit:
                     break
         return found[:limit]
+
+    async def sessions(self, **asked: Any) -> list[dict[str, Any]]:
+        """The newest sessions that are *asked* for."""
+        answer = await self._object("sessions", "GET", "/sessions", params=asked)
+        return list(answer["sessions"])
+
+    async def session(self, session_id: str) -> dict[str, Any]:
+        """One session."""
+        return await self._object("id", "GET", f"/sessions/{_part(session_id)}")
+
+    async def close_session(self, session_id: str) -> dict[str, Any]:
+        """Let a session take no more jobs; what it is then."""
+        path, body = f"/sessions/{_part(session_id)}", {"accepting_jobs": False}
+        return await self._object("id", "PATCH", path, json=body)
+
+    async def cancel_session(self, session_id: str) -> None:
+        """End a session with its jobs."""
+        if await self._answer("DELETE", f"/sessions/{_part(session_id)}/close"):
+            raise self._not_a_gateway()
 
     async def programs(self) -> list[dict[str, Any]]:
         """The programs that can be run."""
@@ -351,13 +362,6 @@ def _why(error: aiohttp.ClientConnectorCertificateError) -> str:
             "tls/ca.pem in its data folder"
         )
     return said
-
-
-def _sendable(token: str) -> str:
-    """*token*, if it can be one. Raises `SettingsError`; it says nothing of what the token is."""
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise SettingsError("QJB_TOKEN: what it has is no token")
-    return token
 
 
 def _checked(url: str) -> str:

@@ -24,8 +24,6 @@ SERVE = {
     "worker": ("roles:worker", "Serve as a worker, on Kafka."),
     "gateway": ("roles:gateway", "Serve as a gateway, on Kafka."),
     "health": ("roles:health", "Say whether a role lives."),
-    "tenants": ("tenants:tenants", "Say who may use the service, and how much of it."),
-    "tokens": ("tenants:tokens", "Make the tokens by which clients say who they are."),
     "sandbox-check": ("sandbox:check", "Try what the sandbox holds on this host."),
 }
 USE = {
@@ -38,6 +36,7 @@ USE = {
     "jobs": ("jobs:jobs", "List jobs."),
     "delete": ("forgetting:delete", "Delete jobs that have ended."),
     "prune": ("forgetting:prune", "Delete old jobs that have ended."),
+    "sessions": ("sessions:sessions", "List, show, close, cancel sessions."),
     "programs": ("bringing:programs", "List, show, upload, update, delete programs."),
     "backends": ("jobs:backends", "List backends, or show one."),
 }

@@ -3,8 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -15,12 +14,9 @@ from broker.errors import (
     TooSlowError,
     UnsupportedEncodingError,
 )
-from broker.gateway.api.spooling import Spool
-from schemas.batches import MOST_BYTES
 
 BLOCK = 64 * 1024  # bytes that are waited for at once; a body that is no longer needs no room
 LARGE = 1024 * 1024  # bytes that take longer to copy than the event loop may be held up
-SPOOLED = MOST_BYTES  # bytes; what is larger is one submit, and goes to the blob store anyway
 MEMBERS = 1000  # parts that a gzip body may have: each takes time to begin
 ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # and what zlib calls them
 RAW = -15  # deflate as some clients misunderstand it: without zlib's head
@@ -30,12 +26,11 @@ class Bodies:
     """Reads bodies of at most *most* bytes. All that are read at the same time share *room*.
 
     A block of a body, or the rest of it, must come within *patience* seconds; twice as long a body
-    that says how large it is waits for room. *folder*: where large ones lie while they are read.
+    that says how large it is waits for room.
     """
 
-    def __init__(self, most: int, room: int, patience: float, folder: Path | None = None) -> None:
+    def __init__(self, most: int, room: int, patience: float) -> None:
         self.most = most
-        self._folder = folder
         self._patience = patience
         self._room = Room("bodies", room, "too many large bodies are being read")
 
@@ -56,58 +51,37 @@ class Bodies:
         Raises `TooLargeError`, `TooSlowError`, `UnavailableError`, `UnsupportedEncodingError`, or
         `InvalidRequestError` for what can not be unpacked.
         """
-        most = self.most if most is None else min(most, self.most)
-        async with self._counted(request, most) as pieces:
-            yield await _joined([piece async for piece in pieces])
-
-    @asynccontextmanager
-    async def spooled(self, request: web.BaseRequest) -> AsyncIterator[bytes | memoryview]:
-        """The same; one above `SPOOLED` lies in a file. Raises `InsufficientStorageError`, too."""
-        held: list[bytes] = []
-        size = 0
-        async with self._counted(request, self.most) as pieces:
-            with closing(Spool(self._folder)) as spool:
-                async for piece in pieces:
-                    size += len(piece)
-                    held.append(piece)
-                    if size > SPOOLED:
-                        for each in held:
-                            await spool.add(each)
-                        held = []
-                body = await (spool.whole() if size > SPOOLED else _joined(held))
-            yield body
-
-    @asynccontextmanager
-    async def _counted(
-        self, request: web.BaseRequest, most: int
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The pieces of a body of at most *most* bytes; it takes room until the block ends."""
         unpacker = _unpacker(request)
+        most = self.most if most is None else min(most, self.most)
         if (request.content_length or 0) > most:
-            raise too_large(most)
+            raise _too_large(most)
         with self._room.share() as share:
             told = 0 if unpacker else request.content_length or 0
             if told > BLOCK:
                 await self._room.await_free(told, 2 * self._patience)
                 share.take(told)
-            yield self._within(request, unpacker, share, told, most)
+            yield await self._whole(request, unpacker, share, told, most)
 
-    async def _within(
+    async def _whole(
         self,
         request: web.BaseRequest,
         unpacker: "Unpacker | None",
         share: Share,
         told: int,
         most: int,
-    ) -> AsyncIterator[bytes]:
+    ) -> bytes:
+        pieces: list[bytes] = []
         size = 0
         async for piece in self._pieces(request, unpacker):
             size += len(piece)
             if size > most:
-                raise too_large(most)
+                raise _too_large(most)
             if size > max(BLOCK, told):
                 share.take(len(piece))
-            yield piece
+            pieces.append(piece)
+        if size <= LARGE:
+            return b"".join(pieces)
+        return await asyncio.to_thread(b"".join, pieces)  # which lets go of the interpreter
 
     async def _pieces(
         self, request: web.BaseRequest, unpacker: "Unpacker | None"
@@ -139,14 +113,7 @@ class Bodies:
         return b"".join(held)
 
 
-async def _joined(pieces: list[bytes]) -> bytes:
-    if sum(map(len, pieces)) <= LARGE:
-        return b"".join(pieces)
-    return await asyncio.to_thread(b"".join, pieces)  # which lets go of the interpreter
-
-
-def too_large(most: int) -> TooLargeError:
-    """What is said of a body that has more than *most* bytes."""
+def _too_large(most: int) -> TooLargeError:
     return TooLargeError(f"the body is too large: at most {most:,} bytes are allowed")
 
 
