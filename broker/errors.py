@@ -166,6 +166,13 @@ class TooSlowError(QjbError):
     status = 408
 
 
+class UpgradeRequiredError(QjbError):
+    """This is a websocket, and nothing else."""
+
+    code = "upgrade_required"
+    status = 426
+
+
 class UnsupportedEncodingError(QjbError):
     """A body is packed in a way that nobody here can unpack."""
 

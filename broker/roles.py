@@ -126,6 +126,7 @@ class Roles:
             stream_age=settings.stream_age,
             drain=settings.stream_drain,
             hosts=settings.hosts,
+            open_to_all=settings.open,
             cors_origins=settings.cors_origins,
             public_url=settings.public_url,
             tls=_tls(settings),

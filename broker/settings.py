@@ -17,7 +17,9 @@ from schemas.limits import LARGEST_BODY
 from schemas.values import Sandbox
 
 PREFIX = "QJB_"
-READ_ELSEWHERE = frozenset({"QJB_URL", "QJB_CA_FILE", "QJB_TEST_KAFKA"})  # by clients, by tests
+READ_ELSEWHERE = frozenset(
+    {"QJB_URL", "QJB_CA_FILE", "QJB_TOKEN", "QJB_TOKEN_FILE", "QJB_TEST_KAFKA"}
+)  # by clients, by tests
 _ID = r"^([A-Za-z0-9][A-Za-z0-9._~-]{0,127})?$"
 
 
@@ -98,6 +100,11 @@ class Settings(BaseSettings):
         le=64,
         description="Gateways of `qjb up` that are processes of their own, on the one port; "
         "0: its one process has the gateway, too",
+    )
+    open: bool = Field(
+        False,
+        description="Serve whoever reaches the gateway, though others than this machine can and "
+        "there is no token: it does not start then otherwise",
     )
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

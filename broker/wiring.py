@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import structlog
 
-from broker.errors import QjbError, SettingsError
+from broker.errors import LogNotServedError, QjbError, SettingsError
 from broker.gateway.server import Gateway
 from broker.ledger.broker import Broker
 from broker.processes import GatewayProcesses
@@ -107,6 +107,28 @@ async def serving(
                 await _drain(running)
                 watch.cancel()
                 watch_space.cancel()
+
+
+@asynccontextmanager
+async def operating(settings: Settings) -> AsyncIterator[Log]:
+    """The log of a service, open while the block runs, whether the service runs or not.
+
+    Raises `SettingsError`.
+    """
+    _make_data_folder(settings.data)
+    log = _log(settings, (), Upkeep())
+    if log.reach is Reach.PROCESS:
+        raise SettingsError("QJB_LOG: nobody else reaches a log in memory")
+    try:
+        await log.open()
+    except LogNotServedError:  # nobody has it open
+        await log.close()
+        log = _log(settings, EVERYTHING, Upkeep())
+        await log.open()
+    try:
+        yield log
+    finally:
+        await log.close()
 
 
 def _log(settings: Settings, roles: Collection[str], upkeep: Upkeep) -> Log:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from http import HTTPStatus
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +38,9 @@ PAGE = 200  # jobs in one answer
 UNKNOWN_AUTHORITY = (18, 19, 20, 21)  # of OpenSSL: self-signed, or of an issuer that is not known
 
 
+WHO = "QJB_TOKEN or --token-file says who you are, and `qjb tokens create` makes a token"
+
+
 @dataclass(frozen=True, slots=True)
 class Happened:
     """One event of a stream: `kind` is an event's, or `gap` with the job as it stands."""
@@ -54,7 +58,8 @@ class _Asking:
         self._shown = url_visible(self.url)
         timeout = aiohttp.ClientTimeout(total=ANSWER, connect=CONNECT)
         connector = aiohttp.TCPConnector(ssl=_trust(at.ca_file))
-        self._http = aiohttp.ClientSession(timeout=timeout, connector=connector)
+        headers = {"Authorization": f"Bearer {_sendable(at.token)}"} if at.token else {}
+        self._http = aiohttp.ClientSession(timeout=timeout, connector=connector, headers=headers)
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,7 +97,10 @@ class _Asking:
 
     def _refusal(self, status: int, body: bytes) -> QjbError:
         try:
-            return refusal(status, json.loads(body))
+            error = refusal(status, json.loads(body))
+            if status == HTTPStatus.UNAUTHORIZED:
+                error.message += f"; {WHO}"
+            return error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return self._not_a_gateway(f" (HTTP {status})")
 
@@ -362,6 +370,13 @@ def _why(error: aiohttp.ClientConnectorCertificateError) -> str:
             "tls/ca.pem in its data folder"
         )
     return said
+
+
+def _sendable(token: str) -> str:
+    """*token*, if it can be one. Raises `SettingsError`; it says nothing of what the token is."""
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise SettingsError("QJB_TOKEN: what it has is no token")
+    return token
 
 
 def _checked(url: str) -> str:

@@ -48,6 +48,7 @@ def of_error(error: QjbError) -> Exit:
     by_status = {
         204: Exit.NOT_NOW,
         400: Exit.REJECTED,
+        401: Exit.REJECTED,
         403: Exit.REJECTED,  # such as a program of somebody else
         404: Exit.NOT_FOUND,
         409: Exit.REJECTED,  # such as a job's id that is another job's already

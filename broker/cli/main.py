@@ -24,6 +24,8 @@ SERVE = {
     "worker": ("roles:worker", "Serve as a worker, on Kafka."),
     "gateway": ("roles:gateway", "Serve as a gateway, on Kafka."),
     "health": ("roles:health", "Say whether a role lives."),
+    "tenants": ("tenants:tenants", "Say who may use the service, and how much of it."),
+    "tokens": ("tenants:tokens", "Make the tokens by which clients say who they are."),
     "sandbox-check": ("sandbox:check", "Try what the sandbox holds on this host."),
 }
 USE = {

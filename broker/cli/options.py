@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,20 +25,28 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a gateway is, and whom to trust there."""
+    """Where a gateway is, whom to trust there, and who asks."""
 
     url: str
     ca_file: str | None = None  # besides whom the system trusts
+    token: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return url_visible(self.url)
 
 
 def of_a_client(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--url` and `--ca`, which become one `Address`, and `--json`."""
+    """`--url`, `--ca` and `--token-file`, which become one `Address`, and `--json`."""
 
     @click.option(
         "--json", "as_json", is_flag=True, help="Print JSON, for scripts; one value on a line."
+    )
+    @click.option(
+        "--token-file",
+        metavar="FILE",
+        envvar="QJB_TOKEN_FILE",
+        show_envvar=True,
+        help="File with the token that says who you are; else QJB_TOKEN is it.",
     )
     @click.option(
         "--ca",
@@ -56,10 +64,21 @@ def of_a_client(command: Callable[..., Any]) -> Callable[..., Any]:
         help="The gateway's address.",
     )
     @wraps(command)
-    def called(url: str, ca: str | None, **more: Any) -> Any:
-        return command(at=Address(url, ca), **more)
+    def called(url: str, ca: str | None, token_file: str | None, **more: Any) -> Any:
+        return command(at=Address(url, ca, _token(token_file)), **more)
 
     return called
+
+
+def _token(file: str | None) -> str | None:
+    """What *file* has, else what is in the environment: an argument could be seen by everybody."""
+    if file is None:
+        return os.environ.get("QJB_TOKEN", "").strip() or None
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, ValueError) as error:
+        why = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else "no text"
+        raise click.UsageError(f"--token-file: {file} can not be read: {why}") from error
 
 
 def integer(least: int, most: int | None = None) -> click.IntRange:

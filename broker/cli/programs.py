@@ -11,7 +11,11 @@ from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.shown import on_one_line
 
-_WITH_VALUE = ("--url", "--ca")  # options that may stand before the name of a command
+_WITH_VALUE = (
+    "--url",
+    "--ca",
+    "--token-file",
+)  # options that may stand before the name of a command
 
 
 class _Programs(click.Group):

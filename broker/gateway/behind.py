@@ -5,7 +5,7 @@ One that has not taken what it was sent is left alone until its transport says t
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,8 +13,9 @@ import structlog
 
 from broker.budget import JOB, Lately, Room
 from broker.gateway.history import PAGE, Cursor, OneJob, Page
-from broker.gateway.subscribers import Encoding, End, Group, Subscriber
+from broker.gateway.subscribers import Encoding, End, Group, Rest, Said, Subscriber
 from broker.telemetry import metrics
+from broker.transports.blobs import Blobs
 from schemas.limits import MIB
 
 logger = structlog.get_logger()
@@ -28,21 +29,23 @@ AT_ONCE = 8  # connections that are read on for as they come, in one round of th
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A page as it is written, of so many events; and where it leads to."""
+    """A page as it is written, and where it leads to."""
 
-    data: bytes
-    events: int
+    said: Said
     cursor: Cursor
 
     def weight(self) -> int:
         """Bytes that it takes, with the stream that it is of."""
-        return len(self.data) + JOB
+        return len(self.said.data) + JOB
 
 
 def encoded(page: Page, encoding: Encoding) -> Encoded:
     """*page* as it is written."""
-    data = encoding.events(page.events) if page.events else b""
-    return Encoded(data, len(page.events), page.cursor)
+    if not page.events:
+        return Encoded(Said(b"", 0), page.cursor)
+    said = encoding.events(page.events)
+    cut = said.rest is not None  # of a job's events: the number of the last one is where it stands
+    return Encoded(said, page.events[said.events - 1][1].seq if cut else page.cursor)
 
 
 class Behind:
@@ -57,9 +60,10 @@ class Behind:
         room: Room,
         caught_up: Callable[[Subscriber], None],
         tell: Callable[[Group], None],
+        blobs: Blobs,
         turn: float,
     ) -> None:
-        self._turn = turn
+        self._blobs, self._turn = blobs, turn
         self._room, self._caught_up, self._tell = room, caught_up, tell
         self._pages: Lately[Hashable, Encoded] = Lately(Room("pages", SAME), Encoded.weight)
         self._all: set[Subscriber] = set()
@@ -166,17 +170,22 @@ class Behind:
         while not (subscriber.reading or subscriber.is_gone or subscriber.is_paused):
             if self._room.is_over:
                 return
+            if subscriber.rest is not None:
+                reading = self._loop.create_task(_piece(subscriber.rest.pieces))
+                subscriber.reading = reading
+                reading.add_done_callback(partial(self._have_piece, subscriber, subscriber.rest))
+                break
             if selection.reached(subscriber.cursor):
                 self._discard(subscriber)
                 self._caught_up(subscriber)
                 return
             page = self._page_at_hand(subscriber)
             if page is None:
-                reading = selection.from_file(subscriber.cursor, PAGE)
-                subscriber.reading = self._loop.create_task(reading)
-                subscriber.reading.add_done_callback(partial(self._have_page, subscriber))
+                found = self._loop.create_task(selection.from_file(subscriber.cursor, PAGE))
+                subscriber.reading = found
+                found.add_done_callback(partial(self._have_page, subscriber))
                 break
-            _write_page(subscriber, page, "memory")
+            self._write_page(subscriber, page, "memory")
             if self._loop.time() >= until:
                 return
         self._ready.discard(subscriber)
@@ -204,12 +213,51 @@ class Behind:
                 return
             if page.missing:
                 self._tell(subscriber.group)
-                _write_gap(subscriber)
+                self._write_gap(subscriber)
             else:
-                _write_page(subscriber, self._encode(subscriber, page), "file")
-            if subscriber in self._all:
-                self.add(subscriber)
-                self._write_pages(subscriber)
+                self._write_page(subscriber, self._encode(subscriber, page), "file")
+            self._go_on(subscriber)
+
+    def _have_piece(self, subscriber: Subscriber, rest: Rest, task: "asyncio.Task[bytes]") -> None:
+        subscriber.reading = None
+        if task.cancelled():
+            return
+        with _or_cut(subscriber):
+            data, first = task.result(), not rest.told
+            rest.told += len(data)
+            if is_last := rest.told >= rest.size:
+                subscriber.rest = None
+            subscriber.write(subscriber.encoding.piece(data, first=first, last=is_last))
+            self._go_on(subscriber)
+
+    def _go_on(self, subscriber: Subscriber) -> None:
+        if subscriber in self._all:
+            self.add(subscriber)
+            self._write_pages(subscriber)
+
+    def _write_page(self, subscriber: Subscriber, page: Encoded, source: str) -> None:
+        self._write(subscriber, page.said, page.cursor, source)
+        metrics.DELIVERIES.inc(page.said.events)
+
+    def _write_gap(self, subscriber: Subscriber) -> None:
+        selection = subscriber.group.selection
+        gap = selection.gap(subscriber.cursor)
+        said = subscriber.encoding.gap(selection.ident(gap.cursor), gap.said)
+        self._write(subscriber, said, gap.cursor, "file")
+        metrics.GAPS.inc()
+
+    def _write(self, subscriber: Subscriber, said: Said, cursor: Cursor, source: str) -> None:
+        subscriber.write(said.data)
+        subscriber.cursor = cursor
+        if said.rest is not None:
+            subscriber.rest = Rest(self._blobs.stream(said.rest), said.rest.size)
+        if subscriber.source is None:
+            subscriber.source = source
+            metrics.RESUMES.labels(source).inc()
+
+
+async def _piece(pieces: AsyncIterator[bytes]) -> bytes:
+    return await anext(pieces)
 
 
 def _name_of_page(subscriber: Subscriber) -> Hashable:
@@ -217,28 +265,6 @@ def _name_of_page(subscriber: Subscriber) -> Hashable:
     if not isinstance(subscriber.group.selection, OneJob):
         return None
     return subscriber.group, subscriber.encoding, subscriber.cursor
-
-
-def _write_page(subscriber: Subscriber, page: Encoded, source: str) -> None:
-    subscriber.write(page.data)
-    subscriber.cursor = page.cursor
-    metrics.DELIVERIES.inc(page.events)
-    _note_source(subscriber, source)
-
-
-def _write_gap(subscriber: Subscriber) -> None:
-    selection = subscriber.group.selection
-    gap = selection.gap(subscriber.cursor)
-    subscriber.write(subscriber.encoding.gap(selection.ident(gap.cursor), gap.said))
-    subscriber.cursor = gap.cursor
-    metrics.GAPS.inc()
-    _note_source(subscriber, "file")
-
-
-def _note_source(subscriber: Subscriber, source: str) -> None:
-    if subscriber.source is None:
-        subscriber.source = source
-        metrics.RESUMES.labels(source).inc()
 
 
 @contextlib.contextmanager

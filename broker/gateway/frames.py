@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from broker.gateway.history import Told
+from broker.gateway.subscribers import Said
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
@@ -54,17 +55,23 @@ def pause() -> int:
 class ServerSentEvents:
     """How most subscribers are told. *code* is for HTTP's sake, and so is what comes *last*."""
 
+    ages = True
+
     def __init__(self, code: Callable[[bytes], bytes], last: bytes) -> None:
         self._code, self._last = code, last
 
     def opening(self, at: str) -> bytes:
         return self._code(priming(at, pause()))
 
-    def events(self, told: Sequence[Told]) -> bytes:
-        return self._code(b"".join([frame(at, event.kind, event.value) for at, event in told]))
+    def events(self, told: Sequence[Told]) -> Said:
+        frames = [frame(at, event.kind, event.value) for at, event in told]
+        return Said(self._code(b"".join(frames)), len(told))
 
-    def gap(self, at: str, said: bytes) -> bytes:
-        return self._code(frame(at, "gap", said))
+    def piece(self, data: bytes, *, first: bool, last: bool) -> bytes:
+        raise NotImplementedError  # references are told as they are
+
+    def gap(self, at: str, said: bytes) -> Said:
+        return Said(self._code(frame(at, "gap", said)), 0)
 
     def end(self, at: str, said: bytes) -> bytes:
         return self._code(frame(at, "end", said)) + self._last

@@ -120,7 +120,7 @@ class Intake:
         """Whether that job was submitted here a moment ago."""
         return key in self._awaited
 
-    async def submit(self, tenant: str, body: bytes | bytearray, trace: str) -> Accepted:
+    async def submit(self, tenant: str, body: bytes | memoryview, trace: str) -> Accepted:
         """Put the job that *body* (JSON) asks for onto the log.
 
         Raises `InvalidRequestError`, `InvalidInputsError`, `UnknownProgramError` or
@@ -152,12 +152,12 @@ class Intake:
         backend = known.backend if known else request.backend
         return Accepted(key, backend, session_id, known, known.warnings if known else told)
 
-    async def part(self, body: bytes, *, lines: bool) -> Sequence[bytes]:
+    async def part(self, body: bytes | memoryview, *, lines: bool) -> Sequence[bytes]:
         """The jobs that *body* asks for: JSON *lines*, or an object with a list of them.
 
         Raises `InvalidRequestError`, `TooLargeError` or `UnavailableError`.
         """
-        if len(body) > MOST_BYTES:
+        if isinstance(body, memoryview) or len(body) > MOST_BYTES:  # or it lies in a file
             raise TooLargeError(f"jobs: {len(body):,} bytes, but at most {MOST_BYTES:,} at once")
         try:
             found = lines_in(body) if lines else await self._judge.part(body)
@@ -245,7 +245,7 @@ class Intake:
     async def _append(self, key: JobKey, request: Request, trace: str) -> None:
         await (await self._asking.put(key.tenant, _record(request, trace)))
 
-    async def _read(self, body: bytes | bytearray) -> SubmitJob:
+    async def _read(self, body: bytes | memoryview) -> SubmitJob:
         try:
             return await self._judge.read(body)
         except WrongFieldsError as error:

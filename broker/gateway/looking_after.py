@@ -1,7 +1,9 @@
 """Who listens is looked after: nobody may be silent, too old, or take nothing for too long."""
 
 import asyncio
+import math
 import random
+import time
 from dataclasses import dataclass
 
 from broker.gateway.behind import Behind
@@ -28,7 +30,10 @@ class LookingAfter:
     def begin(self, subscriber: Subscriber) -> None:
         """*subscriber* has come."""
         age = self._patience.age * random.uniform(0.8, 1.2)  # noqa: S311
-        subscriber.deadline = self._loop.time() + age
+        may_last = age if subscriber.encoding.ages else math.inf
+        if subscriber.expires is not None:
+            may_last = min(may_last, subscriber.expires - time.time())
+        subscriber.deadline = self._loop.time() + may_last
         self._look(subscriber)
 
     def _look(self, subscriber: Subscriber) -> None:

@@ -30,6 +30,7 @@ from broker.gateway.intake import Holding, Intake
 from broker.gateway.looking_after import Patience
 from broker.gateway.programs import Programs
 from broker.gateway.read_model import ReadModel
+from broker.gateway.replays import Replays
 from broker.gateway.sessions import Sessions
 from broker.gateway.streams import Streams
 from broker.gateway.tail import NEWEST, LedgerTail
@@ -37,6 +38,7 @@ from broker.gateway.uploading import Uploads
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.library import Library
+from broker.retrying import until_it_works
 from broker.shown import place
 from broker.tenancy import Tenancy
 from broker.transports.blobs import Blobs
@@ -75,6 +77,7 @@ class Options:
     untaken: float = UNTAKEN  # so is one whose kernel acknowledges nothing
     turn: float = TURN  # of reading on for streams that are behind, until others get a turn
     drain: float = 5.0  # open streams are closed over this time when the gateway stops
+    open_to_all: bool = False  # listens where others reach it, though there is no token
     hosts: tuple[str, ...] = ()  # names under which it answers, besides those of loopback
     newest: int = NEWEST  # events that it begins with if it is more than twice as many behind
     kept_jobs: float | None = None  # a job is kept for so long after its end; None: for ever
@@ -181,6 +184,7 @@ class Gateway:
             most = most_connections(options.connections)
             doors = Doors(runner.server, most, options.head, options.untaken, shown)
             port = await self._open(doors)
+            await self._check_closed(doors)
         except SettingsError as error:
             self._listening.set_exception(error)
             self._listening.exception()  # nobody may be waiting for it
@@ -190,6 +194,18 @@ class Gateway:
         self._listening.set_result(url)
         logger.info("gateway.listening", url=url)
         return doors
+
+    async def _check_closed(self, doors: Doors) -> None:
+        """Raises `SettingsError` if others reach it, and it would ask nobody who they are."""
+        if doors.on_loopback or self._options.open_to_all:
+            return
+        if await until_it_works(self._authentication.is_open):
+            doors.close()
+            raise SettingsError(
+                f"QJB_HOST: others reach {self._host}, and there is no token, so that everybody"
+                " could submit and read jobs: make one with `qjb tokens create`, or say that it is"
+                " meant with QJB_OPEN=true"
+            )
 
     async def _open(self, doors: Doors) -> int:
         """The port. Raises `SettingsError` if it can not be had."""
@@ -226,13 +242,14 @@ def _parts(
 ) -> Parts:
     model, fleet, waiters = ReadModel(cache, options.memory, options.looked_up), Fleet(), Waiters()
     patience = Patience(options.stream_age, options.silence, options.stall)
-    streams = Streams(model, patience, options.backlogs, options.turn)
+    streams = Streams(model, blobs, patience, options.backlogs, options.turn)
     requests = Room("requests", max(options.requests, 2 * options.max_body), TOO_MANY)
     holding = Holding(options.patience, options.persist)
     programs = Programs(log, blobs, library)
     return Parts(
         model=model,
         streams=streams,
+        replays=Replays(),
         intake=Intake(log, blobs, library, fleet, model, waiters, holding, judge, requests, space),
         sessions=Sessions(
             Asking(log, requests, options.persist), fleet, model, waiters, options.patience
@@ -246,7 +263,9 @@ def _parts(
         uploads=Uploads(programs, judge, fleet, space),
         blobs=blobs,
         room=Room("answers", options.answers, TOO_LARGE),
-        bodies=Bodies(options.max_body, 2 * options.max_body, options.block),
+        bodies=Bodies(
+            options.max_body, 2 * options.max_body, options.block, cache.parent if cache else None
+        ),
         patience=options.patience,
         stall=options.stall,
         pending=options.pending,

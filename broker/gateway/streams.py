@@ -17,6 +17,7 @@ from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob, KeptEvent
 from broker.gateway.subscribers import Encoding, End, Group, Opening, Subscriber
 from broker.telemetry import metrics
+from broker.transports.blobs import Blobs
 from schemas.values import JobKey
 
 AT_MOST = 64 * 1024  # bytes that are told at once, or one event
@@ -27,10 +28,12 @@ GATHER = 0.005  # … for so long (s), as one large write costs no more than a s
 class Streams:
     """All subscribers of this gateway. Used on the event loop only."""
 
-    def __init__(self, model: ReadModel, patience: Patience, memory: int, turn: float) -> None:
+    def __init__(
+        self, model: ReadModel, blobs: Blobs, patience: Patience, memory: int, turn: float
+    ) -> None:
         self._model = model
         self._room = Room("streams", memory)
-        self._behind = Behind(self._room, self._go_live, self._tell, turn)
+        self._behind = Behind(self._room, self._go_live, self._tell, blobs, turn)
         self._care = LookingAfter(patience, self._behind)
         self._jobs: dict[JobKey, Group] = {}
         self._many: dict[str, dict[JobFilter, Group]] = {}  # by tenant
@@ -104,20 +107,26 @@ class Streams:
     def _write(self, group: Group, told: Sequence[Told]) -> list[Subscriber]:
         """Write what was *told* to those that take it; those that do not keep up."""
         slow = []
-        said: dict[Encoding, bytes] = {}
+        said: dict[Encoding, bytes | None] = {}
         for subscriber in group.live:
             if subscriber.is_paused or self._room.is_over:
                 slow.append(subscriber)
             elif not subscriber.is_gone:
                 encoding = subscriber.encoding
-                if (data := said.get(encoding)) is None:
-                    data = said[encoding] = self._encode(group, told, encoding)
-                subscriber.write_same(data)
+                if encoding not in said:
+                    said[encoding] = self._encode(group, told, encoding)
+                if (data := said[encoding]) is None:
+                    slow.append(subscriber)
+                else:
+                    subscriber.write_same(data)
         return slow
 
-    def _encode(self, group: Group, told: Sequence[Told], encoding: Encoding) -> bytes:
-        data = encoding.events(told)
-        return data + group.farewell(encoding) if group.selection.ended else data
+    def _encode(self, group: Group, told: Sequence[Told], encoding: Encoding) -> bytes | None:
+        """What is written; None if a part of it has to be read first."""
+        said = encoding.events(told)
+        if said.rest is not None:
+            return None
+        return said.data + group.farewell(encoding) if group.selection.ended else said.data
 
     # Subscribing
 

@@ -7,12 +7,13 @@ client takes what it was sent.
 import asyncio
 import enum
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from broker.gateway.history import Cursor, Page, Selection, Told
+from broker.gateway.history import Cursor, Selection, Told
 from broker.gateway.recent import KeptEvent
+from schemas.values import BlobRef
 
 SEND_BUFFER = 64 * 1024  # bytes in the kernel, which doubles it
 
@@ -49,16 +50,30 @@ class Line(Protocol):
         """Whether it is paused now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is written for so many events; of the last of them, *rest* comes in pieces then."""
+
+    data: bytes
+    events: int
+    rest: BlobRef | None = None
+
+
 class Encoding(Protocol):
     """What goes over a connection. Positions are event ids, what is said is JSON."""
+
+    ages: bool  # whether its streams end after a while, as their clients go on where they were
 
     def opening(self, at: str) -> bytes:
         """The stream begins there."""
 
-    def events(self, told: Sequence[Told]) -> bytes:
+    def events(self, told: Sequence[Told]) -> Said:
         """What has happened; there is something."""
 
-    def gap(self, at: str, said: bytes) -> bytes:
+    def piece(self, data: bytes, *, first: bool, last: bool) -> bytes:
+        """Of the rest of an event."""
+
+    def gap(self, at: str, said: bytes) -> Said:
         """What comes next is not kept any more; *said* is in its place."""
 
     def end(self, at: str, said: bytes) -> bytes:
@@ -71,6 +86,15 @@ class Encoding(Protocol):
         """The client is to come back after a while: the last bytes of a stream, too."""
 
 
+@dataclass(slots=True)
+class Rest:
+    """A large value, piece by piece."""
+
+    pieces: AsyncIterator[bytes]
+    size: int  # bytes in all
+    told: int = 0  # of them
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """A connection on which a stream begins: with *head*, then in that encoding."""
@@ -78,6 +102,7 @@ class Opening:
     line: Line
     head: bytes
     encoding: Encoding
+    expires: float | None = None  # Unix time at which it has to end
 
 
 class Keeper(Protocol):
@@ -105,12 +130,14 @@ class Subscriber:
         "cursor",
         "deadline",
         "encoding",
+        "expires",
         "group",
         "held",
         "is_paused",
         "look",
         "quiet_since",
         "reading",
+        "rest",
         "source",
         "why",
     )
@@ -123,7 +150,9 @@ class Subscriber:
         self.closed: asyncio.Future[End] = loop.create_future()
         self.why: End | None = None
         self.source: str | None = None  # where what it missed came from
-        self.reading: asyncio.Task[Page] | None = None  # a page that comes from the file
+        self.reading: asyncio.Task[Any] | None = None  # what comes from the file, or of the rest
+        self.rest: Rest | None = None  # of the event that it was told last
+        self.expires = opening.expires
         self.look: asyncio.TimerHandle | None = None  # when it is looked after the next time
         self.deadline = 0.0
         self.is_paused = False  # whether it has yet to take what was written

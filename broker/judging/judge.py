@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from broker.errors import UnavailableError
 from broker.judging.wire import Answer, Import, Question, Wrong, receive, send
 from schemas.batches import Span, spans
-from schemas.decoding import UnreadableError
+from schemas.decoding import Buffer, UnreadableError
 from schemas.limits import KIB, SMALL_REQUEST
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program
@@ -112,7 +112,7 @@ class Judge:
             if not self._users:
                 self._end()
 
-    async def read(self, body: bytes | bytearray) -> SubmitJob:
+    async def read(self, body: Buffer) -> SubmitJob:
         """The submit in *body*. Raises `UnreadableError`, most often a `WrongFieldsError`."""
         if is_small(body):
             return read_submit(body)

@@ -1,8 +1,9 @@
 """Gateways and workers as processes of their own on the embedded log, killed for real."""
 
+import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -181,3 +182,46 @@ async def test_roles_join_the_embedded_log_and_join_again_when_the_process_that_
 
     assert "was started anew" in worker.output()
     assert "Traceback" not in worker.output() + gateway.output()
+
+
+LARGE = 60 * 1024 * 1024  # bytes of inputs: nearly the most that a body may have
+LITTLE = 40 * 1024 * 1024  # bytes of memory that may come and go with each of them
+PIECE = b"x" * (1 << 20)
+
+
+async def large(job: str = "hello-world") -> AsyncIterator[bytes]:
+    """A submit with large inputs, piece by piece."""
+    yield b'{"program_id": "%b", "params": {"iterations": 1, "note": "' % job.encode()
+    for _ in range(LARGE // len(PIECE)):
+        yield PIECE
+    yield b'"}}'
+
+
+def own_memory(pids: list[int]) -> int:
+    """Bytes that those processes hold and that the system can not take back."""
+    lines = [line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+
+async def test_large_inputs_go_to_the_blob_store_past_the_memory_of_gateways(system: Up) -> None:
+    await all_ready(system)
+    pids, highest = system.gateways(), [0]
+
+    async def watch() -> None:
+        while True:
+            highest[0] = max(highest[0], own_memory(pids))
+            await asyncio.sleep(0.005)
+
+    async with aiohttp.ClientSession() as http:
+        before = own_memory(pids)
+        watching = asyncio.create_task(watch())
+        for _ in range(3):
+            async with http.post(f"{system.url}/jobs", data=large()) as answer:
+                assert answer.status == 200, await answer.text()
+                job = (await answer.json())["id"]
+        watching.cancel()
+        async with http.get(f"{system.url}/jobs/{job}") as answer:
+            found = await answer.json()
+
+    assert len(found["params"]["note"]) == LARGE
+    assert highest[0] - before < LITTLE, f"{(highest[0] - before) >> 20} MiB"

@@ -20,7 +20,20 @@ pytestmark = pytest.mark.slow
 ROUNDS, AT_ONCE = 20, 40
 RESET = struct.pack("ii", 1, 0)  # so that closing sends a reset
 ROUTES = [(route.method, route.path) for route in (*API, *AROUND)]
-STREAMS = [("GET", "/jobs/{job_id}/events"), ("GET", "/events")]
+STREAMS = [
+    ("GET", "/jobs/{job_id}/events"),
+    ("GET", "/events"),
+    ("GET", "/stream/jobs/{job_id}"),
+]
+NAMES = {
+    "job_id": "j1",
+    "session_id": "s1",
+    "program_id": "sampler",
+    "backend": "aer_simulator",
+    "hub": "qjb",
+    "group": "default",
+    "project": "main",
+}
 BODY = b'{"program_id": "hello-world", "params": {"iterations": 1}}'
 QUERIES = ("", "", "?wait=0.2", "?after=now&wait=1", "?last_event_id=3", "?cursor=x")
 HEADERS = (
@@ -29,6 +42,8 @@ HEADERS = (
     "Accept-Encoding: gzip",
     "Range: bytes=5-",
     "Connection: close",
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+    "\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
     "Expect: 100-continue",
     "Expect: nonsense",
 )
@@ -39,9 +54,7 @@ def request(chance: random.Random, jobs: Sequence[str]) -> bytes:
     method, path = chance.choice((*ROUTES, *STREAMS * 10))
     asset = "swagger-ui-bundle.js"
     job_id = chance.choice(jobs) if method == "GET" else "nobody"
-    path = path.format(
-        job_id=job_id, session_id=job_id, program_id="sampler", backend="aer_simulator", asset=asset
-    )
+    path = path.format(**NAMES | {"job_id": job_id, "session_id": job_id}, asset=asset)
     if method == "GET" and chance.random() < 0.2:
         method = "HEAD"
     version = chance.choice(("1.1", "1.1", "1.0"))
@@ -116,20 +129,25 @@ async def test_nobody_waits_for_the_head_of_an_answer() -> None:
         await served.ledger.fleet()
         await served.ledger.queue("j1")
         await served.get("/jobs/j1")
-        names = {"job_id": "j1", "program_id": "sampler", "backend": "aer_simulator"}
         async with asyncio.timeout(20):
             for method, path in ROUTES:
                 if method != "GET":
                     continue
-                url = served.url + path.format(**names, asset="swagger-ui.css")
+                url = served.url + path.format(**NAMES, asset="swagger-ui.css")
                 for accept in ("application/json", "text/event-stream"):
                     asked = {
                         "params": {"wait": "60", "after": "now"},
                         "headers": {"Accept": accept},
                     }
-                    is_code = path.endswith("/data")  # of a program that is nobody's
+                    said: tuple[int, ...] = (200, 204)
+                    if path.endswith("/data"):  # of a program that is nobody's
+                        said = (403,)
+                    if path == "/sessions/{session_id}":  # there is none
+                        said = (404,)
+                    if path.startswith("/stream/"):  # a websocket alone
+                        said = (426,)
                     async with served.http.head(url, **asked) as response:
-                        assert response.status in ((403,) if is_code else (200, 204)), path
+                        assert response.status in said, path
                         assert await response.read() == b""
 
 

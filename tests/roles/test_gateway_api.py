@@ -406,6 +406,18 @@ async def test_a_list_goes_on_from_its_cursor_however_many_jobs_share_a_moment()
             assert len(found) == len(set(found))
 
 
+async def test_a_job_whose_inputs_were_never_there_is_shown_without_them() -> None:
+    async with running() as served:
+        await served.ledger.queue("j1", params_ref=BlobRef("0" * 64, 400_000))
+        await served.ledger.start("j1")
+        facts = {"attempt": 1, "reason": "payload_missing", "message": "not there"}
+        await served.ledger.append("j1", Failed, **facts)
+        await served.get("/jobs/j1/events?after=3&wait=5", headers={"Accept": "application/json"})
+        job = await served.get("/jobs/j1")
+
+    assert (job["reason"], "params" in job) == ("payload_missing", False)
+
+
 async def test_a_list_of_a_time_goes_on_from_its_cursor() -> None:
     async with running() as served:
         await served.ledger.tell(*[served.ledger.queue_entry(f"j{n}") for n in range(3)])

@@ -575,3 +575,12 @@ async def test_probes_and_scrapes_are_no_news() -> None:
 
     told = {line["route"]: line["log_level"] for line in lines if line["event"] == "http.request"}
     assert told == {"/live": "debug", "/ready": "debug", "/metrics": "debug", "/backends": "info"}
+
+
+@pytest.mark.parametrize("expect", [False, True])
+async def test_a_body_that_is_too_large_is_refused_with_how_large_it_may_be(expect: bool) -> None:
+    async with running(max_body=100_000) as served:
+        url, body = f"{served.url}/jobs", io.BytesIO(b"x" * 100_001)
+        async with served.http.post(url, data=body, expect100=expect) as answer:
+            assert answer.status == 413
+            assert "at most 100,000 bytes" in (await answer.json())["error"]["message"]

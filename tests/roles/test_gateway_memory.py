@@ -40,6 +40,10 @@ VALUE = "x" * 250_000
 BOTH = ("text/event-stream", "application/json")
 OPTIONS = {"max_body": MUCH // 2, "answers": MUCH}
 
+UPGRADE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
 Prepare = Callable[[Running, Blobs], Awaitable[None]]
 
 
@@ -57,6 +61,7 @@ class Case:
     prepare: Prepare | None = None
     accept: tuple[str, ...] = ("*/*",)
     body: bytes = b""  # without its end
+    head: str = ""  # more lines of it
 
 
 async def _job(served: Running, blobs: Blobs, **end: Any) -> None:
@@ -129,6 +134,7 @@ CASES = {
     ("GET", "/jobs/{job_id}/interim_results"): Case("/jobs/j1/interim_results", large_history),
     ("GET", "/jobs/{job_id}/logs"): Case("/jobs/j1/logs", large_history),
     ("GET", "/jobs/{job_id}/events"): Case("/jobs/j1/events", large_history, BOTH),
+    ("GET", "/stream/jobs/{job_id}"): Case("/stream/jobs/j1", large_history, head=UPGRADE),
     ("GET", "/events"): Case("/events?after=start", large_history, BOTH),
     ("GET", "/sessions"): Case("/sessions"),
     ("POST", "/sessions"): Case("/sessions", body=b'{"mode":"' + b"x" * (MUCH // 3)),
@@ -211,9 +217,11 @@ async def clients(url: str, requests: Sequence[bytes]) -> AsyncIterator[list[soc
             sock.close()
 
 
-def _request(method: str, path: str, accept: str = "*/*", body: bytes = b"") -> bytes:
+def _request(
+    method: str, path: str, accept: str = "*/*", body: bytes = b"", more: str = ""
+) -> bytes:
     """Its body lacks the end."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n{more}"
     if body:
         head += f"Content-Length: {len(body) + 1}\r\n"
     return f"{head}\r\n".encode() + body
@@ -259,7 +267,7 @@ async def test_clients_that_take_nothing_cost_little_whatever_they_ask_for(
         await eventually(lambda: last is None or _seq(served) == last.seq)
         for accept in case.accept:
             own = CLIENTS * len(case.body) if case.body else 0  # what the clients here hold
-            request = _request(method, case.path, accept, case.body)
+            request = _request(method, case.path, accept, case.body, case.head)
             with traced():
                 async with clients(served.url, [request] * CLIENTS):
                     cost = await _highest() - own
@@ -273,6 +281,7 @@ async def test_clients_that_take_nothing_cost_little_whatever_they_ask_for(
 TAGS = tuple("abcdefgh")
 FOLLOWED = {
     "of one job": ["/jobs/j1/events"] * CLIENTS,
+    "of one job, over websockets": ["/stream/jobs/j1"] * CLIENTS,
     "of many jobs": ["/events"] * CLIENTS,
     "of many jobs, each with a filter of its own": [
         f"/events?tags={a}&tags={b}" for a, b in itertools.permutations(TAGS, 2)
@@ -284,7 +293,8 @@ async def _follow(served: Running, paths: Sequence[str]) -> Sequence[bytes]:
     await served.ledger.queue("j1", tags=TAGS)
     await served.ledger.start("j1")
     await eventually(lambda: _seq(served) == 3)
-    return [_request("GET", path) for path in paths]
+    more = {path: UPGRADE if path.startswith("/stream/") else "" for path in paths}
+    return [_request("GET", path, more=more[path]) for path in paths]
 
 
 async def _burst(served: Running, events: int, size: int) -> None:

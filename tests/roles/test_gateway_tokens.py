@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from broker.errors import SettingsError
+from broker.transports.memory import MemoryLog
 from schemas.tenants import Scope
 from tests.support.gateway import Running, running
 from tests.support.tokens import bearer, say, tenant, token
@@ -150,3 +152,17 @@ async def test_a_tenant_sees_nothing_of_anothers_jobs() -> None:
         listed = await served.get("/jobs", headers=bearer("eve"))
 
     assert listed["count"] == 0
+
+
+async def test_a_gateway_that_others_reach_does_not_start_without_a_token_unless_it_is_meant() -> (
+    None
+):
+    log = MemoryLog()
+    with pytest.raises(SettingsError, match=r"qjb tokens create.*QJB_OPEN=true"):
+        async with running(log, host="0.0.0.0"):
+            pass
+    async with running(MemoryLog(), host="0.0.0.0", open_to_all=True):
+        pass
+    await say(log, token("alice"))
+    async with running(log, host="0.0.0.0"):
+        pass

@@ -311,6 +311,7 @@ async def running(
     brokered: bool = False,
     blobs: Blobs | None = None,
     trust: ssl.SSLContext | bool = True,
+    host: str = "127.0.0.1",
     **options: Any,
 ) -> AsyncIterator[Running]:
     """A gateway that has caught up; with *brokered* somebody answers requests.
@@ -326,6 +327,7 @@ async def running(
         blobs or open_blobs("memory:///"),
         programs(),
         cache=cache,
+        host=host,
         port=0,
         options=Options(**options),
     )

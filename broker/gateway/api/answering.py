@@ -11,6 +11,7 @@ from aiohttp.hdrs import METH_ALL
 from aiohttp.http import HttpVersion11
 
 from broker.errors import QjbError, UnauthorizedError
+from broker.gateway.api.bodies import too_large
 from broker.gateway.api.errors import error_answer, of_http
 from broker.gateway.api.events import EventStream
 from broker.gateway.api.hosts import Hosts
@@ -88,7 +89,7 @@ async def _expect(request: Request) -> None:
     if request.headers["Expect"].lower() != "100-continue":
         raise web.HTTPExpectationFailed
     if (request.content_length or 0) > request.parts.bodies.most:
-        raise web.HTTPRequestEntityTooLarge(request.parts.bodies.most)
+        raise too_large(request.parts.bodies.most)
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # this is not a part of the answer
 

@@ -29,12 +29,12 @@ def has_lines(request: Request) -> bool:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() in JSON_LINES
 
 
-def has_several(request: Request, body: bytes) -> bool:
+def has_several(request: Request, body: bytes | memoryview) -> bool:
     """Whether *body* asks for several jobs."""
     return is_batch(body) or has_lines(request)
 
 
-async def submit_all(request: Request, body: bytes) -> web.Response:
+async def submit_all(request: Request, body: bytes | memoryview) -> web.Response:
     """POST /jobs with several: what became of each, in their order."""
     intake, trace = request.parts.intake, request.traceparent
     jobs = await intake.part(body, lines=has_lines(request))

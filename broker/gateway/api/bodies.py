@@ -3,7 +3,8 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 from aiohttp import web
 
@@ -14,9 +15,12 @@ from broker.errors import (
     TooSlowError,
     UnsupportedEncodingError,
 )
+from broker.gateway.api.spooling import Spool
+from schemas.batches import MOST_BYTES
 
 BLOCK = 64 * 1024  # bytes that are waited for at once; a body that is no longer needs no room
 LARGE = 1024 * 1024  # bytes that take longer to copy than the event loop may be held up
+SPOOLED = MOST_BYTES  # bytes; what is larger is one submit, and goes to the blob store anyway
 MEMBERS = 1000  # parts that a gzip body may have: each takes time to begin
 ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # and what zlib calls them
 RAW = -15  # deflate as some clients misunderstand it: without zlib's head
@@ -26,11 +30,12 @@ class Bodies:
     """Reads bodies of at most *most* bytes. All that are read at the same time share *room*.
 
     A block of a body, or the rest of it, must come within *patience* seconds; twice as long a body
-    that says how large it is waits for room.
+    that says how large it is waits for room. *folder*: where large ones lie while they are read.
     """
 
-    def __init__(self, most: int, room: int, patience: float) -> None:
+    def __init__(self, most: int, room: int, patience: float, folder: Path | None = None) -> None:
         self.most = most
+        self._folder = folder
         self._patience = patience
         self._room = Room("bodies", room, "too many large bodies are being read")
 
@@ -51,37 +56,58 @@ class Bodies:
         Raises `TooLargeError`, `TooSlowError`, `UnavailableError`, `UnsupportedEncodingError`, or
         `InvalidRequestError` for what can not be unpacked.
         """
-        unpacker = _unpacker(request)
         most = self.most if most is None else min(most, self.most)
+        async with self._counted(request, most) as pieces:
+            yield await _joined([piece async for piece in pieces])
+
+    @asynccontextmanager
+    async def spooled(self, request: web.BaseRequest) -> AsyncIterator[bytes | memoryview]:
+        """The same; one above `SPOOLED` lies in a file. Raises `InsufficientStorageError`, too."""
+        held: list[bytes] = []
+        size = 0
+        async with self._counted(request, self.most) as pieces:
+            with closing(Spool(self._folder)) as spool:
+                async for piece in pieces:
+                    size += len(piece)
+                    held.append(piece)
+                    if size > SPOOLED:
+                        for each in held:
+                            await spool.add(each)
+                        held = []
+                body = await (spool.whole() if size > SPOOLED else _joined(held))
+            yield body
+
+    @asynccontextmanager
+    async def _counted(
+        self, request: web.BaseRequest, most: int
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The pieces of a body of at most *most* bytes; it takes room until the block ends."""
+        unpacker = _unpacker(request)
         if (request.content_length or 0) > most:
-            raise _too_large(most)
+            raise too_large(most)
         with self._room.share() as share:
             told = 0 if unpacker else request.content_length or 0
             if told > BLOCK:
                 await self._room.await_free(told, 2 * self._patience)
                 share.take(told)
-            yield await self._whole(request, unpacker, share, told, most)
+            yield self._within(request, unpacker, share, told, most)
 
-    async def _whole(
+    async def _within(
         self,
         request: web.BaseRequest,
         unpacker: "Unpacker | None",
         share: Share,
         told: int,
         most: int,
-    ) -> bytes:
-        pieces: list[bytes] = []
+    ) -> AsyncIterator[bytes]:
         size = 0
         async for piece in self._pieces(request, unpacker):
             size += len(piece)
             if size > most:
-                raise _too_large(most)
+                raise too_large(most)
             if size > max(BLOCK, told):
                 share.take(len(piece))
-            pieces.append(piece)
-        if size <= LARGE:
-            return b"".join(pieces)
-        return await asyncio.to_thread(b"".join, pieces)  # which lets go of the interpreter
+            yield piece
 
     async def _pieces(
         self, request: web.BaseRequest, unpacker: "Unpacker | None"
@@ -113,7 +139,14 @@ class Bodies:
         return b"".join(held)
 
 
-def _too_large(most: int) -> TooLargeError:
+async def _joined(pieces: list[bytes]) -> bytes:
+    if sum(map(len, pieces)) <= LARGE:
+        return b"".join(pieces)
+    return await asyncio.to_thread(b"".join, pieces)  # which lets go of the interpreter
+
+
+def too_large(most: int) -> TooLargeError:
+    """What is said of a body that has more than *most* bytes."""
     return TooLargeError(f"the body is too large: at most {most:,} bytes are allowed")
 
 

@@ -36,6 +36,8 @@ def error_answer(
     response = answer(said, status)
     if status == 503:
         response.headers["Retry-After"] = "1"
+    if status == 426:
+        response.headers["Upgrade"] = "websocket"
     if status == 415:
         response.headers["Accept-Encoding"] = ", ".join(ENCODINGS)
     return response

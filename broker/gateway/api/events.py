@@ -99,7 +99,7 @@ async def _stream_of_job(request: Request) -> web.StreamResponse:
     hot = parts.model.locate(key) or hot
     if hot.job.terminal and cursor >= hot.job.seq:
         return nothing({"Cache-Control": "no-store"})
-    _refuse_when_full(parts)
+    refuse_when_full(parts)
     return _begin(request, partial(parts.streams.follow_job, hot, cursor))
 
 
@@ -136,7 +136,7 @@ async def _stream_of_many(request: Request) -> web.StreamResponse:
     if request.method == "HEAD":
         return web.Response(headers=HEADERS)
     cursor = await _reached_vector(parts, position)
-    _refuse_when_full(parts)
+    refuse_when_full(parts)
     return _begin(request, partial(parts.streams.follow_many, wanted, cursor))
 
 
@@ -167,7 +167,8 @@ async def _reached_vector(parts: Parts, position: Vector | Edge) -> Vector:
     return position
 
 
-def _refuse_when_full(parts: Parts) -> None:
+def refuse_when_full(parts: Parts) -> None:
+    """Raises `UnavailableError` if there can be no more streams."""
     if parts.draining.is_set():
         raise UnavailableError("this gateway is stopping; try again")
     if len(parts.streams) >= parts.most_streams:  # the rest is for those who ask and go
@@ -212,7 +213,8 @@ def _begin(request: Request, follow: Callable[[Opening], Subscriber]) -> EventSt
         response.force_close()
     line = cast(Line, request.protocol)  # each connection here is one
     encoding = CHUNKED if chunked else PLAIN
-    response.subscriber = follow(Opening(line, response.head(request), encoding))
+    opening = Opening(line, response.head(request), encoding, request.caller.expires)
+    response.subscriber = follow(opening)
     response.headers.clear()
     return response
 

@@ -23,18 +23,19 @@ from broker.gateway.read_model import NOT_YET
 from broker.gateway.rows import JobPage as Found
 from schemas.cloudevents import encode
 from schemas.jobs import Job
+from schemas.values import Reason
 
 
 async def submit(request: Request) -> web.Response:
     """POST /jobs."""
     bodies = request.parts.bodies
-    if (body := bodies.at_hand(request)) is not None:
-        return await _submit(request, body)
-    async with bodies.read(request) as body:
+    if (at_hand := bodies.at_hand(request)) is not None:
+        return await _submit(request, at_hand)
+    async with bodies.spooled(request) as body:
         return await _submit(request, body)
 
 
-async def _submit(request: Request, body: bytes) -> web.Response:
+async def _submit(request: Request, body: bytes | memoryview) -> web.Response:
     if has_several(request, body):
         return await submit_all(request, body)
     intake = request.parts.intake
@@ -47,7 +48,8 @@ async def details(request: Request, asked: JobAsked) -> web.StreamResponse:
     job = (await request.parts.find(key_of(request))).job
     usual = request.parts.fleet.usual_seconds(job.backend or "")
     shown = job_object(job, None, usual)
-    if job.details is None or not asked.wants_params:
+    is_gone = job.reason == Reason.PAYLOAD_MISSING  # which `reason` says
+    if job.details is None or is_gone or not asked.wants_params:
         return answer(shown)
     params = content_of(job.details.params or b"{}", job.details.params_ref)
     return await send(request, Content([encode(shown)[:-1] + b',"params":', params, b"}"]))

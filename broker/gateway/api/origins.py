@@ -45,7 +45,7 @@ class Origins:
             return None
         if request.method == "OPTIONS":
             return self._preflight(origin)
-        if request.method not in _SAFE and not self._may_change(request, origin):
+        if request.method not in _SAFE and not self.may_act(request, origin):
             raise web.HTTPForbidden(text="pages from other origins may not do this")
         return None
 
@@ -61,7 +61,8 @@ class Origins:
             },
         )
 
-    def _may_change(self, request: web.BaseRequest, origin: str) -> bool:
+    def may_act(self, request: web.BaseRequest, origin: str) -> bool:
+        """Whether a page from *origin* may do what more than reads."""
         if self.allows(origin):
             return True
         site = request.headers.get("Sec-Fetch-Site")  # what the browser knows, behind any proxy

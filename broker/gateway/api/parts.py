@@ -20,6 +20,7 @@ from broker.gateway.intake import Intake
 from broker.gateway.programs import Programs
 from broker.gateway.read_model import ReadModel
 from broker.gateway.recent import HotJob
+from broker.gateway.replays import Replays
 from broker.gateway.sessions import Sessions
 from broker.gateway.streams import Streams
 from broker.gateway.tail import LedgerTail
@@ -40,6 +41,7 @@ class Parts:
 
     model: ReadModel
     streams: Streams
+    replays: Replays
     intake: Intake
     sessions: Sessions
     fleet: Fleet
@@ -106,6 +108,11 @@ class Request(web.BaseRequest):
     def trace(self) -> str:
         """Its trace, as log lines and errors name it."""
         return self.traceparent[3:35]
+
+    def check_origin(self) -> None:
+        """A page of another origin may not open a websocket: browsers leave that to the server."""
+        if (origin := self.headers.get("Origin")) and not self._origins.may_act(self, origin):
+            raise web.HTTPForbidden(text="pages from other origins may not do this")
 
     def add_headers(self, response: web.StreamResponse) -> None:
         """Each answer names its trace, and none what made it."""

@@ -19,8 +19,9 @@ from broker.errors import (
     UnknownBackendError,
     UnknownJobError,
     UnknownProgramError,
+    UpgradeRequiredError,
 )
-from broker.gateway.api import events, jobs, results
+from broker.gateway.api import events, jobs, results, websocket
 from broker.gateway.api.describing import (
     JSON,
     SECONDS,
@@ -275,6 +276,15 @@ EVENTS = (
         _POSITION,
         "Positions are event numbers; also `start` (the default) and `now`. With"
         " `Accept: application/json`: a page. After the last event: `event: end`.",
+    ),
+    Route(
+        "GET",
+        "/stream/jobs/{job_id}",
+        websocket.of_job,
+        "streamJob",
+        "Interim results and the result, over a websocket",
+        {101: "The first message says so; each other one is a value. Close 1000 is the end."},
+        errors=(UnknownJobError, UpgradeRequiredError),
     ),
     Route(
         "GET",

@@ -1,0 +1,279 @@
+"""The commands by which operators say who may use the service. They write to its log."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from broker import wiring
+from broker.appending import append_surely
+from broker.cli import show
+from broker.cli.exits import Exit
+from broker.cli.forgetting import Length
+from broker.cli.options import run
+from broker.cli.output import say, say_json
+from broker.core.tenants import Register
+from broker.errors import InvalidRequestError
+from broker.settings import load
+from broker.telemetry.times import iso, now
+from broker.tenancy import Tenancy
+from broker.transports.log import Log
+from schemas.decoding import UnreadableError, decode
+from schemas.tenants import Quota, Said, Scope, Tenant, Token, hashed
+from schemas.topics import TENANTS, requests_of
+from schemas.unknown import no
+from schemas.values import DEFAULT_TENANT
+
+USUAL = (Scope.SUBMIT, Scope.READ, Scope.PROGRAMS)
+QUOTAS = ("queued", "running", "rate", "body")
+
+
+class Desk:
+    """Where operators look at what stands on the topic of tenants, and change it."""
+
+    def __init__(self, log: Log, register: Register) -> None:
+        self._log = log
+        self.register = register
+
+    def tenant(self, name: str) -> Tenant:
+        """The tenant of that name. Raises `InvalidRequestError`."""
+        if (found := self.register.tenant(name)) is None:
+            raise InvalidRequestError(no("tenant", name, list(self.register.names)))
+        return found
+
+    def token(self, token_id: str) -> Token:
+        """The token of that id. Raises `InvalidRequestError`."""
+        if (found := self.register.token(token_id)) is None:
+            known = [token.id for token in self.register.tokens]
+            raise InvalidRequestError(no("token", token_id, known))
+        return found
+
+    async def say(self, said: Said) -> None:
+        """Have *said* stand there. Raises `InvalidRequestError` for what may not."""
+        record = TENANTS.write(said, now())
+        try:
+            decode(record.value, Said)
+        except UnreadableError as error:
+            raise InvalidRequestError(_said(said, error.message)) from error
+        if isinstance(said, Tenant) and said.name != DEFAULT_TENANT:
+            await self._log.provide([requests_of(said.name).name])
+        await append_surely(self._log, TENANTS, [record])
+
+
+def _said(said: Said, why: str) -> str:
+    if isinstance(said, Tenant) and why.endswith("$.name`."[:-1]):
+        return f"{said.name!r} names no tenant: small letters, digits and hyphens, at most 32"
+    return why
+
+
+@asynccontextmanager
+async def desk(data: Path | None, log: str | None) -> AsyncIterator[Desk]:
+    """The desk of the service with that data folder, or that log; running or not."""
+    async with wiring.operating(load({"data": data, "log": log})) as opened:
+        tenancy = Tenancy(opened)
+        await tenancy.catch_up()
+        yield Desk(opened, tenancy.register)
+
+
+def _of_an_operator(command: Callable[..., Any]) -> Callable[..., None]:
+    """`--data`, `--log` and `--json`; what *command* gives is run with a desk."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON; one value on a line.")
+    @click.option("--log", metavar="URL", help="The service's log; by default in its data folder.")
+    @click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        help="The service's data folder; by default ~/.local/share/qjb.",
+    )
+    @wraps(command)
+    def called(data: Path | None, log: str | None, **more: Any) -> None:
+        async def work() -> Exit:
+            async with desk(data, log) as opened:
+                await command(opened, **more)
+            return Exit.DONE
+
+        run(work())
+
+    return called
+
+
+# Tenants
+
+
+@click.group()
+def tenants() -> None:
+    """Say who may use the service, each apart from the others, and how much of it."""
+
+
+@tenants.command("list")
+@_of_an_operator
+async def list_tenants(at: Desk, as_json: bool) -> None:
+    """List the tenants."""
+    if as_json:
+        for each in at.register.tenants:
+            say_json(msgspec.to_builtins(each))
+        return
+    rows = [
+        (each.name, _state(each), f"{each.weight:g}", _quota(each)) for each in at.register.tenants
+    ]
+    show.table(("TENANT", "STATE", "WEIGHT", "QUOTA"), rows)
+
+
+def _state(tenant: Tenant) -> str:
+    words = ["disabled" if tenant.disabled else "enabled"]
+    return ", ".join(words + (["on Kafka"] if tenant.kafka else []))
+
+
+def _quota(tenant: Tenant) -> str:
+    found = [(name, getattr(tenant.quota, name)) for name in QUOTAS]
+    return ", ".join(f"{name} {value:g}" for name, value in found if value is not None)
+
+
+@tenants.command("add")
+@click.argument("name")
+@click.option("--weight", type=float, default=1.0, help="Its share beside others; by default 1.")
+@click.option("--kafka", is_flag=True, help="It reads its events on a Kafka topic of its own.")
+@_of_an_operator
+async def add(at: Desk, as_json: bool, name: str, weight: float, kafka: bool) -> None:
+    """Add the tenant NAME: small letters, digits and hyphens, at most 32."""
+    if at.register.tenant(name) is not None:
+        raise InvalidRequestError(f"there is a tenant {name} already")
+    tenant = Tenant(name=name, created=now(), weight=weight, kafka=kafka)
+    await _change(at, as_json, tenant, "is there; `qjb tokens create` lets it in")
+
+
+@tenants.command("quota")
+@click.argument("name")
+@click.option("--queued", metavar="N", help="Jobs that may wait.")
+@click.option("--running", metavar="N", help="Jobs that may run at once.")
+@click.option("--rate", metavar="N", help="Requests a second, of each gateway.")
+@click.option("--body", metavar="BYTES", help="Size of a request.")
+@_of_an_operator
+async def quota(at: Desk, as_json: bool, name: str, **given: str | None) -> None:
+    """Set the most that the tenant NAME may have; `none` lifts a limit."""
+    tenant = at.tenant(name)
+    changed = {key: _number(key, value) for key, value in given.items() if value is not None}
+    try:
+        limits = msgspec.convert(msgspec.structs.asdict(tenant.quota) | changed, Quota)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(f"quota: {error}") from error
+    changed_tenant = replace(tenant, quota=limits)
+    await _change(at, as_json, changed_tenant, f"may have: {_quota(changed_tenant) or 'all'}")
+
+
+def _number(name: str, text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        return float(text) if name == "rate" else int(text)
+    except ValueError:
+        raise InvalidRequestError(f"--{name}: {text!r} is no number, and not `none`") from None
+
+
+@tenants.command("disable")
+@click.argument("name")
+@_of_an_operator
+async def disable(at: Desk, as_json: bool, name: str) -> None:
+    """Let nobody ask in the name of the tenant NAME; what it asked for goes on."""
+    await _change(at, as_json, replace(at.tenant(name), disabled=True), "is disabled")
+
+
+@tenants.command("enable")
+@click.argument("name")
+@_of_an_operator
+async def enable(at: Desk, as_json: bool, name: str) -> None:
+    """Let the tenant NAME in again."""
+    await _change(at, as_json, replace(at.tenant(name), disabled=False), "is enabled")
+
+
+async def _change(at: Desk, as_json: bool, tenant: Tenant, told: str) -> None:
+    await at.say(tenant)
+    say_json(msgspec.to_builtins(tenant)) if as_json else say(f"The tenant {tenant.name} {told}.")
+
+
+# Tokens
+
+
+@click.group()
+def tokens() -> None:
+    """Make the tokens by which clients say who they are. With the first, everybody needs one."""
+
+
+@tokens.command("create")
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose it is.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="What it is good for; by default submit, read and programs.",
+)
+@click.option(
+    "--expires", "lasts", type=Length(), help="When it ends, such as 90d; by default never."
+)
+@click.option("--label", default="", help="What it is for, to know it by.")
+@_of_an_operator
+async def create(
+    at: Desk, as_json: bool, tenant: str, scopes: tuple[str, ...], lasts: float | None, label: str
+) -> None:
+    """Make a token. It is shown now and never again: a hash of it is kept."""
+    at.tenant(tenant)
+    text = f"qjb_{secrets.token_urlsafe(32)}"
+    token = Token(
+        id=secrets.token_hex(6),
+        tenant=tenant,
+        sha256=hashed(text),
+        scopes=tuple(map(Scope, scopes)) or USUAL,
+        created=now(),
+        label=label,
+        expires=None if lasts is None else iso(time.time() + lasts),
+    )
+    await at.say(token)
+    if as_json:
+        say_json({"token": text, **_shown(token)})
+        return
+    say(text)
+    say(f"This is the token {token.id} of the tenant {tenant}; it is not shown again.", err=True)
+
+
+@tokens.command("list")
+@click.option("--tenant", help="Only those of this tenant.")
+@_of_an_operator
+async def list_tokens(at: Desk, as_json: bool, tenant: str | None) -> None:
+    """List the tokens, but for what they say: nobody knows that any more."""
+    found = [token for token in at.register.tokens if tenant in (None, token.tenant)]
+    if as_json:
+        for token in found:
+            say_json(_shown(token))
+        return
+    head = ("TOKEN", "TENANT", "SCOPES", "STATE", "EXPIRES", "LABEL")
+    show.table(head, [_row(at.register, token) for token in found])
+
+
+def _row(register: Register, token: Token) -> tuple[str, ...]:
+    state = register.refusal(token, now()) or "good"
+    scopes = ", ".join(token.scopes)
+    return token.id, token.tenant, scopes, state, token.expires or "never", token.label
+
+
+def _shown(token: Token) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(token)
+    return {name: value for name, value in found.items() if name not in ("sha256", "kind")}
+
+
+@tokens.command("revoke")
+@click.argument("token_id", metavar="TOKEN")
+@_of_an_operator
+async def revoke(at: Desk, as_json: bool, token_id: str) -> None:
+    """End the token with the id TOKEN, and the streams that it opened."""
+    token = at.token(token_id)
+    ended = token if token.revoked else replace(token, revoked=now())
+    await at.say(ended)
+    say_json(_shown(ended)) if as_json else say(f"The token {token_id} is revoked.")

@@ -1,0 +1,116 @@
+"""Tenants and tokens on the command line, while the service runs and while it does not."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.awaiting import eventually_here
+from tests.support.cli import Done, run
+from tests.support.processes import free_port, up
+
+pytestmark = pytest.mark.slow
+Qjb = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tenants") / "up"
+
+
+@pytest.fixture(scope="module")
+def first(data: Path) -> str:
+    """A token that was made before the service ran."""
+    assert run("tenants", "add", "chem", "--data", str(data)).returncode == 0
+    made = run("tokens", "create", "--tenant", "chem", "--data", str(data))
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def url(data: Path, first: str) -> Iterator[str]:
+    port = free_port()
+    process = up(data, port, slots="1")
+    process.start()
+    eventually_here(lambda: "is ready" in process.output())
+    yield f"http://127.0.0.1:{port}"
+    assert process.stop() == 0
+    assert first not in process.output()
+
+
+def test_a_token_made_while_nothing_ran_lets_in_and_without_one_the_way_is_told(
+    url: str, first: str, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(f"{first}\n")
+    told = run("jobs", QJB_URL=url)
+    let_in = run("submit", "hello-world", "--watch", QJB_URL=url, QJB_TOKEN=first)
+    also = run("jobs", "--token-file", str(tmp_path / "token"), QJB_URL=url)
+    neither = run("jobs", "--token-file", str(tmp_path / "nothing"), QJB_URL=url)
+
+    assert told.returncode == 5
+    assert "QJB_TOKEN or --token-file" in told.stderr
+    assert let_in.returncode == 0, let_in.stderr
+    assert "completed" in also.stdout.lower()
+    assert "nothing can not be read" in neither.stderr
+
+
+def test_a_token_can_be_made_and_revoked_while_the_service_runs(url: str, data: Path) -> None:
+    at = ("--data", str(data))
+    made = json.loads(
+        run("tokens", "create", "--scope", "read", "--expires", "1d", "--json", *at).stdout
+    )
+    reader = {"QJB_URL": url, "QJB_TOKEN": made["token"]}
+    reads, submits = run("jobs", **reader), run("submit", "hello-world", **reader)
+    listed = run("tokens", "list", *at).stdout
+    run("tokens", "revoke", made["id"], *at)
+    revoked = run("jobs", **reader)
+
+    assert reads.returncode == 0, reads.stderr
+    assert "scope submit" in submits.stderr
+    assert made["id"] in listed
+    assert made["token"] not in listed
+    assert "revoked" in revoked.stderr
+
+
+def test_a_tenant_is_disabled_and_enabled_and_has_a_quota(url: str, data: Path, first: str) -> None:
+    at = ("--data", str(data))
+    client = {"QJB_URL": url, "QJB_TOKEN": first}
+    run("tenants", "disable", "chem", *at)
+    disabled = run("jobs", **client)
+    run("tenants", "enable", "chem", *at)
+    enabled = run("jobs", **client)
+    told = run("tenants", "quota", "chem", "--queued", "5", "--rate", "2.5", *at)
+    lifted = run("tenants", "quota", "chem", "--queued", "none", *at)
+
+    assert "is disabled" in disabled.stderr
+    assert enabled.returncode == 0, enabled.stderr
+    assert "queued 5, rate 2.5" in told.stdout
+    assert "rate 2.5" in lifted.stdout
+    assert "queued" not in lifted.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("tenants", "add", "Chem"), "'Chem' names no tenant"),
+        (("tenants", "add", "chem"), "there is a tenant chem already"),
+        (("tenants", "quota", "chem", "--running", "x"), "--running: 'x' is no number"),
+        (("tenants", "disable", "chen"), "there is no tenant 'chen'; did you mean chem?"),
+        (("tokens", "create", "--tenant", "bio"), "there is no tenant 'bio'"),
+        (("tokens", "revoke", "bio"), "there is no token 'bio'"),
+    ],
+)
+def test_what_can_not_be_is_refused(
+    first: str, data: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    done = run(*arguments, "--data", str(data))
+
+    assert done.returncode == 5
+    assert told in done.stderr
+
+
+def test_a_log_in_memory_has_no_tenants() -> None:
+    done = run("tenants", "list", "--log", "memory://")
+
+    assert "nobody else reaches a log in memory" in done.stderr
