@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -98,6 +99,7 @@ class Authentication:
         return self._register.refusal(token, now()) if token else "the token is not known any more"
 
 
+@lru_cache(4096)  # one for all requests and streams
 def caller_of(token: Token) -> Caller:
     """Who has *token*."""
     expires = seconds_of(token.expires) if token.expires else None

@@ -31,8 +31,8 @@ class LookingAfter:
         """*subscriber* has come."""
         age = self._patience.age * random.uniform(0.8, 1.2)  # noqa: S311
         may_last = age if subscriber.encoding.ages else math.inf
-        if subscriber.expires is not None:
-            may_last = min(may_last, subscriber.expires - time.time())
+        if (expires := subscriber.caller.expires) is not None:
+            may_last = min(may_last, expires - time.time())
         subscriber.deadline = self._loop.time() + may_last
         self._look(subscriber)
 

@@ -52,6 +52,7 @@ logger = structlog.get_logger()
 OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
 TOO_MANY = "too many requests wait for the log"
 TOO_LARGE = "too many large answers wait for clients to take them"
+TOKENS = 0.2  # s between looks at whose tokens have ended
 LAST_ANSWERS = 2.0  # s that requests which are not streams get to end, when the gateway stops
 
 
@@ -150,10 +151,19 @@ class Gateway:
             streams = tasks.create_task(self._parts.streams.run(), name="gateway-streams")
             watch = tasks.create_task(doors.watch(), name="gateway-connections")
             renew = tasks.create_task(doors.watch_certificate(), name="gateway-certificate")
+            tokens = tasks.create_task(self._watch_tokens(), name="gateway-tokens")
             await self._stop.wait()
             await self._drain(doors)
-            for task in (tail, streams, watch, renew):
+            for task in (tail, streams, watch, renew, tokens):
                 task.cancel()
+
+    async def _watch_tokens(self) -> None:
+        """End the streams of those whose tokens have ended, for as long as the gateway runs."""
+        while True:
+            changed = self._tenancy.changed
+            self._parts.streams.send_away(self._authentication.ended)
+            await asyncio.sleep(TOKENS)
+            await changed.wait()
 
     def stop(self) -> None:
         """Take nothing new, let streams go, end."""

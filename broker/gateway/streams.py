@@ -6,10 +6,11 @@ The same bytes go to everybody who keeps up, in each encoding; the others read o
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from broker.budget import Room
 from broker.gateway.behind import Behind
+from broker.gateway.caller import Caller
 from broker.gateway.filters import JobFilter
 from broker.gateway.history import Cursor, ManyJobs, OneJob, Told
 from broker.gateway.looking_after import LookingAfter, Patience
@@ -201,6 +202,11 @@ class Streams:
             subscriber.send_away(End.DRAIN)
             if number % 10 == 9:
                 await asyncio.sleep(10 * rest)
+
+    def send_away(self, ended: Callable[[Caller], str | None]) -> None:
+        """Those go whose callers are *ended*: it says why."""
+        for subscriber in [each for each in self._all if ended(each.caller)]:
+            subscriber.send_away(End.REFUSED)
 
     def abandon(self) -> None:
         """Cut every stream: the local copy begins anew."""

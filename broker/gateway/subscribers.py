@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from broker.gateway.caller import ANYBODY, Caller
 from broker.gateway.history import Cursor, Selection, Told
 from broker.gateway.recent import KeptEvent
 from schemas.values import BlobRef
@@ -23,6 +24,7 @@ class End(enum.Enum):
 
     ENDED = "ended"  # the job has
     AGE = "age"
+    REFUSED = "refused"  # its token is good for nothing any more
     DRAIN = "drain"
     STALLED = "stalled"
     LOST = "lost"  # what it needs can not be read any more
@@ -102,7 +104,7 @@ class Opening:
     line: Line
     head: bytes
     encoding: Encoding
-    expires: float | None = None  # Unix time at which it has to end
+    caller: Caller = ANYBODY  # who opened it; it ends with the caller's token
 
 
 class Keeper(Protocol):
@@ -126,11 +128,11 @@ class Subscriber:
         "_taken_at",
         "_transport",
         "_written",
+        "caller",
         "closed",
         "cursor",
         "deadline",
         "encoding",
-        "expires",
         "group",
         "held",
         "is_paused",
@@ -152,7 +154,7 @@ class Subscriber:
         self.source: str | None = None  # where what it missed came from
         self.reading: asyncio.Task[Any] | None = None  # what comes from the file, or of the rest
         self.rest: Rest | None = None  # of the event that it was told last
-        self.expires = opening.expires
+        self.caller = opening.caller
         self.look: asyncio.TimerHandle | None = None  # when it is looked after the next time
         self.deadline = 0.0
         self.is_paused = False  # whether it has yet to take what was written

@@ -1,7 +1,10 @@
 """Who asks: tokens of each form, what they are good for, and when they end."""
 
+import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -152,6 +155,43 @@ async def test_a_tenant_sees_nothing_of_anothers_jobs() -> None:
         listed = await served.get("/jobs", headers=bearer("eve"))
 
     assert listed["count"] == 0
+
+
+@pytest.mark.parametrize("path", ["/jobs/mine/events", "/events", "/stream/jobs/mine"])
+async def test_a_stream_ends_with_the_token_that_opened_it_and_others_go_on(path: str) -> None:
+    async with running(brokered=True) as served:
+        log, url = served.ledger.log, f"{served.url}{path}"
+        await say(log, token("alice"), token("bob"))
+        job = {"program_id": "hello-world", "params": {}, "job_id": "mine"}
+        await served.post("/jobs", job, headers=bearer("alice"))
+        async with _opened(served, url, "alice") as ended, _opened(served, url, "bob") as other:
+            await say(log, token("alice", revoked="2026-01-01T00:00:00.000Z"))
+            async with asyncio.timeout(3):
+                await ended()
+            going_on = asyncio.create_task(other())
+            await asyncio.wait([going_on], timeout=0.3)
+            assert not going_on.done()
+            going_on.cancel()
+        await refused(served, path, 401, **bearer("alice"))
+
+
+@asynccontextmanager
+async def _opened(
+    served: Running, url: str, text: str
+) -> AsyncIterator[Callable[[], Coroutine[Any, Any, object]]]:
+    """A stream; with what waits for its end."""
+    if "/stream/" in url:
+        async with served.http.ws_connect(url, headers=bearer(text)) as socket:
+
+            async def closed() -> None:
+                async for _ in socket:
+                    pass
+
+            yield closed
+        return
+    async with served.http.get(url, headers=bearer(text)) as answer:
+        assert answer.status == 200
+        yield answer.read
 
 
 async def test_a_gateway_that_others_reach_does_not_start_without_a_token_unless_it_is_meant() -> (

@@ -213,7 +213,7 @@ def _begin(request: Request, follow: Callable[[Opening], Subscriber]) -> EventSt
         response.force_close()
     line = cast(Line, request.protocol)  # each connection here is one
     encoding = CHUNKED if chunked else PLAIN
-    opening = Opening(line, response.head(request), encoding, request.caller.expires)
+    opening = Opening(line, response.head(request), encoding, request.caller)
     response.subscriber = follow(opening)
     response.headers.clear()
     return response

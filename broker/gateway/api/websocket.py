@@ -41,7 +41,7 @@ async def of_job(request: Request) -> web.StreamResponse:
     cursor = hot.job.seq if who and parts.replays.enough(who) else 0
     response = _Stream(request, who if cursor == 0 else None)
     line = cast(Line, request.protocol)
-    opening = Opening(line, response.greeting(request, accept), MESSAGES, request.caller.expires)
+    opening = Opening(line, response.greeting(request, accept), MESSAGES, request.caller)
     response.subscriber = parts.streams.follow_job(hot, cursor, opening)
     response.listen(response.subscriber)
     return response
