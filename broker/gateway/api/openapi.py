@@ -143,9 +143,15 @@ def _operation(tag: str, route: Route, types: Types) -> Schema:
     if route.description:
         made["description"] = route.description
     if route.body is not None:
-        is_needed = not isinstance(route.body, Body) or route.body.is_needed
-        made["requestBody"] = {"required": is_needed} | _said(route.body, "", types)
+        made["requestBody"] = {"required": _is_needed(route.body)} | _said(route.body, "", types)
     return made
+
+
+def _is_needed(body: Any) -> bool:
+    """Whether *body* must be there: one without content says nothing of any field."""
+    if isinstance(body, type):
+        return any(field.required for field in msgspec.structs.fields(body))
+    return not isinstance(body, Body) or body.is_needed
 
 
 def _parameters(route: Route, types: Types) -> list[Schema]:
