@@ -38,7 +38,7 @@ async def raw(system: System, times: int) -> list[float]:
 
 async def stock(system: System, times: int) -> tuple[list[float], list[float]]:
     """Seconds in which the client has submitted, and has the result."""
-    python = await asyncio.to_thread(environment, "today", CLIENT)
+    python = await asyncio.to_thread(environment, "runtime", CLIENT)
     url = system.urls[0]
     variables = dict.fromkeys(("IAM_URL", "GLOBAL_SEARCH_URL", "GLOBAL_CATALOG_URL"), url)
     variables |= {"QISKIT_IBM_URL": f"{url}/experimental", "QISKIT_IBM_TOKEN": "any"}

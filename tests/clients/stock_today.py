@@ -15,7 +15,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import real_amplitudes
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
-from qiskit_ibm_runtime import Batch, EstimatorV2, QiskitRuntimeService, SamplerV2, Session
+from qiskit_ibm_runtime import EstimatorV2, QiskitRuntimeService, SamplerV2
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 warnings.simplefilter("ignore")
@@ -173,29 +173,6 @@ def ends(service: QiskitRuntimeService) -> dict[str, Any]:
     return found
 
 
-def sessions(service: QiskitRuntimeService) -> dict[str, Any]:
-    device = service.backend(DEVICE)
-    ready = generate_preset_pass_manager(1, backend=device).run(bell())
-    with Session(backend=device, max_time=600) as session:
-        sampler = SamplerV2(mode=session)
-        both = [sampler.run([ready], shots=100) for _ in range(2)]
-        counts = [job.result()[0].data.meas.get_counts() for job in both]
-        inside = session.details()
-    with Batch(backend=device) as batch:
-        job = SamplerV2(mode=batch).run([ready], shots=100)
-    job.result()
-    again = Session.from_id(session.session_id, service=service)
-    return {
-        "agree": min(map(agree, counts)),
-        "inside": [inside["mode"], inside["backend_name"], inside["accepting_jobs"]],
-        "listed": len(service.jobs(session_id=session.session_id)),
-        "session": [job.session_id == session.session_id for job in both],
-        "status": [again.status(), again.details()["accepting_jobs"]],
-        "closed": raised(lambda: SamplerV2(mode=again).run([ready])),
-        "batch": [batch.details()["mode"], job.session_id == batch.session_id],
-    }
-
-
 def dry(service: QiskitRuntimeService) -> dict[str, Any]:
     device = service.backend(DEVICE)
     ready = generate_preset_pass_manager(1, backend=device).run(bell())
@@ -241,7 +218,6 @@ def main() -> dict[str, Any]:
         "lists": lists(service, ran["jobs"]),
         "ends": ends(service),
         "dry": dry(service),
-        "sessions": sessions(service),
         "tags": tags(service, ran["jobs"][0]),
     }
 

@@ -26,7 +26,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def today(url: str) -> Any:
-    python = environment("today", "qiskit-ibm-runtime==0.51.0")
+    python = environment("runtime", "qiskit-ibm-runtime==0.51.0")
     variables = dict.fromkeys(("IAM_URL", "GLOBAL_SEARCH_URL", "GLOBAL_CATALOG_URL"), url)
     variables |= {"QISKIT_IBM_URL": f"{url}/experimental", "QISKIT_IBM_TOKEN": "any"}
     return json.loads(output(python, SCRIPT, url, **variables))

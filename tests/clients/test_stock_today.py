@@ -22,7 +22,7 @@ Found = dict[str, Any]
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
     """What came of what people do; and of a second process that looks at a job of the first."""
-    python = environment("today", "qiskit-ibm-runtime==0.51.0")
+    python = environment("runtime", "qiskit-ibm-runtime==0.51.0")
     system = embedded_system(tmp_path_factory.mktemp("service"))
     asyncio.run(system.start())
     url = system.urls[0]
@@ -116,14 +116,3 @@ def test_tags_are_changed_and_jobs_found_by_them(found: Found) -> None:
 
     assert tags["changed"] == tags["seen"] == ["both", "other"]
     assert (tags["found"], tags["lost"]) == ([True], [])
-
-
-def test_sessions_and_batches_hold_their_jobs_and_close(found: Found) -> None:
-    seen = found["sessions"]
-
-    assert seen["agree"] > 0.8
-    assert seen["inside"] == ["dedicated", "fake_line_5", True]
-    assert (seen["listed"], seen["session"]) == (2, [True, True])
-    assert seen["status"] == ["Closed", False]
-    assert "closed" in seen["closed"][1]
-    assert seen["batch"] == ["batch", True]

@@ -46,7 +46,7 @@ class Spool:
                 self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - until `close`
             self._file.write(b"".join(self._pieces))
         except OSError as error:
-            message = f"there is no room for a body: {error.strerror}"
+            message = f"a large body can not be written down here: {error.strerror}"
             raise InsufficientStorageError(message) from error
         self._pieces, self._held = [], 0
 
