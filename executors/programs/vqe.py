@@ -11,6 +11,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from executors.backends.aer import LocalSimulator
+from executors.backends.mocks import MockSimulator
 from executors.faults import InvalidInputsError
 from executors.programs import spsa
 from executors.programs.circuits import read_state
@@ -134,6 +135,8 @@ def main(
     others = _auxiliary(aux_operators, state.num_qubits)
     asked = optimizer or {}
     chosen = spsa.settings(asked, state.num_parameters)
+    if isinstance(backend, MockSimulator):  # values that are all the same calibrate nothing
+        chosen = {"learning_rate": 0.1, "perturbation": 0.1} | chosen
     random = np.random.default_rng(seed)
     start = _start(initial_parameters, initial_point, state, random)
     problem = Problem(

@@ -405,3 +405,16 @@ def test_bad_inputs_are_named_when_they_are_submitted(inputs: Any, path: str) ->
     data = json.dumps({"ansatz": ANSATZ, "operator": H2} | inputs).encode()
 
     assert [one.path for one in builtin.load("vqe").program.check_parameters(data)] == [path]
+
+
+@pytest.mark.parametrize("name", ["SPSA", "QN-SPSA"])
+@pytest.mark.parametrize(("backend", "exact"), [("mock_simulator", True), ("mock_line_5", False)])
+def test_a_dry_run_goes_to_its_end_though_all_values_are_the_same(
+    name: str, backend: str, exact: bool
+) -> None:
+    heard = Heard()
+    found = vqe(heard, backend, exact=exact, optimizer={"name": name, "maxiter": 3})
+
+    assert len(heard.published) == 3
+    zeros = sum(weight for label, weight in H2 if not exact or label != "XX")
+    assert found["optimal_value"] == pytest.approx(zeros)
