@@ -117,6 +117,23 @@ class TooManySessionsError(QjbError):
     status = 429
 
 
+class QuotaError(QjbError):
+    """The tenant has as much as it may have."""
+
+    code = "quota"
+    status = 429
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
+
+
+class RateLimitedError(QuotaError):
+    """The tenant asks too often."""
+
+    code = "rate_limited"
+
+
 class JobEndedError(QjbError):
     """The job has ended, so that it can not be cancelled any more."""
 

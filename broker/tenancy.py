@@ -7,7 +7,7 @@ from broker.core.tenants import Register
 from broker.keeping_up import KeptUp
 from broker.telemetry import metrics
 from broker.transports.log import Log
-from schemas.tenants import Said
+from schemas.tenants import NO_QUOTA, Quota, Said
 from schemas.topics import TENANTS
 from schemas.values import DEFAULT_TENANT
 
@@ -37,6 +37,11 @@ class Tenancy(KeptUp[Said]):
     def names(self) -> Collection[str]:
         """Of all tenants but the one that everybody is without a token."""
         return {*self.register.names} - {DEFAULT_TENANT}
+
+    def quota(self, tenant: str) -> Quota:
+        """The most that *tenant* may have."""
+        found = self.register.tenant(tenant)
+        return found.quota if found else NO_QUOTA
 
     async def beyond(self, known: Collection[str]) -> Collection[str]:
         """Those that are not among *known*, once there are some."""

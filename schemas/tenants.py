@@ -37,13 +37,16 @@ class Quota(msgspec.Struct, frozen=True, omit_defaults=True):
     body: Annotated[int, msgspec.Meta(ge=1024, le=2**53)] | None = None  # bytes of a request
 
 
+NO_QUOTA = Quota()
+
+
 class Tenant(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="tenant"):
     """Somebody whose jobs, programs and sessions nobody else sees."""
 
     name: TenantName
     created: str
     disabled: bool = False  # nobody can ask for anything in its name
-    quota: Quota = Quota()
+    quota: Quota = NO_QUOTA
     weight: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 1.0  # its share, beside others'
     kafka: bool = False  # it reads its events on a topic of its own
 

@@ -142,6 +142,10 @@ class Book:
             self._take_out(job)
         self._ended.add(key.encode())
 
+    def running_of(self, tenant: str) -> int:
+        """How many attempts of *tenant* are under way; as costly as there are."""
+        return sum(key.tenant == tenant for key in self.attempts)
+
     def attempts_of(self, worker: str) -> Mapping[JobKey, LiveAttempt]:
         """The attempts that *worker* is to have under way."""
         return self._by_worker.get(worker, {})

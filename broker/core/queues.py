@@ -1,7 +1,7 @@
 """Who waits for which backend: priority first, then lost attempts again, then the order of arrival."""
 
 from bisect import insort
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Container, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import groupby, islice, repeat
@@ -179,6 +179,7 @@ class Queues:
         self._queues: dict[str, _Queue] = {}
         self._entries: _Known = {}
         self._arrivals = 0
+        self._by_tenant: Counter[bytes] = Counter()
         # Those that wait for any backend, and some that do not any more:
         self._unlooked: deque[Entry] = deque()  # one that is there now may suit them
         self._looked: deque[Entry] = deque()  # none does
@@ -211,6 +212,7 @@ class Queues:
 
     def _restore(self, block: _Block, keys: Sequence[bytes]) -> None:
         self._entries.update(dict.fromkeys(keys, block))
+        self._by_tenant.update(key.partition(b"/")[0] for key in keys)
         self._queue(block.place[0]).restore(block)
         if block.place[0] == UNPLACED:
             block.open(self._entries)
@@ -225,6 +227,7 @@ class Queues:
         queue = self._queue(backend)
         entry = arrival, key, queue.places.setdefault(lane, (backend, lane))
         self._entries[key] = entry
+        self._by_tenant[key.partition(b"/")[0]] += 1
         queue.add(entry)
         if backend == UNPLACED:
             self._looked.append(entry)
@@ -246,6 +249,10 @@ class Queues:
     def _take(self, key: JobKey) -> Entry:
         entry = self._entry(key)
         del self._entries[entry[1]]
+        tenant = entry[1].partition(b"/")[0]
+        self._by_tenant[tenant] -= 1
+        if not self._by_tenant[tenant]:
+            del self._by_tenant[tenant]
         backend = entry[2][0]
         queue = self._queues[backend]
         queue.remove(entry)
@@ -273,6 +280,10 @@ class Queues:
         """How many wait for *backend*."""
         queue = self._queues.get(backend)
         return len(queue) if queue else 0
+
+    def count_of(self, tenant: str) -> int:
+        """How many of *tenant* wait."""
+        return self._by_tenant[tenant.encode()]
 
     def backends(self) -> list[str]:
         """The backends that are waited for."""

@@ -5,6 +5,7 @@ decided; the caller puts them on the ledger before anybody is told, or throws th
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from broker.core.inputs import (
     Submitted,
     TagAsked,
 )
+from broker.core.quotas import no_quota, over_quota
 from broker.core.roster import Suspect
 from broker.core.routing import Requirements, requirements, route
 from broker.core.scheduler import Choice, next_dispatch
@@ -29,6 +31,7 @@ from schemas.jobs import Job
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.mocks import with_mocks
 from schemas.reports import Report, each
+from schemas.tenants import Quota
 from schemas.values import JobKey, Reason, State
 from schemas.workers import BackendAnnounced, Heartbeat
 
@@ -42,6 +45,7 @@ class Turn(Changes):
 
     catalogue: Catalogue
     suspects: list[Suspect] = field(default_factory=list, kw_only=True)
+    quota_of: Callable[[str], Quota] = field(default=no_quota, kw_only=True)
 
     def take(self, item: Input) -> str | None:
         """Decide on *item*; why nothing came of it, if nothing did and somebody may wonder."""
@@ -122,6 +126,9 @@ class Turn(Changes):
         if self.book.knows(item.key):
             return self._again(item)
         verdict = self._verdict(item)
+        if isinstance(verdict, Admitted):
+            quota = self.quota_of(item.key.tenant)
+            verdict = over_quota(quota, self.book, item) or verdict
         event = decide.on_submit(item.key.job_id, verdict, self.time)
         session_turns.begin_with(self, item.key, item.body, verdict)
         self.record(item.key, event, position=item.position, traceparent=item.traceparent)

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from functools import lru_cache
 
 from aiohttp import web
@@ -12,7 +13,8 @@ from broker.gateway import bearer
 from broker.gateway.caller import ANYBODY, Caller
 from broker.telemetry.times import now, seconds_of
 from broker.tenancy import Tenancy
-from schemas.tenants import Token, hashed
+from schemas.tenants import NO_QUOTA, Quota, Token, hashed
+from schemas.values import DEFAULT_TENANT
 
 MOST_TOKEN = 8 * 1024  # characters; JWTs of others are long
 _SCHEMES = re.compile(r"(?:Bearer|apikey) +(\S+) *", re.IGNORECASE)
@@ -53,7 +55,7 @@ class Authentication:
                     f"{name}: a token in a URL ends up in logs; send it in the header Authorization"
                 )
         if await self.is_open():
-            return ANYBODY
+            return self._anybody()
         if (text := _token_in(request)) is None:
             raise UnauthorizedError(
                 "this needs a token, in the header `Authorization: Bearer …`, or as clients of"
@@ -67,7 +69,7 @@ class Authentication:
         Raises `UnauthorizedError` or `UnavailableError`.
         """
         if await self.is_open():
-            return ANYBODY
+            return self._anybody()
         if (token := self._known(text)) is None:  # it may have been made a moment ago
             await self.read()
             token = self._known(text)
@@ -75,7 +77,15 @@ class Authentication:
             raise UnauthorizedError("the token is not known, or too old")
         if (why := self._register.refusal(token, now())) is not None:
             raise UnauthorizedError(why)
-        return caller_of(token)
+        tenant = self._register.tenant(token.tenant)
+        assert tenant is not None  # else it would be refused
+        return caller_of(token, tenant.quota)
+
+    def _anybody(self) -> Caller:
+        tenant = self._register.tenant(DEFAULT_TENANT)
+        if tenant is None or tenant.quota == NO_QUOTA:
+            return ANYBODY
+        return replace(ANYBODY, quota=tenant.quota)
 
     def _known(self, text: str) -> Token | None:
         if len(text) > MOST_TOKEN:
@@ -100,10 +110,10 @@ class Authentication:
 
 
 @lru_cache(4096)  # one for all requests and streams
-def caller_of(token: Token) -> Caller:
+def caller_of(token: Token, quota: Quota = NO_QUOTA) -> Caller:
     """Who has *token*."""
     expires = seconds_of(token.expires) if token.expires else None
-    return Caller(token.tenant, frozenset(token.scopes), token.id, expires)
+    return Caller(token.tenant, frozenset(token.scopes), token.id, quota, expires)
 
 
 def _token_in(request: web.BaseRequest) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from broker.errors import ForbiddenError
-from schemas.tenants import Scope
+from schemas.tenants import NO_QUOTA, Quota, Scope
 from schemas.values import DEFAULT_TENANT
 
 
@@ -17,6 +17,7 @@ class Caller:
     tenant: str
     scopes: frozenset[Scope]
     token: str | None = None  # the id of its token; None where nobody has to say who they are
+    quota: Quota = NO_QUOTA  # of its tenant
     expires: float | None = None  # Unix time from which the token is good for nothing
 
     def check(self, scope: Scope) -> None:

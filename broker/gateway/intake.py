@@ -24,6 +24,7 @@ from broker.errors import (
     JobExistsError,
     JobNotEndedError,
     QjbError,
+    QuotaError,
     SessionClosedError,
     TooLargeError,
     UnavailableError,
@@ -320,6 +321,8 @@ def _rejection(job: Job) -> QjbError:
         return UnknownProgramError(message, job.violations)
     if job.reason == Reason.UNKNOWN_BACKEND:
         return _no_backend(message, job.violations)
+    if job.reason == Reason.QUOTA:
+        return QuotaError(message)
     if job.reason == Reason.SESSION_CLOSED:
         return SessionClosedError(message, job.violations)
     error = InvalidRequestError(message, job.violations)

@@ -5,6 +5,9 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
+from broker.core.quotas import no_quota
+from schemas.tenants import Quota
+
 
 class Tenants(Protocol):
     """Those besides the one that everybody is without a token."""
@@ -15,6 +18,9 @@ class Tenants(Protocol):
 
     async def beyond(self, known: Collection[str]) -> Collection[str]:
         """Those that are not among *known*, once there are some."""
+
+    def quota(self, tenant: str) -> Quota:
+        """The most that *tenant* may have."""
 
     def in_use(self) -> AbstractAsyncContextManager[None]:
         """While this runs, it is kept up."""
@@ -31,6 +37,9 @@ class NamedTenants:
         """There is one more."""
         self.names.add(name)
         self._come.set()
+
+    def quota(self, tenant: str) -> Quota:
+        return no_quota(tenant)
 
     def in_use(self) -> AbstractAsyncContextManager[None]:
         return nullcontext()

@@ -60,6 +60,7 @@ class Writer:
         self._book, self._epoch = term.book, term.mandate.epoch
         self._ledger, self._inputs, self._care = progress.ledger, progress.inputs, progress.care
         self._snapshots = term.snapshots
+        self._quota_of = means.tenants.quota
         self._tick = means.options.tick  # s that a tick counts
         self._heaviest = means.options.book  # bytes of jobs in the book; then requests wait
         self._doubts = Doubts[TopicPartition]()
@@ -112,7 +113,14 @@ class Writer:
             await self._doubt(turn.suspects)
 
     def _turn_now(self) -> Turn:
-        return Turn(self._book, self._roster, self._epoch, times.now(), self._catalogue)
+        return Turn(
+            self._book,
+            self._roster,
+            self._epoch,
+            times.now(),
+            self._catalogue,
+            quota_of=self._quota_of,
+        )
 
     # Decide
 

@@ -12,7 +12,7 @@ import pytest
 
 from broker.errors import SettingsError
 from broker.transports.memory import MemoryLog
-from schemas.tenants import Scope
+from schemas.tenants import Quota, Scope
 from tests.support.gateway import Running, running
 from tests.support.tokens import bearer, say, tenant, token
 
@@ -206,3 +206,29 @@ async def test_a_gateway_that_others_reach_does_not_start_without_a_token_unless
     await say(log, token("alice"))
     async with running(log, host="0.0.0.0"):
         pass
+
+
+async def test_a_tenant_may_ask_as_often_as_its_quota_says_and_others_do_not_pay() -> None:
+    async with running() as served:
+        slow = tenant("slow", quota=Quota(rate=0.05))
+        await say(served.ledger.log, slow, token("alice", "slow"), token("bob"))
+        await served.get("/jobs", headers=bearer("alice"))
+        async with served.http.get(f"{served.url}/jobs", headers=bearer("alice")) as answer:
+            wait = int(answer.headers["Retry-After"])
+        await served.get("/jobs", headers=bearer("bob"))
+        told = await served.get("/jobs", 429, headers=bearer("alice"))
+
+    assert 1 <= wait <= 20
+    assert "tenant slow may ask 0.05 times a second" in told["error"]["message"]
+
+
+async def test_a_body_above_the_quota_of_its_tenant_is_refused() -> None:
+    async with running(brokered=True) as served:
+        small = tenant("small", quota=Quota(body=1024))
+        await say(served.ledger.log, small, token("alice", "small"), token("bob"))
+        job = {"program_id": "hello-world", "params": {}, "tags": ["x" * 50] * 30}
+        told = await served.post("/jobs", job, 413, headers=bearer("alice"))
+        await served.post("/jobs", job | {"tags": []}, headers=bearer("alice"))
+        await served.post("/jobs", job | {"tags": ["x"] * 5}, headers=bearer("bob"))
+
+    assert "at most 1,024 bytes" in told["error"]["message"]

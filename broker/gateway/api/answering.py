@@ -1,6 +1,7 @@
 """From a request to its answer: what is done for every one, in one step as each costs something."""
 
 import asyncio
+import math
 import time
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,7 @@ from aiohttp import web
 from aiohttp.hdrs import METH_ALL
 from aiohttp.http import HttpVersion11
 
-from broker.errors import QjbError, UnauthorizedError
+from broker.errors import QjbError, QuotaError, UnauthorizedError
 from broker.gateway.api.bodies import too_large
 from broker.gateway.api.errors import error_answer, of_http
 from broker.gateway.api.events import EventStream
@@ -20,6 +21,7 @@ from broker.gateway.api.parts import Parts, Request
 from broker.gateway.api.places import Place
 from broker.gateway.api.sending import finish
 from broker.gateway.caller import Callers, anybody
+from broker.gateway.limiting import Rates
 from broker.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 logger = structlog.get_logger()
@@ -40,6 +42,7 @@ class Answering:
     ) -> None:
         self._places, self._parts = places, parts
         self._hosts, self._origins, self._callers = hosts, origins, callers
+        self._rates = Rates()
         self._loop = asyncio.get_running_loop()
 
     def server(self) -> web.Server:
@@ -78,6 +81,7 @@ class Answering:
         if scope is not None:
             request.caller = await self._callers(request)
             request.caller.check(scope)
+            self._rates.check(request.caller)
         response = await handler(request)
         return await finish(request, response) if self._parts else response
 
@@ -104,6 +108,8 @@ def _of_error(request: Request, error: Exception) -> web.Response:
         )
         if isinstance(error, UnauthorizedError):
             told.headers["WWW-Authenticate"] = 'Bearer realm="qjb"'  # RFC 6750, 3
+        if isinstance(error, QuotaError):
+            told.headers["Retry-After"] = str(math.ceil(error.retry_after))
         return told
     if isinstance(error, ConnectionError) and _has_gone(request):
         raise error

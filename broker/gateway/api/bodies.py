@@ -39,10 +39,13 @@ class Bodies:
         self._patience = patience
         self._room = Room("bodies", room, "too many large bodies are being read")
 
-    def at_hand(self, request: web.BaseRequest) -> bytes | None:
+    def at_hand(self, request: web.BaseRequest, most: int | None = None) -> bytes | None:
         """The body of *request* if it is small, not packed and has come already, as most have."""
         content = request.content
-        if content.total_bytes > min(BLOCK, self.most) or "Content-Encoding" in request.headers:
+        if (
+            content.total_bytes > min(BLOCK, self._most(most))
+            or "Content-Encoding" in request.headers
+        ):
             return None
         is_here = content.is_eof() and content.exception() is None
         return content.read_nowait() if is_here else None
@@ -56,16 +59,20 @@ class Bodies:
         Raises `TooLargeError`, `TooSlowError`, `UnavailableError`, `UnsupportedEncodingError`, or
         `InvalidRequestError` for what can not be unpacked.
         """
-        most = self.most if most is None else min(most, self.most)
-        async with self._counted(request, most) as pieces:
+        async with self._counted(request, self._most(most)) as pieces:
             yield await _joined([piece async for piece in pieces])
 
+    def _most(self, most: int | None) -> int:
+        return self.most if most is None else min(most, self.most)
+
     @asynccontextmanager
-    async def spooled(self, request: web.BaseRequest) -> AsyncIterator[bytes | memoryview]:
+    async def spooled(
+        self, request: web.BaseRequest, most: int | None = None
+    ) -> AsyncIterator[bytes | memoryview]:
         """The same; one above `SPOOLED` lies in a file. Raises `InsufficientStorageError`, too."""
         held: list[bytes] = []
         size = 0
-        async with self._counted(request, self.most) as pieces:
+        async with self._counted(request, self._most(most)) as pieces:
             with closing(Spool(self._folder)) as spool:
                 async for piece in pieces:
                     size += len(piece)

@@ -29,9 +29,10 @@ from schemas.values import Reason
 async def submit(request: Request) -> web.Response:
     """POST /jobs."""
     bodies = request.parts.bodies
-    if (at_hand := bodies.at_hand(request)) is not None:
+    most = request.caller.quota.body
+    if (at_hand := bodies.at_hand(request, most)) is not None:
         return await _submit(request, at_hand)
-    async with bodies.spooled(request) as body:
+    async with bodies.spooled(request, most) as body:
         return await _submit(request, body)
 
 

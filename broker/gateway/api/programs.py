@@ -116,5 +116,6 @@ def _changed(shown: Shown, warnings: Sequence[str] = (), status: int = 200) -> w
 @asynccontextmanager
 async def _body(request: Request) -> AsyncIterator[bytes]:
     """What the client says of a program, as JSON."""
-    async with request.parts.bodies.read(request, MOST_BYTES) as body:
+    most = min(MOST_BYTES, request.caller.quota.body or MOST_BYTES)
+    async with request.parts.bodies.read(request, most) as body:
         yield await as_upload(request, body) if is_form(request) else body
