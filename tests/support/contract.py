@@ -8,8 +8,14 @@ from typing import Any
 import jsonschema_rs
 
 from broker.gateway.api.routes import description
+from schemas.values import Reason
 
 DESCRIPTION = json.loads(description())
+
+
+ERROR = DESCRIPTION["components"]["responses"]["Error"]["content"]["application/json"]
+# What any request may meet; and why a broker rejects a job, which is told by its reason.
+ANYWHERE = {*ERROR["examples"], *Reason, "internal_error"}
 
 
 def template_of(path: str) -> str:
@@ -31,6 +37,10 @@ def check(method: str, path: str, status: int, media_type: str, body: bytes) -> 
     if not body and not content:
         return
     assert media_type in content, f"{media_type} of {path} is not described"
+    if str(status) in responses and status >= 400:
+        code = json.loads(body)["error"]["code"]
+        told = content[media_type].get("examples", {code: None}).keys() | ANYWHERE
+        assert code in told, f"the error {code} of {method} {path} is not described"
     if media_type == "application/json":
         schema = json.dumps(content[media_type]["schema"])
         errors = [str(error) for error in _validator(schema).iter_errors(json.loads(body))]

@@ -12,12 +12,20 @@ from typing import Any, get_args
 import msgspec
 import orjson
 
-from broker.errors import QjbError
+from broker.errors import (
+    ForbiddenError,
+    QjbError,
+    TooLargeError,
+    TooSlowError,
+    UnauthorizedError,
+    UnavailableError,
+    UnsupportedEncodingError,
+)
 from broker.gateway.api.asking import schema_of_moment
 from broker.gateway.api.describing import JSON, Body, Schema, an_error, text
 from broker.gateway.api.openapi_schemas import schemas
 from broker.gateway.api.places import Route
-from broker.gateway.api.shapes_of_errors import Error
+from broker.gateway.api.shapes_of_errors import Error, details, error_name
 from broker.gateway.api.shapes_of_jobs import JobRefused
 
 INFO = {
@@ -44,6 +52,14 @@ TAGS = {
     "operations": "Health, metrics, pages.",
 }
 REF = "#/components/schemas/{name}"
+ANYWHERE = (  # errors that any route may have
+    UnauthorizedError,
+    ForbiddenError,
+    TooLargeError,
+    TooSlowError,
+    UnsupportedEncodingError,
+    UnavailableError,
+)
 BY_NAME = (Error, JobRefused)  # what others refer to
 
 
@@ -59,7 +75,7 @@ def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
             "paths": _paths(routes, types),
             "components": {
                 "schemas": schemas() | types.components,
-                "responses": {"Error": an_error("What is wrong")},
+                "responses": {"Error": _explained("What is wrong.", _told(ANYWHERE))},
             },
         },
         option=orjson.OPT_SORT_KEYS,
@@ -172,9 +188,25 @@ def _answers(route: Route, types: Types) -> dict[str, Schema]:
 
 
 def _errors(status: int, errors: Sequence[type[QjbError]]) -> Schema:
-    """The errors of that *status*, each by the first sentence of what there is to say of it."""
-    told = [(error.__doc__ or "").partition("\n")[0] for error in errors if error.status == status]
-    return an_error(" ".join(told))
+    """The errors of that *status*, each by what there is to say of it; an example of each."""
+    told = _told([error for error in errors if error.status == status])
+    return _explained(" ".join(told.values()), told)
+
+
+def _told(errors: Sequence[type[QjbError]]) -> dict[str, str]:
+    return {error.code: (error.__doc__ or "").partition("\n")[0] for error in errors}
+
+
+def _explained(description: str, told: Mapping[str, str]) -> Schema:
+    made = an_error(description)
+    made["content"][JSON]["examples"] = {code: _example(code, told[code]) for code in told}
+    return made
+
+
+def _example(code: str, message: str) -> Schema:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    said = Error(error_name(code, message), details(code, message), trace)
+    return {"value": msgspec.to_builtins(said)}
 
 
 def _said(said: Any, summary: str, types: Types) -> Schema:

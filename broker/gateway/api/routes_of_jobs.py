@@ -50,7 +50,6 @@ from broker.gateway.api.shapes_of_jobs import (
     TagsAsked,
 )
 from schemas.batches import MOST_JOBS
-from schemas.requests import MAX_TAGS
 
 _STREAM_HELP = (
     "Server-sent events. The first block carries only an id: where the stream resumes. Then"
@@ -75,10 +74,10 @@ _MessageText = Annotated[str, msgspec.Meta(extra_json_schema={"contentMediaType"
 
 _TAGS = query(
     "tags",
-    a_list(text()) | {"maxItems": MAX_TAGS},
+    a_list(text()),
     "Jobs with this tag; several: with all of them.",
 )
-_ONE_TAG = query("tag", a_list(text()) | {"maxItems": MAX_TAGS}, "The same as `tags`.")
+_ONE_TAG = query("tag", a_list(text()), "The same as `tags`.")
 _PROGRAM = query("program", text(), "Jobs of this program.")
 _SESSION = query("session_id", text(), "Jobs of this session.")
 MOCKS = query("include_mocks", YES_OR_NO, "Dry runs and their backends, too.")

@@ -42,8 +42,6 @@ _TOO_LONG = "Cancelled - Ran too long"
 
 # What is asked
 
-_AS_TAGS = {"maxItems": MAX_TAGS}
-
 
 class TagsAsked(msgspec.Struct, frozen=True):
     """The tags that a job is to have."""
@@ -85,13 +83,9 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
     tags: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Jobs with this tag; several: with all of them.", extra_json_schema=_AS_TAGS
-        ),
+        Meta(description="Jobs with this tag; several: with all of them."),
     ] = ()
-    tag: Annotated[
-        tuple[str, ...], Meta(description="The same as `tags`.", extra_json_schema=_AS_TAGS)
-    ] = ()
+    tag: Annotated[tuple[str, ...], Meta(description="The same as `tags`.")] = ()
     program: Annotated[str | None, Meta(description="Jobs of this program.")] = None
     session_id: Annotated[str | None, Meta(description="Jobs of this session.")] = None
 
