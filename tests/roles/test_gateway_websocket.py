@@ -13,8 +13,9 @@ import aiohttp
 import pytest
 
 from broker.transports.blobs import open_blobs
+from broker.transports.memory import MemoryLog
 from schemas.events import Cancelled, Completed, Interim
-from tests.support.gateway import Running, eventually, running
+from tests.support.gateway import Ledger, Running, eventually, running
 
 UPGRADE = (
     b"GET /stream/jobs/j1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
@@ -249,3 +250,15 @@ async def test_a_client_that_takes_nothing_is_cut() -> None:
             await served.ledger.interim("j1", {"n": number, "fill": "x" * 50_000})
         await eventually(lambda: len(served.gateway._parts.streams) == 0)
         writer.transport.abort()
+
+
+async def test_a_job_whose_events_are_not_kept_is_told_by_its_result() -> None:
+    log = MemoryLog()
+    ledger = Ledger(log)
+    await ledger.whole("j1")
+    await log.clean(time.time() + 30 * 24 * 3600)
+    await ledger.snapshot("j1")
+    async with running(ledger=ledger) as served:
+        told, code = await _told(served)
+        assert told == [await served.get("/jobs/j1/results")]
+        assert code == 1000
