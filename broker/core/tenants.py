@@ -22,6 +22,8 @@ class Register:
         self._tenants = {DEFAULT_TENANT: Tenant(name=DEFAULT_TENANT, created="")}
         self._tokens: dict[str, Token] = {}
         self._by_hash: dict[str, Token] = {}
+        # Whether one was ever made: from then on everybody has to bring one, whatever became of it.
+        self.has_tokens = False
 
     @property
     def weight(self) -> int:
@@ -30,6 +32,7 @@ class Register:
 
     def take(self, said: Said) -> None:
         """Take in what the topic says. Raises `UnreadableError` if there is no room for it."""
+        self.has_tokens = self.has_tokens or isinstance(said, Token)
         known = said.name in self._tenants if isinstance(said, Tenant) else said.id in self._tokens
         if not known and self.weight > self._room:
             raise UnreadableError("too_large", "there is no room for more tenants and tokens")
@@ -66,11 +69,6 @@ class Register:
     def tokens(self) -> Sequence[Token]:
         """All that were made, in order of time; also those that are good for nothing any more."""
         return sorted(self._tokens.values(), key=lambda token: (token.created, token.id))
-
-    @property
-    def has_tokens(self) -> bool:
-        """Whether one was ever made: from then on everybody has to bring one."""
-        return bool(self._tokens)
 
     def tenant(self, name: str) -> Tenant | None:
         """The tenant of that name."""

@@ -154,3 +154,13 @@ def test_a_token_without_a_signature_is_refused() -> None:
 
     with pytest.raises(UnauthorizedError):
         token_of(f"{none}.{claims}.", {"t1": hashed("secret")}.get, now=1001.0)
+
+
+def test_a_jwt_that_was_good_before_ends_in_time_and_with_its_token() -> None:
+    made = issue(Caller("lab", frozenset(), "t1"), "secret", "http://here", 1000.0)
+    known = {"t1": hashed("secret")}
+    assert token_of(made.text, known.get, now=1001.0) == "t1"
+
+    for told, now in ((known, made.expires + 1.0), ({"t1": hashed("other")}, 1001.0), ({}, 1001.0)):
+        with pytest.raises(UnauthorizedError):
+            token_of(made.text, told.get, now=now)
