@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.partitioner import DefaultPartitioner
 
 from broker.errors import (
@@ -29,6 +30,7 @@ from broker.transports.kafka.options import Options
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
+from schemas.topics import requests_of
 from tests.conformance.conftest import delete_topics
 from tests.support.awaiting import eventually
 from tests.support.kafka import KafkaCluster
@@ -216,6 +218,30 @@ async def test_who_is_not_let_in_is_told_why_at_once(
     with pytest.raises(QjbError, match=said):
         async with asyncio.timeout(10):
             await secured_log(over_tls, prefix, user, **asked).open()
+
+
+async def test_a_tenant_may_ask_on_its_own_topic_and_see_no_other(
+    over_tls: KafkaCluster, prefix: str
+) -> None:
+    own, other = (prefix + requests_of(tenant).name for tenant in ("alpha", "beta"))
+    log = secured_log(over_tls, prefix, "admin:admin")
+    await log.open()
+    await log.provide([requests_of(tenant).name for tenant in ("alpha", "beta")])
+    granted = ["--add", "--allow-principal", "User:alpha", "--operation", "Write", "--topic", own]
+    await asyncio.to_thread(over_tls.acls, *granted)
+
+    place = f"alpha:alpha@127.0.0.1:{over_tls.secured_port}"
+    query = f"mechanism=plain&ca_file={over_tls.certificate}"
+    alpha = AIOKafkaProducer(**cluster_of(f"kafkas://{place}?{query}").options())
+    await alpha.start()
+    await alpha.send_and_wait(own, b"{}")
+    for topic in (other, prefix + REQUESTS, prefix + EVENTS):
+        with pytest.raises(TopicAuthorizationFailedError):  # who may read or write may see it
+            await alpha.partitions_for(topic)
+    await alpha.stop()
+
+    assert values(await log.read(requests_of("alpha").name, 0, 0)) == [b"{}"]
+    await log.close()
 
 
 async def test_what_is_to_be_trusted_must_be_there(prefix: str) -> None:

@@ -186,10 +186,16 @@ class KafkaCluster:
             "ssl.keystore.password": "changeit",
             "listener.name.secured.sasl.enabled.mechanisms": "PLAIN",
             "listener.name.secured.plain.sasl.jaas.config": f'{login} user_admin="admin"'
-            ' user_guest="guest";',
+            ' user_guest="guest" user_alpha="alpha";',
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS;User:admin",
         }
+
+    def acls(self, *asked: str) -> str:
+        """What `kafka-acls` says, as somebody who may do everything."""
+        command = ["--bootstrap-server", self.bootstrap, *asked]
+        tool = self._java("org.apache.kafka.tools.AclCommand", *command, heap="64m")
+        return subprocess.run(tool, capture_output=True, text=True, check=True).stdout
 
     def up(self) -> "KafkaCluster":
         """Start all nodes and wait until they serve."""
