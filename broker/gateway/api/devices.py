@@ -1,7 +1,5 @@
 """Backends as clients before September 2022 ask for them: below a project, each with all it is."""
 
-from typing import Any
-
 from aiohttp import web
 
 from broker.gateway.api import backends
@@ -41,8 +39,8 @@ async def defaults(request: Request) -> web.Response:
 async def status(request: Request) -> web.Response:
     """GET …/devices/{backend}/queue/status."""
     _check(request)
-    shown: dict[str, Any] = backend_status(request.parts.fleet, await backends.named(request))
-    return answer(shown | {"lengthQueue": shown["length_queue"], "busy": shown["running"] > 0})
+    shown = backend_status(request.parts.fleet, await backends.named(request))
+    return answer(shown | {"lengthQueue": shown["length_queue"]})
 
 
 async def jobs_limit(request: Request) -> web.Response:
