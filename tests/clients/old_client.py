@@ -7,6 +7,7 @@ looks for a job that another process had run). For every release from `qiskit-ib
 
 import datetime
 import json
+import os
 import sys
 import time
 import warnings
@@ -66,7 +67,7 @@ def raises(do: Callable[[], Any]) -> Any:
         return raised(error)
 
 
-def log_in(token: str = "any") -> Any:
+def log_in(token: str) -> Any:
     """The service, and what has its backends."""
     try:
         from qiskit_ibm_runtime import QiskitRuntimeService
@@ -82,6 +83,8 @@ def log_in_of_2021(token: str) -> Any:
     except ImportError:
         from qiskit import IBMQ
 
+        if IBMQ.active_account():
+            IBMQ.disable_account()
         provider = IBMQ.enable_account(token, url=URL)
         return provider.runtime, provider
     service = IBMRuntimeService(auth="legacy", token=token, url=URL)
@@ -124,6 +127,12 @@ def ended(job: Any) -> Any:
     while state_of(job) in ("INITIALIZING", "QUEUED", "VALIDATING", "RUNNING"):
         time.sleep(0.05)
     return job
+
+
+def wrong_token() -> None:
+    @step
+    def not_let_in() -> Any:
+        return raises(lambda: log_in("wrong"))
 
 
 def backends() -> None:
@@ -407,13 +416,14 @@ def again(job_id: str) -> None:
         return {"result": job.result(), "state": state_of(job)}
 
 
-PARTS = {part.__name__: part for part in (backends, programs, primitives_v1, primitives_v2, again)}
+DOES = (backends, programs, primitives_v1, primitives_v2, again, wrong_token)
+PARTS = {part.__name__: part for part in DOES}
 JOBS: dict[str, str] = {}
 
 
 if __name__ == "__main__":
     URL = sys.argv[1]
-    SERVICE, PROVIDER = log_in()
+    SERVICE, PROVIDER = log_in(os.environ["TOKEN"])
     IS_OF_2021 = type(SERVICE).__name__ == "IBMRuntimeService"
     for wanted in sys.argv[2:]:
         name, *given = wanted.split(":")
