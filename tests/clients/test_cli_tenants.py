@@ -12,6 +12,7 @@ from tests.support.processes import free_port, up
 
 pytestmark = pytest.mark.slow
 Qjb = Callable[..., Done]
+SECRET = "what-nobody-else-reads"  # an input; neither that nor a token stands in a line of the log
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +32,18 @@ def first(data: Path) -> str:
 @pytest.fixture(scope="module")
 def url(data: Path, first: str) -> Iterator[str]:
     port = free_port()
-    process = up(data, port, slots="1")
+    process = up(data, port, slots="1", log_level="debug")
     process.start()
     eventually_here(lambda: "is ready" in process.output())
     yield f"http://127.0.0.1:{port}"
     assert process.stop() == 0
-    assert first not in process.output()
+    assert "http.request" in process.output()
+    assert not [word for word in (first, SECRET) if word in process.output()]
+    assert not [file for file in data.rglob("*") if file.is_file() and first in _text(file)]
+
+
+def _text(file: Path) -> str:
+    return file.read_bytes().decode("latin-1")
 
 
 def test_a_token_made_while_nothing_ran_lets_in_and_without_one_the_way_is_told(
@@ -53,6 +60,15 @@ def test_a_token_made_while_nothing_ran_lets_in_and_without_one_the_way_is_told(
     assert let_in.returncode == 0, let_in.stderr
     assert "completed" in also.stdout.lower()
     assert "nothing can not be read" in neither.stderr
+
+
+def test_an_input_that_is_refused_is_told_to_its_sender_alone(url: str, first: str) -> None:
+    told = run("submit", "hello-world", "-i", f"iterations={SECRET}", QJB_URL=url, QJB_TOKEN=first)
+    kept = run("submit", "hello-world", "-i", f"other={SECRET}", QJB_URL=url, QJB_TOKEN=first)
+
+    assert told.returncode == 5
+    assert SECRET in told.stderr
+    assert kept.returncode == 0
 
 
 def test_a_token_can_be_made_and_revoked_while_the_service_runs(url: str, data: Path) -> None:
