@@ -135,6 +135,18 @@ def wrong_token() -> None:
         return raises(lambda: log_in("wrong"))
 
 
+def cloud() -> None:
+    """The other channel: a key with each call, and an instance."""
+    from qiskit_ibm_runtime import QiskitRuntimeService
+
+    @step
+    def resolved() -> Any:
+        crn = "crn:v1:qjb:public:quantum-computing:us-east:a/default:default::"
+        named = {"channel": "ibm_cloud", "token": os.environ["TOKEN"], "instance": crn}
+        service = QiskitRuntimeService(**named, url_resolver=lambda *_: URL)
+        return sorted(name_of(backend) for backend in service.backends())
+
+
 def backends() -> None:
     @step
     def listed() -> Any:
@@ -416,7 +428,7 @@ def again(job_id: str) -> None:
         return {"result": job.result(), "state": state_of(job)}
 
 
-DOES = (backends, programs, primitives_v1, primitives_v2, again, wrong_token)
+DOES = (backends, cloud, programs, primitives_v1, primitives_v2, again, wrong_token)
 PARTS = {part.__name__: part for part in DOES}
 JOBS: dict[str, str] = {}
 

@@ -54,7 +54,7 @@ CLIENTS = {
     ),
     "0.31.0": Client(
         ("qiskit-ibm-runtime==0.31.0", "qiskit==1.2.4", "websocket-client<1.9"),
-        ("backends", "primitives_v2"),
+        ("backends", "cloud", "primitives_v2"),
     ),
     "0.40.1": Client(("qiskit-ibm-runtime==0.40.1",), ("backends", "primitives_v2")),
 }
@@ -163,6 +163,10 @@ def test_interim_results_come_while_the_job_runs(client: str, seen: Seen) -> Non
         told = told[::2]
     assert told == [{"iteration": 0}, {"iteration": 1}, {"iteration": 2}, {"times": 3}]
     assert followed["seconds"][-1] > 0.9  # after the first: the job waits between them
+
+
+def test_a_client_of_the_cloud_is_pointed_here_by_a_resolver(seen: Seen) -> None:
+    assert seen("0.31.0")["resolved"] == ["aer_simulator", *DEVICES]
 
 
 @every
