@@ -181,11 +181,12 @@ class Loading:
         outlines = _outlines(keys, values)
         if len(outlines) < len(keys) or {each.state for each in outlines} != {State.QUEUED}:
             keys, outlines = self._look_at_each(keys, values)
-        self._in_sessions |= {
-            key: session_key(each.tenant, each.details.session_id)
-            for key, each in zip(keys, outlines, strict=True)
-            if each.details.session_id is not None
-        }
+        if {each.details.session_id for each in outlines} - {None}:
+            self._in_sessions |= {
+                key: session_key(each.tenant, each.details.session_id)
+                for key, each in zip(keys, outlines, strict=True)
+                if each.details.session_id is not None
+            }
         if keys:
             created = [each.created for each in outlines]
             self._waiting.append(_Waiting(created, keys, self._places_of(outlines)))

@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+import uuid
 from collections.abc import Callable
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,9 @@ import pytest
 from tests.support.awaiting import eventually
 from tests.support.load import page_of_events
 from tests.support.processes import ready
-from tests.support.systems import System, embedded_system
+from tests.support.systems import System, embedded_system, kafka_system
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-TTL = 6  # s
 LEAVES = 40.0  # s for another broker, and the worker
 AT_ONCE = {"program_id": "hello-world", "params": {"iterations": 1}}
 LONG = {"program_id": "hello-world", "params": {"iterations": 1_000_000}}
@@ -25,13 +26,20 @@ LONG = {"program_id": "hello-world", "params": {"iterations": 1_000_000}}
 async def ask(
     http: aiohttp.ClientSession, url: str, method: str, path: str, body: Any = None
 ) -> Any:
-    async with http.request(method, url + path, json=body) as answer:
-        assert answer.status < 300, await answer.text()
-        return await answer.json() if answer.status != 204 else None
+    """What is answered, once it is: what was asked for waits for a broker."""
+
+    async def answered() -> list[Any]:
+        async with http.request(method, url + path, json=body) as answer:
+            if answer.status == 503:
+                return []
+            assert answer.status < 300, await answer.text()
+            return [await answer.json() if answer.status != 204 else None]
+
+    return (await eventually(answered, LEAVES))[0]
 
 
-async def outlives(system: System, strike: Callable[[], Any]) -> None:
-    """Two sessions, with *strike* after each request."""
+async def outlives(system: System, strike: Callable[[], Any], ttl: float) -> None:
+    """Two sessions, one of them for *ttl* s, with *strike* after each request."""
     url = system.urls[-1]
     async with aiohttp.ClientSession() as http:
 
@@ -40,10 +48,10 @@ async def outlives(system: System, strike: Callable[[], Any]) -> None:
             await strike()
             return found
 
-        async def stands(named: str, state: str) -> dict[str, Any]:
+        async def stands(named: str, *states: str) -> dict[str, Any]:
             async def session() -> dict[str, Any] | None:
                 found: dict[str, Any] = await ask(http, url, "GET", f"/sessions/{named}")
-                return found if found["state"] == state else None
+                return found if found["state"] in states else None
 
             return await eventually(session, LEAVES)
 
@@ -55,10 +63,11 @@ async def outlives(system: System, strike: Callable[[], Any]) -> None:
         assert (await ask(http, url, "GET", "/jobs/brief"))["status"] == "Completed"
         assert closed["reason"] == "closed"
 
-        await asked("POST", "/sessions", open_ | {"session_id": "timed", "max_ttl": TTL})
-        await asked("POST", "/jobs", LONG | {"job_id": "long", "session_id": "timed"})
+        timed = {"session_id": "timed", "max_ttl": ttl}
+        await ask(http, url, "POST", "/sessions", open_ | timed)
+        await ask(http, url, "POST", "/jobs", LONG | {"job_id": "long", "session_id": "timed"})
         await asked("POST", "/jobs", LONG | {"job_id": "waits", "session_id": "timed"})
-        await stands("timed", "pending_closed")
+        await stands("timed", "pending_closed", "closed")  # sooner, if the kill took that long
         await strike()
         waited = await eventually(lambda: over_with(http, url), LEAVES)
         assert waited == "the time of its session is over"
@@ -67,7 +76,7 @@ async def outlives(system: System, strike: Callable[[], Any]) -> None:
         lasted = datetime.fromisoformat(last["closed_at"]) - datetime.fromisoformat(
             last["activated_at"]
         )
-        assert lasted.total_seconds() >= TTL
+        assert lasted.total_seconds() >= ttl
 
 
 async def over_with(http: aiohttp.ClientSession, url: str) -> str:
@@ -91,6 +100,29 @@ async def test_a_session_outlives_kills_of_everything(tmp_path: Path) -> None:
 
     await system.start()
     try:
-        await outlives(system, strike)
+        await outlives(system, strike, 6)
+    finally:
+        system.stop()
+
+
+@pytest.mark.kafka
+async def test_a_session_outlives_kills_of_the_active_broker(tmp_path: Path, kafka: str) -> None:
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    system = kafka_system(tmp_path, kafka, prefix, of_each=1)
+    await system.start()
+    broker = system.processes["broker-1"]
+
+    requests = count(1)
+
+    async def strike() -> None:
+        if next(requests) not in (2, 5):  # each costs a takeover
+            return
+        assert broker.running is not None
+        broker.send(signal.SIGKILL)
+        await asyncio.to_thread(broker.running.wait)
+        broker.start()
+
+    try:
+        await outlives(system, strike, 15)
     finally:
         system.stop()
