@@ -10,15 +10,34 @@ from aiohttp import web
 from broker.core.tenants import Register
 from broker.errors import LogUnavailableError, UnauthorizedError, UnavailableError
 from broker.gateway import bearer
+from broker.gateway.bearer import Bearer, Read, Use
 from broker.gateway.caller import ANYBODY, Caller
 from broker.telemetry.times import now, seconds_of
 from broker.tenancy import Tenancy
-from schemas.tenants import NO_QUOTA, Quota, Token, hashed
+from schemas.tenants import NO_QUOTA, Quota, Scope, Token, hashed
 from schemas.values import DEFAULT_TENANT
 
 MOST_TOKEN = 8 * 1024  # characters; JWTs of others are long
 _SCHEMES = re.compile(r"(?:Bearer|apikey) +(\S+) *", re.IGNORECASE)
+COOKIE = "qjb"
+TICKET = "ticket"
 _IN_QUERY = ("token", "access_token", "apikey", "api_key", "apiToken")
+
+
+class Tickets:
+    """Those that were used here, until they are too old anyway."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, int] = {}  # until when each would have been good, by number
+
+    def use(self, ticket: Read, now: float) -> bool:
+        """Whether *ticket* is used for the first time."""
+        for number in [n for n, expires in self._used.items() if expires <= now][:2]:
+            del self._used[number]  # so that as many go as come
+        if ticket.number in self._used:
+            return False
+        self._used[ticket.number] = ticket.expires
+        return True
 
 
 class Authentication:
@@ -27,6 +46,7 @@ class Authentication:
     def __init__(self, tenancy: Tenancy) -> None:
         self._tenancy = tenancy
         self._has_read = False
+        self._tickets = Tickets()
 
     @property
     def _register(self) -> Register:
@@ -56,7 +76,13 @@ class Authentication:
                 )
         if await self.is_open():
             return self._anybody()
-        if (text := _token_in(request)) is None:
+        if (ticket := request.query.get(TICKET)) is not None:
+            return self._ticket_holder(request, ticket)
+        if (text := _token_in(request)) is None and _is_of_the_page(request):
+            text = request.cookies.get(COOKIE)
+            if text is not None:
+                return await self._holder(text, Use.PAGE)
+        if text is None:
             raise UnauthorizedError(
                 "this needs a token, in the header `Authorization: Bearer …`, or as clients of"
                 " Qiskit Runtime send it"
@@ -68,13 +94,37 @@ class Authentication:
 
         Raises `UnauthorizedError` or `UnavailableError`.
         """
+        return await self._holder(text, Use.BEARER)
+
+    async def _holder(self, text: str, use: Use) -> Caller:
         if await self.is_open():
             return self._anybody()
-        if (token := self._known(text)) is None:  # it may have been made a moment ago
+        if (token := self._known(text, use)) is None:  # it may have been made a moment ago
             await self.read()
-            token = self._known(text)
+            token = self._known(text, use)
         if token is None:
             raise UnauthorizedError("the token is not known, or too old")
+        return self._good(token)
+
+    def issue(self, caller: Caller, issuer: str, use: Use) -> Bearer:
+        """What stands for the token of *caller*."""
+        token = self._register.token(caller.token or "")
+        return bearer.issue(caller, token.sha256 if token else "", issuer, time.time(), use)
+
+    def _ticket_holder(self, request: web.BaseRequest, text: str) -> Caller:
+        """Who has the ticket *text*, which is good to open one stream."""
+        if request.method != "GET" or not request.path.endswith("/events"):
+            raise UnauthorizedError("a ticket is good for event streams alone")
+        moment = time.time()
+        ticket = bearer.read(text[:MOST_TOKEN], self._hash_of, moment, Use.TICKET)
+        token = self._register.token(ticket.token)
+        if token is None or not self._tickets.use(ticket, moment):
+            raise UnauthorizedError("the ticket has been used: each is good for one stream")
+        caller = self._good(token)
+        return replace(caller, scopes=caller.scopes & {Scope.READ})
+
+    def _good(self, token: Token) -> Caller:
+        """Who has *token*. Raises `UnauthorizedError` if it is good for nothing."""
         if (why := self._register.refusal(token, now())) is not None:
             raise UnauthorizedError(why)
         tenant = self._register.tenant(token.tenant)
@@ -87,13 +137,14 @@ class Authentication:
             return ANYBODY
         return replace(ANYBODY, quota=tenant.quota)
 
-    def _known(self, text: str) -> Token | None:
+    def _known(self, text: str, use: Use) -> Token | None:
         if len(text) > MOST_TOKEN:
             return None
-        if text.count(".") != 2:
+        if use is Use.BEARER and text.count(".") != 2:
             return self._register.hashed(hashed(text))
         try:
-            return self._register.token(bearer.token_of(text, self._hash_of, time.time()))
+            found = bearer.read(text, self._hash_of, time.time(), use)
+            return self._register.token(found.token)
         except UnauthorizedError:
             return None
 
@@ -122,3 +173,8 @@ def _token_in(request: web.BaseRequest) -> str | None:
         return request.headers.get("X-Access-Token")
     found = _SCHEMES.fullmatch(said)
     return found[1] if found else None
+
+
+def _is_of_the_page(request: web.BaseRequest) -> bool:
+    """Whether our own page asks: its cookie says nothing about who asks from elsewhere."""
+    return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")

@@ -28,16 +28,10 @@ class Caller:
 
 ANYBODY = Caller(DEFAULT_TENANT, frozenset(Scope))
 
-# Who asks with a request, and who has a token. Raise `UnauthorizedError` if that can not be told.
+# Who asks with a request. Raises `UnauthorizedError` if that can not be told.
 Callers = Callable[[web.BaseRequest], Awaitable[Caller]]
-Holders = Callable[[str], Awaitable[Caller]]
 
 
 async def anybody(request: web.BaseRequest) -> Caller:
     """Nobody has to say who they are, and all are the default tenant."""
-    return ANYBODY
-
-
-async def any_holder(token: str) -> Caller:
-    """Any token is good where there are none."""
     return ANYBODY

@@ -281,6 +281,6 @@ def _parts(
         pending=options.pending,
         most_streams=most_connections(options.connections) * 7 // 8,
         draining=asyncio.Event(),
-        holder=authentication.holder,
+        authentication=authentication,
         public_url=options.public_url,
     )

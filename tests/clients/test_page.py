@@ -7,12 +7,16 @@ import pytest
 
 from tests.support import browser as browsers
 from tests.support.gateway import Running, running
+from tests.support.tokens import say, token
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(browsers.missing() is not None, reason=str(browsers.missing())),
 ]
 
+LOG_IN = (
+    "document.querySelector('#token').value = '{}';document.querySelector('#who').requestSubmit()"
+)
 STATE = "return document.querySelector('#state').textContent === '{}'"
 
 
@@ -140,3 +144,24 @@ async def test_where_the_page_is_narrow_it_turns_to_the_job_that_is_picked(
     await page.until(
         "return Math.abs(document.querySelector('#job').getBoundingClientRect().top) < 2"
     )
+
+
+async def test_where_there_are_tokens_it_asks_for_one_and_then_shows_what_is_its_tenants(
+    served: Running, page: browsers.Browser
+) -> None:
+    await say(served.ledger.log, token("alice"))
+    await served.ledger.queue("j1")
+    await page.open(served.url + "/#j1")
+    await page.run("location.reload()")
+    await page.until("return !document.querySelector('#login').hidden")
+    await page.run(LOG_IN.format("eve"))
+    await page.until("return document.querySelector('#unknown').textContent.includes('not known')")
+    await page.run(LOG_IN.format("alice"))
+    await page.until("return document.querySelector('#jobs').textContent.includes('j1')")
+    await page.until(STATE.format("queued"))
+    await served.ledger.start("j1")
+    await page.until(STATE.format("running"))
+    assert await page.run("return document.cookie") == ""
+    await page.run("document.querySelector('#logout').click()")
+    await page.until("return !document.querySelector('#login').hidden")
+    assert "j1" not in await page.run("return document.querySelector('#jobs').textContent")

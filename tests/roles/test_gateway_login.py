@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 import pytest
 
 from broker.errors import UnauthorizedError
-from broker.gateway.bearer import hashed, issue, token_of
+from broker.gateway.bearer import Use, issue, read
 from broker.gateway.caller import Caller
-from schemas.tenants import Scope
+from schemas.tenants import Scope, hashed
 from tests.support.gateway import Running, running
 
 KEY = {"grant_type": "urn:ibm:params:oauth:grant-type:apikey", "apikey": "any"}
@@ -118,15 +118,15 @@ ASKER = Caller("lab", frozenset({Scope.READ}), token="t1", expires=None)
 
 
 def test_a_bearer_token_names_the_token_that_it_was_made_of() -> None:
-    made = issue(ASKER, "secret", "http://here", now=1000.0)
+    made = issue(ASKER, hashed("secret"), "http://here", now=1000.0)
 
-    assert token_of(made.text, {"t1": hashed("secret")}.get, now=1001.0) == "t1"
+    assert read(made.text, {"t1": hashed("secret")}.get, now=1001.0, use=Use.BEARER).token == "t1"
 
 
 def test_a_bearer_token_ends_with_the_token_that_it_was_made_of() -> None:
     brief = Caller("lab", frozenset({Scope.READ}), token="t1", expires=1060.0)
 
-    assert issue(brief, "secret", "http://here", now=1000.0).expires == 1060
+    assert issue(brief, hashed("secret"), "http://here", now=1000.0).expires == 1060
 
 
 @pytest.mark.parametrize(
@@ -135,32 +135,32 @@ def test_a_bearer_token_ends_with_the_token_that_it_was_made_of() -> None:
     ids=["revoked", "forged", "too old"],
 )
 def test_a_bearer_token_is_good_for_nothing(known: dict[str, str], now: float) -> None:
-    made = issue(ASKER, "secret", "http://here", now=1000.0)
+    made = issue(ASKER, hashed("secret"), "http://here", now=1000.0)
 
     with pytest.raises(UnauthorizedError):
-        token_of(made.text, known.get, now=now)
+        read(made.text, known.get, now=now, use=Use.BEARER)
 
 
 @pytest.mark.parametrize("text", ["", "a", "a.b", "a.b.c", "a.b.c.d.e", "é.é.é", "e30.e30."])
 def test_what_is_no_bearer_token_is_refused(text: str) -> None:
     with pytest.raises(UnauthorizedError):
-        token_of(text, {"": hashed("")}.get, now=0.0)
+        read(text, {"": hashed("")}.get, now=0.0, use=Use.BEARER)
 
 
 def test_a_token_without_a_signature_is_refused() -> None:
     none = "eyJhbGciOiJub25lIiwia2lkIjoidDEifQ"  # {"alg":"none","kid":"t1"}
-    made = issue(ASKER, "secret", "http://here", now=1000.0)
+    made = issue(ASKER, hashed("secret"), "http://here", now=1000.0)
     claims = made.text.split(".")[1]
 
     with pytest.raises(UnauthorizedError):
-        token_of(f"{none}.{claims}.", {"t1": hashed("secret")}.get, now=1001.0)
+        read(f"{none}.{claims}.", {"t1": hashed("secret")}.get, now=1001.0, use=Use.BEARER)
 
 
 def test_a_jwt_that_was_good_before_ends_in_time_and_with_its_token() -> None:
-    made = issue(Caller("lab", frozenset(), "t1"), "secret", "http://here", 1000.0)
+    made = issue(Caller("lab", frozenset(), "t1"), hashed("secret"), "http://here", 1000.0)
     known = {"t1": hashed("secret")}
-    assert token_of(made.text, known.get, now=1001.0) == "t1"
+    assert read(made.text, known.get, now=1001.0, use=Use.BEARER).token == "t1"
 
     for told, now in ((known, made.expires + 1.0), ({"t1": hashed("other")}, 1001.0), ({}, 1001.0)):
         with pytest.raises(UnauthorizedError):
-            token_of(made.text, told.get, now=now)
+            read(made.text, told.get, now=now, use=Use.BEARER)

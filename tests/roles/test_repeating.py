@@ -52,6 +52,9 @@ CASES = {  # in the order in which they are tried: from what makes things to wha
     ("DELETE", "/programs/{program_id}"): Case("/programs/PROGRAM", 204, 404),
     ("POST", "/users/loginWithToken"): Case("/users/loginWithToken", 200, 200, {"apiToken": "any"}),
     ("POST", "/identity/token"): Case("/identity/token", 200, 200, KEY),
+    ("POST", "/login"): Case("/login", 204, 204, {"token": "any"}),
+    ("POST", "/logout"): Case("/logout", 204, 204),
+    ("POST", "/tickets"): Case("/tickets", 201, 201),
     ("POST", "/v3/resources/search"): Case("/v3/resources/search", 200, 200, {}),
 }
 CHANGING = {(route.method, route.path) for route in (*API, *AROUND) if route.method != "GET"}

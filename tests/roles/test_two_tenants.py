@@ -70,6 +70,7 @@ BODIES: dict[tuple[str, str], Any] = {  # that would do, were the things one's o
     ("POST", "/sessions"): {"mode": "batch", "backend": "aer_simulator"},
     ("PATCH", "/sessions/{session_id}"): {"accepting_jobs": False},
     ("POST", "/users/loginWithToken"): {"apiToken": "his"},
+    ("POST", "/login"): {"token": "his"},
     ("POST", "/identity/token"): b"grant_type=urn:ibm:params:oauth:grant-type:apikey&apikey=his",
     ("POST", "/v3/resources/search"): {"query": "zorka"},
     ("POST", "/programs"): {"name": "x", "data": "ZGVmIG1haW4oYSwgYik6IHBhc3M="},

@@ -4,17 +4,16 @@ They exchange their key for a JWT that they bring from then on, look for their i
 the plan of each. Here a tenant has one instance.
 """
 
-import time
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from broker.errors import InvalidRequestError
-from broker.gateway import bearer
 from broker.gateway.api.bases import base_url
 from broker.gateway.api.login import SMALL
 from broker.gateway.api.parts import Request, answer
 from broker.gateway.api.sending import NO_STORE
+from broker.gateway.bearer import Use
 
 PLAN = "a1b0c2d3-0000-4000-8000-716a62000001"  # its id; those of IBM look so, too
 BY_KEY = "urn:ibm:params:oauth:grant-type:apikey"
@@ -27,9 +26,9 @@ async def token(request: Request) -> web.Response:
     grant, key = form.get("grant_type", [""])[0], form.get("apikey", [""])[0]
     if grant != BY_KEY or not key:
         raise InvalidRequestError(f"the form needs an apikey, and {BY_KEY} as its grant_type")
-    caller = await request.parts.holder(key)
-    issuer = base_url(request, "/token")
-    made = bearer.issue(caller, key, issuer, time.time())
+    authentication = request.parts.authentication
+    caller = await authentication.holder(key)
+    made = authentication.issue(caller, base_url(request, "/token"), Use.BEARER)
     return answer(
         {
             "access_token": made.text,

@@ -35,7 +35,7 @@ async def with_token(request: Request) -> web.Response:
             token = decode(body, Login).api_token
         except UnreadableError as error:
             raise InvalidRequestError(f"the body is no login: {error.message}") from error
-    caller = await request.parts.holder(token)
+    caller = await request.parts.authentication.holder(token)
     return answer({"id": token, "userId": caller.tenant}, headers=NO_STORE)
 
 

@@ -14,7 +14,8 @@ from broker.errors import InvalidRequestError, UnavailableError, UnknownJobError
 from broker.gateway.api.answers import Answer
 from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.origins import Origins
-from broker.gateway.caller import ANYBODY, Caller, Holders, any_holder
+from broker.gateway.authenticating import Authentication
+from broker.gateway.caller import ANYBODY, Caller
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Intake
 from broker.gateway.programs import Programs
@@ -57,8 +58,8 @@ class Parts:
     pending: float  # s that a stream is held for a job's first event
     most_streams: int
     draining: asyncio.Event
+    authentication: Authentication
     public_url: str = ""  # where clients find it, if their requests do not say so
-    holder: Holders = any_holder  # who has a token
 
     async def caught_up(self) -> None:
         """Until what is asked here can be answered; raises `UnavailableError` if it takes long."""

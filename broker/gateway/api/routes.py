@@ -10,7 +10,7 @@ from broker.gateway.api.parts import Request, raw_answer
 from broker.gateway.api.places import Place, Route
 from broker.gateway.api.routes_around import BACKENDS, OPERATIONS
 from broker.gateway.api.routes_of_jobs import EVENTS, JOBS, RESULTS
-from broker.gateway.api.routes_of_login import DEVICES, LOGIN
+from broker.gateway.api.routes_of_login import DEVICES, LOGIN, PAGE, TICKETS
 from broker.gateway.api.routes_of_programs import PROGRAMS
 from broker.gateway.api.routes_of_sessions import SESSIONS
 from broker.gateway.api.routes_of_usage import USAGE
@@ -27,8 +27,19 @@ async def _specification(request: Request) -> web.Response:
     return raw_answer(description())
 
 
-API = (*JOBS, *RESULTS, *EVENTS, *SESSIONS, *PROGRAMS, *BACKENDS, *USAGE, *LOGIN, *DEVICES)
-AROUND = (  # of this gateway itself: without a prefix
+API = (
+    *JOBS,
+    *RESULTS,
+    *EVENTS,
+    *SESSIONS,
+    *PROGRAMS,
+    *BACKENDS,
+    *USAGE,
+    *LOGIN,
+    *TICKETS,
+    *DEVICES,
+)
+_ITSELF = (
     *OPERATIONS,
     Route(
         "GET",
@@ -40,6 +51,7 @@ AROUND = (  # of this gateway itself: without a prefix
         is_open=True,
     ),
 )
+AROUND = (*_ITSELF, *PAGE)  # of this gateway itself: without a prefix
 TAGGED = {
     "jobs": JOBS,
     "results": RESULTS,
@@ -48,9 +60,9 @@ TAGGED = {
     "programs": PROGRAMS,
     "backends": BACKENDS,
     "usage": USAGE,
-    "login": LOGIN,
+    "login": (*LOGIN, *TICKETS, *PAGE),
     "devices": DEVICES,
-    "operations": AROUND,
+    "operations": _ITSELF,
 }
 
 PLACES = Place()

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from broker.gateway.api import devices, instances, login
+from broker.errors import InvalidRequestError, UnauthorizedError
+from broker.gateway.api import devices, instances, login, page_login
 from broker.gateway.api.describing import (
     WHOLE,
     YES_OR_NO,
@@ -158,6 +159,42 @@ LOGIN = (
         "getInstanceConfiguration",
         "What limits an instance",
         {200: as_json("Nothing does.", _ANY_OBJECT)},
+    ),
+)
+
+PAGE = (  # of this gateway itself: its cookie is for all paths
+    Route(
+        "POST",
+        "/login",
+        page_login.log_in,
+        "logInToPage",
+        "Log in to the web page",
+        {204: "A cookie stands for the token, for twelve hours at most."},
+        body=page_login.PageLogin,
+        errors=(InvalidRequestError, UnauthorizedError),
+        is_open=True,
+    ),
+    Route(
+        "POST",
+        "/logout",
+        page_login.log_out,
+        "logOutOfPage",
+        "Log out of the web page",
+        {204: "The cookie is gone."},
+        is_open=True,
+    ),
+)
+TICKETS = (
+    Route(
+        "POST",
+        "/tickets",
+        page_login.ticket,
+        "makeTicket",
+        "Make a ticket, which opens one event stream",
+        {201: Body("Good for half a minute.", page_login.Ticket)},
+        scope=Scope.READ,
+        description="An `EventSource` can send no header. It opens"
+        " `/jobs/{job_id}/events?ticket=…` or `/events?ticket=…` with one.",
     ),
 )
 
