@@ -254,16 +254,15 @@ def _parts(
     patience = Patience(options.stream_age, options.silence, options.stall)
     streams = Streams(model, blobs, patience, options.backlogs, options.turn)
     requests = Room("requests", max(options.requests, 2 * options.max_body), TOO_MANY)
+    asking, programs = Asking(log, requests, options.persist), Programs(log, blobs, library)
     holding = Holding(options.patience, options.persist)
-    programs = Programs(log, blobs, library)
+    folder = cache.parent if cache else None
     return Parts(
         model=model,
         streams=streams,
         replays=Replays(),
         intake=Intake(log, blobs, library, fleet, model, waiters, holding, judge, requests, space),
-        sessions=Sessions(
-            Asking(log, requests, options.persist), fleet, model, waiters, options.patience
-        ),
+        sessions=Sessions(asking, fleet, model, waiters, options.patience),
         fleet=fleet,
         tail=LedgerTail(
             log, model, fleet, streams, waiters, options.kept_jobs, fill=fill, newest=options.newest
@@ -273,9 +272,7 @@ def _parts(
         uploads=Uploads(programs, judge, fleet, space),
         blobs=blobs,
         room=Room("answers", options.answers, TOO_LARGE),
-        bodies=Bodies(
-            options.max_body, 2 * options.max_body, options.block, cache.parent if cache else None
-        ),
+        bodies=Bodies(options.max_body, 2 * options.max_body, options.block, folder),
         patience=options.patience,
         stall=options.stall,
         pending=options.pending,

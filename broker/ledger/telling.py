@@ -10,6 +10,7 @@ from broker.telemetry import metrics, times
 from schemas.events import AnyEvent, Dispatched, Interim, Rejected, Withheld
 from schemas.events import Log as LogEvent
 from schemas.jobs import Job
+from schemas.ledger import SessionEntry
 
 logger = structlog.get_logger()
 
@@ -37,24 +38,28 @@ def tell(turn: Turn, inputs: int) -> None:
         )
         if isinstance(event, Rejected):
             metrics.REJECTIONS.labels(event.reason).inc()
+    for said in turn.of_sessions:
+        counts[said.event.kind] = counts.get(said.event.kind, 0) + 1
+        _tell_session(said)
     for kind, count in counts.items():
         metrics.EVENTS.labels(kind).inc(count)
-    for said in turn.of_sessions:
-        event_ = said.event
-        counts[event_.kind] = counts.get(event_.kind, 0) + 1
-        logger.info(
-            "session.event",
-            session_id=event_.session_id,
-            tenant=said.key.tenant,
-            seq=event_.seq,
-            kind=event_.kind,
-            state=str(event_.state),
-            reason=getattr(event_, "reason", None),
-        )
     for tagging in turn.taggings:
         logger.info("job.tagged", job_id=tagging.job_id, tenant=tagging.tenant)
     for deletion in turn.deletions:
         logger.info("job.deleted", job_id=deletion.job_id, tenant=deletion.tenant)
+
+
+def _tell_session(said: SessionEntry) -> None:
+    event = said.event
+    logger.info(
+        "session.event",
+        session_id=event.session_id,
+        tenant=said.key.tenant,
+        seq=event.seq,
+        kind=event.kind,
+        state=str(event.state),
+        reason=getattr(event, "reason", None),
+    )
 
 
 def note(what: str, item: Input) -> None:

@@ -15,7 +15,8 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]  # has no st
 from executors.backends.aer import LocalSimulator
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs.circuits import must_fit, read_state
-from executors.programs.expectation import Numbers, Overlaps
+from executors.programs.expectation import Numbers
+from executors.programs.overlaps import Overlaps
 
 MOST_QUBITS = 100  # of a feature map that is described by its dimension
 MOST_PAIRS = 10_000  # that one entangles

@@ -12,8 +12,9 @@ import numpy as np
 from executors.backends.aer import LocalSimulator
 from executors.faults import InvalidInputsError, blame
 from executors.programs import spsa
-from executors.programs.expectation import Numbers, Overlaps
+from executors.programs.expectation import Numbers
 from executors.programs.kernels import FeatureMap, Kernel, margin_cost, read_feature_map
+from executors.programs.overlaps import Overlaps
 
 DEFAULT_SHOTS = 8192
 MOST_POINTS = 500

@@ -18,12 +18,12 @@ from executors.programs.circuits import read_state
 from executors.programs.expectation import (
     Estimate,
     Exact,
-    Overlaps,
     Sampled,
     must_be_ideal,
     with_values,
 )
 from executors.programs.operators import read_operator
+from executors.programs.overlaps import Overlaps
 from executors.programs.running import counts_of, run
 from executors.programs.transpiling import transpiled
 
@@ -134,9 +134,7 @@ def main(
     wanted = read_operator(operator, "operator", state.num_qubits)
     others = _auxiliary(aux_operators, state.num_qubits)
     asked = optimizer or {}
-    chosen = spsa.settings(asked, state.num_parameters)
-    if isinstance(backend, MockSimulator):  # values that are all the same calibrate nothing
-        chosen = {"learning_rate": 0.1, "perturbation": 0.1} | chosen
+    chosen = _settings(asked, state, backend)
     random = np.random.default_rng(seed)
     start = _start(initial_parameters, initial_point, state, random)
     problem = Problem(
@@ -151,6 +149,15 @@ def main(
     )
     natural = str(asked.get("name", "SPSA")).upper() in spsa.NATURAL
     return _found(problem, wanted, others, chosen, start, natural, user_messenger.publish)
+
+
+def _settings(
+    asked: Mapping[str, Any], state: QuantumCircuit, backend: LocalSimulator
+) -> Mapping[str, Any]:
+    chosen = spsa.settings(asked, state.num_parameters)
+    if isinstance(backend, MockSimulator):  # values that are all the same calibrate nothing
+        return {"learning_rate": 0.1, "perturbation": 0.1} | chosen
+    return chosen
 
 
 def _found(

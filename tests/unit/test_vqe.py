@@ -16,8 +16,9 @@ from executors import runtime_json
 from executors.backends import catalogue
 from executors.faults import InvalidInputsError
 from executors.programs import builtin
-from executors.programs.expectation import Exact, Overlaps, Sampled
+from executors.programs.expectation import Exact, Sampled
 from executors.programs.operators import read_operator
+from executors.programs.overlaps import Overlaps
 
 H2 = [
     ["II", -1.05237325],
