@@ -1,11 +1,12 @@
 """Run in an environment of today's client, which has nothing of ours, with variables alone.
 
 Does what people do, once each, and prints what came of it as JSON. `stock_today.py again JOB` is a
-second process, which looks at a job of the first.
+second process, which looks at a job of the first; `stock_today.py refused` is one who is not let in.
 """
 
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -205,7 +206,16 @@ def tags(service: QiskitRuntimeService, job_id: str) -> dict[str, Any]:
     }
 
 
+def refused() -> dict[str, Any]:
+    """What is told to one whose token is good for nothing, and how soon."""
+    begun = time.monotonic()
+    told = raised(QiskitRuntimeService)
+    return {"told": told, "seconds": time.monotonic() - begun}
+
+
 def main() -> dict[str, Any]:
+    if sys.argv[1:] == ["refused"]:
+        return refused()
     service = QiskitRuntimeService()
     if sys.argv[1:2] == ["again"]:
         return looked_at(service, sys.argv[2])

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.support.cli import run
-from tests.support.environments import environment, output
+from tests.support.environments import environment, output, today
 from tests.support.systems import embedded_system
 
 SCRIPT = Path(__file__).with_name("stock_sessions.py")
@@ -25,11 +25,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     system.stop()
 
 
-def today(url: str) -> Any:
+def of_today(url: str) -> Any:
     python = environment("runtime", "qiskit-ibm-runtime==0.51.0")
-    variables = dict.fromkeys(("IAM_URL", "GLOBAL_SEARCH_URL", "GLOBAL_CATALOG_URL"), url)
-    variables |= {"QISKIT_IBM_URL": f"{url}/experimental", "QISKIT_IBM_TOKEN": "any"}
-    return json.loads(output(python, SCRIPT, url, **variables))
+    return json.loads(output(python, SCRIPT, url, **today(url)))
 
 
 def of_2025(url: str) -> Any:
@@ -37,7 +35,7 @@ def of_2025(url: str) -> Any:
     return json.loads(output(python, SCRIPT, url, "ibm_quantum"))
 
 
-@pytest.mark.parametrize("client", [today, of_2025])
+@pytest.mark.parametrize("client", [of_today, of_2025])
 def test_sessions_and_batches_of_a_stock_client(client: Any, url: str) -> None:
     found = client(url)
 

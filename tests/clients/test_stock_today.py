@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.environments import environment, output
+from tests.support.environments import environment, output, today
 from tests.support.systems import embedded_system
 
 SCRIPT = Path(__file__).with_name("stock_today.py")
@@ -25,9 +25,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
     python = environment("runtime", "qiskit-ibm-runtime==0.51.0")
     system = embedded_system(tmp_path_factory.mktemp("service"))
     asyncio.run(system.start())
-    url = system.urls[0]
-    variables = dict.fromkeys(("IAM_URL", "GLOBAL_SEARCH_URL", "GLOBAL_CATALOG_URL"), url)
-    variables |= {"QISKIT_IBM_URL": f"{url}/experimental", "QISKIT_IBM_TOKEN": "any"}
+    variables = today(system.urls[0])
 
     def says(*arguments: str) -> Found:
         said: Found = json.loads(output(python, SCRIPT, *arguments, **variables))

@@ -68,6 +68,12 @@ def output(python: Path, script: Path, *arguments: str, given: str = "", **varia
     return done.stdout
 
 
+def today(url: str, token: str = "any") -> dict[str, str]:
+    """The variables that point today's client at *url*, and nothing else has to."""
+    variables = dict.fromkeys(("IAM_URL", "GLOBAL_SEARCH_URL", "GLOBAL_CATALOG_URL"), url)
+    return variables | {"QISKIT_IBM_URL": f"{url}/experimental", "QISKIT_IBM_TOKEN": token}
+
+
 def _make(folder: Path, base: Path, requirements: tuple[str, ...]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     pip = [str(interpreter(HERE)), "-m", "pip", "--python", str(folder / "bin" / "python")]
