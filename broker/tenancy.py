@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 
 from broker.core.tenants import Register
 from broker.keeping_up import KeptUp
 from broker.telemetry import metrics
 from broker.transports.log import Log
-from schemas.tenants import NO_QUOTA, Quota, Said
+from schemas.records import Stored
+from schemas.tenants import NO_QUOTA, TOKEN_KEY, Quota, Said
 from schemas.topics import TENANTS
 from schemas.values import DEFAULT_TENANT
 
@@ -16,10 +18,16 @@ class Tenancy(KeptUp[Said]):
     """Who there is, up to a moment ago."""
 
     def __init__(self, log: Log) -> None:
-        super().__init__(log, TENANTS)
+        super().__init__(log, replace(TENANTS, read=self._read_record))
         self.register = Register()
         self.changed = asyncio.Event()  # of which another takes the place when it is set
         metrics.holds("tenants", self, lambda tenancy: tenancy.register.weight)
+
+    def _read_record(self, record: Stored) -> Said:
+        """A token that nobody can read is one all the same: it opens the service to nobody."""
+        if (record.key or b"").startswith(TOKEN_KEY):
+            self.register.has_tokens = True
+        return TENANTS.read(record)
 
     def take(self, said: Said) -> None:
         self.register.take(said)

@@ -11,6 +11,7 @@ import msgspec
 
 from schemas.values import Id
 
+TOKEN_KEY = b"token/"  # how keys of their records begin
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}\Z"
 
 TenantName = Annotated[str, msgspec.Meta(pattern=TENANT_PATTERN)]
@@ -71,7 +72,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="to
     @property
     def key(self) -> bytes:
         """Of its record."""
-        return f"token/{self.id}".encode()
+        return TOKEN_KEY + self.id.encode()
 
 
 Said: TypeAlias = Tenant | Token

@@ -20,6 +20,11 @@ class Caller:
     quota: Quota = NO_QUOTA  # of its tenant
     expires: float | None = None  # Unix time from which the token is good for nothing
 
+    @property
+    def may_refer(self) -> bool:
+        """Whether it may name a payload by its hash: payloads do not say whose they are."""
+        return self.token is None
+
     def check(self, scope: Scope) -> None:
         """Raises `ForbiddenError` for what the caller may not do."""
         if scope not in self.scopes:

@@ -121,13 +121,18 @@ class Intake:
         """Whether that job was submitted here a moment ago."""
         return key in self._awaited
 
-    async def submit(self, tenant: str, body: bytes | memoryview, trace: str) -> Accepted:
-        """Put the job that *body* (JSON) asks for onto the log.
+    async def submit(
+        self, tenant: str, body: bytes | memoryview, trace: str, *, may_refer: bool = True
+    ) -> Accepted:
+        """Put the job that *body* (JSON) asks for onto the log; its inputs may be a reference if
+        whoever asks *may_refer* to any payload that there is.
 
         Raises `InvalidRequestError`, `InvalidInputsError`, `UnknownProgramError` or
         `UnavailableError`; and what the broker finds wrong, if it is quick to.
         """
         request = await self._read(body)
+        if request.params_ref is not None and not may_refer:
+            raise InvalidRequestError("params_ref: a caller with a token sends params themselves")
         named = request.job_id is not None
         if request.job_id is None:
             request = replace(request, job_id=new_job_id())

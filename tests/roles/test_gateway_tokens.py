@@ -9,10 +9,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import SettingsError
+from broker.telemetry.times import now
 from broker.transports.memory import MemoryLog
+from schemas.cloudevents import tenant_record
 from schemas.tenants import Quota, Scope
+from schemas.topics import TENANTS
 from tests.support.gateway import Running, running
 from tests.support.tokens import bearer, say, tenant, token
 
@@ -232,3 +236,23 @@ async def test_a_body_above_the_quota_of_its_tenant_is_refused() -> None:
         await served.post("/jobs", job | {"tags": ["x"] * 5}, headers=bearer("bob"))
 
     assert "at most 1,024 bytes" in told["error"]["message"]
+
+
+async def test_a_caller_with_a_token_names_no_payload_which_could_be_anothers() -> None:
+    async with running(brokered=True) as served:
+        job = {"program_id": "hello-world", "params_ref": {"sha256": "0" * 64, "size": 400_000}}
+        await served.post("/jobs", job)
+        await say(served.ledger.log, token("alice"))
+        told = await served.post("/jobs", job, 400, headers=bearer("alice"))
+        batch = await served.post("/jobs", {"jobs": [job]}, headers=bearer("alice"))
+
+    assert told["error"]["message"].startswith("params_ref:")
+    assert batch["refused"] == 1
+
+
+async def test_a_token_that_nobody_can_read_opens_the_service_to_nobody() -> None:
+    async with running() as served:
+        broken = replace(tenant_record(token("alice"), now()), value=b"{")
+        await served.ledger.log.append(TENANTS.name, [broken])
+        await served.get("/jobs", 401, headers=bearer("alice"))
+        await served.get("/jobs", 401)

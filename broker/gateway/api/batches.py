@@ -10,6 +10,7 @@ from broker.errors import QjbError
 from broker.gateway.api.parts import Request, answer
 from broker.gateway.api.shapes_of_errors import details, error_name
 from broker.gateway.api.shapes_of_jobs import JobAccepted, JobRefused, JobsAnswered
+from broker.gateway.caller import Caller
 from broker.gateway.intake import Accepted, Intake
 from schemas.batches import is_batch
 
@@ -38,27 +39,28 @@ async def submit_all(request: Request, body: bytes | memoryview) -> web.Response
     """POST /jobs with several: what became of each, in their order."""
     intake, trace = request.parts.intake, request.traceparent
     jobs = await intake.part(body, lines=has_lines(request))
-    said = await _each(intake, request.caller.tenant, jobs, trace)
+    said = await _each(intake, request.caller, jobs, trace)
     refused = sum(isinstance(each, JobRefused) for each in said)
     return answer(JobsAnswered(said, len(said) - refused, refused))
 
 
 async def _each(
-    intake: Intake, tenant: str, jobs: Sequence[bytes], trace: str
+    intake: Intake, caller: Caller, jobs: Sequence[bytes], trace: str
 ) -> list[JobAccepted | JobRefused]:
     """They go to the log together, as they are begun before any of them is there."""
     begun = []
     async with asyncio.TaskGroup() as tasks:
         for number, job in enumerate(jobs, 1):
-            begun.append(tasks.create_task(_one(intake, tenant, job, trace)))
+            begun.append(tasks.create_task(_one(intake, caller, job, trace)))
             if not number % AT_ONCE:
                 await asyncio.sleep(0)
     return [task.result() for task in begun]
 
 
-async def _one(intake: Intake, tenant: str, job: bytes, trace: str) -> JobAccepted | JobRefused:
+async def _one(intake: Intake, caller: Caller, job: bytes, trace: str) -> JobAccepted | JobRefused:
     try:
-        return accepted_object(await intake.submit(tenant, job, trace))
+        accepted = await intake.submit(caller.tenant, job, trace, may_refer=caller.may_refer)
+        return accepted_object(accepted)
     except QjbError as error:
         told = details(error.code, error.message, error.violations)
         return JobRefused(error.status, error_name(error.code, error.message), told)

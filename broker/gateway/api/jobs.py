@@ -40,7 +40,9 @@ async def _submit(request: Request, body: bytes | memoryview) -> web.Response:
     if has_several(request, body):
         return await submit_all(request, body)
     intake = request.parts.intake
-    accepted = await intake.submit(request.caller.tenant, body, request.traceparent)
+    accepted = await intake.submit(
+        request.caller.tenant, body, request.traceparent, may_refer=request.caller.may_refer
+    )
     return answer(accepted_object(accepted))
 
 
