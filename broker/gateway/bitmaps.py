@@ -66,6 +66,7 @@ def words_of(tenant: str, *columns: Any) -> frozenset[int]:
     said = [("tenant", ""), ("program", program), ("backend", backend), ("session", session)]
     said += [("tag", tag) for tag in TAGS.findall(tags)]
     said += [("live", None if terminal else ""), ("mock", "" if is_mock(backend or "") else None)]
+    said += [("member", None if session is None else "")]
     return frozenset(word(tenant, *each) for each in said if each[1] is not None)
 
 
@@ -77,6 +78,7 @@ def _asked(wanted: JobFilter) -> tuple[list[int], list[int]]:
     given = [(column, value) for column, value in said if value is not None]
     has_not = [("live", "")] if wanted.terminal else []
     has_not += [] if wanted.mocks else [("mock", "")]
+    has_not += [("member", "")] if wanted.alone else []
     return (
         [word(wanted.tenant, *each) for each in given or [("tenant", "")]],
         [word(wanted.tenant, *each) for each in has_not],

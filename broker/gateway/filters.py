@@ -34,6 +34,7 @@ class JobFilter:
     created_after: str | None = None
     created_before: str | None = None
     mocks: bool = True  # dry runs, too
+    alone: bool = False  # of no session
 
     def matches(self, job: Job) -> bool:
         """Whether *job*, as it stands, is meant."""
@@ -44,6 +45,7 @@ class JobFilter:
             and (self.session is None or (details and details.session_id) == self.session)
             and (not self.tags or set(self.tags) <= set(details.tags if details else ()))
             and self.backend in (None, job.backend)
+            and not (self.alone and details and details.session_id is not None)
             and (self.mocks or not is_mock(job.backend or ""))
             and self.terminal in (None, job.terminal)
             and (self.created_after is None or job.created > self.created_after)
@@ -57,6 +59,7 @@ class JobFilter:
         wanted += [
             ("program = ?", self.program),
             ("session = ?", self.session),
+            ("session IS NULL AND ?", self.alone or None),
             ("backend = ?", self.backend),
             ("terminal = ?", self.terminal),
             ("created > ?", self.created_after),
@@ -68,10 +71,22 @@ class JobFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Which part of a list is wanted: what is behind the job *after*, else what is from *offset* on."""
+class SessionFilter:
+    """Which sessions of a tenant are meant; None means any."""
 
-    limit: int  # jobs, at most
+    tenant: str
+    ended: bool | None = None
+    mode: str | None = None
+    backend: str | None = None
+    created_after: str | None = None
+    created_before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a list is wanted: what is behind the one *after*, else what is from *offset* on."""
+
+    limit: int  # jobs or sessions, at most
     offset: int = 0
     after: Key | None = None  # it need not be there any more
     ascending: bool = False  # the oldest first

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from broker.errors import UnavailableError
 from broker.gateway.copy_file import MADE_ANEW, CopyFile
-from broker.gateway.filters import JobFilter, Part
+from broker.gateway.filters import JobFilter, Part, SessionFilter
 from broker.gateway.recent import HotJob
 from broker.gateway.rows import EventRow, JobPage
 from schemas.sessions import Session
@@ -49,16 +49,14 @@ class OnFile:
                 return found
         raise UnavailableError(MADE_ANEW)
 
-    async def sessions(
-        self, tenant: str, ended: bool | None, limit: int, offset: int
-    ) -> tuple[Sequence[Session], int]:
-        """Sessions of *tenant*, the newest first, and how many there are in all."""
+    async def sessions(self, wanted: SessionFilter, part: Part) -> tuple[Sequence[Session], int]:
+        """A page of sessions, by age, and how many there are in all."""
         content = self._content
         if not (content.filled or content.is_partial):
             raise UnavailableError(MADE_ANEW)
         await content.flush()
         file = self._file
-        return await file.read(file.store.sessions, tenant, ended, limit, offset)
+        return await file.read(file.store.sessions, wanted, part)
 
     async def history(self, hot: HotJob, after: int, upto: int, budget: int) -> Sequence[EventRow]:
         """Events of one job: numbers *after* + 1 to *upto*, about *budget* bytes."""

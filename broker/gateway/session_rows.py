@@ -7,6 +7,7 @@ import apsw
 import msgspec
 
 from broker.gateway.damage import CacheDamagedError
+from broker.gateway.filters import Part, SessionFilter
 from schemas.cloudevents import encode_stated
 from schemas.sessions import Session
 from schemas.values import JobKey
@@ -35,17 +36,35 @@ def find(db: apsw.Connection, key: JobKey) -> Session | None:
     return None if row is None else _session(key.tenant, row)
 
 
-def page(
-    db: apsw.Connection, tenant: str, ended: bool | None, limit: int, offset: int
-) -> tuple[Sequence[Session], int]:
-    """Sessions of *tenant*, the newest first, and how many there are in all."""
-    which = {None: "", True: " AND ended IS NOT NULL", False: " AND ended IS NULL"}[ended]
-    order = " ORDER BY created DESC, session_id DESC LIMIT ? OFFSET ?"
+def page(db: apsw.Connection, wanted: SessionFilter, part: Part) -> tuple[Sequence[Session], int]:
+    """Sessions by age, and how many there are in all, wherever the page begins."""
+    which, values = _where(wanted)
+    way, beyond = ("ASC", ">") if part.ascending else ("DESC", "<")
+    behind = f" AND (created, session_id) {beyond} (?, ?)" if part.after else ""
+    order = f" ORDER BY created {way}, session_id {way} LIMIT ? OFFSET ?"
+    bounds = (*values, *(part.after or ()), part.limit, part.offset)
     with db:
         counted = f"SELECT count(*) FROM sessions WHERE tenant = ?{which}"  # noqa: S608 - our own words
-        count = db.execute(counted, (tenant,)).get
-        rows = db.execute(f"{_COLUMNS}{which}{order}", (tenant, limit, offset)).fetchall()
-    return [_session(tenant, row) for row in rows], int(count)
+        count = db.execute(counted, values).get
+        rows = db.execute(f"{_COLUMNS}{which}{behind}{order}", bounds).fetchall()
+    return [_session(wanted.tenant, row) for row in rows], int(count)
+
+
+def _where(wanted: SessionFilter) -> tuple[str, Sequence[Any]]:
+    """What follows the tenant, with its values."""
+    details = "coalesce(CAST(snapshot AS TEXT) ->> '$.details.{}', '') = ?"
+    asked = (
+        (details.format("mode"), wanted.mode),
+        (details.format("backend"), wanted.backend),
+        ("(ended IS NOT NULL) = ?", wanted.ended),
+        ("created > ?", wanted.created_after),
+        ("created < ?", wanted.created_before),
+    )
+    given = [(condition, value) for condition, value in asked if value is not None]
+    return (
+        "".join(f" AND {condition}" for condition, _ in given),
+        [wanted.tenant, *(value for _, value in given)],
+    )
 
 
 def prune(db: apsw.Connection, ended_before: str, most: int) -> int:

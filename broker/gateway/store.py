@@ -15,7 +15,7 @@ import structlog
 
 from broker.gateway import packing, queries, session_rows
 from broker.gateway.damage import CacheDamagedError, told_as_damage
-from broker.gateway.filters import JobFilter, Part
+from broker.gateway.filters import JobFilter, Part, SessionFilter
 from broker.gateway.placing import FULL, Writing
 from broker.gateway.rows import EventRow, Held, JobPage, JobRow, PartitionRow, Transaction
 from broker.gateway.tables import FILLED, SCHEMA, Change
@@ -26,7 +26,7 @@ from schemas.values import JobKey
 
 logger = structlog.get_logger()
 
-FORMAT = f"7-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
+FORMAT = f"8-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
 MARK = Mark(0x716A6267, old="events_of_job")
 WAL = 8 * 1024 * 1024  # bytes from which on the write-ahead log goes into the file
 FREED = 1024  # pages that are given back at once
@@ -197,11 +197,9 @@ class Store:
         return session_rows.find(self._finding, key)
 
     @told_as_damage
-    def sessions(
-        self, tenant: str, ended: bool | None, limit: int, offset: int
-    ) -> tuple[Sequence[Session], int]:
-        """Sessions of *tenant*, the newest first, and how many there are in all."""
-        return session_rows.page(self._reading, tenant, ended, limit, offset)
+    def sessions(self, wanted: SessionFilter, part: Part) -> tuple[Sequence[Session], int]:
+        """A page of sessions, by age, and how many there are in all."""
+        return session_rows.page(self._reading, wanted, part)
 
     @told_as_damage
     def was_deleted(self, key: JobKey) -> bool:

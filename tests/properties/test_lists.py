@@ -64,6 +64,7 @@ filters = st.builds(
     created_after=st.sampled_from((None, None, *TIMES)),
     created_before=st.sampled_from((None, None, *TIMES)),
     mocks=st.booleans(),
+    alone=st.booleans(),
 )
 pages = st.tuples(filters, st.integers(0, 20), st.integers(0, 70), st.booleans())
 writes = st.tuples(st.lists(jobs(), max_size=40), st.sets(st.integers(1, 60), max_size=10))

@@ -167,6 +167,7 @@ CASES = {
     ("GET", "/jobs/{job_id}/metrics"): Case("/jobs/j1/metrics", large_inputs),
     ("GET", "/instances/usage"): Case("/instances/usage"),
     ("GET", "/usage"): Case("/usage", many_jobs),
+    ("GET", "/workloads"): Case("/workloads", many_jobs),
     ("GET", "/version"): Case("/version"),
     ("POST", "/users/loginWithToken"): Case("/users/loginWithToken", body=b'{"apiToken":"' + LOGIN),
     ("GET", "/users/me"): Case("/users/me"),

@@ -204,7 +204,7 @@ async def test_she_finds_all_of_it_where_he_finds_nothing(served: Running) -> No
         ("GET", "/jobs"), ("GET", "/events"), ("GET", "/programs"), ("GET", "/jobs/{job_id}"),
         ("GET", "/jobs/{job_id}/results"), ("GET", "/jobs/{job_id}/logs"),
         ("GET", "/jobs/{job_id}/interim_results"), ("GET", "/jobs/{job_id}/events"),
-        ("GET", "/sessions"), ("GET", "/sessions/{session_id}"),
+        ("GET", "/sessions"), ("GET", "/sessions/{session_id}"), ("GET", "/workloads"),
         ("GET", "/programs/{program_id}"), ("GET", "/programs/{program_id}/data"),
     }  # fmt: skip
     for route in OWN:

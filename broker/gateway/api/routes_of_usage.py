@@ -1,6 +1,7 @@
-"""The routes of what jobs take."""
+"""The routes of what jobs and sessions take."""
 
-from broker.gateway.api import usage
+from broker.errors import InvalidRequestError, UnavailableError
+from broker.gateway.api import usage, workloads
 from broker.gateway.api.describing import (
     NUMBER,
     SECONDS,
@@ -15,6 +16,7 @@ from broker.gateway.api.describing import (
     text,
 )
 from broker.gateway.api.places import Route
+from broker.gateway.api.shapes_of_workloads import WorkloadPage, WorkloadsAsked
 
 _MOMENT = text(format="date-time")
 _METRICS: Schema = an_object(
@@ -87,5 +89,15 @@ USAGE = (
                 ),
             )
         },
+    ),
+    Route(
+        "GET",
+        "/workloads",
+        workloads.listing,
+        "listWorkloads",
+        "List sessions, batches and the jobs of neither, the newest first",
+        {200: WorkloadPage},
+        query=WorkloadsAsked,
+        errors=(InvalidRequestError, UnavailableError),
     ),
 )

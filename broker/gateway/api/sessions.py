@@ -14,6 +14,7 @@ from broker.gateway.api.shapes_of_sessions import (
     Which,
     session_object,
 )
+from broker.gateway.filters import Part, SessionFilter
 from broker.telemetry.times import now
 from schemas.sessions import session_key
 from schemas.values import JobKey
@@ -35,7 +36,9 @@ async def listing(request: Request, asked: SessionsAsked) -> web.Response:
     await parts.caught_up()
     parts.model.check_whole_for("the list of sessions")
     ended = None if asked.state is None else asked.state is Which.CLOSED
-    found, count = await parts.model.on_file.sessions(request.caller.tenant, ended, limit, offset)
+    found, count = await parts.model.on_file.sessions(
+        SessionFilter(request.caller.tenant, ended), Part(limit, offset)
+    )
     shown = [session_object(each, now()) for each in found]
     return answer(SessionPage(shown, count, limit, offset))
 

@@ -45,7 +45,7 @@ def instance_of(caller: Caller) -> str:
 
 def metrics_object(fleet: Fleet, job: Job, now: float) -> dict[str, Any]:
     """What *job* took so far, at the Unix time *now*."""
-    spent = _spent(job, now)
+    spent = spent_on(job, now)
     return {
         "timestamps": {"created": job.created, "running": job.started, "finished": job.ended},
         "usage": {
@@ -63,7 +63,7 @@ def metrics_object(fleet: Fleet, job: Job, now: float) -> dict[str, Any]:
     }
 
 
-def _spent(job: Job, now: float) -> float:
+def spent_on(job: Job, now: float) -> float:
     """Seconds that the newest attempt has run."""
     if job.started is None:
         return 0.0
