@@ -46,6 +46,17 @@ class Tenancy(KeptUp[Said]):
         """Of all tenants but the one that everybody is without a token."""
         return {*self.register.names} - {DEFAULT_TENANT}
 
+    @property
+    def mirrored(self) -> Collection[str]:
+        """Those that read their events on a topic of their own."""
+        return {each.name for each in self.register.tenants if each.kafka} - {DEFAULT_TENANT}
+
+    async def some_mirrored(self) -> Collection[str]:
+        """Those, once there are some."""
+        while not (found := self.mirrored):
+            await self.changed.wait()
+        return found
+
     def quota(self, tenant: str) -> Quota:
         """The most that *tenant* may have."""
         found = self.register.tenant(tenant)

@@ -6,6 +6,7 @@ Sources: CloudEvents 1.0.2 and its Kafka protocol binding; W3C Trace Context.
 """
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from schemas.ledger import (
     Deletion,
     Entry,
     InputPosition,
+    LedgerPlace,
     SessionEntry,
     Tagging,
 )
@@ -183,6 +185,27 @@ def tagging_record(tagging: Tagging) -> Record:
         (("qjb-epoch", b"%d" % tagging.epoch),),
     )
     return Record(encode(tagging), tagging.key.encode(), headers)
+
+
+_STANDS, _REACHED = "qjb-ledger", "qjb-reached"
+
+
+def mirrored_record(record: Stored, reached: Mapping[int, LedgerPlace]) -> Record:
+    """*record* of the ledger as its tenant's own topic has it, with what was *reached* by it."""
+    places = b",".join(b"%d:%d:%d" % (p, *place) for p, place in reached.items())
+    stands = b"%d:%d" % (record.partition, record.offset)
+    headers = (*record.headers, (_STANDS, stands), (_REACHED, places))
+    return Record(record.value, record.key, headers)
+
+
+def reached_in(record: Stored) -> dict[int, LedgerPlace]:
+    """By partition of the ledger, what was reached by *record*; nothing if it does not say."""
+    said = (record.header(_REACHED) or b"").split(b",")
+    try:
+        numbers = [tuple(map(count_in, place.split(b":"))) for place in said]
+        return {partition: LedgerPlace(offset, epoch) for partition, offset, epoch in numbers}
+    except ValueError:
+        return {}
 
 
 def read_ledger(record: Stored) -> Entry | SessionEntry | Claim | Deletion | Tagging:

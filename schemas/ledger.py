@@ -1,5 +1,7 @@
 """What stands on the ledger beside events, and what a record of it carries in its headers."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from schemas.events import AnyEvent
@@ -93,19 +95,28 @@ class SessionEntry(msgspec.Struct, frozen=True):
     traceparent: str | None = None
 
 
+class LedgerPlace(NamedTuple):
+    """A place on a partition of the ledger: the next offset, and the newest claim's epoch before it."""
+
+    offset: Count
+    epoch: Count
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """How far the snapshots in `qjb.state.v1` reach. Key `~checkpoint`.
 
     Every ledger record before `ledger[partition]` is reflected in a snapshot, and every input
     before `inputs[topic:partition]` has led to whatever it leads to on the ledger before that.
     `tried`: inputs (`topic:partition:offset`) that are decided on now, or were when a broker was
-    lost, with the number of terms in which that was begun.
+    lost, with the number of terms in which that was begun. `mirrored`: by tenant that has a topic of
+    its own for events, how far the ledger was told there; nothing of it before that is missing.
     """
 
     epoch: Count
     ledger: dict[Count, Count]
     inputs: dict[str, Count]
     tried: dict[str, Count] = {}
+    mirrored: dict[str, dict[Count, LedgerPlace]] = {}
     serving: bool = False  # the broker goes on; false once it has handed over
 
 

@@ -264,6 +264,17 @@ def requests_of(tenant: str) -> "Topic[asked.ReadRequest, ...]":
 
 
 @lru_cache(1024)
+def events_of(tenant: str) -> "Topic[Any, ...]":
+    """Where *tenant*, other than the default one, reads what the ledger says of it.
+
+    Raises `ValueError` for what may not name one.
+    """
+    if tenant == DEFAULT_TENANT:
+        raise ValueError(f"the tenant {tenant} has no topic of events of its own")
+    return _of_tenant(EVENTS, tenant)
+
+
+@lru_cache(1024)
 def parted(name: str) -> tuple[str, str]:
     """The kind of topic that *name* is, and whose; *name* itself where a topic is everybody's."""
     kind, _, tenant = name.rpartition(".")

@@ -27,7 +27,7 @@ from broker.tenancy import Tenancy
 from broker.transports.log import Log
 from schemas.decoding import UnreadableError, decode
 from schemas.tenants import Quota, Said, Scope, Tenant, Token, hashed
-from schemas.topics import TENANTS, requests_of
+from schemas.topics import TENANTS, events_of, requests_of
 from schemas.unknown import no
 from schemas.values import DEFAULT_TENANT
 
@@ -63,7 +63,8 @@ class Desk:
         except UnreadableError as error:
             raise InvalidRequestError(_said(said, error.message)) from error
         if isinstance(said, Tenant) and said.name != DEFAULT_TENANT:
-            await self._log.provide([requests_of(said.name).name])
+            mirror = [events_of(said.name).name] if said.kafka else []
+            await self._log.provide([requests_of(said.name).name, *mirror])
         await append_surely(self._log, TENANTS, [record])
 
 
@@ -175,6 +176,19 @@ def _number(name: str, text: str) -> float | None:
         return float(text) if name == "rate" else int(text)
     except ValueError:
         raise InvalidRequestError(f"--{name}: {text!r} is no number, and not `none`") from None
+
+
+@tenants.command("kafka")
+@click.argument("name")
+@click.option("--on/--off", "mirrored", default=None, required=True, help="Whether it does.")
+@_of_an_operator
+async def kafka(at: Desk, as_json: bool, name: str, mirrored: bool) -> None:
+    """Have the tenant NAME read its events on a Kafka topic of its own, or no more."""
+    if name == DEFAULT_TENANT:
+        raise InvalidRequestError(f"the tenant {name} has no topic of events of its own")
+    tenant = replace(at.tenant(name), kafka=mirrored)
+    verb = "reads" if mirrored else "has no"
+    await _change(at, as_json, tenant, f"{verb} events on {events_of(name).name}")
 
 
 @tenants.command("disable")

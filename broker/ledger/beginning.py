@@ -9,6 +9,7 @@ from broker.ledger.claim import Mandate
 from broker.ledger.inputs import Inputs
 from broker.ledger.ledger import Ledger
 from broker.ledger.means import Means
+from broker.ledger.mirrors import Mirrors
 from broker.ledger.progress import Progress
 from broker.ledger.recovery import Replica
 from broker.ledger.resuming import Resumption
@@ -41,7 +42,9 @@ async def begin(
     care = Care(await resumption.begun(starts), tried_before(mandate.checkpoint, excused))
     stall = Stall(options.stall)
     inputs = Inputs(means, care, resumption, starts, book)
-    progress = Progress(Ledger(log, mandate, stall), inputs, care)
+    mirrored = mandate.checkpoint.mirrored if mandate.checkpoint else {}
+    mirrors = Mirrors(log, means.tenants, mirrored)
+    progress = Progress(Ledger(log, mandate, stall), inputs, care, mirrors)
     snapshots = SnapshotWriter(log, book, mandate.epoch, progress, options.snapshot)
     snapshots.mark(replica.unsaved(mandate.checkpoint))
     service = Service(Term(means, mandate, book, stall, progress, snapshots))

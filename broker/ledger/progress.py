@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from broker.ledger.care import Care
 from broker.ledger.inputs import Inputs
 from broker.ledger.ledger import Ledger
-from schemas.ledger import InputPosition
+from broker.ledger.mirrors import Mirrors
+from schemas.ledger import InputPosition, LedgerPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +14,13 @@ class Cut:
     """Next offsets: of the ledger by partition, and of the inputs by `topic:partition`.
 
     What stands before them on the inputs has led to what stands before them on the ledger.
-    `tried` and `serving` are as in a `Checkpoint`.
+    `tried`, `mirrored` and `serving` are as in a `Checkpoint`.
     """
 
     ledger: dict[int, int]
     inputs: dict[str, int]
     tried: dict[InputPosition, int] = field(default_factory=dict)
+    mirrored: dict[str, dict[int, LedgerPlace]] = field(default_factory=dict)
     serving: bool = True
 
 
@@ -29,6 +31,7 @@ class Progress:
     ledger: Ledger
     inputs: Inputs
     care: Care
+    mirrors: Mirrors
     is_over: bool = False  # what a checkpoint says now is said on leaving in good order
 
     def cut(self) -> Cut:
@@ -38,6 +41,7 @@ class Progress:
             dict(self.ledger.ends),
             {f"{where.topic}:{where.partition}": at for where, at in positions.items()},
             self.care.tried,
+            dict(self.mirrors.told),
             serving=not self.is_over,
         )
 

@@ -56,6 +56,7 @@ class Service:
                         name="broker queues",
                     ),
                     group.create_task(self._wait_for_loss(), name="broker mandate"),
+                    group.create_task(self._progress.mirrors.run(), name="broker mirrors"),
                     group.create_task(
                         sweep_for_ever(means.log, means.blobs, book, means.tenants),
                         name="broker sweep",

@@ -141,6 +141,7 @@ class SnapshotWriter:
             ledger=cut.ledger,
             inputs=cut.inputs,
             tried={str(at): terms for at, terms in cut.tried.items()},
+            mirrored=cut.mirrored,
             serving=cut.serving,
         )
         await append_surely(self._log, STATE, [checkpoint_record(checkpoint, times.now())])

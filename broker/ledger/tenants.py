@@ -19,6 +19,13 @@ class Tenants(Protocol):
     async def beyond(self, known: Collection[str]) -> Collection[str]:
         """Those that are not among *known*, once there are some."""
 
+    @property
+    def mirrored(self) -> Collection[str]:
+        """Those that read their events on a topic of their own."""
+
+    async def some_mirrored(self) -> Collection[str]:
+        """Those, once there are some."""
+
     def quota(self, tenant: str) -> Quota:
         """The most that *tenant* may have."""
 
@@ -29,14 +36,26 @@ class Tenants(Protocol):
 class NamedTenants:
     """Tenants that somebody names, one by one."""
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        self.names = set(names)
+    def __init__(self, names: Iterable[str] = (), mirrored: Iterable[str] = ()) -> None:
+        self.mirrored = frozenset(mirrored)
+        self.names = {*names, *self.mirrored}
         self._come = asyncio.Event()
 
     def add(self, name: str) -> None:
         """There is one more."""
         self.names.add(name)
         self._come.set()
+
+    def mirror(self, *names: str) -> None:
+        """Those read their events on topics of their own, and no others."""
+        self.mirrored = frozenset(names)
+        self._come.set()
+
+    async def some_mirrored(self) -> Collection[str]:
+        while not (found := self.mirrored):
+            self._come.clear()
+            await self._come.wait()
+        return found
 
     def quota(self, tenant: str) -> Quota:
         return no_quota(tenant)

@@ -130,3 +130,19 @@ def test_a_log_in_memory_has_no_tenants() -> None:
     done = run("tenants", "list", "--log", "memory://")
 
     assert "nobody else reaches a log in memory" in done.stderr
+
+
+def test_a_tenant_gets_its_events_on_a_topic_of_its_own_and_the_default_one_can_not(
+    data: Path,
+) -> None:
+    assert run("tenants", "add", "onkafka", "--data", str(data)).returncode == 0
+    on = run("tenants", "kafka", "onkafka", "--on", "--data", str(data))
+    listed = run("tenants", "list", "--data", str(data))
+    off = run("tenants", "kafka", "onkafka", "--off", "--json", "--data", str(data))
+    refused = run("tenants", "kafka", "default", "--on", "--data", str(data))
+
+    assert "reads events on qjb.events.v1.onkafka" in on.stdout, on.stderr
+    assert "enabled, on Kafka" in listed.stdout
+    assert json.loads(off.stdout)["kafka"] is False
+    assert refused.returncode == 5
+    assert "no topic of events of its own" in refused.stderr

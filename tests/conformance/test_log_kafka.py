@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAuthorizationFailedError
@@ -30,7 +30,7 @@ from broker.transports.kafka.options import Options
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
-from schemas.topics import requests_of
+from schemas.topics import events_of, requests_of
 from tests.conformance.conftest import delete_topics
 from tests.support.awaiting import eventually
 from tests.support.kafka import KafkaCluster
@@ -224,21 +224,34 @@ async def test_a_tenant_may_ask_on_its_own_topic_and_see_no_other(
     over_tls: KafkaCluster, prefix: str
 ) -> None:
     own, other = (prefix + requests_of(tenant).name for tenant in ("alpha", "beta"))
+    told, told_to_other = (prefix + events_of(tenant).name for tenant in ("alpha", "beta"))
     log = secured_log(over_tls, prefix, "admin:admin")
     await log.open()
-    await log.provide([requests_of(tenant).name for tenant in ("alpha", "beta")])
-    granted = ["--add", "--allow-principal", "User:alpha", "--operation", "Write", "--topic", own]
-    await asyncio.to_thread(over_tls.acls, *granted)
+    topics = [
+        topic(tenant).name for tenant in ("alpha", "beta") for topic in (requests_of, events_of)
+    ]
+    await log.provide(topics)
+    await log.append(events_of("alpha").name, [Record(b"told", b"alpha/j1")])
+    for granted in (["Write", "--topic", own], ["Read", "--topic", told]):
+        user = ["--add", "--allow-principal", "User:alpha", "--operation", *granted]
+        await asyncio.to_thread(over_tls.acls, *user)
 
     place = f"alpha:alpha@127.0.0.1:{over_tls.secured_port}"
     query = f"mechanism=plain&ca_file={over_tls.certificate}"
-    alpha = AIOKafkaProducer(**cluster_of(f"kafkas://{place}?{query}").options())
+    options = cluster_of(f"kafkas://{place}?{query}").options()
+    alpha = AIOKafkaProducer(**options)
     await alpha.start()
     await alpha.send_and_wait(own, b"{}")
-    for topic in (other, prefix + REQUESTS, prefix + EVENTS):
+    with pytest.raises(TopicAuthorizationFailedError):
+        await alpha.send_and_wait(told, b"{}")
+    for topic in (other, told_to_other, prefix + REQUESTS, prefix + EVENTS):
         with pytest.raises(TopicAuthorizationFailedError):  # who may read or write may see it
             await alpha.partitions_for(topic)
     await alpha.stop()
+    reader = AIOKafkaConsumer(told, auto_offset_reset="earliest", **options)
+    await reader.start()
+    assert (await asyncio.wait_for(reader.getone(), 15)).value == b"told"
+    await reader.stop()
 
     assert values(await log.read(requests_of("alpha").name, 0, 0)) == [b"{}"]
     await log.close()
