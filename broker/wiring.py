@@ -110,23 +110,30 @@ async def serving(
 
 
 @asynccontextmanager
-async def operating(settings: Settings) -> AsyncIterator[Log]:
-    """The log of a service, open while the block runs, whether the service runs or not.
+async def operating(settings: Settings) -> AsyncIterator[tuple[Log, bool]]:
+    """The log of a service, open while the block runs, and whether the service runs.
 
     Raises `SettingsError`.
     """
+    if not {"data", "log"} & settings.model_fields_set and not (settings.data / "log.db").exists():
+        raise SettingsError(
+            f"no service has its log in {settings.data}: name the folder of yours with --data or"
+            " QJB_DATA, or its log with --log or QJB_LOG"
+        )
     _make_data_folder(settings.data)
     log = _log(settings, (), Upkeep())
     if log.reach is Reach.PROCESS:
         raise SettingsError("QJB_LOG: nobody else reaches a log in memory")
+    is_served = True
     try:
         await log.open()
     except LogNotServedError:  # nobody has it open
+        is_served = False
         await log.close()
         log = _log(settings, EVERYTHING, Upkeep())
         await log.open()
     try:
-        yield log
+        yield log, is_served
     finally:
         await log.close()
 

@@ -22,6 +22,7 @@ from broker.cli.output import say, say_json
 from broker.core.tenants import Register
 from broker.errors import InvalidRequestError
 from broker.settings import load
+from broker.shown import url_visible
 from broker.telemetry.times import iso, now
 from broker.tenancy import Tenancy
 from broker.transports.log import Log
@@ -38,9 +39,10 @@ QUOTAS = ("queued", "running", "rate", "body")
 class Desk:
     """Where operators look at what stands on the topic of tenants, and change it."""
 
-    def __init__(self, log: Log, register: Register) -> None:
+    def __init__(self, log: Log, register: Register, where: str) -> None:
         self._log = log
         self.register = register
+        self._where = where  # what operators are told of the log
 
     def tenant(self, name: str) -> Tenant:
         """The tenant of that name. Raises `InvalidRequestError`."""
@@ -66,6 +68,7 @@ class Desk:
             mirror = [events_of(said.name).name] if said.kafka else []
             await self._log.provide([requests_of(said.name).name, *mirror])
         await append_surely(self._log, TENANTS, [record])
+        say(f"Written to {self._where}.", err=True)
 
 
 def _said(said: Said, why: str) -> str:
@@ -77,10 +80,13 @@ def _said(said: Said, why: str) -> str:
 @asynccontextmanager
 async def desk(data: Path | None, log: str | None) -> AsyncIterator[Desk]:
     """The desk of the service with that data folder, or that log; running or not."""
-    async with wiring.operating(load({"data": data, "log": log})) as opened:
+    settings = load({"data": data, "log": log})
+    async with wiring.operating(settings) as (opened, is_served):
         tenancy = Tenancy(opened)
         await tenancy.catch_up()
-        yield Desk(opened, tenancy.register)
+        where = f"the log {url_visible(settings.log)}"
+        where = where if is_served else f"{where}, which no running service has open"
+        yield Desk(opened, tenancy.register, where)
 
 
 def _of_an_operator(command: Callable[..., Any]) -> Callable[..., None]:

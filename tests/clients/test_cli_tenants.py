@@ -106,6 +106,26 @@ def test_a_tenant_is_disabled_and_enabled_and_has_a_quota(url: str, data: Path, 
     assert "queued" not in lifted.stdout
 
 
+def test_a_command_says_to_which_log_it_wrote_and_whether_a_service_has_it_open(
+    url: str, data: Path, tmp_path: Path
+) -> None:
+    served = run("tokens", "create", "--data", str(data))
+    alone = run("tokens", "create", "--data", str(tmp_path / "other"))
+
+    assert f"Written to the log sqlite:///{data}/log.db.\n" in served.stderr
+    assert f"{tmp_path}/other/log.db, which no running service has open." in alone.stderr
+
+
+def test_where_no_service_ever_was_a_command_asks_which_one_is_meant(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "share")}
+    done = run("tokens", "create", **home)
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "name the folder of yours with --data or QJB_DATA" in done.stderr
+    assert not [*tmp_path.rglob("log.db")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
