@@ -76,6 +76,13 @@ def test_a_batch_of_points_has_error_bars_that_hold(found: Found) -> None:
         assert abs(point["found"] - point["expected"]) < 5 * point["bar"] + 0.05  # noise
 
 
+def test_sessions_batches_and_the_jobs_of_neither_are_listed_as_workloads(found: Found) -> None:
+    seen = found["workloads"]
+
+    assert seen["modes"] == ["batch", "job", "job", "session"]  # the newest first
+    assert (seen["counts"], seen["batches"]) == ([4], 1)
+
+
 def test_a_wrong_token_is_told_as_such_and_at_once(found: Found) -> None:
     kind, why = found["refused"]["told"]
 
