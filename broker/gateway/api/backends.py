@@ -27,8 +27,8 @@ async def configuration(request: Request) -> web.Response:
 
 async def properties(request: Request) -> web.Response:
     """GET /backends/{backend}/properties: an empty object for what has none, or had none then."""
-    found = bytes((await named(request)).properties)
-    is_known = found != b"null" and _was_known(found, moment(request, "updated_before"))
+    found, when = bytes((await named(request)).properties), moment(request, "updated_before")
+    is_known = found != b"null" and _was_known(found, when)
     return raw_answer(found if is_known else b"{}")
 
 

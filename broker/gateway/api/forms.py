@@ -82,6 +82,8 @@ def _value(name: str, text: bytes) -> Any:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
+        value = None
+    if value is None:  # a field that says nothing is left out
         return text.decode("utf-8", "replace")
     is_wrapped = name == "parameters" and isinstance(value, dict) and value.keys() == {"doc"}
     return value["doc"] if is_wrapped else value
