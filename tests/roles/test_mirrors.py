@@ -1,16 +1,18 @@
 """A tenant's own topic of events: all that the ledger says of it, in order, whoever is lost meanwhile."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from broker.errors import AppendUnknownError
+from broker.errors import AppendFailedError, AppendUnknownError
 from broker.ledger.mirrors import Mirrors
 from broker.ledger.tenants import NamedTenants
-from broker.transports.log import Position
+from broker.transports.log import Position, TopicPartition
 from broker.transports.memory import MemoryLog
-from broker.transports.topics import EVENTS
-from schemas.cloudevents import entry_record
-from schemas.ledger import Entry
+from broker.transports.tail import TailFollower
+from broker.transports.topics import EVENTS, STATE
+from schemas.cloudevents import CHECKPOINT_KEY, entry_record
+from schemas.decoding import decode
+from schemas.ledger import Checkpoint, Entry
 from schemas.records import Record, Stored
 from schemas.topics import events_of
 from schemas.values import JobKey
@@ -61,6 +63,28 @@ class Forgetful(MemoryLog):
         self.lost += 1
         await super().append(topic, records[: self.lost])
         raise AppendUnknownError("nobody knows")
+
+
+class Refusing(MemoryLog):
+    """Takes nothing on the mirror of alpha, as a Kafka whose ACLs say so."""
+
+    async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
+        if topic == OF_ALPHA:
+            raise AppendFailedError("nobody may write there")
+        return await super().append(topic, records)
+
+
+class Watched(MemoryLog):
+    """Knows from where the ledger, and nothing else, was followed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.followed: list[int] = []  # sums of offsets
+
+    def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
+        if {where.topic for where in starts} == {EVENTS}:
+            self.followed.append(sum(starts.values()))
+        return super().follow(starts)
 
 
 async def test_a_tenant_reads_its_own_events_on_its_topic_and_nobody_elses() -> None:
@@ -192,3 +216,50 @@ async def test_deletions_and_tags_are_told_too() -> None:
         await until(lambda: len(told(qjb.log)) >= 6)
 
         assert told(qjb.log)[4:] == [("alpha/j1", "tagging"), ("alpha/j1", "deletion")]
+
+
+async def test_a_mirror_that_can_not_be_written_holds_up_no_other() -> None:
+    log = Refusing()
+    tenants = NamedTenants(mirrored=["alpha", "beta"])
+    async with system(Hand(log, runs=True), tenants=tenants) as qjb:
+        alpha, beta = await qjb.of("alpha"), await qjb.of("beta")
+        for job in ("j1", "j2"):
+            await alpha.submit(job)
+            await beta.submit(job)
+            await alpha.ends(job)
+            await until(lambda: (f"beta/{job}", "completed") in told(log, "beta"))  # noqa: B023
+
+    assert told(log, "beta") == ran("beta/j1", "beta/j2")
+    assert told(log) == []
+
+
+async def test_of_a_tenant_that_was_quiet_for_long_the_ledger_is_not_read_again() -> None:
+    log, tenants = Watched(), NamedTenants(mirrored=["alpha"])
+    async with system(Hand(log, runs=True), tenants=tenants) as qjb:
+        await qjb.submit("j1", "j2", "j3")
+        await qjb.ends("j3")
+        await until(lambda: _mirrored(log) >= 12)
+    before = len(log.followed)
+    async with system(log=log, tenants=tenants):
+        await until(lambda: len(log.followed) > before)
+
+    assert log.followed[-1] >= 12
+    assert told(log) == []
+
+
+def _mirrored(log: MemoryLog) -> int:
+    """How far all ledgers were told, as the newest checkpoint says."""
+    checkpoints = [record for record in stored(log, STATE) if record.key == CHECKPOINT_KEY]
+    reached = decode(checkpoints[-1].value, Checkpoint).mirrored if checkpoints else {}
+    return sum(place.offset for place in reached.get("alpha", {}).values())
+
+
+async def test_without_a_tenant_that_has_a_mirror_the_ledger_is_not_followed_for_that() -> None:
+    log, tenants = Watched(), NamedTenants(["alpha"])
+    async with system(Hand(log, runs=True), tenants=tenants) as qjb:
+        await (alpha := await qjb.of("alpha")).submit("j1")
+        await alpha.ends("j1")
+        assert log.followed == []
+
+        tenants.mirror("alpha")
+        await until(lambda: log.followed)
