@@ -1,10 +1,12 @@
 """Every route of the API, as data: who answers it, and what its description says of it."""
 
 from functools import cache
+from itertools import chain
+from typing import Any
 
 from aiohttp import web
 
-from broker.gateway.api.describing import as_json
+from broker.gateway.api.describing import Body
 from broker.gateway.api.openapi import document
 from broker.gateway.api.parts import Request, raw_answer
 from broker.gateway.api.places import Place, Route
@@ -27,18 +29,6 @@ async def _specification(request: Request) -> web.Response:
     return raw_answer(description())
 
 
-API = (
-    *JOBS,
-    *RESULTS,
-    *EVENTS,
-    *SESSIONS,
-    *PROGRAMS,
-    *BACKENDS,
-    *USAGE,
-    *LOGIN,
-    *TICKETS,
-    *DEVICES,
-)
 _ITSELF = (
     *OPERATIONS,
     Route(
@@ -47,7 +37,7 @@ _ITSELF = (
         _specification,
         "description",
         "This description",
-        {200: as_json("OpenAPI 3.1.", {"type": "object"})},
+        {200: Body("OpenAPI 3.1.", dict[str, Any])},
         is_open=True,
     ),
 )
@@ -64,6 +54,7 @@ TAGGED = {
     "devices": DEVICES,
     "operations": _ITSELF,
 }
+API = tuple(route for route in chain(*TAGGED.values()) if route not in AROUND)
 
 PLACES = Place()
 PLACES.add(API, anywhere=True)
