@@ -293,6 +293,7 @@ def packed_part(how: bytes) -> bytes:
         (b'--x\r\nContent-Disposition: form-data; name="\x06"\r\n\r\n1\r\n--x--\r\n', "form"),
         (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n' * 30 + b"--x--\r\n", "20"),
         (b'--x\r\nContent-Disposition: form-data; name="cost"\r\n\r\nsoon\r\n--x--\r\n', "cost"),
+        (b'--x\r\nContent-Disposition: form-data; name="cost"\r\n\r\nnull\r\n--x--\r\n', "cost"),
         (b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n", "20 parts"),
         (packed_part(b"gzip"), "Content-Encoding"),
         (packed_part(b"deflate"), "Content-Encoding"),
