@@ -1,6 +1,7 @@
 """Backends as clients before September 2022 ask for them: below a project, each with all it is."""
 
 from aiohttp import web
+from msgspec.structs import asdict
 
 from broker.gateway.api import backends
 from broker.gateway.api.dialects import HUB, PROJECT, backend_status
@@ -40,7 +41,7 @@ async def status(request: Request) -> web.Response:
     """GET …/devices/{backend}/queue/status."""
     _check(request)
     shown = backend_status(request.parts.fleet, await backends.named(request))
-    return answer(shown | {"lengthQueue": shown["length_queue"]})
+    return answer(asdict(shown) | {"lengthQueue": shown.length_queue})
 
 
 async def jobs_limit(request: Request) -> web.Response:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from broker.gateway.api.shapes_of_backends import BackendStatus
 from broker.gateway.fleet import Fleet
 from schemas.mocks import MOCK, is_mock
 from schemas.workers import BackendAnnounced
@@ -41,17 +42,17 @@ def _device(fleet: Fleet, backend: BackendAnnounced) -> dict[str, Any]:
     }
 
 
-def backend_status(fleet: Fleet, backend: BackendAnnounced) -> dict[str, Any]:
+def backend_status(fleet: Fleet, backend: BackendAnnounced) -> BackendStatus:
     """Whether a backend takes jobs, and how many wait."""
     online = fleet.is_online(backend.name)
     configuration = orjson.loads(bytes(backend.configuration))
     queue = fleet.queue(backend.name)
-    return {
-        "state": online,
-        "status": "active" if online else "offline",
-        "message": "" if online else "no worker offers it",
-        "length_queue": queue.queued,
-        "backend_version": str(configuration.get("backend_version", "")),
-        "running": queue.running,
-        "slots": queue.slots,
-    }
+    return BackendStatus(
+        state=online,
+        status="active" if online else "offline",
+        message="" if online else "no worker offers it",
+        length_queue=queue.queued,
+        backend_version=str(configuration.get("backend_version", "")),
+        running=queue.running,
+        slots=queue.slots,
+    )

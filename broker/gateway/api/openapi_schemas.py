@@ -33,7 +33,6 @@ def schemas() -> dict[str, Schema]:
             text(), {"const": False}, an_object("from to", **{"from": text(), "to": text()})
         ),
         "Backend": _backend(),
-        "BackendStatus": _backend_status(),
     }
 
 
@@ -59,19 +58,6 @@ def _backend() -> Schema:
         is_simulator=YES_OR_NO | {"description": "The same, by its newer name."},
         description=text(),
         sandbox=text() | {"description": "In which uploaded programs run; empty: none do."},
-    )
-
-
-def _backend_status() -> Schema:
-    return an_object(
-        "state status length_queue backend_version",
-        state=YES_OR_NO,
-        status=text(enum=["active", "offline"]),
-        message=text(),
-        length_queue=WHOLE,
-        backend_version=text(),
-        running=WHOLE,
-        slots=WHOLE,
     )
 
 

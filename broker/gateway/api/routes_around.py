@@ -1,11 +1,13 @@
 """The routes of what jobs run on, and of the gateway itself."""
 
+from typing import Any
+
+from broker.errors import UnknownBackendError
 from broker.gateway.api import backends, docs, health
 from broker.gateway.api.describing import (
     Body,
     Schema,
     a_list,
-    an_error,
     an_object,
     as_json,
     header,
@@ -16,8 +18,8 @@ from broker.gateway.api.describing import (
 from broker.gateway.api.health import Life, Readiness
 from broker.gateway.api.places import Handler, Route
 from broker.gateway.api.routes_of_jobs import MOCKS
+from broker.gateway.api.shapes_of_backends import BackendStatus
 
-_ANY_OBJECT: Schema = {"type": "object"}
 _CALIBRATION = query("calibration_id", text(), "A calibration by its id: there are none here.")
 
 
@@ -26,15 +28,20 @@ def _of_a_backend(
     handler: Handler,
     name: str,
     summary: str,
-    schema: Schema = _ANY_OBJECT,
+    kind: Any = dict[str, Any],
     parameters: tuple[Schema, ...] = (),
 ) -> Route:
-    answers = {
-        200: as_json(summary, schema),
-        404: an_error("There is no such backend, or calibration of it."),
-    }
     path = f"/backends/{{backend}}/{what}"
-    return Route("GET", path, handler, name, summary, answers, parameters)
+    return Route(
+        "GET",
+        path,
+        handler,
+        name,
+        summary,
+        {200: Body(summary, kind)},
+        parameters,
+        errors=(UnknownBackendError,),
+    )
 
 
 BACKENDS = (
@@ -71,7 +78,7 @@ BACKENDS = (
     ),
     _of_a_backend("defaults", backends.defaults, "getDefaults", "Pulse defaults: none"),
     _of_a_backend(
-        "status", backends.status, "getBackendStatus", "Does it take jobs?", ref("BackendStatus")
+        "status", backends.status, "getBackendStatus", "Does it take jobs?", BackendStatus
     ),
 )
 
