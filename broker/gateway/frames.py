@@ -82,6 +82,9 @@ class ServerSentEvents:
     def away(self) -> bytes:
         return self._code(retry(pause())) + self._last
 
+    def refused(self, why: str) -> bytes:
+        return self._code(b": %b\n\n" % why.encode()) + self.away()
+
 
 CHUNKED = ServerSentEvents(chunk, LAST_CHUNK)
 PLAIN = ServerSentEvents(bytes, b"")

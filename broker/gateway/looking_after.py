@@ -32,7 +32,9 @@ class LookingAfter:
         age = self._patience.age * random.uniform(0.8, 1.2)  # noqa: S311
         may_last = age if subscriber.encoding.ages else math.inf
         if (expires := subscriber.caller.expires) is not None:
-            may_last = min(may_last, expires - time.time())
+            left = expires - time.time()
+            subscriber.ends_with_token = left <= may_last
+            may_last = min(may_last, left)
         subscriber.deadline = self._loop.time() + may_last
         self._look(subscriber)
 
@@ -44,11 +46,17 @@ class LookingAfter:
             return
         if not subscriber.is_gone:
             if subscriber.deadline <= now:
-                subscriber.send_away(End.AGE)
+                self._end(subscriber)
             elif self._is_silent(subscriber, now):
                 self._break_silence(subscriber)
         again = self._next_look(subscriber, now)
         subscriber.look = self._loop.call_at(again, self._look, subscriber)
+
+    def _end(self, subscriber: Subscriber) -> None:
+        if subscriber.ends_with_token:
+            subscriber.refuse("the token has expired")
+        else:
+            subscriber.send_away(End.AGE)
 
     def _next_look(self, subscriber: Subscriber, now: float) -> float:
         patience = self._patience

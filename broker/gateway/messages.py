@@ -39,9 +39,9 @@ def frame(opcode: int, data: bytes, *, last: bool = True) -> bytes:
     return pack("!BBQ", first, 127, size) + data
 
 
-def closing(code: int) -> bytes:
-    """The last frame of a connection."""
-    return frame(CLOSE, pack("!H", code))
+def closing(code: int, why: str = "") -> bytes:
+    """The last frame of a connection. *why* in 123 bytes at most."""
+    return frame(CLOSE, pack("!H", code) + why.encode())
 
 
 class Messages:
@@ -82,6 +82,9 @@ class Messages:
 
     def away(self) -> bytes:
         return closing(GOING_AWAY)
+
+    def refused(self, why: str) -> bytes:
+        return closing(POLICY, why)
 
 
 MESSAGES = Messages()

@@ -205,8 +205,9 @@ class Streams:
 
     def send_away(self, ended: Callable[[Caller], str | None]) -> None:
         """Those go whose callers are *ended*: it says why."""
-        for subscriber in [each for each in self._all if ended(each.caller)]:
-            subscriber.send_away(End.REFUSED)
+        for subscriber in list(self._all):
+            if (why := ended(subscriber.caller)) is not None:
+                subscriber.refuse(why)
 
     def abandon(self) -> None:
         """Cut every stream: the local copy begins anew."""

@@ -87,6 +87,9 @@ class Encoding(Protocol):
     def away(self) -> bytes:
         """The client is to come back after a while: the last bytes of a stream, too."""
 
+    def refused(self, why: str) -> bytes:
+        """Whoever comes back is not let in, and is told *why*: the last bytes, too."""
+
 
 @dataclass(slots=True)
 class Rest:
@@ -133,6 +136,7 @@ class Subscriber:
         "cursor",
         "deadline",
         "encoding",
+        "ends_with_token",
         "group",
         "held",
         "is_paused",
@@ -157,6 +161,7 @@ class Subscriber:
         self.caller = opening.caller
         self.look: asyncio.TimerHandle | None = None  # when it is looked after the next time
         self.deadline = 0.0
+        self.ends_with_token = False  # at the deadline, which is otherwise its age
         self.is_paused = False  # whether it has yet to take what was written
         self.held = 0  # bytes that waited in the process when it was paused
         self._keeper, self._line, self.encoding = keeper, line, opening.encoding
@@ -229,6 +234,11 @@ class Subscriber:
         """It is to come back after a while."""
         self.write(self.encoding.away())
         self.close(why)
+
+    def refuse(self, why: str) -> None:
+        """Its token is good for nothing any more."""
+        self.write(self.encoding.refused(why))
+        self.close(End.REFUSED)
 
     def abort(self, why: End) -> None:
         """Cut the connection."""

@@ -12,8 +12,9 @@ from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS
 from schemas.cloudevents import request_record
-from schemas.events import Queued
+from schemas.events import Queued, Rejected
 from schemas.requests import SubmitJob
+from schemas.tenants import Quota
 from schemas.topics import requests_of
 from tests.support.broker import (
     ALONE,
@@ -138,6 +139,24 @@ async def test_a_flood_of_one_tenant_holds_up_nobody_else() -> None:
         of_alpha = sum(key.tenant == "alpha" for key in ledger(log))
 
     assert of_alpha < 1000
+
+
+class Limited(NamedTenants):
+    """Each may have one job that waits."""
+
+    def quota(self, tenant: str) -> Quota:
+        return Quota(queued=1)
+
+
+async def test_a_request_on_a_topic_above_its_tenants_quota_becomes_an_event_that_says_so() -> None:
+    async with system(log=MemoryLog(), tenants=Limited(["alpha"])) as qjb:
+        alpha = await qjb.of("alpha")
+        await alpha.submit("j1", "j2")
+        (refused,) = await alpha.reaches("j2", "rejected")
+
+        assert alpha.kinds("j1") == ["queued"]
+        assert isinstance(refused, Rejected)
+        assert refused.reason == "quota"
 
 
 async def test_while_the_broker_is_full_a_tenants_cancel_makes_room() -> None:
