@@ -12,6 +12,7 @@ from typing import TypeAlias
 from broker.budget import book_memory
 from broker.errors import SettingsError
 from broker.gateway.certificates import TlsFiles
+from broker.gateway.oidc import Oidc
 from broker.gateway.server import Gateway
 from broker.gateway.server import Options as GatewayOptions
 from broker.judging.judge import Judge
@@ -126,6 +127,7 @@ class Roles:
             stream_age=settings.stream_age,
             drain=settings.stream_drain,
             hosts=settings.hosts,
+            oidc=_oidc(settings),
             open_to_all=settings.open,
             cors_origins=settings.cors_origins,
             public_url=settings.public_url,
@@ -187,6 +189,13 @@ class Roles:
             return path
         assert taken is not None
         raise taken
+
+
+def _oidc(settings: Settings) -> Oidc | None:
+    if not settings.oidc_issuer:
+        return None
+    claims = settings.oidc_tenant, settings.oidc_scopes
+    return Oidc(settings.oidc_issuer, settings.oidc_audience, *claims)
 
 
 def _tls(settings: Settings) -> TlsFiles | None:

@@ -106,6 +106,19 @@ class Settings(BaseSettings):
         description="Serve whoever reaches the gateway, though others than this machine can and "
         "there is no token: it does not start then otherwise",
     )
+    oidc_issuer: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#]+)?$",
+        description="OpenID Connect: the issuer whose JWTs are taken besides tokens; then everybody "
+        "needs one or the other",
+    )
+    oidc_audience: str = Field("", description="Whom its JWTs have to be for (`aud`)")
+    oidc_tenant: str = Field("tenant", min_length=1, description="The claim that names the tenant")
+    oidc_scopes: str = Field(
+        "scope",
+        min_length=1,
+        description="The claim with the scopes, a list or words; without it submit, read and programs",
+    )
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Names under which the gateway and metrics answer, with commas between, such "
@@ -232,6 +245,12 @@ class Settings(BaseSettings):
         if value not in ("", FOR_EVER):
             seconds_in(value)
         return value
+
+    @model_validator(mode="after")
+    def _has_an_audience(self) -> Self:
+        if self.oidc_issuer and not self.oidc_audience:
+            raise ValueError("QJB_OIDC_ISSUER: QJB_OIDC_AUDIENCE is missing, whom its JWTs are for")
+        return self
 
     @model_validator(mode="after")
     def _has_one_certificate(self) -> Self:

@@ -88,7 +88,11 @@ class Register:
             return "the token was revoked"
         if token.expires is not None and token.expires <= now:
             return "the token has expired"
-        tenant = self._tenants.get(token.tenant)
-        if tenant is None or tenant.disabled:
-            return "the tenant of the token is disabled"
-        return None
+        return self.refusal_of(token.tenant)
+
+    def refusal_of(self, tenant: str) -> str | None:
+        """Why nobody can ask in the name of *tenant*; None if somebody can."""
+        found = self._tenants.get(tenant)
+        if found is None:
+            return f"there is no tenant {tenant[:40]!r}, which the token names"
+        return "the tenant of the token is disabled" if found.disabled else None

@@ -8,10 +8,16 @@ from functools import lru_cache
 from aiohttp import web
 
 from broker.core.tenants import Register
-from broker.errors import LogUnavailableError, UnauthorizedError, UnavailableError
+from broker.errors import (
+    ForbiddenError,
+    LogUnavailableError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from broker.gateway import bearer
 from broker.gateway.bearer import Bearer, Read, Use
 from broker.gateway.caller import ANYBODY, Caller
+from broker.gateway.oidc import ISSUED, Issuer
 from broker.telemetry.times import now, seconds_of
 from broker.tenancy import Tenancy
 from schemas.tenants import NO_QUOTA, Quota, Scope, Token, hashed
@@ -41,10 +47,12 @@ class Tickets:
 
 
 class Authentication:
-    """Knows callers by their tokens. Where none was ever made, nobody has to say who they are."""
+    """Knows callers by their tokens, and by those of an *issuer*. Where there is neither, nobody has
+    to say who they are.
+    """
 
-    def __init__(self, tenancy: Tenancy) -> None:
-        self._tenancy = tenancy
+    def __init__(self, tenancy: Tenancy, issuer: Issuer | None = None) -> None:
+        self._tenancy, self._issuer = tenancy, issuer
         self._has_read = False
         self._tickets = Tickets()
 
@@ -65,7 +73,7 @@ class Authentication:
         """Whether nobody has to say who they are. Raises `UnavailableError`."""
         if not self._has_read:
             await self.read()
-        return not self._register.has_tokens
+        return self._issuer is None and not self._register.has_tokens
 
     async def caller(self, request: web.BaseRequest) -> Caller:
         """Who asks with *request*. Raises `UnauthorizedError` or `UnavailableError`."""
@@ -94,7 +102,19 @@ class Authentication:
 
         Raises `UnauthorizedError` or `UnavailableError`.
         """
+        if self._issuer is not None and len(text) <= MOST_TOKEN and self._issuer.made(text):
+            return await self._issued(self._issuer, text)
         return await self._holder(text, Use.BEARER)
+
+    async def _issued(self, issuer: Issuer, text: str) -> Caller:
+        """Who has a JWT of the issuer."""
+        caller = await issuer.caller(text)
+        if self._register.tenant(caller.tenant) is None:  # it may have been added a moment ago
+            await self.read()
+        if (why := self._register.refusal_of(caller.tenant)) is not None:
+            raise UnauthorizedError(why)
+        tenant = self._register.tenant(caller.tenant)
+        return replace(caller, quota=tenant.quota) if tenant else caller
 
     async def _holder(self, text: str, use: Use) -> Caller:
         if await self.is_open():
@@ -107,7 +127,9 @@ class Authentication:
         return self._good(token)
 
     def issue(self, caller: Caller, issuer: str, use: Use) -> Bearer:
-        """What stands for the token of *caller*."""
+        """What stands for the token of *caller*. Raises `ForbiddenError` for one not made here."""
+        if _is_issued(caller):
+            raise ForbiddenError("this is for tokens that `qjb tokens create` made")
         token = self._register.token(caller.token or "")
         return bearer.issue(caller, token.sha256 if token else "", issuer, time.time(), use)
 
@@ -156,8 +178,14 @@ class Authentication:
         """Why *caller*, who was let in, is let in no more; None while it is."""
         if caller.token is None:
             return "a token is needed now" if self._register.has_tokens else None
+        if _is_issued(caller):
+            return self._register.refusal_of(caller.tenant)
         token = self._register.token(caller.token)
         return self._register.refusal(token, now()) if token else "the token is not known any more"
+
+
+def _is_issued(caller: Caller) -> bool:
+    return caller.token is not None and caller.token.startswith(ISSUED)
 
 
 @lru_cache(4096)  # one for all requests and streams

@@ -28,6 +28,7 @@ from broker.gateway.filling import fill
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Holding, Intake
 from broker.gateway.looking_after import Patience
+from broker.gateway.oidc import Issuer, Oidc
 from broker.gateway.programs import Programs
 from broker.gateway.read_model import ReadModel
 from broker.gateway.replays import Replays
@@ -78,6 +79,7 @@ class Options:
     untaken: float = UNTAKEN  # so is one whose kernel acknowledges nothing
     turn: float = TURN  # of reading on for streams that are behind, until others get a turn
     drain: float = 5.0  # open streams are closed over this time when the gateway stops
+    oidc: Oidc | None = None  # whose JWTs are taken besides tokens
     open_to_all: bool = False  # listens where others reach it, though there is no token
     hosts: tuple[str, ...] = ()  # names under which it answers, besides those of loopback
     newest: int = NEWEST  # events that it begins with if it is more than twice as many behind
@@ -110,7 +112,8 @@ class Gateway:
         tenancy: Tenancy | None = None,
     ) -> None:
         self._tenancy = tenancy or Tenancy(log)
-        self._authentication = Authentication(self._tenancy)
+        oidc = options.oidc if options else None
+        self._authentication = Authentication(self._tenancy, Issuer(oidc) if oidc else None)
         self._options = options or Options()
         self._judge = judge or Judge()
         self._host, self._port, self._sockets = host, port, sockets

@@ -1,0 +1,79 @@
+"""An OpenID Connect issuer, as a server: says who it is and by which keys it signs."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey
+
+AUDIENCE = "qjb"
+
+
+class TestIssuer:
+    """What it answers can be changed while it runs."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.keys = [ECKey.generate_key("P-256", {"kid": "first"})]
+        self.asked = 0  # how often for its keys
+        self.says: dict[str, Any] = {}  # in its description, instead
+        self.slow = 0.0  # s until it answers
+        self.padding = 0  # bytes more in its keys
+
+    def token(self, *, key: Any = None, alg: str = "ES256", **claims: Any) -> str:
+        """A JWT of it, signed with its newest key."""
+        signing = key or self.keys[-1]
+        said = {
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "sub": "ada",
+            "exp": int(time.time()) + 600,
+            "tenant": "chem",
+        }
+        header = {"alg": alg} | ({"kid": signing.kid} if signing.kid else {})
+        told = {name: value for name, value in (said | claims).items() if value is not None}
+        return jwt.encode(header, told, signing, algorithms=[alg])
+
+    def rotate(self, name: str) -> None:
+        """It signs with another key from now on."""
+        self.keys = [ECKey.generate_key("P-256", {"kid": name})]
+
+    async def _description(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(self.slow)
+        said = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
+        return web.json_response(said | self.says)
+
+    async def _keys(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        said = {"keys": [key.as_dict(private=False) for key in self.keys]}
+        return web.json_response(said | {"padding": "x" * self.padding})
+
+    async def _elsewhere(self, request: web.Request) -> web.Response:
+        raise web.HTTPFound(f"{self.url}/keys")
+
+
+SECRET = OctKey.import_key("a secret that everybody knows, since it is a public key")
+
+
+@asynccontextmanager
+async def issuing(issuer: TestIssuer, port: int = 0) -> AsyncIterator[int]:
+    """*issuer* answers while the block runs; at which port."""
+    app = web.Application()
+    app.router.add_get("/.well-known/openid-configuration", issuer._description)
+    app.router.add_get("/keys", issuer._keys)
+    app.router.add_get("/elsewhere", issuer._elsewhere)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        port = runner.addresses[0][1]
+        issuer.url = f"http://127.0.0.1:{port}"
+        yield port
+    finally:
+        await runner.cleanup()
