@@ -75,6 +75,11 @@ class Authentication:
             await self.read()
         return self._issuer is None and not self._register.has_tokens
 
+    async def close(self) -> None:
+        """Ask no issuer any more."""
+        if self._issuer is not None:
+            await self._issuer.close()
+
     async def caller(self, request: web.BaseRequest) -> Caller:
         """Who asks with *request*. Raises `UnauthorizedError` or `UnavailableError`."""
         for name in _IN_QUERY if request.query_string else ():

@@ -14,11 +14,12 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
+from joserfc.jws import JWSRegistry
 
 from broker.errors import UnauthorizedError
 from broker.gateway.caller import Caller
@@ -90,7 +91,15 @@ def read(text: str, hash_of: Callable[[str], str | None], now: float, use: Use) 
 
 def _named(text: str) -> str:
     """The id of the token that *text* says it was made of."""
-    return str(jws.extract_compact(text.encode()).headers().get("kid", ""))
+    return str(unchecked(text)[0].get("kid", ""))
+
+
+def unchecked(text: str, registry: JWSRegistry | None = None) -> tuple[dict[str, Any], bytes]:
+    """The header and the claims of the JWT *text*. Raises `JoseError` or `ValueError`."""
+    found = jws.extract_compact(text.encode(), registry=registry)
+    if not isinstance(header := found.headers(), dict):
+        raise ValueError("its header is no object")
+    return header, found.payload
 
 
 class _Claims(NamedTuple):

@@ -12,11 +12,13 @@ from typing import Any
 import aiohttp
 import orjson
 import structlog
-from joserfc import jws, jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc import jwt
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.jwk import JWKRegistry, Key, KeySet
+from joserfc.jws import JWSRegistry
 
 from broker.errors import UnauthorizedError, UnavailableError
+from broker.gateway.bearer import unchecked
 from broker.gateway.caller import Caller
 from schemas.limits import MIB
 from schemas.tenants import Scope
@@ -29,6 +31,7 @@ AGAIN = 10.0  # s between looks for keys that are not known
 FRESH = 3600.0  # s after which keys are looked for anew
 MOST_ANSWERED = MIB  # bytes
 MOST_KEYS = 100
+RSA_BYTES = range(256, 769)  # of a modulus: fewer are weak, more take long
 ISSUED = "oidc:"  # how the names of tokens begin that are not made here
 USUAL = frozenset({Scope.SUBMIT, Scope.READ, Scope.PROGRAMS})
 
@@ -45,6 +48,23 @@ class Oidc:
     scopes: str = "scope"
 
 
+class _Registry(JWSRegistry):
+    """Of our algorithms, whatever warnings there are; issuers put in headers what they like."""
+
+    max_header_length = 2048
+
+    def __init__(self) -> None:
+        super().__init__(algorithms=ALGORITHMS, strict_check_header=False)
+
+    def get_alg(self, name: str) -> Any:
+        if name not in ALGORITHMS:
+            raise UnsupportedAlgorithmError(f"{name} is not allowed")
+        return self.algorithms[name]
+
+
+REGISTRY = _Registry()
+
+
 class Issuer:
     """Knows the keys of an issuer. One that is away does no harm to who is known by keys it had."""
 
@@ -57,7 +77,7 @@ class Issuer:
     def made(self, text: str) -> bool:
         """Whether the JWT *text* says that it is of this issuer; nothing is checked."""
         try:
-            claims = orjson.loads(jws.extract_compact(text.encode()).payload)
+            claims = orjson.loads(unchecked(text, REGISTRY)[1])
         except (JoseError, ValueError):
             return False
         return isinstance(claims, dict) and claims.get("iss") == self._oidc.issuer
@@ -67,7 +87,7 @@ class Issuer:
         the issuer is known.
         """
         try:
-            name = str(jws.extract_compact(text.encode()).headers().get("kid", ""))
+            name = str(unchecked(text, REGISTRY)[0].get("kid", ""))
         except (JoseError, ValueError) as error:
             raise UnauthorizedError("the token is no JWT") from error
         await self._look_for(name)
@@ -81,7 +101,7 @@ class Issuer:
             sub={"essential": True},
         )
         try:
-            claims = jwt.decode(text, self._keys, algorithms=ALGORITHMS).claims
+            claims = jwt.decode(text, self._keys, registry=REGISTRY).claims
             rules.validate(claims)
         except (JoseError, ValueError) as error:
             raise UnauthorizedError(f"the token is not good here: {error}"[:200]) from error
@@ -95,13 +115,16 @@ class Issuer:
             )
         said = claims.get(self._oidc.scopes)
         words = said.split() if isinstance(said, str) else said
-        known = {*Scope}
-        scopes = (
-            frozenset(Scope(word) for word in words if word in known)
-            if isinstance(words, list)
-            else USUAL
-        )
+        scopes = USUAL
+        if isinstance(words, list):
+            scopes = frozenset(scope for scope in Scope if scope in words)
         return Caller(tenant, scopes, f"{ISSUED}{claims['sub']}", expires=float(claims["exp"]))
+
+    async def close(self) -> None:
+        """Ask the issuer for nothing any more."""
+        if (looking := self._looking) is not None:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     # Keys
 
@@ -120,7 +143,7 @@ class Issuer:
     async def _look(self) -> None:
         try:
             self._keys = await self._fetched()
-        except (aiohttp.ClientError, TimeoutError, ValueError, JoseError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             logger.warning("issuer.unavailable", issuer=self._oidc.issuer, error=str(error)[:200])
         finally:
             self._looking = None
@@ -135,8 +158,22 @@ class Issuer:
             keys = (await _object(http, str(said.get("jwks_uri")))).get("keys")
         if not isinstance(keys, list) or not 0 < len(keys) <= MOST_KEYS:
             raise ValueError(f"it has no keys, or more than {MOST_KEYS}")
-        signing = [key for key in keys if key.get("kty") != "oct" and key.get("use") != "enc"]
-        return KeySet.import_key_set({"keys": signing})
+        found = KeySet([key for each in keys if (key := _key(each)) is not None])
+        if not found:
+            raise ValueError("it has no key that signatures can be checked with")
+        return found
+
+
+def _key(said: Any) -> Key | None:
+    """A key as the issuer says it; None for one that is not understood (RFC 7517, 5) or is weak."""
+    if not isinstance(said, dict) or said.get("kty") not in ("RSA", "EC", "OKP"):
+        return None
+    if said["kty"] == "RSA" and len(str(said.get("n", ""))) * 3 // 4 not in RSA_BYTES:
+        return None
+    try:
+        return JWKRegistry.import_key(said) if said.get("use", "sig") == "sig" else None
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None
 
 
 async def _object(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
@@ -144,9 +181,11 @@ async def _object(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     async with http.get(url, allow_redirects=False) as answer:
         if answer.status != 200:
             raise ValueError(f"{url} answers {answer.status}")
-        body = await answer.content.read(MOST_ANSWERED)
-        if not answer.content.at_eof():
-            raise ValueError(f"{url} answers with more than {MOST_ANSWERED:,} bytes")
+        body = bytearray()
+        async for piece in answer.content.iter_any():  # it comes in as many as the net makes
+            body += piece
+            if len(body) > MOST_ANSWERED:
+                raise ValueError(f"{url} answers with more than {MOST_ANSWERED:,} bytes")
     found = orjson.loads(body)
     if not isinstance(found, dict):
         raise ValueError(f"{url} answers with no object")

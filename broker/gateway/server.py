@@ -146,6 +146,7 @@ class Gateway:
             if doors is not None:
                 doors.close()
             await runner.cleanup()
+            await self._authentication.close()
             await self._parts.model.close()
 
     async def _serve(self, doors: Doors) -> None:

@@ -1,15 +1,19 @@
 """JWTs of an OpenID Connect issuer: whose are good, for whom, and what becomes of it while it is away."""
 
+import asyncio
 import time
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey
+from joserfc.errors import SecurityWarning
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from broker.errors import UnauthorizedError, UnavailableError
 from broker.gateway.oidc import Issuer, Oidc
+from schemas.tenants import Scope
 from tests.support.gateway import Running, running
 from tests.support.issuer import AUDIENCE, SECRET, TestIssuer, issuing
 from tests.support.tokens import bearer, say, tenant, token
@@ -55,6 +59,7 @@ async def test_a_jwt_says_for_which_tenant_it_asks_and_what_it_may_do() -> None:
         ({"aud": None}, "aud"),
         ({"exp": 1}, "expired"),
         ({"exp": None}, "exp"),
+        ({"exp": 10**400}, "not known"),
         ({"sub": None}, "sub"),
         ({"nbf": 2**40}, "not yet valid"),
         ({"tenant": None}, "no claim tenant"),
@@ -77,7 +82,9 @@ async def test_a_jwt_that_others_signed_is_refused() -> None:
         await served.get("/jobs", 401, headers=bearer(issuer.token(key=SECRET, alg="HS256")))
         head, claims, _ = issuer.token().split(".")
         none = "eyJhbGciOiJub25lIn0"  # {"alg":"none"}
-        for forged in (f"{none}.{claims}.", f"{head}.{claims}.", f"{head}.{claims}.AAAA"):
+        listed = "WyJhbGciXQ"  # ["alg"]
+        forged_ones = [f"{start}.{claims}.{end}" for start in (none, head) for end in ("", "AAAA")]
+        for forged in (*forged_ones, f"{listed}.{claims}.AAAA"):
             await served.get("/jobs", 401, headers=bearer(forged))
 
 
@@ -145,6 +152,56 @@ async def test_an_issuer_that_says_odd_things_is_not_believed(
         issuer.padding = padding
         with pytest.raises(UnavailableError):
             await Issuer(Oidc(issuer.url, AUDIENCE)).caller(issuer.token())
+
+
+async def test_keys_come_in_pieces_and_odd_ones_among_them_are_passed_over() -> None:
+    issuer = TestIssuer()
+    async with issuing(issuer):
+        issuer.pieces, issuer.padding = 3, 300_000
+        issuer.odd_keys = [
+            1,
+            {"kid": "first"},
+            {"kty": "AKP"},
+            {"kty": ["EC"]},
+            {"kty": "RSA", "n": "AQAB", "e": "AQAB"},
+            {"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA"},
+        ]
+        await Issuer(Oidc(issuer.url, AUDIENCE)).caller(issuer.token())
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS384", "EdDSA", "Ed25519"])
+async def test_keys_of_other_kinds_are_known_too(alg: str) -> None:
+    issuer, named = TestIssuer(), {"kid": "second"}
+    is_rsa = alg.endswith(("256", "384"))
+    second = RSAKey.generate_key(2048, named) if is_rsa else OKPKey.generate_key("Ed25519", named)
+    async with issuing(issuer):
+        issuer.keys.append(second)
+        with warnings.catch_warnings():  # that the name EdDSA is old, at signing
+            warnings.simplefilter("ignore", SecurityWarning)
+            text = issuer.token(alg=alg)
+        await Issuer(Oidc(issuer.url, AUDIENCE)).caller(text)
+
+
+async def test_scopes_that_are_no_words_are_passed_over() -> None:
+    issuer = TestIssuer()
+    async with issuing(issuer):
+        text = issuer.token(scope=["read", {}, "write", 1])
+        caller = await Issuer(Oidc(issuer.url, AUDIENCE)).caller(text)
+
+    assert caller.scopes == {Scope.READ}
+
+
+async def test_nothing_waits_for_an_issuer_when_the_gateway_ends() -> None:
+    issuer = TestIssuer()
+    issuer.slow = 3.0
+    async with issuing(issuer):
+        known = Issuer(Oidc(issuer.url, AUDIENCE))
+        asking = asyncio.create_task(known.caller(issuer.token()))
+        await asyncio.sleep(0.1)
+        await known.close()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == "issuer keys"]
 
 
 async def test_a_jwt_ends_when_it_says() -> None:

@@ -75,6 +75,7 @@ async def test_each_generation_brings_its_token_in_its_own_way(headers: dict[str
         {"Authorization": "Bearer alice alice"},
         {"Authorization": "Bearer " + "a" * 8000},
         {"Authorization": "Bearer a.b.c"},
+        {"Authorization": "Bearer WyJhbGciXQ.e30.AAAA"},  # its header is ["alg"]
         {"Authorization": "Bearer ..", "X-Access-Token": "alice"},
         {"X-Access-Token": ""},
     ],

@@ -1,6 +1,7 @@
 """An OpenID Connect issuer, as a server: says who it is and by which keys it signs."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
+from joserfc.jws import JWSRegistry
 
 AUDIENCE = "qjb"
 
@@ -25,6 +27,8 @@ class TestIssuer:
         self.says: dict[str, Any] = {}  # in its description, instead
         self.slow = 0.0  # s until it answers
         self.padding = 0  # bytes more in its keys
+        self.odd_keys: list[Any] = []  # beside its own
+        self.pieces = 1  # in which its keys come
 
     def token(self, *, key: Any = None, alg: str = "ES256", **claims: Any) -> str:
         """A JWT of it, signed with its newest key."""
@@ -36,9 +40,10 @@ class TestIssuer:
             "exp": int(time.time()) + 600,
             "tenant": "chem",
         }
-        header = {"alg": alg} | ({"kid": signing.kid} if signing.kid else {})
+        header = {"alg": alg, "its-own": "x" * 600} | ({"kid": signing.kid} if signing.kid else {})
+        registry = JWSRegistry(algorithms=[alg], strict_check_header=False)
         told = {name: value for name, value in (said | claims).items() if value is not None}
-        return jwt.encode(header, told, signing, algorithms=[alg])
+        return jwt.encode(header, told, signing, registry=registry)
 
     def rotate(self, name: str) -> None:
         """It signs with another key from now on."""
@@ -49,10 +54,20 @@ class TestIssuer:
         said = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
         return web.json_response(said | self.says)
 
-    async def _keys(self, request: web.Request) -> web.Response:
+    async def _keys(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
-        said = {"keys": [key.as_dict(private=False) for key in self.keys]}
-        return web.json_response(said | {"padding": "x" * self.padding})
+        own = [key.as_dict(private=False) for key in self.keys]
+        said = {"keys": [*self.odd_keys, *own], "padding": "x" * self.padding}
+        body = json.dumps(said).encode()
+        answer = web.StreamResponse()
+        answer.enable_chunked_encoding()
+        await answer.prepare(request)
+        size = -(-len(body) // self.pieces)
+        for start in range(0, len(body), size):
+            await answer.write(body[start : start + size])
+            await asyncio.sleep(0.01)  # so that each comes by itself, and the end does
+        await answer.write_eof()
+        return answer
 
     async def _elsewhere(self, request: web.Request) -> web.Response:
         raise web.HTTPFound(f"{self.url}/keys")
