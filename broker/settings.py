@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     oidc_scopes: str = Field(
         "scope",
         min_length=1,
-        description="The claim with the scopes, a list or words; without it submit, read and programs",
+        description="The claim with the scopes, a list or words; with none of ours: submit, read and programs",
     )
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

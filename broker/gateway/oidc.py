@@ -115,10 +115,10 @@ class Issuer:
             )
         said = claims.get(self._oidc.scopes)
         words = said.split() if isinstance(said, str) else said
-        scopes = USUAL
-        if isinstance(words, list):
-            scopes = frozenset(scope for scope in Scope if scope in words)
-        return Caller(tenant, scopes, f"{ISSUED}{claims['sub']}", expires=float(claims["exp"]))
+        ours = frozenset(scope for scope in Scope if isinstance(words, list) and scope in words)
+        return Caller(
+            tenant, ours or USUAL, f"{ISSUED}{claims['sub']}", expires=float(claims["exp"])
+        )
 
     async def close(self) -> None:
         """Ask the issuer for nothing any more."""

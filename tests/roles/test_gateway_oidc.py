@@ -44,7 +44,7 @@ async def test_a_jwt_says_for_which_tenant_it_asks_and_what_it_may_do() -> None:
         told = await served.post("/jobs", JOB, 403, headers=reads)
         listed = bearer(issuer.token(scope=["read", "submit"], tenant="default"))
         await served.post("/jobs", JOB, headers=listed)
-        usual = bearer(issuer.token(tenant="default"))
+        usual = bearer(issuer.token(tenant="default", scope="openid profile"))
         await served.post("/jobs", JOB, headers=usual)
         await served.get("/jobs", 401)
         assert issuer.asked == 1
