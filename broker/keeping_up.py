@@ -26,6 +26,7 @@ class KeptUp(Generic[M]):
         self._log, self._topic = log, topic
         self._place = TopicPartition(topic.name, 0)  # all is there, whatever partitions there are
         self._next = 0  # the offset that is read next
+        self.has_read = False  # whether it has once taken in what there was
         self._users = 0
         self._keeping_up: asyncio.Task[None] | None = None
         self._reading: asyncio.Future[None] | None = None
@@ -82,6 +83,7 @@ class KeptUp(Generic[M]):
             take_said(self._topic, records, self._take)
             position = self._next = max(self._next, records[-1].offset + 1)
             await asyncio.sleep(0)
+        self.has_read = True
 
     def _take(self, record: Stored, said: M | None) -> None:
         """Both who follows and who catches up come by here, each in order."""

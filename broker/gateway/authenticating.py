@@ -1,5 +1,6 @@
 """Who asks: from what a request brings to the caller, by the tenants and tokens on the log."""
 
+import asyncio
 import re
 import time
 from dataclasses import replace
@@ -23,6 +24,7 @@ from broker.tenancy import Tenancy
 from schemas.tenants import NO_QUOTA, Quota, Scope, Token, hashed
 from schemas.values import DEFAULT_TENANT
 
+WITHIN = 5.0  # s that the log gets to say who there is
 MOST_TOKEN = 8 * 1024  # characters; JWTs of others are long
 _SCHEMES = re.compile(r"(?:Bearer|apikey) +(\S+) *", re.IGNORECASE)
 COOKIE = "qjb"
@@ -53,7 +55,6 @@ class Authentication:
 
     def __init__(self, tenancy: Tenancy, issuer: Issuer | None = None) -> None:
         self._tenancy, self._issuer = tenancy, issuer
-        self._has_read = False
         self._tickets = Tickets()
 
     @property
@@ -63,15 +64,15 @@ class Authentication:
     async def read(self) -> None:
         """Until what is on the log now is known. Raises `UnavailableError`."""
         try:
-            await self._tenancy.catch_up()
-        except LogUnavailableError as error:
+            async with asyncio.timeout(WITHIN):
+                await self._tenancy.catch_up()
+        except (LogUnavailableError, TimeoutError) as error:
             message = "the log can not be reached, so that nobody knows who asks; try again"
             raise UnavailableError(message) from error
-        self._has_read = True
 
     async def is_open(self) -> bool:
         """Whether nobody has to say who they are. Raises `UnavailableError`."""
-        if not self._has_read:
+        if not self._tenancy.has_read:
             await self.read()
         return self._issuer is None and not self._register.has_tokens
 

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from broker.errors import SettingsError
 from broker.telemetry.times import iso, now
-from broker.transports.memory import MemoryLog
+from broker.transports.memory import Hang, MemoryLog
 from schemas.cloudevents import tenant_record
 from schemas.tenants import Quota, Scope
 from schemas.topics import TENANTS
-from tests.support.gateway import Running, running
+from tests.support.gateway import Running, eventually, running
 from tests.support.tokens import bearer, say, tenant, token
 
 KEY = {"grant_type": "urn:ibm:params:oauth:grant-type:apikey"}
@@ -272,3 +272,20 @@ async def test_a_token_that_nobody_can_read_opens_the_service_to_nobody() -> Non
         await served.ledger.log.append(TENANTS.name, [broken])
         await served.get("/jobs", 401, headers=bearer("alice"))
         await served.get("/jobs", 401)
+
+
+async def test_who_asks_is_known_while_the_log_hangs_and_a_token_that_is_new_waits_for_no_long() -> (
+    None
+):
+    log = MemoryLog()
+    async with running(log) as served:
+        await say(log, token("alice"))
+        tenancy = served.gateway._tenancy
+        await eventually(lambda: tenancy.register.has_tokens)
+        with log.fault(Hang(TENANTS.name)):
+            async with asyncio.timeout(3):
+                await served.get("/jobs", headers=bearer("alice"))
+            async with asyncio.timeout(9):
+                told = await served.get("/jobs", 503, headers=bearer("new"))
+
+    assert "nobody knows who asks" in told["error"]["message"]
