@@ -26,6 +26,7 @@ from broker.shown import url_visible
 from broker.telemetry.times import iso, now
 from broker.tenancy import Tenancy
 from broker.transports.log import Log
+from schemas.cloudevents import tenant_record
 from schemas.decoding import UnreadableError, decode
 from schemas.tenants import Quota, Said, Scope, Tenant, Token, hashed
 from schemas.topics import TENANTS, events_of, requests_of
@@ -59,7 +60,7 @@ class Desk:
 
     async def say(self, said: Said) -> None:
         """Have *said* stand there. Raises `InvalidRequestError` for what may not."""
-        record = TENANTS.write(said, now())
+        record = tenant_record(said, now())
         try:
             decode(record.value, Said)
         except UnreadableError as error:
