@@ -195,7 +195,7 @@ def _oidc(settings: Settings) -> Oidc | None:
     if not settings.oidc_issuer:
         return None
     claims = settings.oidc_tenant, settings.oidc_scopes
-    return Oidc(settings.oidc_issuer, settings.oidc_audience, *claims)
+    return Oidc(settings.oidc_issuer, settings.oidc_audience, *claims, settings.oidc_ca)
 
 
 def _tls(settings: Settings) -> TlsFiles | None:

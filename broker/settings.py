@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         "needs one or the other",
     )
     oidc_audience: str = Field("", description="Whom its JWTs have to be for (`aud`)")
+    oidc_ca: Path | None = Field(
+        None,
+        description="PEM file of the authority by which the issuer is known at https; by default "
+        "those of the system",
+    )
     oidc_tenant: str = Field("tenant", min_length=1, description="The claim that names the tenant")
     oidc_scopes: str = Field(
         "scope",

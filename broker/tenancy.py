@@ -31,13 +31,14 @@ class Tenancy(KeptUp[Said]):
 
     def take(self, said: Said) -> None:
         self.register.take(said)
-        self._tell()
+        self.tell()
 
     def forget(self, key: bytes) -> None:
         self.register.forget(key)
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Have those look again who wait for a change."""
         self.changed.set()
         self.changed = asyncio.Event()
 

@@ -18,7 +18,7 @@ from broker.errors import (
 from broker.gateway import bearer
 from broker.gateway.bearer import Bearer, Read, Use
 from broker.gateway.caller import ANYBODY, Caller
-from broker.gateway.oidc import ISSUED, Issuer
+from broker.gateway.oidc import Issuer
 from broker.telemetry.times import now, seconds_of
 from broker.tenancy import Tenancy
 from schemas.tenants import NO_QUOTA, Quota, Scope, Token, hashed
@@ -79,7 +79,7 @@ class Authentication:
     async def close(self) -> None:
         """Ask no issuer any more."""
         if self._issuer is not None:
-            await self._issuer.close()
+            await self._issuer.keys.close()
 
     async def caller(self, request: web.BaseRequest) -> Caller:
         """Who asks with *request*. Raises `UnauthorizedError` or `UnavailableError`."""
@@ -108,13 +108,13 @@ class Authentication:
 
         Raises `UnauthorizedError` or `UnavailableError`.
         """
-        if self._issuer is not None and len(text) <= MOST_TOKEN and self._issuer.made(text):
-            return await self._issued(self._issuer, text)
+        issuer = self._issuer if len(text) <= MOST_TOKEN else None
+        if issuer is not None and (caller := await issuer.caller(text)) is not None:
+            return await self._vouched_for(caller)
         return await self._holder(text, Use.BEARER)
 
-    async def _issued(self, issuer: Issuer, text: str) -> Caller:
-        """Who has a JWT of the issuer."""
-        caller = await issuer.caller(text)
+    async def _vouched_for(self, caller: Caller) -> Caller:
+        """*caller*, for whom the issuer vouches. Raises `UnauthorizedError`."""
         if self._register.tenant(caller.tenant) is None:  # it may have been added a moment ago
             await self.read()
         if (why := self._register.refusal_of(caller.tenant)) is not None:
@@ -134,7 +134,7 @@ class Authentication:
 
     def issue(self, caller: Caller, issuer: str, use: Use) -> Bearer:
         """What stands for the token of *caller*. Raises `ForbiddenError` for one not made here."""
-        if _is_issued(caller):
+        if caller.signed_by is not None:
             raise ForbiddenError("this is for tokens that `qjb tokens create` made")
         token = self._register.token(caller.token or "")
         return bearer.issue(caller, token.sha256 if token else "", issuer, time.time(), use)
@@ -184,14 +184,15 @@ class Authentication:
         """Why *caller*, who was let in, is let in no more; None while it is."""
         if caller.token is None:
             return "a token is needed now" if self._register.has_tokens else None
-        if _is_issued(caller):
-            return self._register.refusal_of(caller.tenant)
+        if caller.signed_by is not None:
+            return self._ended(caller.signed_by) or self._register.refusal_of(caller.tenant)
         token = self._register.token(caller.token)
         return self._register.refusal(token, now()) if token else "the token is not known any more"
 
-
-def _is_issued(caller: Caller) -> bool:
-    return caller.token is not None and caller.token.startswith(ISSUED)
+    def _ended(self, signed_by: str) -> str | None:
+        """Why nobody is let in for whom an issuer vouched with that key; None while it counts."""
+        is_gone = self._issuer is None or self._issuer.keys.is_gone(signed_by)
+        return "the issuer has no more the key that signed the token" if is_gone else None
 
 
 @lru_cache(4096)  # one for all requests and streams

@@ -96,7 +96,10 @@ def _named(text: str) -> str:
 
 def unchecked(text: str, registry: JWSRegistry | None = None) -> tuple[dict[str, Any], bytes]:
     """The header and the claims of the JWT *text*. Raises `JoseError` or `ValueError`."""
-    found = jws.extract_compact(text.encode(), registry=registry)
+    try:
+        found = jws.extract_compact(text.encode(), registry=registry)
+    except RecursionError as error:
+        raise ValueError("its header is too deep") from error
     if not isinstance(header := found.headers(), dict):
         raise ValueError("its header is no object")
     return header, found.payload

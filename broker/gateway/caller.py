@@ -19,6 +19,7 @@ class Caller:
     token: str | None = None  # the id of its token; None where nobody has to say who they are
     quota: Quota = NO_QUOTA  # of its tenant
     expires: float | None = None  # Unix time from which the token is good for nothing
+    signed_by: str | None = None  # the thumbprint of the issuer's key, if one vouches for it
 
     @property
     def may_refer(self) -> bool:

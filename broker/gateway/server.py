@@ -113,7 +113,8 @@ class Gateway:
     ) -> None:
         self._tenancy = tenancy or Tenancy(log)
         oidc = options.oidc if options else None
-        self._authentication = Authentication(self._tenancy, Issuer(oidc) if oidc else None)
+        issuer = Issuer(oidc, on_change=self._tenancy.tell) if oidc else None
+        self._authentication = Authentication(self._tenancy, issuer)
         self._options = options or Options()
         self._judge = judge or Judge()
         self._host, self._port, self._sockets = host, port, sockets

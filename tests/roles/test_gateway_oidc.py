@@ -1,33 +1,41 @@
 """JWTs of an OpenID Connect issuer: whose are good, for whom, and what becomes of it while it is away."""
 
 import asyncio
+import base64
+import hmac
+import math
 import time
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
-from broker.errors import UnauthorizedError, UnavailableError
-from broker.gateway.oidc import Issuer, Oidc
+from broker.errors import SettingsError, UnauthorizedError, UnavailableError
+from broker.gateway.oidc import LEEWAY, ONE_CHECKED, Issuer, Oidc
 from schemas.tenants import Scope
-from tests.support.gateway import Running, running
+from tests.support import tls
+from tests.support.gateway import Running, eventually, running
 from tests.support.issuer import AUDIENCE, SECRET, TestIssuer, issuing
+from tests.support.opened import opened
 from tests.support.tokens import bearer, say, tenant, token
 
 JOB = {"program_id": "hello-world", "params": {}, "job_id": "mine"}
 
 
 @asynccontextmanager
-async def both() -> AsyncIterator[tuple[Running, TestIssuer]]:
+async def both(**more: Any) -> AsyncIterator[tuple[Running, TestIssuer]]:
     """A gateway that takes the JWTs of an issuer; and the issuer."""
     issuer = TestIssuer()
     async with (
         issuing(issuer),
-        running(brokered=True, oidc=Oidc(issuer.url, AUDIENCE)) as served,
+        running(brokered=True, oidc=Oidc(issuer.url, AUDIENCE, **more)) as served,
     ):
         await say(served.ledger.log, tenant("chem"), tenant("other"))
         yield served, issuer
@@ -65,6 +73,22 @@ async def test_a_jwt_says_for_which_tenant_it_asks_and_what_it_may_do() -> None:
         ({"tenant": None}, "no claim tenant"),
         ({"tenant": 7}, "no claim tenant"),
         ({"tenant": "nobody"}, "no tenant 'nobody'"),
+        ({"tenant": "chém"}, "no tenant 'chém'"),
+        ({"tenant": "\uff43hem"}, "no tenant"),
+        ({"tenant": "chem\x00"}, "no tenant"),
+        ({"tenant": ["chem"]}, "no claim tenant"),
+        ({"aud": ["another", "more"]}, "aud"),
+        ({"aud": [AUDIENCE, 7]}, "aud"),
+        ({"aud": {AUDIENCE: True}}, "aud"),
+        ({"exp": -1.5}, "expired"),
+        ({"exp": True}, "exp"),
+        ({"exp": "4102444800"}, "exp"),
+        ({"exp": math.nan}, "not known"),
+        ({"exp": math.inf}, "not known"),
+        ({"sub": 7}, "sub"),
+        ({"sub": "a" * 256}, "sub"),
+        ({"nbf": "now"}, "nbf"),
+        ({"iat": 2**40}, "future"),
         ({"iss": "http://elsewhere"}, "not known"),
     ],
 )
@@ -75,11 +99,24 @@ async def test_a_jwt_that_is_not_for_us_is_refused(claims: dict[str, Any], told:
     assert told in said["error"]["message"]
 
 
+def keyed_with_the_public_key(issuer: TestIssuer) -> str:
+    """A JWT whose signature everybody can make who takes the issuer's key for a shared one."""
+    head = b'{"alg":"HS256","kid":"first"}'
+    text = f"{encoded(head)}.{issuer.token().split('.')[1]}"
+    public = issuer.keys[0].as_bytes("PEM", private=False)
+    return f"{text}.{encoded(hmac.digest(public, text.encode(), 'sha256'))}"
+
+
+def encoded(said: bytes) -> str:
+    return base64.urlsafe_b64encode(said).decode().rstrip("=")
+
+
 async def test_a_jwt_that_others_signed_is_refused() -> None:
     async with both() as (served, issuer):
         other = ECKey.generate_key("P-256", {"kid": "first"})
         await served.get("/jobs", 401, headers=bearer(issuer.token(key=other)))
         await served.get("/jobs", 401, headers=bearer(issuer.token(key=SECRET, alg="HS256")))
+        await served.get("/jobs", 401, headers=bearer(keyed_with_the_public_key(issuer)))
         head, claims, _ = issuer.token().split(".")
         none = "eyJhbGciOiJub25lIn0"  # {"alg":"none"}
         listed = "WyJhbGciXQ"  # ["alg"]
@@ -198,7 +235,7 @@ async def test_nothing_waits_for_an_issuer_when_the_gateway_ends() -> None:
         known = Issuer(Oidc(issuer.url, AUDIENCE))
         asking = asyncio.create_task(known.caller(issuer.token()))
         await asyncio.sleep(0.1)
-        await known.close()
+        await known.keys.close()
         with pytest.raises(asyncio.CancelledError):
             await asking
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "issuer keys"]
@@ -212,3 +249,161 @@ async def test_a_jwt_ends_when_it_says() -> None:
 
     assert caller.expires == ends
     assert not caller.may_refer
+
+
+async def test_claims_may_be_many_and_ends_far_away() -> None:
+    async with both() as (served, issuer):
+        for claims in ({"exp": 1e300}, {"exp": time.time() + 60.5}, {"aud": ["other", AUDIENCE]}):
+            await served.get("/jobs", headers=bearer(issuer.token(**claims)))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        b"[" * 2500 + b"]" * 2500,
+        b'{"iss":' * 500 + b"1" + b"}" * 500,
+        b"[]",
+        b"no JSON",
+        b"\xff",
+        b'{"iss": "ISSUER", "deep": ' + b"[" * 1020 + b"]" * 1020 + b"}",
+        rb'{"iss": "ISSUER", "tenant": "\ud800"}',
+        b'{"iss": "ISSUER", "exp": 1e999}',
+    ],
+    ids=["lists", "objects", "a list", "text", "bytes", "deep", "half of a pair", "for ever"],
+)
+async def test_claims_that_are_none_are_refused(claims: bytes) -> None:
+    async with both() as (served, issuer):
+        said = claims.replace(b"ISSUER", issuer.url.encode())
+        await served.get("/jobs", 401, headers=bearer(issuer.signed(said)))
+
+
+@pytest.mark.parametrize(("depth", "end"), [(300, b"]"), (700, b"]"), (1400, b"")])
+async def test_headers_that_are_deep_are_refused(depth: int, end: bytes) -> None:
+    async with both() as (served, issuer):
+        deep = b'{"alg":"ES256","kid":"first","x":' + b"[" * depth + end * depth + b"}"
+        text = f"{encoded(deep)}.{issuer.token().split('.', 1)[1]}"
+        await served.get("/jobs", 401, headers=bearer(text))
+
+
+async def test_an_issuer_at_https_is_known_by_its_authority_and_keeps_to_https() -> None:
+    issuer = TestIssuer()
+    with tls.authority().cert_pem.tempfile() as file:
+        async with issuing(issuer, secure=True):
+            oidc = Oidc(issuer.url, AUDIENCE, authority=Path(file))
+            assert (await Issuer(oidc).caller(issuer.token())).tenant == "chem"
+            with pytest.raises(UnavailableError):
+                await Issuer(Oidc(issuer.url, AUDIENCE)).caller(issuer.token())
+            issuer.says = {"jwks_uri": issuer.url.replace("https", "http") + "/keys"}
+            with capture_logs() as lines, pytest.raises(UnavailableError):
+                await Issuer(oidc).caller(issuer.token())
+
+    (line,) = lines
+    assert "its jwks_uri is no https URL" in line["error"]
+
+
+async def test_an_authority_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match="QJB_OIDC_CA: /none can not be read: no such file"):
+        Issuer(Oidc("https://any", AUDIENCE, authority=Path("/none")))
+
+
+@pytest.mark.parametrize("packs", [True, False])
+async def test_keys_without_end_are_read_no_further_than_keys_go(packs: bool) -> None:
+    issuer = TestIssuer()
+    issuer.padding, issuer.packs = 50_000_000, packs
+    issuer.pieces = 1 if packs else 500
+    async with issuing(issuer):
+        with pytest.raises(UnavailableError):
+            await Issuer(Oidc(issuer.url, AUDIENCE)).caller(issuer.token())
+        assert issuer.sent < 10_000_000
+
+
+async def test_a_flood_of_names_of_keys_is_one_question_and_delays_nobody_who_is_known() -> None:
+    now = 0.0
+    issuer = TestIssuer()
+    odd = [ECKey.generate_key("P-256", {"kid": f"odd-{number}"}) for number in range(50)]
+    async with issuing(issuer):
+        known = Issuer(Oidc(issuer.url, AUDIENCE), lambda: now)
+        good = issuer.token()
+        await known.caller(good)
+        now, issuer.slow = 20.0, 2.0
+        flood = [asyncio.create_task(known.caller(issuer.token(key=key))) for key in odd]
+        await asyncio.sleep(0)
+        for text in (good, issuer.token(sub="grace")):
+            assert (await known.caller(text)).tenant == "chem"
+        assert not any(task.done() for task in flood)
+        refused = await asyncio.gather(*flood, return_exceptions=True)
+        assert {type(each) for each in refused} == {UnauthorizedError}
+        assert issuer.asked == 2
+
+
+async def test_a_jwt_that_was_good_ends_with_the_key_that_signed_it() -> None:
+    now, gone = 0.0, []
+    issuer = TestIssuer()
+    async with issuing(issuer):
+        known = Issuer(Oidc(issuer.url, AUDIENCE), lambda: now, lambda: gone.append(now))
+        first = issuer.token()
+        await known.caller(first)
+        issuer.rotate("first")  # by the same name, another
+        now = 3601.0
+        await known.caller(first)  # nobody waits while keys are looked for anew
+        await eventually(lambda: gone == [3601.0])
+        with pytest.raises(UnauthorizedError, match="no more the key"):
+            await known.caller(first)
+        assert (await known.caller(issuer.token())).tenant == "chem"
+
+
+async def test_a_jwt_that_was_good_ends_in_time() -> None:
+    issuer = TestIssuer()
+    async with issuing(issuer):
+        known = Issuer(Oidc(issuer.url, AUDIENCE))
+        text = issuer.token(exp=int(time.time()) - LEEWAY + 2)
+        await known.caller(text)
+        assert "expired" in await refusal(known, text)
+
+
+async def refusal(known: Issuer, text: str) -> str:
+    """Why it is refused, once it is."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await known.caller(text)
+            except UnauthorizedError as error:
+                return error.message
+            await asyncio.sleep(0.05)
+
+
+async def test_what_was_checked_is_kept_within_its_room() -> None:
+    issuer = TestIssuer()
+    async with issuing(issuer):
+        known = Issuer(Oidc(issuer.url, AUDIENCE), memory=5 * (ONE_CHECKED + 20))
+        for name in "abcdefgh":
+            await known.caller(issuer.token(sub=name))
+        held = REGISTRY.get_sample_value("qjb_memory_held_bytes", {"holder": "checked_jwts"})
+        assert held == 5 * (ONE_CHECKED + len("chem") + len("oidc:a"))
+
+
+STREAMS = ("/jobs/mine/events", "/events", "/stream/jobs/mine")
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_a_stream_ends_with_the_key_that_signed_its_jwt(path: str) -> None:
+    async with both(again=0.0) as (served, issuer):
+        await served.ledger.queue("mine", tenant="chem")
+        ada = bearer(issuer.token())
+        async with opened(served, f"{served.url}{path}", ada) as ended, asyncio.timeout(20):
+            issuer.rotate("second")
+            grace = bearer(issuer.token())
+            await served.get("/jobs", headers=grace)  # with whom the gateway hears of it
+            assert "no more the key" in await ended()
+            await served.get("/jobs", 401, headers=ada)
+            await served.get("/jobs", headers=grace)
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_a_stream_ends_when_its_jwt_does(path: str) -> None:
+    async with both() as (served, issuer):
+        await served.ledger.queue("mine", tenant="chem")
+        ada = bearer(issuer.token(exp=time.time() + 1.5))
+        await served.get("/jobs/mine", headers=ada)
+        async with opened(served, f"{served.url}{path}", ada) as ended, asyncio.timeout(20):
+            assert "the token has expired" in await ended()

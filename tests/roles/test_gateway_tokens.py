@@ -4,13 +4,10 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from aiohttp import WSCloseCode, WSMsgType
 from msgspec.structs import replace
 
 from broker.errors import SettingsError
@@ -20,6 +17,7 @@ from schemas.cloudevents import tenant_record
 from schemas.tenants import Quota, Scope
 from schemas.topics import TENANTS
 from tests.support.gateway import Running, eventually, running
+from tests.support.opened import opened
 from tests.support.tokens import bearer, say, tenant, token
 
 KEY = {"grant_type": "urn:ibm:params:oauth:grant-type:apikey"}
@@ -171,7 +169,10 @@ async def test_a_stream_ends_with_the_token_that_opened_it_and_others_go_on(path
         await say(log, token("alice"), token("bob"))
         job = {"program_id": "hello-world", "params": {}, "job_id": "mine"}
         await served.post("/jobs", job, headers=bearer("alice"))
-        async with _opened(served, url, "alice") as ended, _opened(served, url, "bob") as other:
+        async with (
+            opened(served, url, bearer("alice")) as ended,
+            opened(served, url, bearer("bob")) as other,
+        ):
             await say(log, token("alice", revoked="2026-01-01T00:00:00.000Z"))
             async with asyncio.timeout(3):
                 assert "the token was revoked" in await ended()
@@ -188,30 +189,12 @@ async def test_a_stream_ends_when_its_token_expires_and_says_so(path: str) -> No
         await say(served.ledger.log, token("alice", expires=iso(time.time() + 1)))
         job = {"program_id": "hello-world", "params": {}, "job_id": "mine"}
         await served.post("/jobs", job, headers=bearer("alice"))
-        async with _opened(served, f"{served.url}{path}", "alice") as ended, asyncio.timeout(5):
+        async with (
+            opened(served, f"{served.url}{path}", bearer("alice")) as ended,
+            asyncio.timeout(5),
+        ):
             assert "the token has expired" in await ended()
         await refused(served, path, 401, **bearer("alice"))
-
-
-@asynccontextmanager
-async def _opened(
-    served: Running, url: str, text: str
-) -> AsyncIterator[Callable[[], Coroutine[Any, Any, str]]]:
-    """A stream; with what waits for its end, and gives what it said, or why it was closed."""
-    if "/stream/" in url:
-        async with served.http.ws_connect(url, headers=bearer(text)) as socket:
-
-            async def closed() -> str:
-                while (message := await socket.receive()).type is not WSMsgType.CLOSE:
-                    pass
-                assert message.data == WSCloseCode.POLICY_VIOLATION
-                return str(message.extra)
-
-            yield closed
-        return
-    async with served.http.get(url, headers=bearer(text)) as answer:
-        assert answer.status == 200
-        yield answer.text
 
 
 async def test_a_gateway_that_others_reach_does_not_start_without_a_token_unless_it_is_meant() -> (

@@ -1,6 +1,7 @@
 """An OpenID Connect issuer, as a server: says who it is and by which keys it signs."""
 
 import asyncio
+import gzip
 import json
 import time
 from collections.abc import AsyncIterator
@@ -8,9 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey
 from joserfc.jws import JWSRegistry
+
+from tests.support import tls
 
 AUDIENCE = "qjb"
 
@@ -27,6 +30,8 @@ class TestIssuer:
         self.says: dict[str, Any] = {}  # in its description, instead
         self.slow = 0.0  # s until it answers
         self.padding = 0  # bytes more in its keys
+        self.sent = 0  # bytes of its keys, in all
+        self.packs = False  # whether it sends keys compressed, wanted or not
         self.odd_keys: list[Any] = []  # beside its own
         self.pieces = 1  # in which its keys come
 
@@ -45,6 +50,11 @@ class TestIssuer:
         told = {name: value for name, value in (said | claims).items() if value is not None}
         return jwt.encode(header, told, signing, registry=registry)
 
+    def signed(self, claims: bytes) -> str:
+        """A JWT of it with these claims, whatever they are."""
+        header = {"alg": "ES256", "kid": self.keys[-1].kid}
+        return jws.serialize_compact(header, claims, self.keys[-1])
+
     def rotate(self, name: str) -> None:
         """It signs with another key from now on."""
         self.keys = [ECKey.generate_key("P-256", {"kid": name})]
@@ -60,11 +70,15 @@ class TestIssuer:
         said = {"keys": [*self.odd_keys, *own], "padding": "x" * self.padding}
         body = json.dumps(said).encode()
         answer = web.StreamResponse()
+        if self.packs:
+            body = gzip.compress(body)
+            answer.headers["Content-Encoding"] = "gzip"
         answer.enable_chunked_encoding()
         await answer.prepare(request)
         size = -(-len(body) // self.pieces)
         for start in range(0, len(body), size):
             await answer.write(body[start : start + size])
+            self.sent += size
             await asyncio.sleep(0.01)  # so that each comes by itself, and the end does
         await answer.write_eof()
         return answer
@@ -77,8 +91,8 @@ SECRET = OctKey.import_key("a secret that everybody knows, since it is a public 
 
 
 @asynccontextmanager
-async def issuing(issuer: TestIssuer, port: int = 0) -> AsyncIterator[int]:
-    """*issuer* answers while the block runs; at which port."""
+async def issuing(issuer: TestIssuer, port: int = 0, *, secure: bool = False) -> AsyncIterator[int]:
+    """*issuer* answers while the block runs, *secure*: over TLS; at which port."""
     app = web.Application()
     app.router.add_get("/.well-known/openid-configuration", issuer._description)
     app.router.add_get("/keys", issuer._keys)
@@ -86,9 +100,10 @@ async def issuing(issuer: TestIssuer, port: int = 0) -> AsyncIterator[int]:
     runner = web.AppRunner(app)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        shown = tls.files().context() if secure else None
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=shown).start()
         port = runner.addresses[0][1]
-        issuer.url = f"http://127.0.0.1:{port}"
+        issuer.url = f"http{'s' if secure else ''}://127.0.0.1:{port}"
         yield port
     finally:
         await runner.cleanup()

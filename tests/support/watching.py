@@ -83,7 +83,8 @@ class Watch:
 
     def took(self, record: logging.LogRecord) -> bool:
         """Take note of a step of the loop of which asyncio says that it was slow."""
-        step, seconds = record.args if isinstance(record.args, tuple) else ("", 0.0)
+        args = record.args if isinstance(record.args, tuple) else ()
+        step, seconds = args if len(args) == 2 else ("", 0.0)
         if (
             isinstance(seconds, float)
             and seconds > LONG
