@@ -43,7 +43,7 @@ _SEALED = 0x2144DF1C  # the CRC-32 of whatever has its own behind it
 def seal(text: bytes, row: int) -> bytes:
     """What stands behind what is kept of *text* in that *row*, and tells whether it still says so.
 
-    Pages carry checksums, but not while they are in the write-ahead log.
+    Pages carry checksums, which do not say that they stand in their own place.
     """
     return zlib.crc32(text, (row + 1) & 0xFFFFFFFF).to_bytes(SEAL, "little")
 
