@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from broker.core.catalogue import Catalogue
-from broker.core.queues import UNPLACED
+from broker.core.lanes import UNPLACED
 from broker.core.routing import Backend, Load, requirements, route, wrongly_asked
+from broker.core.usage import Usage
 from schemas.jobs import JobDetails
 from schemas.mocks import meant_by, not_there
 from schemas.requests import LONGEST_TAG, SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Findings, Program
 from schemas.submits import digest, warnings
 from schemas.unknown import MOST_WARNINGS, no
-from schemas.values import DEFAULT_TENANT, MOST, NOTHING, Reason, Violation
+from schemas.values import MOST, NOTHING, Reason, Violation
 
 SIMULATOR_LIMIT = 3 * 3600.0  # s
 LONGEST_PATH = 300
@@ -59,16 +60,17 @@ def admit(
     catalogue: Catalogue,
     site: Site,
     findings: Findings | None = None,
-    tenant: str = DEFAULT_TENANT,
+    usage: Usage = Usage(),  # noqa: B008 -- it is frozen
     bound: str = "",
 ) -> Admitted | Refused:
-    """Whether *request* of *tenant* may run. *bound*: the backend that its session is on.
+    """Whether *request* of the tenant with that *usage* may run.
 
-    *findings*: about its inputs, if somebody has looked at them.
+    *findings*: about its inputs, if somebody has looked at them. *bound*: the backend that its
+    session is on.
     """
-    program = catalogue.get(request.program_id, tenant)
+    program = catalogue.get(request.program_id, usage.tenant)
     if program is None:
-        return _unknown_program(request, catalogue.names(tenant))
+        return _unknown_program(request, catalogue.names(usage.tenant))
     found = _shape(request)
     where_to = replace(request, backend=bound) if bound else request
     if findings is None:
@@ -88,6 +90,8 @@ def admit(
     if violations:
         reason = next(reason for reason, broken in problems if broken)
         return _refused(reason, request.program_id, violations, asked_for)
+    if (over := _over_quota(request, usage)) is not None:
+        return over
     details = _details(request, program, site.named(backend))
     told = (*warnings(request), *findings.warnings)
     return Admitted(details, backend, asked_for, told[:MOST_WARNINGS])
@@ -132,6 +136,18 @@ def _unknown_program(request: SubmitJob, known: Collection[str]) -> Refused:
     listed = f"known: {', '.join(sorted(known))}"[:500]
     violation = Violation("/program_id", listed, request.program_id, message)
     return Refused(Reason.UNKNOWN_PROGRAM, message, request.program_id, (violation,))
+
+
+def _over_quota(request: SubmitJob, usage: Usage) -> Refused | None:
+    """What is said if its tenant has as many jobs as it may; None if it has not."""
+    quota = usage.quota
+    limits = (("queued", quota.queued, usage.queued), ("running", quota.running, usage.running))
+    for what, most, has in limits:
+        if most is not None and has >= most:
+            message = f"tenant {usage.tenant} may have {most} {what} jobs and has {has}"
+            violation = Violation("", f"quota.{what}: {most}", str(has), message)
+            return Refused(Reason.QUOTA, message, request.program_id, (violation,))
+    return None
 
 
 # Rules of our own

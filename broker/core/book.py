@@ -4,48 +4,30 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from heapq import merge
 from itertools import chain, islice
 from typing import TypeVar
 
+from broker.core.attempts import Attempts, LiveAttempt
 from broker.core.ended import Ended
 from broker.core.job import apply, retagged
 from broker.core.jobs import Jobs
+from broker.core.lanes import UNPLACED
 from broker.core.open_sessions import Sessions
-from broker.core.queues import UNPLACED, Queues
+from broker.core.queues import Queues
 from broker.core.reminders import Reminders
+from broker.core.usage import Usage
 from schemas.events import Dispatched, Retried
 from schemas.jobs import Job
 from schemas.ledger import Entry, InputPosition, SessionEntry
 from schemas.sessions import Session, session_key
 from schemas.values import JobKey, Reason, State
-from schemas.workers import AttemptName
 
 RUN = 2_000  # jobs that are sorted at once
 _RUNS = (State.RUNNING, State.CANCELLING)
 
 T = TypeVar("T")
 Lost = Callable[[JobKey, str], object]  # a job, and why it can not be read
-
-
-@dataclass(slots=True)
-class LiveAttempt:
-    """The attempt that a job has under way."""
-
-    key: JobKey
-    number: int
-    epoch: int  # of the broker that dispatched it
-    worker: str
-    instance: str
-    since: float = 0.0  # tick time at which it was dispatched
-    inbox: int | None = None  # a worker that has read its inbox so far has been told of it
-    is_told: bool = False  # by this broker; a former one may have been lost before it could
-
-    @property
-    def name(self) -> AttemptName:
-        """What heartbeats call it."""
-        return AttemptName(self.key.tenant, self.key.job_id, self.number, self.epoch)
 
 
 class Book:
@@ -56,10 +38,9 @@ class Book:
         self.jobs = Jobs(self._lose)
         self.sessions = Sessions()
         self._lost = lost  # hears of snapshots that turned out to be damaged
-        self.attempts: dict[JobKey, LiveAttempt] = {}
+        self.attempts = Attempts()
         self._ended = Ended(remembered)
         self._origins: dict[JobKey, InputPosition] = {}  # of the requests that made live jobs
-        self._by_worker: dict[str, dict[JobKey, LiveAttempt]] = {}
         self.reminders = Reminders()
 
     @property
@@ -142,17 +123,17 @@ class Book:
             self._take_out(job)
         self._ended.add(key.encode())
 
-    def running_of(self, tenant: str) -> int:
-        """How many attempts of *tenant* are under way; as costly as there are."""
-        return sum(key.tenant == tenant for key in self.attempts)
+    def usage_of(self, tenant: str) -> Usage:
+        """What *tenant* has now."""
+        return Usage(tenant, self.queues.count_of(tenant), self.attempts.count_of(tenant))
 
     def attempts_of(self, worker: str) -> Mapping[JobKey, LiveAttempt]:
         """The attempts that *worker* is to have under way."""
-        return self._by_worker.get(worker, {})
+        return self.attempts.of_worker(worker)
 
     def workers(self) -> list[str]:
         """Those that are to have attempts under way."""
-        return list(self._by_worker)
+        return self.attempts.workers
 
     # Indexes
 
@@ -172,11 +153,8 @@ class Book:
 
     def _take_out(self, job: Job, keep_attempt: bool = False) -> None:
         self.queues.discard(job.key)
-        if not keep_attempt and (attempt := self.attempts.pop(job.key, None)):
-            held = self._by_worker[attempt.worker]
-            del held[job.key]
-            if not held:
-                del self._by_worker[attempt.worker]
+        if not keep_attempt:
+            self.attempts.end(job.key)
 
     def _enter(self, after: Job, key: JobKey, *, again: bool) -> None:
         if after.terminal:
@@ -191,11 +169,7 @@ class Book:
                 again=again,
             )
         elif after.worker is not None and key not in self.attempts:
-            attempt = LiveAttempt(
-                key, after.attempt, after.epoch, after.worker, after.instance or ""
-            )
-            self.attempts[key] = attempt
-            self._by_worker.setdefault(after.worker, {})[key] = attempt
+            self.attempts.begin(after)
 
 
 def _waits_for_store(entry: Entry) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from broker.core import decide
-from broker.core.book import Book, LiveAttempt
+from broker.core.attempts import LiveAttempt
+from broker.core.book import Book
 from broker.core.roster import Roster
 from schemas.events import AnyEvent
 from schemas.inbox import CancelAttempt, Dispatch, Instruction

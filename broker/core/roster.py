@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from broker.core.book import Book, LiveAttempt
+from broker.core.attempts import LiveAttempt
+from broker.core.book import Book
 from broker.core.routing import Backend, Load
 from broker.core.scheduler import Offer
 from broker.core.table import Table

@@ -1,10 +1,9 @@
 """Whose turn it is on which worker."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from broker.core.queues import Queues, Rank
 from schemas.values import JobKey
 
 
@@ -22,6 +21,20 @@ class Offer:
     ahead: int = 0
 
 
+class Rank(NamedTuple):
+    """When a job goes, compared with those that wait for other backends."""
+
+    step: tuple[int, bool]  # of the priority: the lost ones, then the others
+    arrival: int
+
+
+class Head(NamedTuple):
+    """Who goes next on a backend."""
+
+    rank: Rank
+    key: JobKey
+
+
 class Choice(NamedTuple):
     """A job and the worker that it goes to."""
 
@@ -30,19 +43,18 @@ class Choice(NamedTuple):
     offer: Offer
 
 
-def next_dispatch(queues: Queues, offers: Sequence[Offer]) -> Choice | None:
+def choose(head_of: Callable[[str], Head | None], offers: Sequence[Offer]) -> Choice | None:
     """Who goes next, and where: the worker with the most free slots. None if nobody can go."""
     offers = [offer for offer in offers if offer.free + offer.ahead > 0]
     if not offers:
         return None
     best: tuple[Rank, Choice] | None = None
     for backend in frozenset[str]().union(*(offer.backends for offer in offers)):
-        head = queues.head(backend)
-        if head is None or (best and head[0] >= best[0]):
+        head = head_of(backend)
+        if head is None or (best and head.rank >= best[0]):
             continue
-        rank, key = head
         if offer := _roomiest(offers, backend):
-            best = rank, Choice(key, backend, offer)
+            best = head.rank, Choice(head.key, backend, offer)
     return best[1] if best else None
 
 

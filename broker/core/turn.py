@@ -23,10 +23,10 @@ from broker.core.inputs import (
     Submitted,
     TagAsked,
 )
-from broker.core.quotas import no_quota, over_quota
 from broker.core.roster import Suspect
 from broker.core.routing import Requirements, requirements, route
-from broker.core.scheduler import Choice, next_dispatch
+from broker.core.scheduler import Choice
+from broker.core.usage import Usage, no_quota
 from schemas.jobs import Job
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.mocks import with_mocks
@@ -112,7 +112,7 @@ class Turn(Changes):
         is_looking = self.place(limit)
         offers = self.roster.offers(self.book)
         for _ in range(limit):
-            choice = next_dispatch(self.book.queues, offers)
+            choice = self.book.queues.next(offers)
             if choice is None:
                 return is_looking
             if job := self.book.jobs.get(choice.key):  # else its snapshot was damaged
@@ -125,10 +125,7 @@ class Turn(Changes):
     def _submit(self, item: Submitted) -> str | None:
         if self.book.knows(item.key):
             return self._again(item)
-        verdict = self._verdict(item)
-        if isinstance(verdict, Admitted):
-            quota = self.quota_of(item.key.tenant)
-            verdict = over_quota(quota, self.book, item) or verdict
+        verdict = self._verdict(item, self._usage_of(item.key.tenant))
         event = decide.on_submit(item.key.job_id, verdict, self.time)
         session_turns.begin_with(self, item.key, item.body, verdict)
         self.record(item.key, event, position=item.position, traceparent=item.traceparent)
@@ -142,7 +139,7 @@ class Turn(Changes):
             session_turns.begin_with(self, item.key, item.body, was)
         if job is None or not job.digest or isinstance(item.body, Refused):
             return "job.known_already"
-        verdict = self._verdict(item)
+        verdict = self._verdict(item, Usage(item.key.tenant))
         if verdict.digest in ("", job.digest):
             return "job.known_already"
         self.letters.append(_asked_for_otherwise(job, verdict.digest, item.position))
@@ -257,14 +254,16 @@ class Turn(Changes):
 
     # Parts
 
-    def _verdict(self, item: Submitted) -> Admitted | Refused:
+    def _usage_of(self, tenant: str) -> Usage:
+        return dataclasses.replace(self.book.usage_of(tenant), quota=self.quota_of(tenant))
+
+    def _verdict(self, item: Submitted, usage: Usage) -> Admitted | Refused:
         if isinstance(item.body, Refused):
             return item.body
         bound, refusal = session_turns.bound_to(self, item.key.tenant, item.body)
         if refusal is not None:
             return refusal
-        tenant = item.key.tenant
-        found = admit(item.body, self.catalogue, self._site(), item.findings, tenant, bound)
+        found = admit(item.body, self.catalogue, self._site(), item.findings, usage, bound)
         if isinstance(found, Admitted) and session_turns.begins(item.body):
             details = replace(found.details, session_id=item.key.job_id)
             return dataclasses.replace(found, details=details)

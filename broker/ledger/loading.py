@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import structlog
 
 from broker.core.book import Book, by_age
-from broker.core.queues import Place, place_of
+from broker.core.lanes import Place, place_of
 from broker.core.snapshots import Sheet, Snapshots
 from broker.ledger.reading import Version, say_snapshot_unreadable, version_in
 from broker.transports.columns import Columns
@@ -36,12 +36,15 @@ class _Waiting(NamedTuple):
     places: Sequence[Place]
 
 
-class _Places(dict[tuple[str | None, int, int], Place]):
+_Wanted = tuple[str | None, int, int, str]  # backend, priority, attempt, tenant
+
+
+class _Places(dict[_Wanted, Place]):
     """One for all who wait there: there may be very many."""
 
-    def __missing__(self, wanted: tuple[str | None, int, int]) -> Place:
-        backend, priority, attempt = wanted
-        place = self[wanted] = place_of(backend, priority, attempt > 0)
+    def __missing__(self, wanted: _Wanted) -> Place:
+        backend, priority, attempt, tenant = wanted
+        place = self[wanted] = place_of(backend, priority, attempt > 0, tenant.encode())
         return place
 
 
@@ -209,9 +212,11 @@ class Loading:
         backends = {each.backend for each in waiting}
         priorities = {each.details.priority for each in waiting}
         attempts = {each.attempt for each in waiting}
-        if len(backends) == len(priorities) == len(attempts) == 1:
-            return [self._places[backends.pop(), priorities.pop(), attempts.pop()]] * len(waiting)
-        where = ((each.backend, each.details.priority, each.attempt) for each in waiting)
+        tenants = {each.tenant for each in waiting}
+        if len(backends) == len(priorities) == len(attempts) == len(tenants) == 1:
+            one = backends.pop(), priorities.pop(), attempts.pop(), tenants.pop()
+            return [self._places[one]] * len(waiting)
+        where = ((it.backend, it.details.priority, it.attempt, it.tenant) for it in waiting)
         return [self._places[each] for each in where]
 
     async def finish(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
-from broker.core.quotas import no_quota
+from broker.core.usage import no_quota
 from schemas.tenants import Quota
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.core.book import Book
+from broker.core.usage import Usage
 from broker.ledger.loading import Loading
 from broker.transports.columns import as_columns
 from broker.transports.topics import STATE
@@ -74,6 +75,8 @@ def test_the_newest_states_are_found_however_many_are_read_at_once(
     }
     waiting = {name for name, (_, _, state) in live.items() if state is State.QUEUED}
     assert {name for name in NAMES if keys[name] in book.queues} == waiting
+    running = sum(state is State.RUNNING for _, _, state in live.values())
+    assert book.usage_of("default") == Usage(queued=len(waiting), running=running)
     assert {name for name in NAMES if book.has_ended(keys[name].encode())} == ended
     assert len(epochs) == len(checkpoints)
     assert loading.newest_epoch == max([each[3] for each in said] + epochs, default=0)

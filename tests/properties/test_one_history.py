@@ -14,13 +14,14 @@ from broker.core.inputs import CancelAsked, Input, Reported, Submitted
 from broker.core.reader_rule import PartitionReader
 from broker.core.roster import Roster, Suspect
 from broker.core.turn import Turn
+from broker.core.usage import Usage
 from executors.scripted import scripted_backend
 from schemas.events import Dispatched
 from schemas.inbox import Dispatch
 from schemas.ledger import Claim, Entry, InputPosition
 from schemas.reports import Began, Body, Died, Published, Raised, Report, Returned, Stopped
 from schemas.requests import SubmitJob
-from schemas.values import JobKey
+from schemas.values import JobKey, State
 from schemas.workers import Heartbeat
 from tests.support.broker import hello_world
 
@@ -227,6 +228,13 @@ def runs(history: list[Entry]) -> list[list[int]]:
     return said
 
 
+def counted(book: Book) -> Usage:
+    """What the one tenant has, by a look at every job."""
+    states = [job.state for job in book.jobs.values()]
+    running = states.count(State.RUNNING) + states.count(State.CANCELLING)
+    return Usage(queued=states.count(State.QUEUED), running=running)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=60))
 def test_each_accepted_job_ends_once_and_last_whoever_crashes_or_writes_on(
@@ -268,6 +276,8 @@ def test_what_a_broker_has_in_memory_is_what_a_reader_makes_of_its_ledger(
         active.book.queues
     )
     assert read.weight == active.book.weight
+    for book in (read, active.book):
+        assert book.usage_of("default") == counted(book)
     for worker in WORKERS:
         assert set(read.attempts_of(worker)) == set(active.book.attempts_of(worker))
 

@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 from msgspec.structs import replace
 
-from broker.core.queues import UNPLACED
+from broker.core.lanes import UNPLACED
 from broker.ledger.recovery import AT_ONCE, Replica
 from broker.telemetry.times import iso
 from broker.transports.memory import MemoryLog

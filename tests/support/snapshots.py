@@ -21,6 +21,7 @@ def snapshot(
         seq=seq,
         state=state,
         created=created,
+        worker="w1" if state is State.RUNNING else None,
     )
     return snapshot_record(job, epoch, TIME)
 

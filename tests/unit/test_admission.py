@@ -7,7 +7,7 @@ import pytest
 
 from broker.core.admission import SIMULATOR_LIMIT, Admitted, Refused, Site, admit
 from broker.core.catalogue import Catalogue
-from broker.core.queues import UNPLACED
+from broker.core.lanes import UNPLACED
 from broker.core.routing import Backend, Load
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program, Specification

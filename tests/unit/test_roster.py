@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.core.book import Book, LiveAttempt
+from broker.core.attempts import LiveAttempt
+from broker.core.book import Book
 from broker.core.roster import BACKENDS, LEFT_KEPT, WORKERS, Roster, lease
 from executors.scripted import scripted_backend
 from schemas.events import Dispatched, Queued

@@ -1,7 +1,8 @@
 """Whose turn it is."""
 
-from broker.core.queues import SPARE, UNPLACED, Queues, place_of
-from broker.core.scheduler import Offer, next_dispatch
+from broker.core.lanes import SPARE, UNPLACED, place_of
+from broker.core.queues import Queues
+from broker.core.scheduler import Offer
 from schemas.values import JobKey
 
 
@@ -16,7 +17,7 @@ def offer(worker: str, free: int, *backends: str) -> Offer:
 def drain(queues: Queues, *offers: Offer) -> list[tuple[str, str]]:
     """Everybody who goes, and to which worker, until no slot is free."""
     order = []
-    while choice := next_dispatch(queues, offers):
+    while choice := queues.next(offers):
         queues.remove(choice.key)
         choice.offer.free -= 1
         order.append((choice.key.job_id, choice.offer.worker))
@@ -38,7 +39,6 @@ def test_priority_goes_first_then_lost_attempts_then_arrival() -> None:
     expected = ["high", "lost1", "lost2", "a", "b", "low-lost", "low"]
 
     assert [k.job_id for k in queues.waiting("aer", 10)] == expected
-    assert [queues.ahead_of(key(name)) for name in expected] == list(range(7))
     assert [name for name, _ in drain(queues, offer("w", 9, "aer"))] == expected
     assert len(queues) == 0
 
@@ -67,7 +67,7 @@ def test_one_backend_without_slots_keeps_nobody_else_waiting() -> None:
 
     assert drain(queues, offer("w", 2, "aer")) == [("goes", "w")]
     assert queues.count("device") == 1
-    assert next_dispatch(queues, [offer("w", 0, "device")]) is None
+    assert queues.next([offer("w", 0, "device")]) is None
 
 
 def test_who_leaves_a_queue_is_not_in_it_any_more() -> None:
@@ -133,7 +133,6 @@ def test_who_found_a_place_late_goes_by_arrival_as_the_others_do() -> None:
     order = ["high", "lost", "named", "waits", "late", "waits-too", "last"]
 
     assert [k.job_id for k in queues.waiting("aer", 10)] == order
-    assert [queues.ahead_of(key(name)) for name in order] == list(range(7))
     order.insert(order.index("last"), "other")
     assert [name for name, _ in drain(queues, offer("w", 9, "aer", "noisy"))] == order
     assert not queues.backends()
@@ -161,7 +160,7 @@ def test_those_that_wait_for_any_backend_are_looked_at_once_each_in_steps() -> N
 def restored(count: int, *backends: str) -> Queues:
     """Jobs that wait for *backends* in turns, as a recovery puts them in."""
     queues = Queues()
-    places = [place_of(backend, 0, again=False) for backend in backends]
+    places = [place_of(backend, 0, again=False, tenant=b"default") for backend in backends]
     for start in range(0, count, 100):
         numbers = range(start, min(start + 100, count))
         keys = [b"default/%d" % number for number in numbers]
@@ -179,7 +178,6 @@ def test_those_that_were_restored_go_before_those_that_came_since() -> None:
     order = ["high", "lost", *(str(n) for n in range(500) if n not in (0, 7, 250, 499)), "new"]
 
     assert [queues.count("aer"), queues.count("noisy")] == [250, 249]
-    assert queues.ahead_of(key("new")) == 249
     assert [name for name, _ in drain(queues, offer("w", 999, "aer", "noisy"))] == order
     assert (len(queues), queues.backends()) == (0, [])
 

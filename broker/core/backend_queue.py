@@ -1,0 +1,148 @@
+"""The jobs that wait for one backend: by priority, lost ones before others, then by arrival."""
+
+from bisect import insort
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush, merge
+
+from broker.core.lanes import LOST, SPARE, Block, Entry, Known, Lane, Place, Rung
+
+Step = tuple[int, bool]  # of the priority: the lost ones, then the others
+Turn = tuple[int, bytes]  # arrival of the first job of a tenant, the tenant
+
+
+def step_of(rung: Rung) -> Step:
+    """All of one step go before all of the next."""
+    return rung[0], rung[1] != LOST
+
+
+class _Line:
+    """Jobs of one tenant, of one step."""
+
+    __slots__ = ("lanes", "told")
+
+    def __init__(self) -> None:
+        self.lanes: dict[Rung, Lane] = {}
+        self.told: Turn | None = None  # as it stands among those of the others
+
+    def __iter__(self) -> Iterator[Entry]:
+        lanes = list(self.lanes.values())
+        return iter(lanes[0]) if len(lanes) == 1 else merge(*lanes)
+
+    @property
+    def arrival(self) -> int:
+        return min(lane.arrival for lane in self.lanes.values())
+
+
+class _Tier:
+    """Jobs of one step, by tenant. To say whose turn it is costs O(log n) for n tenants."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._lines: dict[bytes, _Line] = {}
+        self._turns: list[Turn] = []  # a heap; some hold no more
+        self._changed: set[bytes] = set()  # tenants whose turn may be another
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return merge(*self._lines.values())
+
+    def lane(self, place: Place) -> Lane:
+        """Where jobs of that *place* are, to put one there."""
+        _, rung, tenant = place
+        self._changed.add(tenant)
+        if (line := self._lines.get(tenant)) is None:
+            line = self._lines[tenant] = _Line()
+        if (lane := line.lanes.get(rung)) is None:
+            lane = line.lanes[rung] = Lane(self._known)
+        return lane
+
+    def remove(self, entry: Entry) -> None:
+        _, rung, tenant = entry[2]
+        self._changed.add(tenant)
+        line = self._lines[tenant]
+        lane = line.lanes[rung]
+        lane.remove(entry)
+        if not lane:
+            del line.lanes[rung]
+            if not line.lanes:
+                del self._lines[tenant]
+
+    def head(self) -> Entry | None:
+        """Who goes next."""
+        self._refresh()
+        while self._turns:
+            turn = self._turns[0]
+            line = self._lines.get(turn[-1])
+            if line is not None and line.told is turn:
+                return next(iter(line))
+            heappop(self._turns)
+        return None
+
+    def _refresh(self) -> None:
+        for tenant in self._changed:
+            if (line := self._lines.get(tenant)) is None:
+                continue
+            turn = line.arrival, tenant
+            if turn != line.told:
+                line.told = turn
+                heappush(self._turns, turn)
+        self._changed.clear()
+        if len(self._turns) > 2 * len(self._lines) + SPARE:
+            self._turns = [line.told for line in self._lines.values() if line.told is not None]
+            heapify(self._turns)
+
+
+class BackendQueue:
+    """Steps that each cost the same however many wait."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._tiers: dict[Step, _Tier] = {}
+        self._order: list[Step] = []
+        self._places: dict[Place, Place] = {}  # one for all of a lane: there may be very many
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Entry]:
+        for step in self._order:
+            yield from self._tiers[step]
+
+    def add(self, arrival: int, key: bytes, place: Place) -> Entry:
+        """Put a job at the end of *place*: its entry."""
+        entry = arrival, key, self._places.setdefault(place, place)
+        self._tier(place).lane(place).add(entry)
+        self._length += 1
+        return entry
+
+    def restore(self, block: Block) -> None:
+        """Add very many at once, before any other is added."""
+        self._tier(block.place).lane(block.place).restore(block)
+        self._length += len(block)
+
+    def remove(self, entry: Entry) -> None:
+        """That job waits no more."""
+        step = step_of(entry[2][1])
+        tier = self._tiers[step]
+        tier.remove(entry)
+        self._length -= 1
+        if not tier:
+            del self._tiers[step]
+            self._order.remove(step)
+
+    def head(self) -> Entry | None:
+        """Who goes next."""
+        for step in self._order:
+            if (entry := self._tiers[step].head()) is not None:
+                return entry
+        return None
+
+    def _tier(self, place: Place) -> _Tier:
+        step = step_of(place[1])
+        if (tier := self._tiers.get(step)) is None:
+            tier = self._tiers[step] = _Tier(self._known)
+            insort(self._order, step)
+        return tier
