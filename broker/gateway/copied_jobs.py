@@ -6,6 +6,8 @@ from broker.core.job import apply
 from broker.gateway.copy_file import CopyFile
 from broker.gateway.looked_up import LookedUp
 from broker.gateway.recent import HotJob, Recent
+from broker.gateway.rows import Held
+from broker.gateway.tallies import Tallies
 from broker.gateway.unwritten import Unwritten
 from schemas.jobs import Job
 from schemas.ledger import Entry
@@ -13,15 +15,16 @@ from schemas.values import JobKey
 
 
 class CopiedJobs:
-    """Made anew with each file; *copy* is the number of this one, *newest* its largest id of a job.
+    """Made anew with each file; *copy* is the number of this one, which *held* that at its opening.
 
     *memory*: bytes of what was looked up in it.
     """
 
-    def __init__(self, file: CopyFile, copy: int, newest: int, recent: Recent, memory: int) -> None:
+    def __init__(self, file: CopyFile, copy: int, held: Held, recent: Recent, memory: int) -> None:
         self._file, self._copy = file, copy
-        self._next_id = newest + 1
+        self._next_id = held.newest + 1
         self.recent, self.unwritten = recent, Unwritten()
+        self.tallies = Tallies(held.tallies, self.unwritten.tallies)
         self.looked_up = LookedUp(file, copy, memory)
 
     def locate(self, key: JobKey) -> HotJob | None:
@@ -36,8 +39,9 @@ class CopiedJobs:
         """*hot*, or a new one, after *entry*; *fresh*: whatever was known counts for nothing."""
         if hot is None:
             return self._begin(entry.key, apply(None, entry), based=False)
-        hot.job = apply(None if fresh else hot.job, entry)
+        before, hot.job = hot.job, apply(None if fresh else hot.job, entry)
         hot.based = False
+        self.tallies.move(before, hot.job)
         return hot
 
     def base(self, job: Job) -> bool:
@@ -56,6 +60,7 @@ class CopiedJobs:
     def _begin(self, key: JobKey, job: Job, *, based: bool) -> HotJob:
         hot = HotJob(self._next_id, key, job, based, self._copy)
         self._next_id += 1
+        self.tallies.move(None, job)
         return hot
 
     def change(self, hot: HotJob) -> None:
@@ -70,6 +75,7 @@ class CopiedJobs:
         hot = self.locate(key)
         if hot is not None:
             self.unwritten.remove(hot)
+            self.tallies.leave(hot.job)
             self.recent.let_go(key)
             self.looked_up.forget(key)
         return hot

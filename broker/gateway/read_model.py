@@ -63,8 +63,8 @@ class ReadModel:
         self.recent = Recent(self._memory, [row.next for row in rows])
         self.copy += 1
         memory = self._looked_up
-        self._jobs = CopiedJobs(self._file, self.copy, held.newest, self.recent, memory)
-        self.unwritten = self._jobs.unwritten
+        self._jobs = CopiedJobs(self._file, self.copy, held, self.recent, memory)
+        self.unwritten, self.tallies = self._jobs.unwritten, self._jobs.tallies
         self._sessions = CopiedSessions(self._file, self.unwritten)
         self.filled, self.since = held.filled, ""
         self.doubted = self._file.damaged = False

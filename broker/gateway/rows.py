@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from broker.gateway.tallies import Tally
 from schemas.jobs import Job
 from schemas.sessions import Session
 from schemas.values import JobKey
@@ -65,6 +66,7 @@ class Held:
     partitions: Mapping[int, PartitionRow] = field(default_factory=dict)
     newest: int = 0  # largest id of a job
     filled: bool = False  # whether all that the log had at the start is in it
+    tallies: Sequence[Tally] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Transaction:
     gone: Sequence[int] = ()  # ids of jobs to forget first
     deleted: Sequence[tuple[JobKey, str]] = ()  # jobs that there were, and when they were deleted
     sessions: Sequence[Session] = ()
+    tallies: Sequence[Tally] = ()  # those that changed
     filled: bool = False  # with this, all that the log had at the start is in the file
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import structlog
 
-from broker.gateway import packing, queries, session_rows
+from broker.gateway import packing, queries, session_rows, tally_rows
 from broker.gateway.damage import CacheDamagedError, told_as_damage
 from broker.gateway.filters import JobFilter, Part, SessionFilter
 from broker.gateway.placing import FULL, Writing
@@ -26,7 +26,7 @@ from schemas.values import JobKey
 
 logger = structlog.get_logger()
 
-FORMAT = f"8-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
+FORMAT = f"9-{packing.DICTIONARY}"  # of the tables; another one is dropped and filled again
 MARK = Mark(0x716A6267, old="events_of_job")
 WAL = 8 * 1024 * 1024  # bytes from which on the write-ahead log goes into the file
 FREED = 1024  # pages that are given back at once
@@ -123,7 +123,7 @@ class Store:
         partitions = {row[0]: PartitionRow(*row) for row in rows}
         newest = int(self._writing.execute("SELECT coalesce(max(id), 0) FROM jobs").get)
         filled = self._writing.execute("SELECT 1 FROM meta WHERE name = ?", (FILLED,)).get
-        return Held(partitions, newest, bool(filled))
+        return Held(partitions, newest, bool(filled), tally_rows.held(self._writing))
 
     @told_as_damage
     def verify(self) -> None:

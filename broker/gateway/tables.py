@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from broker.gateway import bitmaps, packing, session_rows
+from broker.gateway import bitmaps, packing, session_rows, tally_rows
 from broker.gateway.bitmaps import WORDS, Member, members, words_of
 from broker.gateway.filters import tag_text
 from broker.gateway.packing import Own, own_phrases, pack, seal
@@ -33,7 +33,7 @@ CREATE TABLE deleted(
 ) WITHOUT ROWID;
 CREATE TABLE events(position INTEGER PRIMARY KEY, job INTEGER, seq INTEGER, kind TEXT, value BLOB);
 CREATE UNIQUE INDEX events_of_job ON events(job, seq);
-{bitmaps.SCHEMA}{session_rows.SCHEMA}"""
+{bitmaps.SCHEMA}{session_rows.SCHEMA}{tally_rows.SCHEMA}"""
 _COLUMNS = (
     "id", "tenant", "job_id", "place", "created", "terminal", "based", "ended",
     "program", "backend", "session", "tags", "snapshot", "details", "value",
@@ -66,6 +66,7 @@ class Change:
         self._insert("INSERT OR REPLACE INTO deleted VALUES ", deleted)
         self._put(jobs)
         session_rows.put(self._db, transaction.sessions)
+        tally_rows.put(self._db, transaction.tallies)
         self._insert("INSERT OR IGNORE INTO events VALUES ", events)
         self._insert("INSERT OR REPLACE INTO partitions VALUES ", partitions)
         self._insert("INSERT OR IGNORE INTO meta VALUES ", [(FILLED, "")] * transaction.filled)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from broker.gateway.recent import HotJob, KeptEvent
 from broker.gateway.rows import JobRow, PartitionRow, Transaction
+from broker.gateway.tallies import Tally
 from schemas.sessions import Session
 from schemas.values import JobKey
 
@@ -18,6 +19,7 @@ class Unwritten:
     gone: dict[JobKey, tuple[int, ...]] = field(default_factory=dict)  # removed: ids in the file
     deleted: dict[JobKey, str] = field(default_factory=dict)  # when
     sessions: dict[JobKey, Session] = field(default_factory=dict)  # in their newest state
+    tallies: dict[str, Tally] = field(default_factory=dict)  # likewise, by tenant
 
     def change(self, hot: HotJob) -> None:
         """*hot* has another state."""
@@ -40,13 +42,19 @@ class Unwritten:
             [ident for ids in self.gone.values() for ident in ids],
             list(self.deleted.items()),
             list(self.sessions.values()),
+            list(self.tallies.values()),
             filled,
         )
 
     def hand_over(self) -> "Unwritten":
-        """What is being written; sessions, and what is to be forgotten, are known until it is done."""
+        """What is being written; all but events and jobs is known here until it is done."""
         handed = Unwritten(
-            self.events, self.jobs, dict(self.gone), dict(self.deleted), dict(self.sessions)
+            self.events,
+            self.jobs,
+            dict(self.gone),
+            dict(self.deleted),
+            dict(self.sessions),
+            dict(self.tallies),
         )
         self.events, self.jobs = [], {}
         for hot in handed.jobs.values():
@@ -68,3 +76,6 @@ class Unwritten:
         for key, session in handed.sessions.items():
             if self.sessions.get(key) is session:
                 del self.sessions[key]
+        for tenant, tally in handed.tallies.items():
+            if self.tallies.get(tenant) is tally:
+                del self.tallies[tenant]

@@ -101,7 +101,12 @@ async def test_an_instance_has_no_limit_and_says_how_many_jobs_are_pending() -> 
         before = await served.get("/usage")
 
     assert (now["instance_id"], now["usage_limit_reached"]) == ("crn:v1:x", False)
-    assert before == {"byInstance": [{"instance": "qjb/default/main", "pendingJobs": 1}]}
+    shown = {
+        "instance": "qjb/default/main",
+        "pendingJobs": 1,
+        "usage": now["usage_consumed_seconds"],
+    }
+    assert before == {"byInstance": [shown]}
 
 
 async def test_the_time_limit_is_a_whole_number_whatever_was_asked_for() -> None:

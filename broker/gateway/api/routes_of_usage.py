@@ -19,6 +19,10 @@ from broker.gateway.api.places import Route
 from broker.gateway.api.shapes_of_workloads import WorkloadPage, WorkloadsAsked
 
 _MOMENT = text(format="date-time")
+_USED: Schema = WHOLE | {
+    "description": "How many seconds jobs ran that ended today or in the 27 days before, in UTC; left"
+    " out while a gateway reads the history."
+}
 _METRICS: Schema = an_object(
     "timestamps usage",
     timestamps=an_object(
@@ -68,6 +72,10 @@ USAGE = (
                     instance_id=text(),
                     plan_id=text(),
                     usage_limit_reached=YES_OR_NO,
+                    usage_consumed_seconds=_USED,
+                    usage_period=an_object(
+                        "start_time end_time", start_time=_MOMENT, end_time=_MOMENT
+                    ),
                 ),
             )
         },
@@ -84,7 +92,14 @@ USAGE = (
                 an_object(
                     "byInstance",
                     byInstance=a_list(
-                        an_object("instance pendingJobs", instance=text(), pendingJobs=WHOLE)
+                        an_object(
+                            "instance pendingJobs",
+                            instance=text(),
+                            pendingJobs=WHOLE,
+                            usage=_USED,
+                            maxPendingJobs=WHOLE
+                            | {"description": "How many may wait, if that has a limit."},
+                        )
                     ),
                 ),
             )

@@ -1,14 +1,16 @@
 """What jobs took: times, use and place in the queue of one job; what an instance has used."""
 
 import time
+from datetime import UTC, date, datetime
 from typing import Any
 
 from aiohttp import web
 
-from broker.gateway.api.parts import Request, answer, key_of
+from broker.gateway.api.parts import Parts, Request, answer, key_of
 from broker.gateway.caller import Caller
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.fleet import Fleet
+from broker.gateway.tallies import first_day
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
 from schemas.values import State
@@ -24,8 +26,16 @@ async def metrics(request: Request) -> web.Response:
 
 async def of_instance(request: Request) -> web.Response:
     """GET /instances/usage: asked before each submission by clients from 2025 on."""
-    instance = request.headers.get("Service-CRN") or instance_of(request.caller)
-    return answer({"instance_id": instance, "plan_id": MAIN, "usage_limit_reached": False})
+    caller = request.caller
+    shown = {
+        "instance_id": request.headers.get("Service-CRN") or instance_of(caller),
+        "plan_id": MAIN,
+        "usage_limit_reached": False,
+    }
+    if (used := used_by(caller.tenant, request.parts, now := time.time())) is not None:
+        shown["usage_consumed_seconds"] = used
+        shown["usage_period"] = {"start_time": iso(_first_moment(now)), "end_time": iso(now)}
+    return answer(shown)
 
 
 async def of_instances(request: Request) -> web.Response:
@@ -34,8 +44,33 @@ async def of_instances(request: Request) -> web.Response:
     await parts.caught_up()
     pending = JobFilter(tenant=request.caller.tenant, terminal=False)
     page = await parts.model.on_file.page(pending, Part(limit=0))
-    used = {"instance": instance_of(request.caller), "pendingJobs": page.count}
-    return answer({"byInstance": [used]})
+    caller = request.caller
+    shown = {"instance": instance_of(caller), "pendingJobs": page.count}
+    if (used := used_by(caller.tenant, parts, time.time())) is not None:
+        shown["usage"] = used
+    if caller.quota.queued is not None:
+        shown["maxPendingJobs"] = caller.quota.queued
+    return answer({"byInstance": [shown]})
+
+
+def used_by(tenant: str, parts: Parts, now: float) -> int | None:
+    """Seconds that jobs of *tenant* ran which ended in the period that ends at the Unix time *now*;
+    None while they are not all known here.
+    """
+    model = parts.model
+    if model.is_partial or not (model.filled and parts.tail.caught_up.is_set()):
+        return None
+    return model.tallies.seconds_since(tenant, first_day(_day(now)))
+
+
+def _first_moment(now: float) -> float:
+    """The Unix time at which the period that ends *now* began."""
+    first = first_day(_day(now))
+    return datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp()
+
+
+def _day(now: float) -> date:
+    return datetime.fromtimestamp(now, UTC).date()
 
 
 def instance_of(caller: Caller) -> str:

@@ -1,0 +1,83 @@
+"""What waits of each tenant's jobs, and how long those that ended ran: kept up with every event.
+
+So nobody has to go through jobs to know it. It is stored with the copy, in the same transactions.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+
+import msgspec
+from msgspec.structs import replace
+
+from broker.telemetry.times import seconds_of
+from schemas.jobs import Job
+from schemas.values import State
+
+PERIOD = 28  # days that use is told of, with the one that is under way
+_KEPT = PERIOD + 7  # days that are kept: the clocks of brokers and gateways may differ
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """Of one tenant. *ran*: milliseconds by the day, in UTC, on which the jobs ended."""
+
+    tenant: str
+    queued: int = 0
+    ran: Mapping[str, int] = {}
+
+
+class Tallies:
+    """The tallies of all tenants, from what is *held* on. *changed* has each that has changed."""
+
+    def __init__(self, held: Iterable[Tally], changed: dict[str, Tally]) -> None:
+        self._tallies = {tally.tenant: tally for tally in held}
+        self._changed = changed
+
+    def queued(self, tenant: str) -> int:
+        """How many jobs of *tenant* wait."""
+        return self._of(tenant).queued
+
+    def seconds_since(self, tenant: str, day: date) -> int:
+        """How long jobs of *tenant* ran that ended on *day* or later: whole seconds, rounded up."""
+        first = day.isoformat()
+        return -(-sum(ms for each, ms in self._of(tenant).ran.items() if each >= first) // 1000)
+
+    def move(self, before: Job | None, after: Job) -> None:
+        """A job has come, or become another."""
+        if before is not None:
+            if before.state is after.state:
+                return  # most events
+            self._count(before, -1)
+        self._count(after, 1)
+
+    def leave(self, job: Job) -> None:
+        """*job* is no more: what it took stays told."""
+        if job.state is State.QUEUED:
+            self._count(job, -1)
+
+    def _count(self, job: Job, sign: int) -> None:
+        tally = self._of(job.tenant)
+        if job.state is State.QUEUED:
+            tally = replace(tally, queued=max(0, tally.queued + sign))
+        elif job.terminal and job.started and job.ended:
+            took = seconds_of(job.ended) - seconds_of(job.started)
+            ran = _added(tally.ran, job.ended[:10], sign * max(0, round(1000 * took)))
+            tally = replace(tally, ran=ran)
+        else:
+            return
+        self._tallies[job.tenant] = self._changed[job.tenant] = tally
+
+    def _of(self, tenant: str) -> Tally:
+        return self._tallies.get(tenant) or Tally(tenant)
+
+
+def first_day(today: date) -> date:
+    """Of the period that ends with *today*."""
+    return today - timedelta(days=PERIOD - 1)
+
+
+def _added(ran: Mapping[str, int], day: str, milliseconds: int) -> Mapping[str, int]:
+    """*ran* with so many more on that *day*; what is too old goes."""
+    added = {**ran, day: max(0, ran.get(day, 0) + milliseconds)}
+    if len(added) > _KEPT:
+        del added[min(added)]
+    return added
