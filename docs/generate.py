@@ -17,12 +17,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 # These need the path above when this is run as a script.
-from broker.core.job import TRANSITIONS  # noqa: E402
+from broker.core.job import PARKED, TRANSITIONS, Standing  # noqa: E402
 from broker.settings import PREFIX, Settings  # noqa: E402
 from broker.transports.kafka import topics as kafka_topics  # noqa: E402
 from broker.transports.topics import TOPICS, Topic  # noqa: E402
 from schemas import asyncapi, published  # noqa: E402
-from schemas.events import Event  # noqa: E402
+from schemas.events import Event, Parked  # noqa: E402
 from schemas.values import State  # noqa: E402
 from tests.support.escapes import AREAS, ESCAPES  # noqa: E402
 
@@ -73,13 +73,19 @@ def with_part(text: str, name: str, part: str) -> str:
 def states() -> str:
     """The transition table, drawn."""
     arrows = [
-        f"  {state or '[*]'} --> {target}: {tag(kind)}"
-        for state, row in TRANSITIONS.items()
+        f"  {stands or '[*]'} --> {end}: {tag(kind)}"
+        for stands, row in TRANSITIONS.items()
         for kind, target in row.items()
-        if state != target
+        if (end := standing_after(stands, kind, target)) != stands
     ]
     ends = [f"  {state} --> [*]" for state in State if state.is_terminal]
     return "\n".join(["```mermaid", "stateDiagram-v2", *arrows, *ends, "```"])
+
+
+def standing_after(stands: Standing, kind: type[Event], target: State) -> Standing:
+    """Where a job that *stands* there does after an event of *kind*: a parked job runs, but stays so."""
+    stays_parked = stands == PARKED and target is State.RUNNING
+    return PARKED if kind is Parked or stays_parked else target
 
 
 def settings() -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from schemas.calls import Call
 from schemas.reports import Body
 from schemas.specification import Specification
 from schemas.workers import BackendAnnounced
@@ -31,6 +32,11 @@ class Task:
     backend: str
     time_limit: float  # s, counted from `Began`
     uploaded: Uploaded | None = None  # None: the program comes with the executor
+    # What earlier attempts have asked vendors for: to be taken up, and never to be paid twice.
+    calls: Sequence[Call] = ()
+    calls_left_out: int = (
+        0  # how many more there were: what is not among `calls` may be one of them
+    )
 
 
 class Stop:
@@ -85,9 +91,14 @@ class Executor(Protocol):
         `Returned`, `Raised`, `Stopped`, `Died`.
 
         When asked for more, what it yielded is on record, but for news (`Began`, `Published`,
-        `Withheld`, `Logged`), of which some may still be on their way, in order. So hardware can yield its
-        intent, then submit; yield the vendor's job id, then wait. Closing the generator early
-        ends the attempt and frees what it held.
+        `Withheld`, `Logged`), of which some may still be on their way, in order. Closing the
+        generator early ends the attempt and frees what it held.
+
+        Hardware yields `Intended`, then submits; yields `Accepted`, then waits: both are on the
+        ledger when it is asked for more, unless the attempt is to end, when it is asked for no more
+        after an `Intended`. A call that `task.calls` has with a vendor's id is waited for; one
+        without is looked up by its tag, and submitted only if the vendor can say that it has not
+        got it, or if it says `again`. Who can not know yields `Parked`.
         """
 
     async def close(self) -> None:

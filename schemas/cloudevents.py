@@ -352,7 +352,7 @@ def instruction_record(
 
 def read_instruction(record: Stored) -> inbox.Instruction:
     """What *record* of an inbox says; raises `UnreadableError`."""
-    if isinstance(record.said, (inbox.Dispatch, inbox.CancelAttempt)):
+    if isinstance(record.said, (inbox.Dispatch, inbox.CancelAttempt, inbox.Recorded)):
         return record.said
     instruction: inbox.Instruction = decode(record.value, inbox.Instruction)
     return instruction

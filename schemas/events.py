@@ -5,6 +5,7 @@ The JSON is the same everywhere. Readers ignore fields and kinds that they do no
 
 import msgspec
 
+from schemas.calls import Amount, CalibrationId, Currency, Tag, VendorJobId
 from schemas.jobs import JobDetails
 from schemas.values import NOTHING, BlobRef, State, Violation
 
@@ -111,22 +112,86 @@ class Completed(Event, frozen=True, kw_only=True, tag="completed"):
 
 
 class Failed(Event, frozen=True, kw_only=True, tag="failed"):
-    """The job ended without a result. One that broke its schema is kept: `value` or `value_ref`."""
+    """The job ended without a result. One that broke its schema is kept: `value` or `value_ref`.
+
+    `warnings`: calls that may still run at the vendor, and be paid for.
+    """
 
     attempt: int
     reason: str
     message: str
+    warnings: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()
     value: msgspec.Raw = NOTHING
     value_ref: BlobRef | None = None
 
 
 class Cancelled(Event, frozen=True, kw_only=True, tag="cancelled"):
-    """The job was ended before it had a result, by `user_request` or as it `ran_too_long`."""
+    """The job was ended before it had a result, by `user_request` or as it `ran_too_long`.
+
+    `warnings`: calls that may still run at the vendor, and be paid for.
+    """
 
     reason: str
     message: str
     attempt: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+class CallIntended(Event, frozen=True, kw_only=True, tag="call_intended"):
+    """The attempt is about to submit a call to the vendor."""
+
+    attempt: int
+    tag: Tag
+    call: int = 0  # which one of the program, if that was said
+
+
+class CallAccepted(Event, frozen=True, kw_only=True, tag="call_accepted"):
+    """The vendor has taken a call, as this job of its own. An attempt that is over may say it, too."""
+
+    attempt: int
+    tag: Tag
+    vendor_job_id: VendorJobId
+
+
+class CallMetered(Event, frozen=True, kw_only=True, tag="call_metered"):
+    """What a call has taken on the device so far; `final`: it has ended there."""
+
+    attempt: int
+    tag: Tag
+    device_seconds: Amount | None = None
+    cost: Amount | None = None
+    currency: Currency | None = None
+    final: bool = False
+
+
+class Calibrated(Event, frozen=True, kw_only=True, tag="calibrated"):
+    """Which calibration of the device is in force, and its properties as of now."""
+
+    attempt: int
+    calibration_id: CalibrationId
+    properties_ref: BlobRef | None = None
+
+
+class Parked(Event, frozen=True, kw_only=True, tag="parked"):
+    """Nobody can say whether the vendor has taken a call: the job waits for an operator."""
+
+    attempt: int
+    tag: Tag
+    reason: str
+    message: str
+
+
+class Resolved(Event, frozen=True, kw_only=True, tag="resolved"):
+    """What has become of the call at which the job was parked is known: it is queued again.
+
+    With a `vendor_job_id` the next attempt takes that job up; without one it submits the call again.
+    """
+
+    attempt: int
+    tag: Tag
+    message: str
+    vendor_job_id: VendorJobId | None = None
 
 
 AnyEvent = (
@@ -142,6 +207,12 @@ AnyEvent = (
     | Completed
     | Failed
     | Cancelled
+    | CallIntended
+    | CallAccepted
+    | CallMetered
+    | Calibrated
+    | Parked
+    | Resolved
 )
 EVENT_TYPES: tuple[type[Event], ...] = (
     Queued,
@@ -156,4 +227,10 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     Completed,
     Failed,
     Cancelled,
+    CallIntended,
+    CallAccepted,
+    CallMetered,
+    Calibrated,
+    Parked,
+    Resolved,
 )

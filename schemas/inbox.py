@@ -2,6 +2,7 @@
 
 import msgspec
 
+from schemas.calls import Call
 from schemas.values import NOTHING, BlobRef
 
 
@@ -28,6 +29,8 @@ class Dispatch(
     params_ref: BlobRef | None = None
     traceparent: str | None = None
     told_by: int = 0  # epoch of the broker that tells it again, if another one gave it
+    calls: tuple[Call, ...] = ()  # that earlier attempts have made
+    calls_left_out: int = 0  # how many more there were, which nobody here knows
 
 
 class CancelAttempt(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_field="kind"):
@@ -40,4 +43,14 @@ class CancelAttempt(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag
     reason: str
 
 
-Instruction = Dispatch | CancelAttempt
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, tag="recorded", tag_field="kind"):
+    """What report `number` of an attempt said of a call is on the ledger."""
+
+    tenant: str
+    job_id: str
+    attempt: int
+    epoch: int  # of the dispatch that began it
+    number: int
+
+
+Instruction = Dispatch | CancelAttempt | Recorded

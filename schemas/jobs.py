@@ -5,6 +5,7 @@ None of this can be part of a cycle, so that the garbage collector need not look
 
 import msgspec
 
+from schemas.calls import Calibration, Call
 from schemas.values import NOTHING, BlobRef, JobKey, State, Violation
 
 
@@ -53,6 +54,11 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     traceparent: str | None = None
     digest: str = ""  # of what was asked for
     warnings: tuple[str, ...] = ()
+    calls: tuple[Call, ...] = ()  # to a vendor, of all attempts; bounded: see `broker.core.calls`
+    calls_left_out: int = 0  # how many more there were than there is room for
+    device_seconds: float | None = None  # of all calls so far, as far as vendors say
+    calibration: Calibration | None = None  # the newest that an attempt met
+    parked: str | None = None  # the tag of the call at which it waits for an operator
 
     @property
     def key(self) -> JobKey:

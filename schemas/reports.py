@@ -3,6 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
+from schemas.calls import Amount, CalibrationId, Currency, Tag, VendorJobId
 from schemas.values import NOTHING, BlobRef, Count, Violation
 
 
@@ -69,10 +70,58 @@ class Died(_Body, frozen=True, tag="died"):
     message: str
 
 
+class Intended(_Body, frozen=True, tag="intended"):
+    """A call is about to be submitted to the vendor. On the ledger before it is.
+
+    Not needed once more for a call that an earlier attempt meant to submit and nobody has denied.
+    """
+
+    tag: Tag
+    call: Count = 0  # which one of the program: 1, 2, 3 …
+
+
+class Accepted(_Body, frozen=True, tag="accepted"):
+    """The vendor has taken the call, as this job of its own. On the ledger before it is waited for."""
+
+    tag: Tag
+    vendor_job_id: VendorJobId
+
+
+class Metered(_Body, frozen=True, tag="metered"):
+    """What the call has taken on the device so far, and cost, as far as the vendor says.
+
+    `final`: it has ended at the vendor, and nothing more is paid for it.
+    """
+
+    tag: Tag
+    device_seconds: Amount | None = None
+    cost: Amount | None = None
+    currency: Currency | None = None
+    final: bool = False
+
+
+class Calibrated(_Body, frozen=True, tag="calibrated"):
+    """The device's calibration that is in force, with its properties: inline, then by reference."""
+
+    calibration_id: CalibrationId
+    properties: msgspec.Raw = NOTHING
+    properties_ref: BlobRef | None = None
+
+
+class Parked(_Body, frozen=True, tag="parked"):
+    """Nobody can say whether the vendor has taken the call: for an operator. Ends the attempt."""
+
+    tag: Tag
+    message: str
+
+
 BEGAN = Began()
 
-Body = Began | Published | Withheld | Logged | Returned | Raised | Stopped | Died
-LAST = (Returned, Raised, Stopped, Died)  # one of these ends an attempt, and nothing follows it
+Fact = Intended | Accepted | Metered | Calibrated  # what is so whatever becomes of the attempt
+FACTS = (Intended, Accepted, Metered, Calibrated)
+Body = Began | Published | Withheld | Logged | Returned | Raised | Stopped | Died | Fact | Parked
+LAST = (Returned, Raised, Stopped, Died, Parked)  # one of these ends an attempt, as the last
+AWAITED = (Intended, Accepted)  # the broker says when they are on the ledger
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -168,6 +168,7 @@ INBOX = Topic(
     messages=(
         Message("dispatch", inbox.Dispatch, "qjb.inbox.dispatch"),
         Message("cancel-attempt", inbox.CancelAttempt, "qjb.inbox.cancel"),
+        Message("recorded", inbox.Recorded, "qjb.inbox.recorded"),
     ),
     read=cloudevents.read_instruction,
     write=cloudevents.instruction_record,

@@ -69,6 +69,7 @@ class Reason(enum.StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
     BACKEND_ERROR = "backend_error"
     NO_SANDBOX = "no_sandbox"
+    PARKED = "parked"
     BROKER_LOST = "broker_lost"
 
 

@@ -110,13 +110,29 @@ def _texts(kind: str, event: dict[str, Any]) -> list[str]:
             return [_shortened(event["value"]) if "value" in event else "(large)"]
         case "log":
             return [str(event.get("message", "")).rstrip("\r\n")]
+        case "call_intended" | "call_accepted" | "call_metered":
+            return [f"{event.get('tag')}{_of_a_call(event)}"]
+        case "calibrated":
+            return [f"the device, as {event.get('calibration_id')}"]
         case "gap":
             return [f"earlier events are not kept any more; the job is {event.get('state')}"]
         case _:
             why = [str(event[name]) for name in ("reason", "message") if event.get(name)]
             rules = event.get("violations", ()) if kind == "rejected" else ()  # else why has them
             kept = [f"it returned {_shortened(event['value'])}"] if _is_invalid(event) else ()
-            return [": ".join(why).rstrip(), *map(violation_line, rules), *kept]
+            notes = [f"note: {text}" for text in event.get("warnings") or ()]
+            return [": ".join(why).rstrip(), *map(violation_line, rules), *kept, *notes]
+
+
+def _of_a_call(event: dict[str, Any]) -> str:
+    """What *event* says of a call to a vendor, behind its tag."""
+    if "vendor_job_id" in event:
+        return f" is the vendor's job {event['vendor_job_id']}"
+    took, cost = event.get("device_seconds"), event.get("cost")
+    said = [f"{took:g} s on the device"] * (took is not None)
+    said += [f"{cost:g} {event.get('currency', '')}".rstrip()] * (cost is not None)
+    said += ["it has ended"] * bool(event.get("final"))
+    return f": {', '.join(said)}" if said else ""
 
 
 def _is_invalid(event: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from broker.core.open_sessions import Sessions
 from broker.core.queues import Queues
 from broker.core.reminders import Reminders
 from broker.core.usage import Usage
-from schemas.events import Dispatched, Retried
+from schemas.events import Dispatched, Parked, Retried
 from schemas.jobs import Job
 from schemas.ledger import Entry, InputPosition, SessionEntry
 from schemas.sessions import Session, session_key
@@ -83,7 +83,10 @@ class Book:
         self.jobs[key] = after
         if after.details is not None and after.details.session_id is not None:
             self.sessions.note(after, entry.event)
-        if before is not None and before.state is after.state is State.RUNNING:
+        if isinstance(entry.event, Parked):
+            self._take_out(after)  # nothing runs, and nothing waits for a slot
+            return after
+        if before is not None and before.state is after.state:
             return after  # most events change no index
         self._leave(before, after, entry)
         self._enter(after, key, again=after.attempt > 0 and not _waits_for_store(entry))

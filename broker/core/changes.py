@@ -9,9 +9,10 @@ from broker.core.attempts import LiveAttempt
 from broker.core.book import Book
 from broker.core.roster import Roster
 from schemas.events import AnyEvent
-from schemas.inbox import CancelAttempt, Dispatch, Instruction
+from schemas.inbox import CancelAttempt, Dispatch, Instruction, Recorded
 from schemas.jobs import Job
 from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition, SessionEntry, Tagging
+from schemas.reports import Report
 from schemas.sessions import AnySessionEvent, Session
 from schemas.values import JobKey, Reason, State
 from schemas.workers import AttemptName
@@ -131,10 +132,23 @@ class Changes:
         """Tell *worker* to end what it runs as *name*."""
         self.instructions.append(Instructed(worker, _end(name, reason), None))
 
+    def tell_recorded(self, report: Report) -> None:
+        """Tell the worker that what it said is on the ledger, once it is."""
+        body = Recorded(
+            tenant=report.tenant,
+            job_id=report.job_id,
+            attempt=report.attempt,
+            epoch=report.epoch,
+            number=report.number,
+        )
+        self.instructions.append(Instructed(report.worker, body, None, waits=True))
+
     def _bury(self, before: Job | None, after: Job) -> None:
-        """A job that was given up after its last attempt is for an operator to look at."""
+        """A job that was given up after its last attempt, or is parked, is for an operator."""
         lost = before is not None and before.attempt > 0
-        if after.state is State.FAILED and lost and after.reason in _LOSSES:
+        failed = after.state is State.FAILED and lost and after.reason in _LOSSES
+        parked = after.parked is not None and (before is None or before.parked is None)
+        if failed or parked:
             letter = DeadLetter(
                 code=after.reason or "",
                 message=after.message or "",
@@ -161,6 +175,8 @@ def _begin(job: Job, attempt: LiveAttempt) -> Dispatch:
         params=details.params,
         params_ref=details.params_ref,
         traceparent=job.traceparent,
+        calls=job.calls,
+        calls_left_out=job.calls_left_out,
     )
 
 

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from broker.core import calls
 from broker.core.admission import Admitted, Refused
+from broker.core.facts import is_of
 from broker.core.job import first_step, step
 from schemas import reports
 from schemas.events import (
@@ -16,15 +18,28 @@ from schemas.events import (
     Failed,
     Interim,
     Log,
+    Parked,
     Queued,
     Rejected,
+    Resolved,
     Retried,
     Started,
     Withheld,
 )
 from schemas.jobs import Job
 from schemas.limits import shortened
-from schemas.reports import Began, Died, Logged, Published, Raised, Report, Returned, Stopped
+from schemas.reports import (
+    FACTS,
+    Began,
+    Died,
+    Logged,
+    Published,
+    Raised,
+    Report,
+    Returned,
+    Stopped,
+)
+from schemas.requests import Resolution, ResolveJob
 from schemas.values import HANDED_BACK, Reason, State, Violation
 from schemas.workers import AttemptName
 
@@ -69,7 +84,10 @@ def on_cancel(
                 reason=reason,
                 message=message,
                 attempt=job.attempt,
+                warnings=calls.warnings(job),
             )
+        case State.RUNNING if job.parked is not None:
+            return _cancelled(job, reason, time)
         case State.RUNNING:
             return CancelRequested(
                 **step(job, time, CancelRequested), attempt=job.attempt, reason=reason
@@ -112,16 +130,12 @@ def on_dispatch(job: Job, backend: str, worker: str, instance: str, time: str) -
 
 def is_current(job: Job, report: Report) -> bool:
     """Whether *report* is news, of the attempt that counts, as it was dispatched last."""
-    return (
-        not job.terminal
-        and (report.attempt, report.epoch) == (job.attempt, job.epoch)
-        and report.number > job.reports
-    )
+    return is_of(job, report) and report.number > job.reports
 
 
 def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
-    """What *report* changes: nothing, unless the current attempt sent it."""
-    if not is_current(job, report):
+    """What *report*, which says no fact, changes: nothing, unless the current attempt sent it."""
+    if not is_current(job, report) or isinstance(report.body, FACTS):
         return None
     body, attempt = report.body, job.attempt
     match body:
@@ -158,6 +172,8 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
             return _cancelled(job, reason, time)
         case Died(reason, message):
             return after_death(job, reason, message, time)
+        case reports.Parked(tag, message):
+            return _parked(job, tag, message, time)
 
 
 def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Failed | Cancelled:
@@ -188,6 +204,37 @@ def _may_go_better(job: Job, reason: str, message: str) -> bool:
     return job.losses + 1 < MAX_LOSSES
 
 
+def _parked(job: Job, tag: str, message: str, time: str) -> Parked | Cancelled:
+    """Whether the vendor has the call is for an operator to say, unless the job is to end anyway."""
+    if job.state is State.CANCELLING:
+        return _cancelled(job, job.reason or Reason.USER_REQUEST, time)
+    return Parked(
+        **step(job, time, Parked),
+        attempt=job.attempt,
+        tag=tag,
+        reason=str(Reason.PARKED),
+        message=shortened(message),
+    )
+
+
+def on_resolve(job: Job, said: ResolveJob, time: str) -> Resolved | Failed | None:
+    """What an operator's word on a call changes: nothing, unless the job is parked at one."""
+    if job.parked is None:
+        return None
+    if said.how is Resolution.FAIL:
+        message = f"it was parked, and is given up by an operator: {job.message or ''}"
+        return _failed(job, Reason.PARKED, shortened(message), time)
+    vendor_job_id = said.vendor_job_id if said.how is Resolution.TAKE_UP else None
+    told = f"it is the vendor's job {vendor_job_id}" if vendor_job_id else "it is submitted again"
+    return Resolved(
+        **step(job, time, Resolved),
+        attempt=job.attempt,
+        tag=job.parked,
+        message=f"an operator says of call {job.parked}: {told}",
+        vendor_job_id=vendor_job_id,
+    )
+
+
 def on_no_backend(job: Job, time: str) -> Failed:
     """The job waits for a backend that nobody offers."""
     if job.backend:
@@ -199,7 +246,11 @@ def on_no_backend(job: Job, time: str) -> Failed:
 
 def _failed(job: Job, reason: str, message: str, time: str) -> Failed:
     return Failed(
-        **step(job, time, Failed), attempt=job.attempt, reason=str(reason), message=message
+        **step(job, time, Failed),
+        attempt=job.attempt,
+        reason=str(reason),
+        message=message,
+        warnings=calls.warnings(job),
     )
 
 
@@ -219,6 +270,7 @@ def _cancelled(job: Job, reason: str, time: str) -> Cancelled:
         reason=str(reason),
         message=message,
         attempt=job.attempt,
+        warnings=calls.warnings(job),
     )
 
 

@@ -6,7 +6,7 @@ from broker.core.admission import Refused
 from broker.core.roster import Suspect
 from schemas.ledger import InputPosition
 from schemas.reports import Report
-from schemas.requests import SessionRequest, SubmitJob
+from schemas.requests import ResolveJob, SessionRequest, SubmitJob
 from schemas.specification import Findings
 from schemas.values import JobKey
 from schemas.workers import BackendAnnounced, Heartbeat
@@ -54,6 +54,14 @@ class TagAsked(msgspec.Struct, frozen=True):
     tags: tuple[str, ...]
 
 
+class ResolveAsked(msgspec.Struct, frozen=True):
+    """An operator's word on a job that is parked."""
+
+    position: InputPosition
+    key: JobKey
+    body: ResolveJob
+
+
 class Reported(msgspec.Struct, frozen=True):
     """A report of a worker."""
 
@@ -61,5 +69,5 @@ class Reported(msgspec.Struct, frozen=True):
     report: Report
 
 
-Request = Submitted | CancelAsked | DeleteAsked | TagAsked | SessionAsked
+Request = Submitted | CancelAsked | DeleteAsked | TagAsked | SessionAsked | ResolveAsked
 Input = Request | Reported | Heartbeat | BackendAnnounced | Suspect

@@ -1,12 +1,18 @@
 """A job's states: the transition table, and `apply`, by which events change a job."""
 
-from typing import TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 from msgspec import Raw
 from msgspec.structs import replace
 
+from broker.core import calls
+from schemas.calls import Calibration, Call
 from schemas.events import (
     AnyEvent,
+    Calibrated,
+    CallAccepted,
+    CallIntended,
+    CallMetered,
     Cancelled,
     CancelRequested,
     Completed,
@@ -15,8 +21,10 @@ from schemas.events import (
     Failed,
     Interim,
     Log,
+    Parked,
     Queued,
     Rejected,
+    Resolved,
     Retried,
     Started,
     Withheld,
@@ -25,29 +33,40 @@ from schemas.jobs import Job
 from schemas.ledger import Entry
 from schemas.values import HANDED_BACK, BlobRef, Reason, State, Violation
 
-_ENDS: dict[type[Event], State] = {
+_Row: TypeAlias = dict[type[Event], State]
+_ENDS: _Row = {
     Completed: State.COMPLETED,
     Failed: State.FAILED,
     Cancelled: State.CANCELLED,
 }
-TRANSITIONS: dict[State | None, dict[type[Event], State]] = {
+# What the vendor has done is so wherever the job stands, until it has ended.
+_OF_VENDORS: tuple[type[Event], ...] = (CallAccepted, CallMetered)
+_WAITS: _Row = {Dispatched: State.RUNNING, Failed: State.FAILED, Cancelled: State.CANCELLED}
+_IS_PARKED: _Row = {Resolved: State.QUEUED, Failed: State.FAILED, Cancelled: State.CANCELLED}
+# A job that is parked runs, to the outside; but no attempt of it does.
+PARKED: Literal["parked"] = "parked"
+Standing: TypeAlias = State | Literal["parked"] | None
+
+TRANSITIONS: dict[Standing, _Row] = {
     None: {Queued: State.QUEUED, Rejected: State.REJECTED},
-    State.QUEUED: {
-        Dispatched: State.RUNNING,
-        Failed: State.FAILED,
-        Cancelled: State.CANCELLED,
-    },
+    State.QUEUED: _WAITS | dict.fromkeys(_OF_VENDORS, State.QUEUED),
     State.RUNNING: _ENDS
     | {
         Started: State.RUNNING,
         Interim: State.RUNNING,
         Withheld: State.RUNNING,
         Log: State.RUNNING,
+        CallIntended: State.RUNNING,
+        Calibrated: State.RUNNING,
+        Parked: State.RUNNING,
         Retried: State.QUEUED,
         CancelRequested: State.CANCELLING,
-    },
+    }
+    | dict.fromkeys(_OF_VENDORS, State.RUNNING),
+    PARKED: _IS_PARKED | dict.fromkeys(_OF_VENDORS, State.RUNNING),
     # What was on its way when the cancel came is still news.
-    State.CANCELLING: _ENDS | dict.fromkeys((Started, Interim, Withheld, Log), State.CANCELLING),
+    State.CANCELLING: _ENDS
+    | dict.fromkeys((Started, Interim, Withheld, Log, *_OF_VENDORS), State.CANCELLING),
     State.COMPLETED: {},
     State.FAILED: {},
     State.CANCELLED: {},
@@ -59,13 +78,20 @@ class ImpossibleEventError(Exception):
     """An event that can not follow the job's state: a bug in whoever decided it."""
 
 
+def standing(job: Job | None) -> Standing:
+    """Where *job* stands in the table."""
+    if job is None:
+        return None
+    return job.state if job.parked is None else PARKED
+
+
 def next_state(job: Job | None, kind: type[Event]) -> State:
     """The state that an event of *kind* leads to; raises `ImpossibleEventError`."""
-    state = job.state if job else None
+    stands = standing(job)
     try:
-        return TRANSITIONS[state][kind]
+        return TRANSITIONS[stands][kind]
     except KeyError:
-        raise ImpossibleEventError(f"{kind.__name__} can not follow {state}") from None
+        raise ImpossibleEventError(f"{kind.__name__} can not follow {stands}") from None
 
 
 class Step(TypedDict):
@@ -158,10 +184,18 @@ class _Changes(TypedDict, total=False):
     crash: str | None
     ended: str
     reason: str | None
-    message: str
+    message: str | None
     violations: tuple[Violation, ...]
     value: Raw
     value_ref: BlobRef | None
+    calls: tuple[Call, ...]
+    calls_left_out: int
+    device_seconds: float | None
+    calibration: Calibration
+    parked: str | None
+
+
+_UNPARKED: _Changes = {"parked": None, "reason": None, "message": None}
 
 
 def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
@@ -182,6 +216,15 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
             return _without_attempt(job, event)
         case CancelRequested():
             return {"reason": event.reason}
+        case CallIntended() | CallAccepted() | CallMetered():
+            return _called(job, event)
+        case Calibrated():
+            found = Calibration(event.calibration_id, event.properties_ref)
+            return {"calibration": found}
+        case Parked():
+            return _parked(event)
+        case Resolved():
+            return _called(job, event) | _UNPARKED
         case Completed() | Failed() | Cancelled():
             return _ended(event)
         case Queued() | Rejected():  # they only begin a job
@@ -191,7 +234,7 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
 
 
 def _ended(event: Completed | Failed | Cancelled) -> _Changes:
-    changes: _Changes = {"worker": None, "reason": None, "ended": event.time}
+    changes: _Changes = {"worker": None, "reason": None, "ended": event.time, "parked": None}
     if not isinstance(event, Cancelled):
         changes |= {"value": event.value, "value_ref": event.value_ref}
     if not isinstance(event, Completed):
@@ -210,4 +253,25 @@ def _without_attempt(job: Job, event: Retried) -> _Changes:
         "worker": None,
         "instance": None,
         "started": None,
+    }
+
+
+def _called(job: Job, event: CallIntended | CallAccepted | CallMetered | Resolved) -> _Changes:
+    known = calls.after(job, event)
+    return {
+        "calls": known.calls,
+        "calls_left_out": known.left_out,
+        "device_seconds": known.device_seconds,
+    }
+
+
+def _parked(event: Parked) -> _Changes:
+    return {
+        "epoch": 0,
+        "worker": None,
+        "instance": None,
+        "started": None,
+        "parked": event.tag,
+        "reason": event.reason,
+        "message": event.message,
     }

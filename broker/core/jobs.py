@@ -11,6 +11,7 @@ from schemas.values import JobKey
 T = TypeVar("T")
 
 JOB = 1_700  # bytes that a job costs beside its inputs and its result, as was measured
+CALL = 400  # … and each of its calls to a vendor
 SNAPSHOT = 500  # bytes that a snapshot costs beside what is in it
 
 
@@ -100,4 +101,5 @@ class Jobs(Mapping[JobKey, Job]):
 
 
 def _weight(job: Job) -> int:
-    return JOB + len(job.value) + (len(job.details.params) if job.details else 0)
+    inputs = len(job.details.params) if job.details else 0
+    return JOB + len(job.value) + inputs + CALL * len(job.calls)

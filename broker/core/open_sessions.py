@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from broker.core.sessions import Dates, Work, apply, due, seconds_between
-from schemas.events import Event, Queued, Retried, Started
+from schemas.events import Event, Queued, Resolved, Retried, Started
 from schemas.jobs import Job
 from schemas.ledger import SessionEntry
 from schemas.sessions import Closing, Session, session_key
@@ -124,7 +124,7 @@ class Sessions:
             jobs = self._jobs.setdefault(key, _Jobs())
             jobs.started = max(jobs.started or "", event.time)
             self._touched[key] = None
-        elif isinstance(event, Retried):
+        elif isinstance(event, (Retried, Resolved)):
             if key in self._to_end or ends_queued(self._sessions.get(key)):
                 self._to_end.setdefault(key, deque()).append(job.key)
                 self._touched[key] = None

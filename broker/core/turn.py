@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from broker.core import decide, session_turns
+from broker.core import decide, facts, session_turns
 from broker.core.admission import Admitted, Refused, Site, admit
 from broker.core.catalogue import Catalogue
 from broker.core.changes import Changes
@@ -19,6 +19,7 @@ from broker.core.inputs import (
     DeleteAsked,
     Input,
     Reported,
+    ResolveAsked,
     SessionAsked,
     Submitted,
     TagAsked,
@@ -30,7 +31,7 @@ from broker.core.usage import Usage, no_quota
 from schemas.jobs import Job
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.mocks import with_mocks
-from schemas.reports import Report, each
+from schemas.reports import AWAITED, Fact, Report, each
 from schemas.tenants import Quota
 from schemas.values import JobKey, Reason, State
 from schemas.workers import BackendAnnounced, Heartbeat
@@ -60,6 +61,8 @@ class Turn(Changes):
                 return session_turns.take(self, item, self._site())
             case TagAsked():
                 return self._tag(item)
+            case ResolveAsked():
+                return self._resolve(item)
             case Reported():
                 return self._report(item)
             case Heartbeat():
@@ -189,10 +192,47 @@ class Turn(Changes):
     def _one_report(self, report: Report, position: InputPosition) -> str | None:
         key = JobKey(report.tenant, report.job_id)
         job = self.book.jobs.get(key)
+        if (fact := facts.fact_in(report)) is not None:
+            return self._fact(job, fact, report, position)
         event = decide.on_report(job, report, self.time) if job else None
         if event is None:
             return "report.void"
         self.record(key, event, position=position, report=report.number)
+        return None
+
+    def _fact(
+        self, job: Job | None, fact: Fact, report: Report, position: InputPosition
+    ) -> str | None:
+        """Whichever attempt says it; of a job that has ended, for an operator."""
+        key = JobKey(report.tenant, report.job_id)
+        if job is None or job.terminal:
+            return self._late(key, job, fact, position)
+        told = facts.on_fact(job, fact, report, self.time)
+        if told.event is not None:
+            number = report.number if decide.is_current(job, report) else 0
+            self.record(key, told.event, position=position, report=number)
+        if told.known and isinstance(fact, AWAITED):
+            self.tell_recorded(report)
+        if not told.known and facts.may_be_paid(fact):
+            self.letters.append(facts.letter(key, fact, position))
+        return None if told.event is not None else "fact.known_already"
+
+    def _late(
+        self, key: JobKey, job: Job | None, fact: Fact, position: InputPosition
+    ) -> str | None:
+        """Nothing follows a job's end on the ledger: what it may cost is put aside."""
+        was_there = job is not None or self.book.has_ended(key.encode())
+        if not (was_there and facts.may_be_paid(fact)) or (job and facts.knows(job, fact)):
+            return "fact.void"
+        self.letters.append(facts.letter(key, fact, position))
+        return "fact.late"
+
+    def _resolve(self, item: ResolveAsked) -> str | None:
+        job = self.book.jobs.get(item.key)
+        event = decide.on_resolve(job, item.body, self.time) if job else None
+        if event is None:
+            return "resolve.of_no_parked_job"
+        self.record(item.key, event, position=item.position)
         return None
 
     def _heartbeat(self, beat: Heartbeat) -> str | None:

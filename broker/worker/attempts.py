@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from executors.base import Stop
 from executors.deadlines import Deadlines
-from schemas.inbox import CancelAttempt, Dispatch
+from schemas.inbox import CancelAttempt, Dispatch, Recorded
 from schemas.reports import Body
 from schemas.values import JobKey, Reason
 from schemas.workers import AttemptName
@@ -30,6 +30,7 @@ class Attempt:
         self.inputs = len(dispatch.params)  # bytes that are here
         self.number = 0  # of its newest report
         self.on_their_way: deque[asyncio.Future[None]] = deque()  # reports being appended, in order
+        self.unrecorded: dict[int, asyncio.Event] = {}  # reports of which the ledger is awaited
         self._patience = patience
         self._deadlines = deadlines
         self._overdue: float | None = None  # loop time at which the executor has lost its chance
@@ -112,7 +113,7 @@ async def _next(run: AsyncGenerator[Body, None]) -> Body:
         raise RuntimeError("the executor ended without saying how") from None
 
 
-def name_of(instruction: Dispatch | CancelAttempt) -> AttemptName:
+def name_of(instruction: Dispatch | CancelAttempt | Recorded) -> AttemptName:
     """The attempt that *instruction* is about."""
     return AttemptName(
         instruction.tenant, instruction.job_id, instruction.attempt, instruction.epoch
@@ -169,6 +170,12 @@ class Attempts:
         elif name not in self._ended:
             self._cancelled_early[name] = cancel.reason
             _trim(self._cancelled_early)
+
+    def recorded(self, recorded: Recorded) -> None:
+        """What the attempt waits for is on the ledger."""
+        attempt = self.running.get(name_of(recorded))
+        if attempt is not None and (waits := attempt.unrecorded.get(recorded.number)):
+            waits.set()
 
     def end(self, attempt: Attempt, now: float) -> None:
         """Take note that *attempt* is over, at *now* on a clock that never goes back."""

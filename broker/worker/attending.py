@@ -15,7 +15,20 @@ from broker.worker.slots import Slots
 from broker.worker.tasks import Tasks
 from executors.base import Executor, Task
 from schemas.limits import INLINE
-from schemas.reports import LAST, Began, Body, Died, Published, Raised, Returned, Stopped
+from schemas.reports import (
+    AWAITED,
+    FACTS,
+    LAST,
+    Began,
+    Body,
+    Calibrated,
+    Died,
+    Intended,
+    Published,
+    Raised,
+    Returned,
+    Stopped,
+)
 from schemas.values import Reason
 
 _BUSY = metrics.SLOTS.labels("busy")
@@ -129,20 +142,34 @@ class Attendant:
                 body = await self._stowed(attempt, body)
                 if isinstance(body, Stopped):
                     return body
-                await self._report(attempt, body)
+                if not await self._told(attempt, body):
+                    return Stopped(attempt.stop.reason or "")
             return await self._tasks.looked_at(attempt, body)
 
     async def _report(self, attempt: Attempt, body: Body) -> Body:
         """Put *body* on record, unless the attempt is void; what was recorded."""
         if isinstance(body, Stopped) and body.reason == Reason.WORKER_STOPPED:
             body = Died(Reason.WORKER_STOPPED, f"the worker {self._worker_id} does not run it (on)")
-        if not attempt.is_void:
+        if not attempt.is_void or isinstance(body, FACTS):
             await self._reports.append(attempt, body)
         return body
 
+    async def _told(self, attempt: Attempt, body: Body) -> bool:
+        """Put *body* on record, on the ledger where that is awaited; whether the executor may go on."""
+        if not isinstance(body, AWAITED):
+            await self._report(attempt, body)
+            return True
+        return await self._reports.to_ledger(attempt, body) or not isinstance(body, Intended)
+
     async def _stowed(self, attempt: Attempt, body: Body) -> Body:
         """*body* as it may travel; an end as asked, if that comes before a large value is stored."""
-        if not isinstance(body, (Published, Returned, Raised)) or len(body.value) <= INLINE:
+        if not _may_wait_for_store(body):
             return body
         stowed = await attempt.unless_stopped(self._reports.stowed(body))
         return Stopped(attempt.stop.reason or "") if stowed is None else stowed
+
+
+def _may_wait_for_store(body: Body) -> bool:
+    if isinstance(body, Calibrated):
+        return bool(body.properties)
+    return isinstance(body, (Published, Returned, Raised)) and len(body.value) > INLINE

@@ -21,7 +21,7 @@ from broker.worker.reports import Reports
 from broker.worker.slots import Slots
 from broker.worker.tasks import Tasks
 from executors.base import Executor
-from schemas.inbox import CancelAttempt, Dispatch
+from schemas.inbox import CancelAttempt, Dispatch, Recorded
 from schemas.records import Stored
 from schemas.topics import INBOX
 from schemas.values import Reason
@@ -63,7 +63,7 @@ class Worker:
         self._attempts = Attempts(options.patience)
         metrics.holds("inputs", self._attempts, Attempts.held)
         self._slots = Slots(slots)
-        self._reports = Reports(log, blobs, worker_id, self.instance)
+        self._reports = Reports(log, blobs, worker_id, self.instance, options.again)
         self._heart = Heart(log, self._attempts, worker_id, self.instance, self._slots)
         self._attendant = Attendant(
             worker_id,
@@ -177,6 +177,8 @@ class Worker:
                 logger.info("dispatch.ignored", job_id=instruction.job_id, why="earlier start")
             case CancelAttempt():
                 self._attempts.cancel(instruction)
+            case Recorded():
+                self._attempts.recorded(instruction)
 
     def _begin(self, dispatch: Dispatch) -> None:
         attempt = self._attempts.begin(dispatch)

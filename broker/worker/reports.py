@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
@@ -19,8 +20,10 @@ from schemas.reports import (
     LAST,
     Began,
     Body,
+    Calibrated,
     Died,
     Logged,
+    Parked,
     Published,
     Raised,
     Report,
@@ -28,6 +31,7 @@ from schemas.reports import (
     Withheld,
 )
 from schemas.topics import REPORTS
+from schemas.values import NOTHING
 
 # What is merely told: to have it on record before the program runs on would protect nobody, and
 # at a few milliseconds a record would hold up a program that publishes much.
@@ -43,10 +47,13 @@ class Reports:
     waits a little for what follows, and goes in one report with the end of a short attempt.
     """
 
-    def __init__(self, log: Log, blobs: Blobs, worker: str, instance: str) -> None:
+    def __init__(
+        self, log: Log, blobs: Blobs, worker: str, instance: str, again: float = 5.0
+    ) -> None:
         self._blobs = blobs
         self._worker = worker
         self._instance = instance
+        self._again = again  # s
         self._beginnings: dict[Attempt, Report] = {}  # those that wait for company
         self._company: asyncio.TimerHandle | None = None  # when they have waited enough
         # The broker knows a report by its number, so one that is stored twice does no harm.
@@ -60,16 +67,39 @@ class Reports:
         """
         body = await self.stowed(body)
         self._add(attempt, body)
-        allowed = AHEAD if isinstance(body, NEWS) else 0
-        while len(attempt.on_their_way) > allowed:
-            await attempt.on_their_way.popleft()
+        await _appended(attempt, AHEAD if isinstance(body, NEWS) else 0)
 
-    def _add(self, attempt: Attempt, body: Body) -> None:
+    async def to_ledger(self, attempt: Attempt, body: Body) -> bool:
+        """The same, until the broker has put it on the ledger; said again where that takes long.
+
+        False if the attempt is to end before that is known.
+        """
+        report = self._add(attempt, await self.stowed(body))
+        waits = attempt.unrecorded[report.number] = asyncio.Event()
+
+        async def recorded() -> None:
+            while not waits.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._again):
+                        await waits.wait()
+                if not waits.is_set():
+                    self._send(attempt, report)
+                    await _appended(attempt)
+
+        try:
+            await _appended(attempt)
+            await attempt.unless_stopped(recorded())
+        finally:
+            del attempt.unrecorded[report.number]
+        return waits.is_set()
+
+    def _add(self, attempt: Attempt, body: Body) -> Report:
         attempt.number += 1
         beginning = self._beginnings.pop(attempt, None)
         if beginning is not None and isinstance(body, LAST):
-            self._send(attempt, self._report(attempt, body, began=True))
-            return
+            both = self._report(attempt, body, began=True)
+            self._send(attempt, both)
+            return both
         if beginning is not None:
             self._send(attempt, beginning)
         report = self._report(attempt, body)
@@ -78,6 +108,7 @@ class Reports:
             self._await_company()
         else:
             self._send(attempt, report)
+        return report
 
     def _report(self, attempt: Attempt, body: Body, began: bool = False) -> Report:
         dispatch = attempt.dispatch
@@ -119,15 +150,24 @@ class Reports:
         match body:
             case Published() | Returned():
                 return await self._stowed(body)
+            case Calibrated():
+                return await self._by_reference(body)
             case Raised():
                 body = replace(body, message=shortened(body.message))
                 return await self._stowed(body)
-            case Died() if len(body.message) > LONGEST_TEXT:
+            case Died() | Parked() if len(body.message) > LONGEST_TEXT:
                 return replace(body, message=shortened(body.message))
             case Logged() if len(body.text) > LONGEST_TEXT:
                 return replace(body, text=shortened(body.text))
             case _:
                 return body
+
+    async def _by_reference(self, body: Calibrated) -> Body:
+        """Properties are looked at seldom, and large for what every event of a job would carry."""
+        if body.properties_ref is not None or not body.properties:
+            return body
+        put = partial(self._blobs.put, memoryview(body.properties))
+        return replace(body, properties=NOTHING, properties_ref=await until_it_works(put))
 
     async def _stowed(self, body: Published | Returned | Raised) -> Body:
         value = bytes(body.value)
@@ -135,3 +175,9 @@ class Reports:
             return body
         raw, ref = await until_it_works(partial(payloads.stow, value, self._blobs))
         return replace(body, value=raw, value_ref=ref)
+
+
+async def _appended(attempt: Attempt, but: int = 0) -> None:
+    """Until what *attempt* has said is on record, *but* for so many reports."""
+    while len(attempt.on_their_way) > but:
+        await attempt.on_their_way.popleft()

@@ -18,7 +18,7 @@ from broker.worker.options import Options
 from executors.base import Executor
 from executors.scripted import ScriptedExecutor
 from schemas.cloudevents import decode, instruction_record
-from schemas.inbox import CancelAttempt, Dispatch
+from schemas.inbox import CancelAttempt, Dispatch, Instruction, Recorded
 from schemas.records import Stored
 from schemas.reports import LAST, Report, each
 from schemas.specification import Program
@@ -51,11 +51,16 @@ class Bench:
         }
         return Dispatch(job_id=job_id, **(facts | more))
 
-    async def tell(self, *bodies: Dispatch | CancelAttempt, worker: str | None = None) -> None:
+    async def tell(self, *bodies: Instruction, worker: str | None = None) -> None:
         """Put instructions into its inbox."""
         to = worker or self.worker.worker_id
         records = [instruction_record(to, body, times.now()) for body in bodies]
         await self.log.append(INBOX, records)
+
+    async def recorded(self, number: int, job_id: str = "j1") -> None:
+        """Tell it that what report *number* of the first attempt said is on the ledger."""
+        name: dict[str, Any] = {"tenant": "default", "attempt": 1, "epoch": 1}
+        await self.tell(Recorded(job_id=job_id, number=number, **name))
 
     async def cancel(self, job_id: str = "j1", **more: Any) -> None:
         """Tell it to end the attempt."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from broker.core.job import TRANSITIONS, ImpossibleEventError, apply, next_state
+from broker.core.job import PARKED, TRANSITIONS, ImpossibleEventError, Standing, apply, next_state
 from broker.core.reader_rule import PartitionReader, counts
 from schemas.cloudevents import read_state, snapshot_record
 from schemas.events import (
@@ -93,12 +93,14 @@ def test_a_snapshot_on_the_disk_of_a_user_is_read_and_goes_on_and_is_written_in_
     assert (ended.state, ended.terminal, ended.worker) == (State.COMPLETED, True, None)
 
 
-@pytest.mark.parametrize("state", [None, *State])
+@pytest.mark.parametrize("stands", [None, *State, PARKED])
 @pytest.mark.parametrize("kind", EVENT_TYPES)
-def test_what_is_not_in_the_table_can_not_happen(state: State | None, kind: Any) -> None:
-    job = state and Job(tenant="t", job_id="j", seq=1, state=state, created="t")
-    if kind in TRANSITIONS[state]:
-        assert next_state(job or None, kind) is TRANSITIONS[state][kind]
+def test_what_is_not_in_the_table_can_not_happen(stands: Standing, kind: Any) -> None:
+    parked = "tag" if stands == PARKED else None
+    state = State.RUNNING if stands == PARKED else stands
+    job = state and Job(tenant="t", job_id="j", seq=1, state=state, created="t", parked=parked)
+    if kind in TRANSITIONS[stands]:
+        assert next_state(job or None, kind) is TRANSITIONS[stands][kind]
     else:
         with pytest.raises(ImpossibleEventError):
             next_state(job or None, kind)

@@ -6,6 +6,9 @@ from multidict import MultiDict
 
 from broker.gateway.api.asking import asked
 from broker.gateway.api.shapes_of_jobs import JobAsked, job_object, state_of, status_of
+from broker.gateway.api.usage import metrics_object
+from broker.gateway.fleet import Fleet
+from schemas.calls import Calibration, Call
 from schemas.jobs import Job, JobDetails
 from schemas.values import State
 
@@ -67,3 +70,34 @@ def test_a_job_has_every_key_that_the_oldest_clients_insist_on() -> None:
     shown = job_object(_job(State.QUEUED), b"{}")
 
     assert {"id", "hub", "group", "project", "status", "created", "params"} <= set(_encoded(shown))
+
+
+def test_a_job_shows_its_calls_in_the_look_at_it_alone() -> None:
+    calls = (Call(tag="t1", number=1, attempt=1, vendor_job_id="v1", device_seconds=2.5),)
+    known = {"calls": calls, "device_seconds": 2.5, "calibration": Calibration("monday")}
+    job = _job(State.RUNNING, **known)
+
+    alone, listed = _encoded(job_object(job, None, None)), _encoded(job_object(job, None))
+    assert alone["calls"] == [
+        {"tag": "t1", "number": 1, "attempt": 1, "vendor_job_id": "v1", "device_seconds": 2.5}
+    ]
+    assert "calls" not in listed
+    assert listed["calibration"] == {"calibration_id": "monday"}
+    assert listed["device_seconds"] == 2.5
+    assert "calls" not in _encoded(job_object(_job(State.RUNNING), None, None))
+
+
+def test_a_parked_job_runs_and_says_why_it_does_not_go_on() -> None:
+    job = _job(State.RUNNING, parked="t1", reason="parked", message="the vendor does not say")
+
+    assert state_of(job).status == "Running"
+    assert _encoded(state_of(job))["reason"] == "the vendor does not say"
+    assert _encoded(job_object(job, None))["reason"] == "parked"
+
+
+def test_what_a_device_took_counts_as_quantum_seconds() -> None:
+    job = _job(State.COMPLETED, device_seconds=2.5)
+
+    usage = metrics_object(Fleet(), job, 0.0)["usage"]
+    assert (usage["quantum_seconds"], usage["qpu_charge_time_seconds"]) == (2.5, 2.5)
+    assert usage["seconds"] == 0.0

@@ -20,6 +20,7 @@ from broker.gateway.cursors import parse_list_cursor
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.fleet import Fleet
 from schemas import jobs
+from schemas.calls import Calibration, Call
 from schemas.requests import MAX_TAGS, Tags
 from schemas.values import Reason, State, Violation
 
@@ -240,6 +241,24 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     terminal: bool
     reason: str | None
     violations: tuple[Violation, ...] | UnsetType = UNSET
+    device_seconds: (
+        Annotated[float, Meta(description="On devices so far, as far as their vendors say.")]
+        | UnsetType
+    ) = UNSET
+    calibration: (
+        Annotated[Calibration, Meta(description="Of the device, as the newest attempt met it.")]
+        | UnsetType
+    ) = UNSET
+    calls: (
+        Annotated[
+            tuple[Call, ...],
+            Meta(description="In the look at one job: what it has asked vendors for."),
+        ]
+        | UnsetType
+    ) = UNSET
+    calls_left_out: (
+        Annotated[int, Meta(ge=0, description="How many more calls there were.")] | UnsetType
+    ) = UNSET
     params: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})] | UnsetType = UNSET
 
 
@@ -304,9 +323,9 @@ def status_of(job: jobs.Job) -> str:
 def job_object(job: jobs.Job, params: bytes | None, usual: float | UnsetType | None = UNSET) -> Job:
     """A job as the API shows it; without *params* (JSON text) if they are not wanted.
 
-    *usual*: seconds that jobs on its backend took lately.
+    *usual*: seconds that jobs on its backend took lately, in the look at one job.
     """
-    details = job.details
+    details, whole = job.details, usual is not UNSET
     return Job(
         id=job.job_id,
         status=status_of(job),
@@ -328,6 +347,10 @@ def job_object(job: jobs.Job, params: bytes | None, usual: float | UnsetType | N
         terminal=job.terminal,
         reason=job.reason,
         violations=job.violations or UNSET,
+        device_seconds=UNSET if job.device_seconds is None else job.device_seconds,
+        calibration=job.calibration or UNSET,
+        calls=(job.calls if whole else ()) or UNSET,
+        calls_left_out=(job.calls_left_out if whole else 0) or UNSET,
         params=UNSET if params is None else msgspec.Raw(params),
     )
 

@@ -81,13 +81,14 @@ def instance_of(caller: Caller) -> str:
 def metrics_object(fleet: Fleet, job: Job, now: float) -> dict[str, Any]:
     """What *job* took so far, at the Unix time *now*."""
     spent = spent_on(job, now)
+    device = spent if job.device_seconds is None else job.device_seconds
     return {
         "timestamps": {"created": job.created, "running": job.started, "finished": job.ended},
         "usage": {
             "status": "finalized" if job.terminal else "pending",
             "seconds": spent,
-            "quantum_seconds": spent,
-            "qpu_charge_time_seconds": spent,
+            "quantum_seconds": device,
+            "qpu_charge_time_seconds": device,
         },
         "bss": {"seconds": spent},
         "estimated_running_time_seconds": fleet.usual_seconds(job.backend or ""),
