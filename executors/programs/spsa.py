@@ -20,6 +20,7 @@ _TAKEN = frozenset(
 )
 _FIRST_ORDER = frozenset({"trust_region", "second_order"})
 DEFAULT_ITERATIONS = 100
+FLAT = 0.1  # learning rate and perturbation where all values that calibrate them are the same
 
 Callback = Callable[[int, Any, float, float, bool], None]
 
@@ -121,6 +122,8 @@ def minimize(
     from qiskit_algorithms.utils import algorithm_globals
 
     algorithm_globals.random_seed = seed  # for each run: the next in this process draws others
+    if "learning_rate" not in chosen:
+        chosen = {**chosen, **_calibrated(loss, start, grouped)}
     made = (
         SPSA(callback=callback, **chosen)
         if fidelity is None
@@ -128,3 +131,14 @@ def minimize(
     )
     made.set_max_evals_grouped(grouped)
     return made.minimize(loss, start)
+
+
+def _calibrated(loss: Callable[[Any], Any], start: Any, grouped: int) -> dict[str, Any]:
+    """The library's rates for *loss* at *start*; where that is flat they would be infinite."""
+    from qiskit_algorithms.optimizers import SPSA
+
+    with np.errstate(divide="ignore"):
+        rate, perturbation = SPSA.calibrate(loss, np.asarray(start), max_evals_grouped=grouped)
+    if not np.isfinite(next(rate())):
+        return {"learning_rate": FLAT, "perturbation": FLAT}
+    return {"learning_rate": rate, "perturbation": perturbation}

@@ -11,7 +11,6 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from executors.backends.aer import LocalSimulator
-from executors.backends.mocks import MockSimulator
 from executors.faults import InvalidInputsError
 from executors.programs import spsa
 from executors.programs.circuits import read_state
@@ -134,7 +133,7 @@ def main(
     wanted = read_operator(operator, "operator", state.num_qubits)
     others = _auxiliary(aux_operators, state.num_qubits)
     asked = optimizer or {}
-    chosen = _settings(asked, state, backend)
+    chosen = spsa.settings(asked, state.num_parameters)
     random = np.random.default_rng(seed)
     start = _start(initial_parameters, initial_point, state, random)
     problem = Problem(
@@ -149,15 +148,6 @@ def main(
     )
     natural = str(asked.get("name", "SPSA")).upper() in spsa.NATURAL
     return _found(problem, wanted, others, chosen, start, natural, user_messenger.publish)
-
-
-def _settings(
-    asked: Mapping[str, Any], state: QuantumCircuit, backend: LocalSimulator
-) -> Mapping[str, Any]:
-    chosen = spsa.settings(asked, state.num_parameters)
-    if isinstance(backend, MockSimulator):  # values that are all the same calibrate nothing
-        return {"learning_rate": 0.1, "perturbation": 0.1} | chosen
-    return chosen
 
 
 def _found(

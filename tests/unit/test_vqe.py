@@ -144,6 +144,15 @@ def test_a_seed_makes_everything_repeatable(backend: str, name: str) -> None:
     assert runtime_json.encode(first) != runtime_json.encode(other)
 
 
+@pytest.mark.parametrize("name", ["SPSA", "QN-SPSA"])
+@pytest.mark.parametrize("exact", [True, False])
+def test_where_all_values_are_the_same_that_is_the_answer(name: str, exact: bool) -> None:
+    settings = {"maxiter": 5, "name": name}
+    found = vqe(operator=[["II", -1.5]], ansatz=ANSATZ, optimizer=settings, exact=exact)
+    assert found["optimal_value"] == pytest.approx(-1.5)
+    assert np.all(np.isfinite(found["optimal_point"]))
+
+
 def test_without_a_seed_a_run_draws_others_than_the_one_before() -> None:
     points = [vqe(seed=None, exact=True, optimizer={"maxiter": 1})["optimal_point"] for _ in "12"]
 
