@@ -68,6 +68,13 @@ class NotYourProgramError(QjbError):
     status = 403
 
 
+class NotFoundError(QjbError):
+    """There is nothing at that path."""
+
+    code = "not_found"
+    status = 404
+
+
 class UnknownProgramError(QjbError):
     """There is no program of that id."""
 

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from broker.gateway.api.instances import PLAN
 from broker.gateway.api.routes import API, AROUND, description
+from broker.gateway.api.shapes_of_login import PLAN
 
 DOCS = Path(__file__).parents[2] / "docs"
 DESCRIPTION = json.loads(description())

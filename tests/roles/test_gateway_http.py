@@ -389,6 +389,14 @@ async def test_a_body_that_is_broken_on_its_way_is_refused() -> None:
     assert (got, answer["error"]["code"]) == (400, "invalid_request")
 
 
+async def test_an_instance_whose_name_is_no_text_is_told_as_far_as_it_is() -> None:
+    head = b"GET /instances/usage HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    async with running() as served:
+        got, said = await _said(served, head + b"Service-CRN: crn:\xff\r\n\r\n")
+
+    assert (got, said["instance_id"]) == (200, "crn:\N{REPLACEMENT CHARACTER}")
+
+
 async def _begun(served: Running, *data: bytes) -> tuple[int, dict[str, Any]]:
     """What is answered first to those bytes, sent one after the other."""
     parts = urlsplit(served.url)

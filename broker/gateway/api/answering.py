@@ -17,7 +17,7 @@ from broker.gateway.api.errors import error_answer, of_http
 from broker.gateway.api.events import EventStream
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
-from broker.gateway.api.parts import Parts, Request
+from broker.gateway.api.parts import Parts, Request, nothing_at
 from broker.gateway.api.places import Place
 from broker.gateway.api.sending import finish
 from broker.gateway.caller import Callers, anybody
@@ -74,7 +74,7 @@ class Answering:
         if "Expect" in request.headers:
             await _expect(request)
         if place is None:
-            raise web.HTTPNotFound
+            raise nothing_at(request)
         if (found := place.answers.get(request.method)) is None:
             raise web.HTTPMethodNotAllowed(request.method, list(place.answers))
         handler, scope = found

@@ -1,12 +1,13 @@
-"""What a request asks for, as a value: its query and a small body in JSON, each as a struct."""
+"""What a request asks for, as a value: its query and a small body, each as a struct."""
 
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import inspect
-from multidict import MultiMapping
+from multidict import MultiDict, MultiMapping
 
 from broker.errors import InvalidRequestError
 from broker.telemetry.times import iso, seconds_of
@@ -99,6 +100,8 @@ def _field(name: str, kind: Any, told: inspect.Type) -> _Field:
 def _words(told: inspect.Type) -> str:
     if isinstance(told, inspect.EnumType):
         return " or ".join(str(each.value) for each in told.cls)
+    if isinstance(told, inspect.LiteralType):
+        return " or ".join(map(str, told.values))
     return _WORDS.get(type(told), "what it should be")
 
 
@@ -119,3 +122,15 @@ def told(body: bytes, kind: type[Q]) -> Q:
         return decode(body or b"{}", kind)  # type: ignore[no-any-return]
     except UnreadableError as error:
         raise InvalidRequestError(f"the body: {error.message}") from error
+
+
+def told_in_form(body: bytes, kind: type[Q]) -> Q:
+    """What *body* says, a form as pages send it; a field without content is not there.
+
+    Source: application/x-www-form-urlencoded (URL Standard, 5). Raises `InvalidRequestError`.
+    """
+    said = MultiDict(parse_qsl(body.decode("utf-8", "replace")))
+    for field in msgspec.structs.fields(kind):
+        if field.required and field.encode_name not in said:
+            raise InvalidRequestError(f"{field.encode_name}: it is not in the form")
+    return asked(said, kind)

@@ -4,32 +4,45 @@ import msgspec
 from aiohttp import web
 
 from broker.errors import UnknownBackendError
-from broker.gateway.api.dialects import backend_list, backend_status
-from broker.gateway.api.parts import Request, answer, moment, raw_answer, wants_mocks
+from broker.gateway.api.parts import Request, answer, raw_answer
+from broker.gateway.api.shapes_of_backends import (
+    BackendAsked,
+    BackendsAsked,
+    PropertiesAsked,
+    backend_list,
+    backend_status,
+)
 from broker.telemetry.times import iso, seconds_of
 from schemas.decoding import UnreadableError, decode
 from schemas.mocks import not_there
 from schemas.workers import BackendAnnounced
 
+API_VERSION = "IBM-API-Version"
+NONE = b"{}"  # for clients that want an object
 
-async def listing(request: Request) -> web.Response:
+
+async def listing(request: Request, asked: BackendsAsked) -> web.Response:
     """GET /backends."""
     parts = request.parts
     await parts.caught_up()
-    version, mocks = request.headers.get("IBM-API-Version"), wants_mocks(request)
-    return answer(backend_list(parts.fleet, version, mocks=mocks))
+    version = request.headers.get(API_VERSION)
+    return answer(backend_list(parts.fleet, version, mocks=asked.include_mocks))
 
 
-async def configuration(request: Request) -> web.Response:
+async def configuration(request: Request, asked: BackendAsked) -> web.Response:
     """GET /backends/{backend}/configuration."""
-    return raw_answer(bytes((await named(request)).configuration))
+    return raw_answer(bytes((await named(request, asked)).configuration))
 
 
-async def properties(request: Request) -> web.Response:
+async def properties(request: Request, asked: PropertiesAsked) -> web.Response:
     """GET /backends/{backend}/properties: an empty object for what has none, or had none then."""
-    found, when = bytes((await named(request)).properties), moment(request, "updated_before")
-    is_known = found != b"null" and _was_known(found, when)
-    return raw_answer(found if is_known else b"{}")
+    return raw_answer(properties_at(await named(request, asked), asked.updated_before))
+
+
+def properties_at(backend: BackendAnnounced, when: str | None) -> bytes:
+    """The properties of *backend* as they stood at that time, as JSON; now if that is None."""
+    found = bytes(backend.properties)
+    return found if found != b"null" and _was_known(found, when) else NONE
 
 
 class _Properties(msgspec.Struct):
@@ -47,19 +60,19 @@ def _was_known(properties: bytes, when: str | None) -> bool:
         return True
 
 
-async def defaults(request: Request) -> web.Response:
+async def defaults(request: Request, asked: BackendAsked) -> web.Response:
     """GET /backends/{backend}/defaults: nothing here has pulse defaults."""
-    await named(request)
-    return raw_answer(b"{}")
+    await named(request, asked)
+    return raw_answer(NONE)
 
 
-async def status(request: Request) -> web.Response:
+async def status(request: Request, asked: BackendAsked) -> web.Response:
     """GET /backends/{backend}/status."""
-    backend = await named(request)
+    backend = await named(request, asked)
     return answer(backend_status(request.parts.fleet, backend))
 
 
-async def named(request: Request) -> BackendAnnounced:
+async def named(request: Request, asked: BackendAsked) -> BackendAnnounced:
     """The backend in the path. Raises `UnknownBackendError`."""
     parts = request.parts
     await parts.caught_up()
@@ -68,6 +81,6 @@ async def named(request: Request) -> BackendAnnounced:
     if found is None:
         known = [backend.name for backend in parts.fleet.backends]
         raise UnknownBackendError(not_there(name, known))
-    if calibration := request.query.get("calibration_id"):
+    if calibration := asked.calibration_id:
         raise UnknownBackendError(f"{name} has no calibration {calibration[:80]!r}: it has none")
     return found

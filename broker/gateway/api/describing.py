@@ -8,6 +8,7 @@ import msgspec
 
 Schema = dict[str, Any]
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 

@@ -1,20 +1,17 @@
 """Backends as clients before September 2022 ask for them: below a project, each with all it is."""
 
 from aiohttp import web
-from msgspec.structs import asdict
 
 from broker.gateway.api import backends
-from broker.gateway.api.dialects import HUB, PROJECT, backend_status
-from broker.gateway.api.parts import Request, answer, raw_answer
-
-UNLIMITED = -1
-
-
-def _check(request: Request) -> None:
-    """Raises `HTTPNotFound` for a project that is not the caller's."""
-    names = request.names
-    if (names["hub"], names["group"], names["project"]) != (HUB, request.caller.tenant, PROJECT):
-        raise web.HTTPNotFound
+from broker.gateway.api.naming import HUB, PROJECT
+from broker.gateway.api.parts import Request, answer, nothing_at, raw_answer
+from broker.gateway.api.shapes_of_backends import (
+    BackendAsked,
+    JobsLimit,
+    PropertiesAsked,
+    device_status,
+)
+from schemas.workers import BackendAnnounced
 
 
 async def listing(request: Request) -> web.Response:
@@ -25,34 +22,43 @@ async def listing(request: Request) -> web.Response:
     return raw_answer(b"[%b]" % b",".join(found))
 
 
-async def properties(request: Request) -> web.Response:
+async def properties(request: Request, asked: PropertiesAsked) -> web.Response:
     """GET …/devices/{backend}/properties."""
-    _check(request)
-    return await backends.properties(request)
+    return raw_answer(backends.properties_at(await _named(request, asked), asked.updated_before))
 
 
-async def defaults(request: Request) -> web.Response:
+async def defaults(request: Request, asked: BackendAsked) -> web.Response:
     """GET …/devices/{backend}/defaults."""
-    _check(request)
-    return await backends.defaults(request)
+    await _named(request, asked)
+    return raw_answer(backends.NONE)
 
 
-async def status(request: Request) -> web.Response:
+async def status(request: Request, asked: BackendAsked) -> web.Response:
     """GET …/devices/{backend}/queue/status."""
-    _check(request)
-    shown = backend_status(request.parts.fleet, await backends.named(request))
-    return answer(asdict(shown) | {"lengthQueue": shown.length_queue})
+    backend = await _named(request, asked)
+    return answer(device_status(request.parts.fleet, backend))
 
 
-async def jobs_limit(request: Request) -> web.Response:
+async def jobs_limit(request: Request, asked: BackendAsked) -> web.Response:
     """GET …/devices/{backend}/jobsLimit: there is none."""
-    _check(request)
-    await backends.named(request)
-    return answer({"maximumJobs": UNLIMITED, "runningJobs": 0})
+    await _named(request, asked)
+    return answer(JobsLimit())
 
 
-async def bookings(request: Request) -> web.Response:
+async def bookings(request: Request, asked: BackendAsked) -> web.Response:
     """GET …/devices/{backend}/bookings/v2: nobody books one."""
+    await _named(request, asked)
+    return raw_answer(b"[]")
+
+
+async def _named(request: Request, asked: BackendAsked) -> BackendAnnounced:
+    """The backend in the path. Raises `NotFoundError`, `UnknownBackendError`."""
     _check(request)
-    await backends.named(request)
-    return answer([])
+    return await backends.named(request, asked)
+
+
+def _check(request: Request) -> None:
+    """Raises `NotFoundError` for a project that is not the caller's."""
+    names = request.names
+    if (names["hub"], names["group"], names["project"]) != (HUB, request.caller.tenant, PROJECT):
+        raise nothing_at(request)

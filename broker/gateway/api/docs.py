@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from broker.gateway.api.parts import Request
+from broker.gateway.api.parts import Request, nothing_at
 
 ASSETS = {
     "swagger-ui.css": "text/css",
@@ -51,7 +51,7 @@ async def asset(request: Request) -> web.Response:
     """GET /docs/{asset}: what Swagger UI is made of."""
     name = request.names["asset"]
     if name not in ASSETS:
-        raise web.HTTPNotFound
+        raise nothing_at(request)
     body = await asyncio.to_thread(_asset, name)
     return web.Response(body=body, content_type=ASSETS[name], charset="utf-8", headers=FOREVER)
 

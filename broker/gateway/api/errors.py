@@ -11,7 +11,6 @@ from broker.gateway.api.shapes_of_errors import Error, details, error_name
 from schemas.values import Violation
 
 _CODES = {
-    404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
     403: "forbidden",
@@ -20,7 +19,6 @@ _CODES = {
     421: "misdirected",
 }
 _MESSAGES = {
-    404: "there is nothing at {path}",
     405: "{method} is not for {path}",
     413: "the body is too large",
     416: "the range begins behind the end",

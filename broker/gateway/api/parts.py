@@ -1,16 +1,15 @@
 """What handlers work with, and the few things that all of them do."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import orjson
 from aiohttp import web
 
 from broker.budget import Room
-from broker.errors import InvalidRequestError, UnavailableError, UnknownJobError
+from broker.errors import InvalidRequestError, NotFoundError, UnavailableError, UnknownJobError
 from broker.gateway.api.answers import Answer
 from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.origins import Origins
@@ -27,7 +26,7 @@ from broker.gateway.streams import Streams
 from broker.gateway.tail import LedgerTail
 from broker.gateway.uploading import Uploads
 from broker.gateway.waiters import Waiters
-from broker.telemetry.times import iso, seconds_of, trace_of
+from broker.telemetry.times import trace_of
 from broker.transports.blobs import Blobs
 from schemas.cloudevents import encode
 from schemas.values import JobKey, is_id
@@ -135,12 +134,18 @@ def key_of(request: Request) -> JobKey:
     return JobKey(request.caller.tenant, job_id)
 
 
+def nothing_at(request: web.BaseRequest) -> NotFoundError:
+    """What is raised for a path at which there is nothing, for whoever asks."""
+    return NotFoundError(f"there is nothing at {request.path[:200]}")
+
+
 def answer(
-    content: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    content: msgspec.Struct | Sequence[msgspec.Struct],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """*content* as JSON."""
-    is_struct = isinstance(content, msgspec.Struct)
-    return raw_answer(encode(content) if is_struct else orjson.dumps(content), status, headers)
+    return raw_answer(encode(content), status, headers)
 
 
 def raw_answer(
@@ -155,30 +160,6 @@ def nothing(headers: Mapping[str, str] | None = None) -> web.Response:
     return Answer(status=204, headers=headers)
 
 
-def whole_number(request: Request, name: str, default: int, most: int) -> int:
-    """A number from the query, from 0 to *most*. Raises `InvalidRequestError`."""
-    text = request.query.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal()):
-        raise InvalidRequestError(f"{name}: {text[:40]!r} is not a whole number")
-    return most if len(text) > 18 else min(int(text), most)
-
-
-def one_of(request: Request, name: str, *words: str) -> str:
-    """A word from the query, in lower case; the first without one. Raises `InvalidRequestError`."""
-    text = request.query.get(name, "")
-    if text.lower() not in words:
-        allowed = " or ".join(word for word in words if word)
-        raise InvalidRequestError(f"{name}: {text[:40]!r} is not {allowed}")
-    return text.lower()
-
-
-def wants_mocks(request: Request) -> bool:
-    """Whether the client asks for what is of dry runs, too: it says `True`, or nothing."""
-    return one_of(request, "include_mocks", "", "true", "false") == "true"
-
-
 def seconds(request: Request, name: str, most: float) -> float:
     """A duration from the query, in seconds; 0 without one. Raises `InvalidRequestError`."""
     text = request.query.get(name, "")
@@ -189,14 +170,3 @@ def seconds(request: Request, name: str, most: float) -> float:
     if not 0 <= found < float("inf"):
         raise InvalidRequestError(f"{name}: {text[:40]!r} is not a number of seconds")
     return min(found, most)
-
-
-def moment(request: Request, name: str) -> str | None:
-    """A time from the query, as it stands in messages. Raises `InvalidRequestError`."""
-    text = request.query.get(name)
-    if not text:
-        return None
-    try:
-        return iso(seconds_of(text.replace(" ", "+")))  # a plus sign that was not escaped
-    except (ValueError, OverflowError):
-        raise InvalidRequestError(f"{name}: {text[:40]!r} is not a time (ISO 8601)") from None

@@ -8,12 +8,13 @@ import msgspec
 from aiohttp import web
 
 from broker.errors import QjbError
-from broker.gateway.api.asking import SMALL, asked, told
-from broker.gateway.api.describing import Body, Schema
+from broker.gateway.api.asking import SMALL, asked, told, told_in_form
+from broker.gateway.api.describing import FORM, Body, Schema
 from broker.gateway.api.parts import Request
 from schemas.tenants import Scope
 
 Handler: TypeAlias = Callable[..., Awaitable[web.StreamResponse]]
+Reader: TypeAlias = Callable[[bytes, type[msgspec.Struct]], msgspec.Struct]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Route:
     """One route, all that there is to say about it.
 
     Its handler gets the request; then what the query says, if `query` is its type; then what the
-    body says, if `body` is a struct: a small one, in JSON. All other bodies it reads by itself.
+    body says, if `body` is a struct (a small one, in JSON) or a `Body` of one as a form. All other
+    bodies it reads by itself.
 
     `answers` are by status: a struct (JSON, described by the summary), a `Body`, or a sentence for
     an answer without content.
@@ -55,7 +57,15 @@ class Route:
     def answer(self) -> Handler:
         """Its handler, which is given what the request says."""
         given = _asking(self.handler, self.query) if self.query else self.handler
-        return _told(given, self.body) if isinstance(self.body, type) else given
+        return _told(given, *self.told) if self.told else given
+
+    @property
+    def told(self) -> "tuple[type[msgspec.Struct], Reader] | None":
+        """As what its handler is given the body, and by whom that is read; None: by the handler."""
+        if isinstance(self.body, type):
+            return self.body, told
+        kinds = self.body.by_media_type if isinstance(self.body, Body) else {}
+        return (kinds[FORM], told_in_form) if FORM in kinds else None
 
 
 def _asking(handler: Handler, kind: type[msgspec.Struct]) -> Handler:
@@ -65,10 +75,10 @@ def _asking(handler: Handler, kind: type[msgspec.Struct]) -> Handler:
     return answer
 
 
-def _told(handler: Handler, kind: type[msgspec.Struct]) -> Handler:
+def _told(handler: Handler, kind: type[msgspec.Struct], read: Reader) -> Handler:
     async def answer(request: Request) -> web.StreamResponse:
         async with request.parts.bodies.read(request, SMALL) as body:
-            said = told(body, kind)
+            said = read(body, kind)
         return await handler(request, said)
 
     return answer

@@ -2,46 +2,31 @@
 
 from typing import Any
 
-from broker.errors import UnknownBackendError
+from msgspec import Struct
+
+from broker.errors import InvalidRequestError, UnknownBackendError
 from broker.gateway.api import backends, docs, health
-from broker.gateway.api.describing import (
-    Body,
-    Schema,
-    a_list,
-    an_object,
-    as_json,
-    header,
-    query,
-    ref,
-    text,
-)
+from broker.gateway.api.describing import Body
 from broker.gateway.api.health import Life, Readiness
 from broker.gateway.api.places import Handler, Route
-from broker.gateway.api.routes_of_jobs import MOCKS
-from broker.gateway.api.shapes_of_backends import BackendStatus
-
-_CALIBRATION = query("calibration_id", text(), "A calibration by its id: there are none here.")
+from broker.gateway.api.shapes_of_backends import (
+    OBJECTS_SINCE,
+    BackendAsked,
+    BackendNames,
+    Backends,
+    BackendsAsked,
+    BackendStatus,
+    PropertiesAsked,
+)
 
 
 def _of_a_backend(
-    what: str,
-    handler: Handler,
-    name: str,
-    summary: str,
-    kind: Any = dict[str, Any],
-    parameters: tuple[Schema, ...] = (),
+    what: str, handler: Handler, name: str, summary: str, query: type[Struct], kind: Any
 ) -> Route:
     path = f"/backends/{{backend}}/{what}"
-    return Route(
-        "GET",
-        path,
-        handler,
-        name,
-        summary,
-        {200: Body(summary, kind)},
-        parameters,
-        errors=(UnknownBackendError,),
-    )
+    answers = {200: Body(summary, kind)}
+    errors = (InvalidRequestError, UnknownBackendError)
+    return Route("GET", path, handler, name, summary, answers, query=query, errors=errors)
 
 
 BACKENDS = (
@@ -52,33 +37,45 @@ BACKENDS = (
         "listBackends",
         "List backends",
         {
-            200: as_json(
-                "Names; objects from API version 2025-01-01 on.",
-                an_object("devices", devices=a_list({"anyOf": [text(), ref("Backend")]})),
+            200: Body(
+                f"Names; objects from API version {OBJECTS_SINCE} on.", BackendNames | Backends
             )
         },
-        (header("IBM-API-Version", "The API version that the client speaks."), MOCKS),
+        query=BackendsAsked,
+        headers={backends.API_VERSION: "The API version that the client speaks."},
+        errors=(InvalidRequestError,),
     ),
     _of_a_backend(
         "configuration",
         backends.configuration,
         "getConfiguration",
         "What a backend can do",
-        parameters=(_CALIBRATION,),
+        BackendAsked,
+        dict[str, Any],
     ),
     _of_a_backend(
         "properties",
         backends.properties,
         "getProperties",
         "How well its qubits and gates work",
-        parameters=(
-            _CALIBRATION,
-            query("updated_before", text(format="date-time"), "As it stood then."),
-        ),
+        PropertiesAsked,
+        dict[str, Any],
     ),
-    _of_a_backend("defaults", backends.defaults, "getDefaults", "Pulse defaults: none"),
     _of_a_backend(
-        "status", backends.status, "getBackendStatus", "Does it take jobs?", BackendStatus
+        "defaults",
+        backends.defaults,
+        "getDefaults",
+        "Pulse defaults: none",
+        BackendAsked,
+        dict[str, Any],
+    ),
+    _of_a_backend(
+        "status",
+        backends.status,
+        "getBackendStatus",
+        "Does it take jobs?",
+        BackendAsked,
+        BackendStatus,
     ),
 )
 

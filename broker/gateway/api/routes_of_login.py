@@ -1,46 +1,41 @@
 """The routes by which clients of each generation log in and find what they may use."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from broker.errors import InvalidRequestError, UnauthorizedError
-from broker.gateway.api import devices, instances, login, page_login
-from broker.gateway.api.describing import (
-    WHOLE,
-    YES_OR_NO,
-    Body,
-    Schema,
-    a_list,
-    an_error,
-    an_object,
-    as_json,
-    text,
+from msgspec import Meta, Struct
+
+from broker.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    UnauthorizedError,
+    UnknownBackendError,
 )
+from broker.gateway.api import devices, instances, login, page_login
+from broker.gateway.api.describing import FORM, Body
 from broker.gateway.api.places import Handler, Route
+from broker.gateway.api.shapes_of_backends import (
+    BackendAsked,
+    DeviceStatus,
+    JobsLimit,
+    PropertiesAsked,
+)
+from broker.gateway.api.shapes_of_login import (
+    PLAN,
+    FoundInstances,
+    Granted,
+    Hub,
+    Instance,
+    InstanceLimits,
+    KeyGrant,
+    LoggedIn,
+    Login,
+    Me,
+    Plan,
+    Version,
+)
 from schemas.tenants import Scope
 
-_ANY_OBJECT: Schema = {"type": "object"}
-_NOT_GOOD = an_error("Nobody has that token.")
-_MALFORMED = an_error("The body is not what it should be.")
-_URLS = an_object("http ws services", http=text(), ws=text(), services=_ANY_OBJECT)
-_TOKEN = an_object(
-    "access_token refresh_token token_type expires_in expiration",
-    access_token=text("A JWT."),
-    refresh_token=text("Keys are exchanged again instead."),
-    token_type=text(),
-    expires_in=WHOLE | {"description": "Seconds."},
-    expiration=WHOLE | {"description": "Unix time."},
-    scope=text(),
-)
-_INSTANCE = an_object(
-    "crn name service_plan_unique_id tags doc",
-    crn=text(),
-    name=text(),
-    service_name=text(),
-    service_plan_unique_id=text(),
-    region=text(),
-    tags=a_list(text()),
-    doc=_ANY_OBJECT,
-)
+_NOT_GOOD = (InvalidRequestError, UnauthorizedError)
 
 LOGIN = (
     Route(
@@ -49,7 +44,7 @@ LOGIN = (
         login.version,
         "getVersion",
         "Is this a server of Qiskit Runtime?",
-        {200: as_json("It is.", _ANY_OBJECT)},
+        {200: Version},
         is_open=True,
     ),
     Route(
@@ -58,15 +53,9 @@ LOGIN = (
         login.with_token,
         "logIn",
         "Log in, as clients of IBM Quantum do",
-        {
-            200: as_json(
-                "What to send as `X-Access-Token` from now on.",
-                an_object("id", id=text(), userId=text()),
-            ),
-            400: _MALFORMED,
-            401: _NOT_GOOD,
-        },
-        body={"application/json": {"schema": an_object("apiToken", apiToken=text())}},
+        {200: LoggedIn},
+        body=Login,
+        errors=_NOT_GOOD,
         is_open=True,
     ),
     Route(
@@ -75,11 +64,7 @@ LOGIN = (
         login.me,
         "whoAmI",
         "Who one is, and where all else is",
-        {
-            200: as_json(
-                "You.", an_object("id username urls", id=text(), username=text(), urls=_URLS)
-            )
-        },
+        {200: Me},
     ),
     Route(
         "GET",
@@ -87,11 +72,7 @@ LOGIN = (
         login.network,
         "listHubs",
         "The hub, group and project that one has",
-        {
-            200: as_json(
-                "One hub.", a_list(an_object("name groups", name=text(), groups=_ANY_OBJECT))
-            )
-        },
+        {200: Body("One hub.", list[Hub])},
     ),
     Route(
         "POST",
@@ -99,17 +80,9 @@ LOGIN = (
         instances.token,
         "exchangeKey",
         "Exchange a key for a JWT, as clients of the IBM Quantum Platform do",
-        {200: as_json("A JWT of an hour.", _TOKEN), 400: _MALFORMED, 401: _NOT_GOOD},
-        body={
-            "application/x-www-form-urlencoded": {
-                "schema": an_object(
-                    "grant_type apikey",
-                    grant_type=text(const=instances.BY_KEY),
-                    apikey=text(minLength=1),
-                    response_type=text(),
-                )
-            }
-        },
+        {200: Granted},
+        body=Body("", {FORM: KeyGrant}),
+        errors=_NOT_GOOD,
         is_open=True,
     ),
     Route(
@@ -118,17 +91,17 @@ LOGIN = (
         instances.search,
         "findInstances",
         "The instances that one may use",
-        {200: as_json("One.", an_object("items limit", items=a_list(_INSTANCE), limit=WHOLE))},
+        {200: FoundInstances},
         body=Body("", Any, is_needed=False),
         scope=Scope.READ,
     ),
     Route(
         "GET",
-        f"/{instances.PLAN}",
+        f"/{PLAN}",
         instances.plan,
         "getPlan",
         "The plan of an instance, as a catalogue has it",
-        {200: as_json("The only one.", _ANY_OBJECT)},
+        {200: Plan},
         is_open=True,
     ),
     Route(
@@ -137,20 +110,7 @@ LOGIN = (
         instances.instance,
         "getInstance",
         "The instance that one uses",
-        {
-            200: as_json(
-                "It.",
-                an_object(
-                    "id crn name plan_id backends",
-                    id=text(),
-                    crn=text(),
-                    name=text(),
-                    plan_id=text(),
-                    backends=a_list(text()),
-                    qctrl_enabled=YES_OR_NO,
-                ),
-            )
-        },
+        {200: Instance},
     ),
     Route(
         "GET",
@@ -158,7 +118,7 @@ LOGIN = (
         instances.configuration,
         "getInstanceConfiguration",
         "What limits an instance",
-        {200: as_json("Nothing does.", _ANY_OBJECT)},
+        {200: InstanceLimits},
     ),
 )
 
@@ -171,7 +131,7 @@ PAGE = (  # of this gateway itself: its cookie is for all paths
         "Log in to the web page",
         {204: "A cookie stands for the token, for twelve hours at most."},
         body=page_login.PageLogin,
-        errors=(InvalidRequestError, UnauthorizedError),
+        errors=_NOT_GOOD,
         is_open=True,
     ),
     Route(
@@ -199,14 +159,20 @@ TICKETS = (
 )
 
 _PROJECT = "/Network/{hub}/Groups/{group}/Projects/{project}/devices"
-_NO_DEVICE = an_error("There is no such backend, or it is not your project.")
+_NOT_THERE = (InvalidRequestError, UnknownBackendError, NotFoundError)
 
 
 def _of_a_device(
-    what: str, handler: Handler, name: str, summary: str, schema: Schema = _ANY_OBJECT
+    what: str,
+    handler: Handler,
+    name: str,
+    summary: str,
+    kind: Any,
+    query: type[Struct] = BackendAsked,
 ) -> Route:
-    answers = {200: as_json(summary, schema), 404: _NO_DEVICE}
-    return Route("GET", f"{_PROJECT}/{{backend}}/{what}", handler, name, summary, answers)
+    path = f"{_PROJECT}/{{backend}}/{what}"
+    answers = {200: Body(summary, kind)}
+    return Route("GET", path, handler, name, summary, answers, query=query, errors=_NOT_THERE)
 
 
 DEVICES = (
@@ -216,11 +182,31 @@ DEVICES = (
         devices.listing,
         "listDevices",
         "The configurations of all backends",
-        {200: as_json("Each with all it is.", a_list(_ANY_OBJECT)), 404: _NO_DEVICE},
+        {200: Body("Each with all it is.", list[dict[str, Any]])},
+        errors=(NotFoundError,),
     ),
-    _of_a_device("properties", devices.properties, "getDeviceProperties", "How well it works"),
-    _of_a_device("defaults", devices.defaults, "getDeviceDefaults", "Pulse defaults: none"),
-    _of_a_device("queue/status", devices.status, "getDeviceStatus", "Does it take jobs?"),
-    _of_a_device("jobsLimit", devices.jobs_limit, "getJobsLimit", "How many jobs one may have"),
-    _of_a_device("bookings/v2", devices.bookings, "listBookings", "Who booked it", a_list({})),
+    _of_a_device(
+        "properties",
+        devices.properties,
+        "getDeviceProperties",
+        "How well it works",
+        dict[str, Any],
+        PropertiesAsked,
+    ),
+    _of_a_device(
+        "defaults", devices.defaults, "getDeviceDefaults", "Pulse defaults: none", dict[str, Any]
+    ),
+    _of_a_device(
+        "queue/status", devices.status, "getDeviceStatus", "Does it take jobs?", DeviceStatus
+    ),
+    _of_a_device(
+        "jobsLimit", devices.jobs_limit, "getJobsLimit", "How many jobs one may have", JobsLimit
+    ),
+    _of_a_device(
+        "bookings/v2",
+        devices.bookings,
+        "listBookings",
+        "Who booked it: nobody",
+        Annotated[list[Any], Meta(max_length=0)],
+    ),
 )

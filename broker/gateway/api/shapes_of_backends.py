@@ -1,13 +1,84 @@
-"""What is answered of backends."""
+"""Backends as clients of each generation read them, and what is asked of them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+import orjson
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import asdict
 
+from broker.gateway.api.asking import Moment
 from broker.gateway.api.describing import Whole
+from broker.gateway.api.shapes_of_jobs import Mocks
+from broker.gateway.fleet import Fleet
+from schemas.mocks import is_mock
+from schemas.workers import BackendAnnounced
+
+OBJECTS_SINCE = "2025-01-01"  # API version from which backends are listed as objects
+_UNLIMITED = -1
+
+# What is asked
 
 
-class BackendStatus(msgspec.Struct, frozen=True):
+class BackendsAsked(msgspec.Struct, frozen=True):
+    """Which backends are wanted."""
+
+    include_mocks: Mocks = False
+
+
+class BackendAsked(msgspec.Struct, frozen=True):
+    """What of a backend is wanted."""
+
+    calibration_id: Annotated[
+        str, Meta(description="A calibration by its id: there are none here.")
+    ] = ""
+
+
+class PropertiesAsked(BackendAsked, frozen=True):
+    """Which properties of a backend are wanted."""
+
+    updated_before: Annotated[Moment | None, Meta(description="As it stood then.")] = None
+
+
+# What is answered
+
+
+class BackendNames(msgspec.Struct, frozen=True):
+    """Backends by name."""
+
+    devices: list[str]
+
+
+class Availability(msgspec.Struct, frozen=True):
+    """Whether a backend can be used."""
+
+    name: Literal["online", "offline"]
+    reason: str
+
+
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
+    """What jobs run on."""
+
+    class_: (
+        Annotated[Literal["mock"], Meta(description="What runs nothing is a `mock`.")] | UnsetType
+    ) = msgspec.field(default=UNSET, name="class")
+    name: str
+    status: Availability
+    queue_length: Whole
+    qubits: Whole
+    simulator: bool
+    is_simulator: Annotated[bool, Meta(description="The same, by its newer name.")]
+    description: str
+    sandbox: Annotated[str, Meta(description="In which uploaded programs run; empty: none do.")]
+
+
+class Backends(msgspec.Struct, frozen=True):
+    """Backends, each as an object."""
+
+    devices: list[Backend]
+
+
+class BackendStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a backend takes jobs, and how many wait."""
 
     state: bool
@@ -17,3 +88,64 @@ class BackendStatus(msgspec.Struct, frozen=True):
     backend_version: str
     running: Whole
     slots: Whole
+
+
+class DeviceStatus(BackendStatus, frozen=True, kw_only=True):
+    """Whether a backend takes jobs, for clients before September 2022."""
+
+    lengthQueue: Whole  # noqa: N815 - as it is on the wire
+
+
+class JobsLimit(msgspec.Struct, frozen=True, rename="camel"):
+    """How many jobs one may have on a backend."""
+
+    maximum_jobs: Annotated[int, Meta(description="-1: as many as one likes.")] = _UNLIMITED
+    running_jobs: Whole = 0
+
+
+_NOBODY = "no worker offers it"
+_AVAILABLE, _OFFLINE = Availability("online", "available"), Availability("offline", _NOBODY)
+
+
+def backend_list(fleet: Fleet, api_version: str | None, *, mocks: bool) -> BackendNames | Backends:
+    """All backends: names for older clients, objects for those that say a newer *api_version*."""
+    listed = [*fleet.backends, *(fleet.mocks if mocks else ())]
+    if not api_version or api_version < OBJECTS_SINCE:
+        return BackendNames([backend.name for backend in listed])
+    return Backends([_object(fleet, backend) for backend in listed])
+
+
+def _object(fleet: Fleet, backend: BackendAnnounced) -> Backend:
+    return Backend(
+        class_="mock" if is_mock(backend.name) else UNSET,
+        name=backend.name,
+        status=_AVAILABLE if fleet.is_online(backend.name) else _OFFLINE,
+        queue_length=fleet.queue(backend.name).queued,
+        qubits=backend.num_qubits,
+        simulator=backend.simulator,
+        is_simulator=backend.simulator,
+        description=backend.description,
+        sandbox=backend.sandbox,
+    )
+
+
+def backend_status(fleet: Fleet, backend: BackendAnnounced) -> BackendStatus:
+    """Whether *backend* takes jobs, and how many wait."""
+    online = fleet.is_online(backend.name)
+    configuration = orjson.loads(bytes(backend.configuration))
+    queue = fleet.queue(backend.name)
+    return BackendStatus(
+        state=online,
+        status="active" if online else "offline",
+        message="" if online else _NOBODY,
+        length_queue=queue.queued,
+        backend_version=str(configuration.get("backend_version", "")),
+        running=queue.running,
+        slots=queue.slots,
+    )
+
+
+def device_status(fleet: Fleet, backend: BackendAnnounced) -> DeviceStatus:
+    """The same, for clients before September 2022."""
+    shown = backend_status(fleet, backend)
+    return DeviceStatus(**asdict(shown), lengthQueue=shown.length_queue)

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from broker.errors import InvalidRequestError
 from broker.gateway.api.asking import FURTHEST, Moment
 from broker.gateway.api.describing import Whole, ref
-from broker.gateway.api.dialects import HUB, PROJECT
+from broker.gateway.api.naming import HUB, PROJECT
 from broker.gateway.api.shapes_of_errors import ErrorDetail, ErrorName
 from broker.gateway.cursors import parse_list_cursor
 from broker.gateway.filters import JobFilter, Part

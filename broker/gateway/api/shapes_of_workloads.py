@@ -11,7 +11,7 @@ from broker.gateway.api.asking import Moment
 from broker.gateway.api.describing import Whole
 from broker.gateway.api.shapes_of_jobs import JobsAsked, Mocks, Order, Time
 from broker.gateway.api.shapes_of_sessions import session_object
-from broker.gateway.api.usage import spent_on
+from broker.gateway.api.shapes_of_usage import spent_on
 from broker.gateway.filters import SessionFilter
 from broker.telemetry.times import seconds_of
 from schemas.jobs import Job

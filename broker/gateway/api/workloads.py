@@ -20,7 +20,7 @@ from broker.gateway.api.shapes_of_workloads import (
     of_job,
     of_session,
 )
-from broker.gateway.api.usage import instance_of
+from broker.gateway.api.usage import instance_asked
 from broker.gateway.cursors import list_cursor
 from broker.gateway.filters import JobFilter, Key, Part
 from broker.gateway.rows import JobPage
@@ -56,7 +56,7 @@ def _merged(
     request: Request, jobs: JobPage, sessions: Sequence[Session], part: Part
 ) -> tuple[list[Workload], bool]:
     """Both by age; and whether jobs are lacking behind them, as they are large."""
-    instance = request.headers.get("Service-CRN") or instance_of(request.caller)
+    instance = instance_asked(request)
     shown = [of_job(job, instance, now()) for job in jobs.jobs]
     is_cut_short = len(shown) < min(part.limit, jobs.count - jobs.offset)
     both = shown + [of_session(each, instance, now()) for each in sessions]
