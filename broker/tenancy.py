@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import replace
+from secrets import token_hex
 
+from broker.appending import append_surely
 from broker.core.tenants import Register
+from broker.errors import LogUnavailableError
 from broker.keeping_up import KeptUp
 from broker.telemetry import metrics
+from broker.telemetry.times import now
 from broker.transports.log import Log
+from schemas.cloudevents import tenant_record
 from schemas.records import Stored
-from schemas.tenants import NO_QUOTA, TOKEN_KEY, Quota, Said
+from schemas.tenants import NO_QUOTA, TOKEN_KEY, Quota, Said, SigningKey
 from schemas.topics import TENANTS
 from schemas.values import DEFAULT_TENANT
 
@@ -62,6 +67,21 @@ class Tenancy(KeptUp[Said]):
         """The most that *tenant* may have."""
         found = self.register.tenant(tenant)
         return found.quota if found else NO_QUOTA
+
+    async def signing_key(self) -> SigningKey:
+        """What gateways sign with, as all of them know it; it is made if there is none.
+
+        Raises `LogUnavailableError`.
+        """
+        if self.register.newest_signing_key is None:
+            await self.catch_up()
+        if self.register.newest_signing_key is None:
+            made = SigningKey(id=token_hex(6), secret=token_hex(32), created=now())
+            await append_surely(self._log, TENANTS, [tenant_record(made, made.created)])
+            await self.catch_up()
+        if (found := self.register.newest_signing_key) is None:
+            raise LogUnavailableError("the log does not keep what gateways sign with")
+        return found
 
     async def beyond(self, known: Collection[str]) -> Collection[str]:
         """Those that are not among *known*, once there are some."""

@@ -75,7 +75,20 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="to
         return TOKEN_KEY + self.id.encode()
 
 
-Said: TypeAlias = Tenant | Token
+class SigningKey(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="signing-key"):
+    """What gateways sign with for callers whom an issuer vouches for: they bring no token of ours."""
+
+    id: Id
+    secret: Sha256  # 256 random bits
+    created: str
+
+    @property
+    def key(self) -> bytes:
+        """Of its record."""
+        return f"signing-key/{self.id}".encode()
+
+
+Said: TypeAlias = Tenant | Token | SigningKey
 
 
 def hashed(token: str) -> str:

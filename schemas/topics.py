@@ -213,11 +213,12 @@ PROGRAMS = Topic(
 TENANTS = Topic(
     name="qjb.tenants.v1",
     title="Tenants",
-    key="tenant/name, token/id",
-    who="Operators write, brokers and gateways read; compacted.",
+    key="tenant/name, token/id, signing-key/id",
+    who="Operators write, brokers and gateways read, gateways with an issuer make its key; compacted.",
     messages=(
         Message("tenant", tenants.Tenant, "qjb.tenants.tenant"),
         Message("token", tenants.Token, "qjb.tenants.token"),
+        Message("signing-key", tenants.SigningKey, "qjb.tenants.signing-key"),
     ),
     read=cloudevents.read_tenant,
     write=cloudevents.tenant_record,

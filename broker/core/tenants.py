@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from schemas.decoding import UnreadableError
 from schemas.limits import MIB
-from schemas.tenants import Said, Tenant, Token
+from schemas.tenants import Said, SigningKey, Tenant, Token
 from schemas.values import DEFAULT_TENANT
 
 ROOM = 64 * MIB  # bytes of what is taken in
@@ -22,25 +22,37 @@ class Register:
         self._tenants = {DEFAULT_TENANT: Tenant(name=DEFAULT_TENANT, created="")}
         self._tokens: dict[str, Token] = {}
         self._by_hash: dict[str, Token] = {}
+        self._signing_keys: dict[str, SigningKey] = {}
         # Whether one was ever made: from then on everybody has to bring one, whatever became of it.
         self.has_tokens = False
 
     @property
     def weight(self) -> int:
         """Bytes that it holds."""
-        return ENTRY * (len(self._tenants) + len(self._tokens))
+        return ENTRY * (len(self._tenants) + len(self._tokens) + len(self._signing_keys))
 
     def take(self, said: Said) -> None:
         """Take in what the topic says. Raises `UnreadableError` if there is no room for it."""
         self.has_tokens = self.has_tokens or isinstance(said, Token)
-        known = said.name in self._tenants if isinstance(said, Tenant) else said.id in self._tokens
-        if not known and self.weight > self._room:
+        if not self._knows(said) and self.weight > self._room:
             raise UnreadableError("too_large", "there is no room for more tenants and tokens")
-        if isinstance(said, Tenant):
-            self._tenants[said.name] = said
-            return
-        self._forget_token(said.id)
-        self._tokens[said.id] = self._by_hash[said.sha256] = said
+        match said:
+            case Tenant():
+                self._tenants[said.name] = said
+            case SigningKey():
+                self._signing_keys[said.id] = said
+            case Token():
+                self._forget_token(said.id)
+                self._tokens[said.id] = self._by_hash[said.sha256] = said
+
+    def _knows(self, said: Said) -> bool:
+        match said:
+            case Tenant():
+                return said.name in self._tenants
+            case SigningKey():
+                return said.id in self._signing_keys
+            case Token():
+                return said.id in self._tokens
 
     def forget(self, key: bytes) -> None:
         """What a record with that key said holds no more."""
@@ -49,6 +61,8 @@ class Register:
             self._forget_token(name)
         elif kind == "tenant" and name != DEFAULT_TENANT:
             self._tenants.pop(name, None)
+        elif kind == "signing-key":
+            self._signing_keys.pop(name, None)
 
     def _forget_token(self, token_id: str) -> None:
         token = self._tokens.pop(token_id, None)
@@ -77,6 +91,15 @@ class Register:
     def token(self, token_id: str) -> Token | None:
         """The token of that id, whatever it is good for."""
         return self._tokens.get(token_id)
+
+    def signing_key(self, key_id: str) -> SigningKey | None:
+        """The key of that id."""
+        return self._signing_keys.get(key_id)
+
+    @property
+    def newest_signing_key(self) -> SigningKey | None:
+        """The one to sign with, if there is one."""
+        return next(reversed(self._signing_keys.values()), None)
 
     def hashed(self, sha256: str) -> Token | None:
         """The token with that hash, whatever it is good for."""

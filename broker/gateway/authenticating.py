@@ -3,22 +3,19 @@
 import asyncio
 import re
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache
 
 from aiohttp import web
 
 from broker.core.tenants import Register
-from broker.errors import (
-    ForbiddenError,
-    LogUnavailableError,
-    UnauthorizedError,
-    UnavailableError,
-)
-from broker.gateway import bearer
+from broker.errors import LogUnavailableError, UnauthorizedError, UnavailableError
 from broker.gateway.bearer import Bearer, Read, Use
 from broker.gateway.caller import ANYBODY, Caller
 from broker.gateway.oidc import Issuer
+from broker.gateway.stand_ins import StandIns, Tickets
 from broker.telemetry.times import now, seconds_of
 from broker.tenancy import Tenancy
 from schemas.tenants import NO_QUOTA, Quota, Scope, Token, hashed
@@ -32,22 +29,6 @@ TICKET = "ticket"
 _IN_QUERY = ("token", "access_token", "apikey", "api_key", "apiToken")
 
 
-class Tickets:
-    """Those that were used here, until they are too old anyway."""
-
-    def __init__(self) -> None:
-        self._used: dict[str, int] = {}  # until when each would have been good, by number
-
-    def use(self, ticket: Read, now: float) -> bool:
-        """Whether *ticket* is used for the first time."""
-        for number in [n for n, expires in self._used.items() if expires <= now][:2]:
-            del self._used[number]  # so that as many go as come
-        if ticket.number in self._used:
-            return False
-        self._used[ticket.number] = ticket.expires
-        return True
-
-
 class Authentication:
     """Knows callers by their tokens, and by those of an *issuer*. Where there is neither, nobody has
     to say who they are.
@@ -55,6 +36,7 @@ class Authentication:
 
     def __init__(self, tenancy: Tenancy, issuer: Issuer | None = None) -> None:
         self._tenancy, self._issuer = tenancy, issuer
+        self._stand_ins = StandIns(tenancy, issuer.oidc if issuer else None)
         self._tickets = Tickets()
 
     @property
@@ -63,12 +45,8 @@ class Authentication:
 
     async def read(self) -> None:
         """Until what is on the log now is known. Raises `UnavailableError`."""
-        try:
-            async with asyncio.timeout(WITHIN):
-                await self._tenancy.catch_up()
-        except (LogUnavailableError, TimeoutError) as error:
-            message = "the log can not be reached, so that nobody knows who asks; try again"
-            raise UnavailableError(message) from error
+        async with _within("nobody knows who asks"):
+            await self._tenancy.catch_up()
 
     async def is_open(self) -> bool:
         """Whether nobody has to say who they are. Raises `UnavailableError`."""
@@ -91,7 +69,7 @@ class Authentication:
         if await self.is_open():
             return self._anybody()
         if (ticket := request.query.get(TICKET)) is not None:
-            return self._ticket_holder(request, ticket)
+            return await self._ticket_holder(request, ticket)
         if (text := _token_in(request)) is None and _is_of_the_page(request):
             text = request.cookies.get(COOKIE)
             if text is not None:
@@ -125,30 +103,55 @@ class Authentication:
     async def _holder(self, text: str, use: Use) -> Caller:
         if await self.is_open():
             return self._anybody()
-        if (token := self._known(text, use)) is None:  # it may have been made a moment ago
+        if (caller := await self._known(text, use)) is None:  # it may have been made a moment ago
             await self.read()
-            token = self._known(text, use)
-        if token is None:
+            caller = await self._known(text, use)
+        if caller is None:
             raise UnauthorizedError("the token is not known, or too old")
-        return self._good(token)
+        return caller
 
-    def issue(self, caller: Caller, issuer: str, use: Use) -> Bearer:
-        """What stands for the token of *caller*. Raises `ForbiddenError` for one not made here."""
-        if caller.signed_by is not None:
-            raise ForbiddenError("this is for tokens that `qjb tokens create` made")
-        token = self._register.token(caller.token or "")
-        return bearer.issue(caller, token.sha256 if token else "", issuer, time.time(), use)
+    async def _known(self, text: str, use: Use) -> Caller | None:
+        """Who has *text*; None if nobody is known to. Raises `UnauthorizedError`."""
+        if len(text) > MOST_TOKEN:
+            return None
+        if use is Use.BEARER and text.count(".") != 2:
+            token = self._register.hashed(hashed(text))
+            return self._good(token) if token else None
+        try:
+            found = self._stand_ins.read(text, use)
+        except UnauthorizedError:
+            return None
+        return await self._stood_for(found)
 
-    def _ticket_holder(self, request: web.BaseRequest, text: str) -> Caller:
+    async def _stood_for(self, found: Read) -> Caller | None:
+        """Who has that for which something stands. Raises `UnauthorizedError`."""
+        if (caller := found.caller) is not None:
+            assert self._issuer is not None  # else it would not be read
+            await self._issuer.keys.check(caller.signed_by or "")
+            return await self._vouched_for(caller)
+        token = self._register.token(found.token)
+        return self._good(token) if token else None
+
+    async def issue(self, caller: Caller, issuer: str, use: Use) -> Bearer:
+        """What stands for that by which *caller* is known.
+
+        Raises `UnauthorizedError` if that has expired, or `UnavailableError`.
+        """
+        async with _within("nothing can be made of the token"):
+            return await self._stand_ins.issue(caller, issuer, use)
+
+    async def _ticket_holder(self, request: web.BaseRequest, text: str) -> Caller:
         """Who has the ticket *text*, which is good to open one stream."""
         if request.method != "GET" or not request.path.endswith("/events"):
             raise UnauthorizedError("a ticket is good for event streams alone")
-        moment = time.time()
-        ticket = bearer.read(text[:MOST_TOKEN], self._hash_of, moment, Use.TICKET)
-        token = self._register.token(ticket.token)
-        if token is None or not self._tickets.use(ticket, moment):
+        try:
+            ticket = self._stand_ins.read(text[:MOST_TOKEN], Use.TICKET)
+        except UnauthorizedError:  # it may have been made elsewhere, a moment ago
+            await self.read()
+            ticket = self._stand_ins.read(text[:MOST_TOKEN], Use.TICKET)
+        caller = await self._stood_for(ticket)
+        if caller is None or not self._tickets.use(ticket, time.time()):
             raise UnauthorizedError("the ticket has been used: each is good for one stream")
-        caller = self._good(token)
         return replace(caller, scopes=caller.scopes & {Scope.READ})
 
     def _good(self, token: Token) -> Caller:
@@ -165,21 +168,6 @@ class Authentication:
             return ANYBODY
         return replace(ANYBODY, quota=tenant.quota)
 
-    def _known(self, text: str, use: Use) -> Token | None:
-        if len(text) > MOST_TOKEN:
-            return None
-        if use is Use.BEARER and text.count(".") != 2:
-            return self._register.hashed(hashed(text))
-        try:
-            found = bearer.read(text, self._hash_of, time.time(), use)
-            return self._register.token(found.token)
-        except UnauthorizedError:
-            return None
-
-    def _hash_of(self, token_id: str) -> str | None:
-        token = self._register.token(token_id)
-        return token.sha256 if token else None
-
     def ended(self, caller: Caller) -> str | None:
         """Why *caller*, who was let in, is let in no more; None while it is."""
         if caller.token is None:
@@ -193,6 +181,17 @@ class Authentication:
         """Why nobody is let in for whom an issuer vouched with that key; None while it counts."""
         is_gone = self._issuer is None or self._issuer.keys.is_gone(signed_by)
         return "the issuer has no more the key that signed the token" if is_gone else None
+
+
+@asynccontextmanager
+async def _within(what: str) -> AsyncIterator[None]:
+    """The log gets a while for the block. Raises `UnavailableError`, which says *what* comes of it."""
+    try:
+        async with asyncio.timeout(WITHIN):
+            yield
+    except (LogUnavailableError, TimeoutError) as error:
+        message = f"the log can not be reached, so that {what}; try again"
+        raise UnavailableError(message) from error
 
 
 @lru_cache(4096)  # one for all requests and streams

@@ -83,7 +83,7 @@ class Issuer:
         on_change: Callable[[], None] = lambda: None,
         memory: int = CHECKED,
     ) -> None:
-        self._oidc = oidc
+        self.oidc = oidc
         self.keys = IssuerKeys(oidc.issuer, oidc.trust, clock, on_change, oidc.again)
         self._checked = Lately[str, Caller](Room("checked_jwts", memory), _weigh)
         self._rules = jwt.JWTClaimsRegistry(
@@ -131,20 +131,20 @@ class Issuer:
             claims = orjson.loads(payload)
         except (JoseError, ValueError):
             return None
-        is_ours = isinstance(claims, dict) and claims.get("iss") == self._oidc.issuer
+        is_ours = isinstance(claims, dict) and claims.get("iss") == self.oidc.issuer
         return header if is_ours else None
 
     def _caller_of(self, claims: Mapping[str, Any], thumbprint: str) -> Caller:
-        tenant, subject = claims.get(self._oidc.tenant), claims["sub"]
+        tenant, subject = claims.get(self.oidc.tenant), claims["sub"]
         if not isinstance(tenant, str):
             raise UnauthorizedError(
-                f"the token names no tenant: it has no claim {self._oidc.tenant}"
+                f"the token names no tenant: it has no claim {self.oidc.tenant}"
             )
         if len(subject) > MOST_SUBJECT:
             raise UnauthorizedError(
                 f"the token is not good here: its claim sub has more than {MOST_SUBJECT} characters"
             )
-        said = claims.get(self._oidc.scopes)
+        said = claims.get(self.oidc.scopes)
         words = said.split() if isinstance(said, str) else said
         ours = frozenset(scope for scope in Scope if isinstance(words, list) and scope in words)
         return Caller(

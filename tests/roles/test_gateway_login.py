@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from broker.errors import UnauthorizedError
-from broker.gateway.bearer import Use, issue, read
+from broker.gateway.bearer import Key, Use, issue, read
 from broker.gateway.caller import Caller
 from schemas.tenants import Scope, hashed
 from tests.support.gateway import Running, running
@@ -117,10 +117,11 @@ async def test_devices_are_those_of_ones_own_project() -> None:
 
 
 ASKER = Caller("lab", frozenset({Scope.READ}), token="t1", expires=None)
+KNOWN = Key("t1", hashed("secret"))
 
 
 def test_a_bearer_token_names_the_token_that_it_was_made_of() -> None:
-    made = issue(ASKER, hashed("secret"), "http://here", now=1000.0)
+    made = issue(ASKER, KNOWN, "http://here", now=1000.0)
 
     assert read(made.text, {"t1": hashed("secret")}.get, now=1001.0, use=Use.BEARER).token == "t1"
 
@@ -128,7 +129,7 @@ def test_a_bearer_token_names_the_token_that_it_was_made_of() -> None:
 def test_a_bearer_token_ends_with_the_token_that_it_was_made_of() -> None:
     brief = Caller("lab", frozenset({Scope.READ}), token="t1", expires=1060.0)
 
-    assert issue(brief, hashed("secret"), "http://here", now=1000.0).expires == 1060
+    assert issue(brief, KNOWN, "http://here", now=1000.0).expires == 1060
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_a_bearer_token_ends_with_the_token_that_it_was_made_of() -> None:
     ids=["revoked", "forged", "too old"],
 )
 def test_a_bearer_token_is_good_for_nothing(known: dict[str, str], now: float) -> None:
-    made = issue(ASKER, hashed("secret"), "http://here", now=1000.0)
+    made = issue(ASKER, KNOWN, "http://here", now=1000.0)
 
     with pytest.raises(UnauthorizedError):
         read(made.text, known.get, now=now, use=Use.BEARER)
@@ -151,7 +152,7 @@ def test_what_is_no_bearer_token_is_refused(text: str) -> None:
 
 def test_a_token_without_a_signature_is_refused() -> None:
     none = "eyJhbGciOiJub25lIiwia2lkIjoidDEifQ"  # {"alg":"none","kid":"t1"}
-    made = issue(ASKER, hashed("secret"), "http://here", now=1000.0)
+    made = issue(ASKER, KNOWN, "http://here", now=1000.0)
     claims = made.text.split(".")[1]
 
     with pytest.raises(UnauthorizedError):
@@ -159,7 +160,7 @@ def test_a_token_without_a_signature_is_refused() -> None:
 
 
 def test_a_jwt_that_was_good_before_ends_in_time_and_with_its_token() -> None:
-    made = issue(Caller("lab", frozenset(), "t1"), hashed("secret"), "http://here", 1000.0)
+    made = issue(Caller("lab", frozenset(), "t1"), KNOWN, "http://here", 1000.0)
     known = {"t1": hashed("secret")}
     assert read(made.text, known.get, now=1001.0, use=Use.BEARER).token == "t1"
 

@@ -13,7 +13,10 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey
 from joserfc.jws import JWSRegistry
 
+from broker.gateway.oidc import Oidc
 from tests.support import tls
+from tests.support.gateway import Running, running
+from tests.support.tokens import say, tenant
 
 AUDIENCE = "qjb"
 
@@ -107,3 +110,15 @@ async def issuing(issuer: TestIssuer, port: int = 0, *, secure: bool = False) ->
         yield port
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def both(**more: Any) -> AsyncIterator[tuple[Running, TestIssuer]]:
+    """A gateway that takes the JWTs of an issuer; and the issuer. *more*: of its `Oidc`."""
+    issuer = TestIssuer()
+    async with (
+        issuing(issuer),
+        running(brokered=True, oidc=Oidc(issuer.url, AUDIENCE, **more)) as served,
+    ):
+        await say(served.ledger.log, tenant("chem"), tenant("other"))
+        yield served, issuer

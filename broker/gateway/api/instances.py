@@ -26,7 +26,7 @@ async def token(request: Request, asked: KeyGrant) -> web.Response:
     """POST /identity/token: a JWT for a key."""
     authentication = request.parts.authentication
     caller = await authentication.holder(asked.apikey)
-    made = authentication.issue(caller, base_url(request, "/token"), Use.BEARER)
+    made = await authentication.issue(caller, base_url(request, "/token"), Use.BEARER)
     granted = Granted(
         access_token=made.text,
         refresh_token="not_supported",  # noqa: S106 - as IBM says

@@ -32,7 +32,7 @@ async def log_in(request: Request, asked: PageLogin) -> web.Response:
     caller = await authentication.holder(asked.token)
     if caller.token is None:  # nobody has to say who they are
         return nothing(NO_STORE)
-    made = authentication.issue(caller, base_url(request, "/login"), Use.PAGE)
+    made = await authentication.issue(caller, base_url(request, "/login"), Use.PAGE)
     return _with_cookie(request, made.text, made.expires - made.issued)
 
 
@@ -45,7 +45,7 @@ async def ticket(request: Request) -> web.Response:
     """POST /tickets."""
     caller: Caller = request.caller
     issuer = base_url(request, "/tickets")
-    made = request.parts.authentication.issue(caller, issuer, Use.TICKET)
+    made = await request.parts.authentication.issue(caller, issuer, Use.TICKET)
     return answer(
         Ticket(made.text, min(LASTS[Use.TICKET], made.expires - made.issued)), 201, NO_STORE
     )
