@@ -46,7 +46,9 @@ def weight_of_status(status: Status) -> int:
     """Bytes that a message of the status topic takes once it is read."""
     match status:
         case Heartbeat():
-            return RECORD + ATTEMPT * len(status.attempts) + _weight_of_names(status.backends)
+            names = [name for pool in status.pools for name in (pool.name, *pool.backends)]
+            said = ATTEMPT * len(status.attempts) + _weight_of_names(status.backends)
+            return RECORD + said + _weight_of_names(names)
         case BackendAnnounced():
             said = len(status.description) + len(status.configuration) + len(status.properties)
             return RECORD + said

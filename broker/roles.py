@@ -29,6 +29,7 @@ from broker.transports.log import Log, Reach
 from broker.transports.space import Space
 from broker.worker.host import Worker
 from broker.worker.options import Options as WorkerOptions
+from broker.worker.pools import Pool
 from executors.base import Executor
 from executors.children.capacity import available
 from executors.registry import make_executor
@@ -109,9 +110,8 @@ class Roles:
         return Worker(
             self._log,
             self._blobs,
-            self._executor(),
+            [Pool(settings.executor, self._executor(), settings.slots)],
             own.name.removeprefix("worker-"),
-            settings.slots,
             programs=self._library,
             options=WorkerOptions(grace=settings.grace),
             judge=self._judge,

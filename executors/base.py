@@ -84,7 +84,7 @@ class Executor(Protocol):
     """Runs programs against backends."""
 
     async def start(self) -> Sequence[BackendAnnounced]:
-        """Get ready to run; the backends on offer. Called once, before any `run`."""
+        """Get ready to run; the backends on offer. Called before any `run`, again if it raised."""
 
     def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         """Yield what happens, `Began` first if the program begins; last, exactly one of

@@ -21,6 +21,15 @@ class AttemptName(msgspec.Struct, frozen=True, array_like=True):
     epoch: Count
 
 
+class SlotPool(msgspec.Struct, frozen=True, array_like=True):
+    """Backends of one worker that share slots."""
+
+    name: Name
+    backends: tuple[Name, ...]
+    slots: Count
+    ahead: Count = 0  # attempts beyond the slots that it takes: they begin when a slot gets free
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="kind"):
     """A worker lives. Key `worker/<id>`; once a second, and at once when it starts or stops.
 
@@ -29,6 +38,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_
     report costs nothing. `inbox` is the offset up to which it
     has read its partition of the inbox: an attempt that was dispatched before it and is not named
     is lost.
+
+    `slots`, `ahead` and `backends` are those of all `pools` together.
     """
 
     worker: Name
@@ -38,9 +49,15 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_
     attempts: tuple[AttemptName, ...] = ()
     running: Count | None = None
     inbox: Count = 0
-    ahead: Count = 0  # attempts beyond its slots that it takes: they begin when a slot gets free
+    ahead: Count = 0
+    pools: tuple[SlotPool, ...] = ()  # none: from an older worker, whose backends share all slots
     stopping: bool = False  # takes no more; what it still runs it will finish or hand back
     left: bool = False  # its last: what it was given and has not ended, it hands back
+
+    @property
+    def offered(self) -> tuple[SlotPool, ...]:
+        """Its pools."""
+        return self.pools or (SlotPool("", self.backends, self.slots, self.ahead),)
 
 
 class BackendAnnounced(msgspec.Struct, frozen=True, kw_only=True, tag="backend", tag_field="kind"):

@@ -188,11 +188,14 @@ def backends(at: Address, as_json: bool, backend: str | None) -> None:
                     str(item.get("qubits", "")),
                     str((item.get("status") or {}).get("name", "")),
                     str(item.get("queue_length", "")),
+                    str(item.get("running", "")),
+                    str(item.get("slots", "")),
                     str(item.get("sandbox") or "none"),
                 )
                 for item in listed
             ]
-            show.table(("BACKEND", "QUBITS", "STATUS", "QUEUE", "SANDBOX"), rows)
+            head = ("BACKEND", "QUBITS", "STATUS", "QUEUE", "RUNNING", "SLOTS", "SANDBOX")
+            show.table(head, rows)
         return Exit.DONE
 
     run(work())

@@ -34,23 +34,30 @@ def lease(base: float, ran_for: float) -> float:
     return max(base, min(LONGEST_LEASE, base + ran_for / 10))
 
 
+@dataclass(frozen=True, slots=True)
+class KnownPool:
+    """Backends of a worker, and the slots that they share."""
+
+    backends: frozenset[str]
+    slots: int
+    ahead: int  # attempts beyond the slots that it takes
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """What is given to it: jobs for its backends, and dry runs for them."""
+        return with_mocks(self.backends)
+
+
 @dataclass(slots=True)
 class KnownWorker:
     """One start of one worker, as its last heartbeat described it."""
 
     name: str
     instance: str
-    slots: int = 0
-    ahead: int = 0  # attempts beyond its slots that it takes
-    backends: frozenset[str] = frozenset()
+    pools: tuple[KnownPool, ...] = ()
     stopping: bool = False
     heard: float = 0.0  # tick time of its last heartbeat
     superseded: list[str] = field(default_factory=list)
-
-    @property
-    def offered(self) -> frozenset[str]:
-        """Where it runs what is given to it: its backends, and dry runs for them."""
-        return with_mocks(self.backends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +122,9 @@ class Roster:
         worker = KnownWorker(
             beat.worker,
             beat.instance,
-            beat.slots,
-            beat.ahead,
-            frozenset(beat.backends),
+            tuple(
+                KnownPool(frozenset(pool.backends), pool.slots, pool.ahead) for pool in beat.offered
+            ),
             beat.stopping,
             self.clock,
             earlier,
@@ -170,23 +177,29 @@ class Roster:
     def offers(self, book: Book) -> list[Offer]:
         """The free slots, and how much may be given ahead of them."""
         return [
-            Offer(worker.name, worker.instance, worker.offered, free, worker.ahead)
+            Offer(worker.name, worker.instance, pool.offered, free, pool.ahead)
             for worker in self.takers()
-            if (free := worker.slots - len(book.attempts_of(worker.name))) + worker.ahead > 0
+            for pool in worker.pools
+            if (free := pool.slots - _taken(worker, pool, book)) + pool.ahead > 0
         ]
 
     def slots(self, backend: str) -> int:
         """How many slots there are for *backend*, free or not."""
-        return sum(worker.slots for worker in self.takers() if backend in worker.offered)
+        return sum(pool.slots for _, pool in self._pools_of(backend))
 
     def load(self, book: Book, backend: str) -> Load:
         """How busy *backend* is."""
         slots = running = 0
-        for worker in self.takers():
-            if backend in worker.offered:
-                slots += worker.slots
-                running += len(book.attempts_of(worker.name))
+        for worker, pool in self._pools_of(backend):
+            slots += pool.slots
+            running += _taken(worker, pool, book)
         return Load(slots, max(0, slots - running), book.queues.count(backend))
+
+    def _pools_of(self, backend: str) -> Iterable[tuple[KnownWorker, KnownPool]]:
+        for worker in self.takers():
+            for pool in worker.pools:
+                if backend in pool.offered:
+                    yield worker, pool
 
     def unnamed(self, book: Book, beat: Heartbeat) -> list[Suspect]:
         """The attempts that the worker which beat has not got, although it should."""
@@ -247,8 +260,17 @@ class Roster:
                 self.backends.drop(name)
 
 
+def _taken(worker: KnownWorker, pool: KnownPool, book: Book) -> int:
+    """How many attempts *pool* is to have under way."""
+    attempts = book.attempts_of(worker.name)
+    if len(worker.pools) == 1:
+        return len(attempts)
+    return sum(attempt.backend in pool.offered for attempt in attempts.values())
+
+
 def _weight(worker: KnownWorker) -> int:
-    names = (worker.name, worker.instance, *worker.superseded, *worker.backends)
+    offered = (name for pool in worker.pools for name in pool.backends)
+    names = (worker.name, worker.instance, *worker.superseded, *offered)
     return WORKER + sum(map(len, names), NAME * len(names))
 
 

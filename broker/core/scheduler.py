@@ -9,7 +9,7 @@ from schemas.values import JobKey
 
 @dataclass(slots=True)
 class Offer:
-    """The free slots of one worker, which all its backends share.
+    """The free slots of one pool of a worker, which all its backends share.
 
     *free* is below zero by what it was given *ahead*: that waits there for the next slot.
     """
@@ -44,7 +44,7 @@ class Choice(NamedTuple):
 
 
 def choose(head_of: Callable[[str], Head | None], offers: Sequence[Offer]) -> Choice | None:
-    """Who goes next, and where: the worker with the most free slots. None if nobody can go."""
+    """Who goes next, and where: the pool with the most free slots. None if nobody can go."""
     offers = [offer for offer in offers if offer.free + offer.ahead > 0]
     if not offers:
         return None

@@ -125,6 +125,12 @@ class Fleet:
         return [self._backends[name][0] for name in sorted(self._backends)]
 
     @property
+    def slots(self) -> dict[str, int]:
+        """How many slots workers that live have for each backend that is online."""
+        online = (backend.name for backend in self.backends if self.is_online(backend.name))
+        return {name: self._slots(name) for name in online}
+
+    @property
     def sandboxes(self) -> dict[str, str]:
         """In which sandbox uploaded programs run on each backend that is online; "none": nowhere."""
         online = (backend for backend in self.backends if self.is_online(backend.name))
@@ -155,7 +161,8 @@ class Fleet:
 
     def _slots(self, name: str) -> int:
         name = meant_by(name, self._backends)
-        return sum(worker.slots for worker in self.workers if name in worker.backends)
+        pools = (pool for worker in self.workers for pool in worker.offered)
+        return sum(pool.slots for pool in pools if name in pool.backends)
 
     def ahead_of(self, key: JobKey, backend: str) -> int | None:
         """How many jobs start before the one that *key* names; None if the queue does not say."""

@@ -10,10 +10,10 @@ from broker.errors import QjbError, UnavailableError
 from broker.telemetry import metrics
 from broker.worker.attempts import Attempt, Attempts
 from broker.worker.heartbeat import Heart
+from broker.worker.pools import Pool, Pools
 from broker.worker.reports import Reports
-from broker.worker.slots import Slots
 from broker.worker.tasks import Tasks
-from executors.base import Executor, Task
+from executors.base import Task
 from schemas.limits import INLINE
 from schemas.reports import (
     AWAITED,
@@ -38,27 +38,25 @@ logger = structlog.get_logger()
 
 
 class Attendant:
-    """Runs attempts by *executor*, each in a slot. *late*: seconds beyond an attempt's time limit
-    after which the executor is not waited for any more.
+    """Runs attempts, each by its backend's executor in one of its slots. *late*: seconds beyond an
+    attempt's time limit after which the executor is not waited for any more.
     """
 
     def __init__(
         self,
         worker_id: str,
-        executor: Executor,
+        pools: Pools,
         tasks: Tasks,
         attempts: Attempts,
-        slots: Slots,
         reports: Reports,
         heart: Heart,
         *,
         late: float,
     ) -> None:
         self._worker_id = worker_id
-        self._executor = executor
+        self._pools = pools
         self._tasks = tasks
         self._attempts = attempts
-        self._slots = slots
         self._reports = reports
         self._heart = heart
         self._late = late
@@ -114,12 +112,15 @@ class Attendant:
     async def _run(self, attempt: Attempt) -> Body:
         if attempt.stop.reason is not None:
             return await self._report(attempt, Stopped(attempt.stop.reason))
-        if not await self._slots.take(attempt):
+        if (pool := self._pools.of(attempt.dispatch.backend)) is None:
+            why = f"the worker {self._worker_id} does not offer {attempt.dispatch.backend}"
+            return await self._report(attempt, Died(Reason.WORKER_BUSY, why))
+        if not await pool.slots.take(attempt):
             return await self._return_unbegun(attempt)
         try:
-            last = await self._run_now(attempt)
+            last = await self._run_now(attempt, pool)
         finally:
-            self._slots.give(attempt)  # the next one need not wait until this one is on record
+            pool.slots.give(attempt)  # the next one need not wait until this one is on record
         return await self._report(attempt, await self._stowed(attempt, last))
 
     async def _return_unbegun(self, attempt: Attempt) -> Body:
@@ -129,12 +130,12 @@ class Attendant:
         why = f"the worker {self._worker_id} had no slot for it soon"
         return await self._report(attempt, Died(Reason.WORKER_BUSY, why))
 
-    async def _run_now(self, attempt: Attempt) -> Body:
+    async def _run_now(self, attempt: Attempt, pool: Pool) -> Body:
         """Run it, and put on record what it says but for the last; the last."""
         task = await self._tasks.of(attempt)
         if not isinstance(task, Task):
             return task
-        async with aclosing(self._executor.run(task, attempt.stop)) as run:
+        async with aclosing(pool.executor.run(task, attempt.stop)) as run:
             while not isinstance(body := await attempt.next_of(run), LAST):
                 if isinstance(body, Began):
                     attempt.expect_end(task.time_limit + self._late)

@@ -9,9 +9,9 @@ from broker.retrying import say_unavailable
 from broker.telemetry import times
 from broker.transports.log import Log
 from broker.worker.attempts import Attempts
-from broker.worker.slots import Slots
+from broker.worker.pools import Pools
 from schemas.topics import STATUS
-from schemas.workers import BackendAnnounced, EnvironmentAnnounced, Heartbeat, Status
+from schemas.workers import EnvironmentAnnounced, Heartbeat, Status
 
 EVERY = 1.0  # s between heartbeats
 ANNOUNCE_EVERY = 60.0  # s between announcements of the backends
@@ -21,15 +21,15 @@ class Heart:
     """Beats once a second, and at once when asked."""
 
     def __init__(
-        self, log: Log, attempts: Attempts, worker: str, instance: str, slots: Slots
+        self, log: Log, attempts: Attempts, worker: str, instance: str, pools: Pools
     ) -> None:
         self._log = log
         self._attempts = attempts
         self._worker = worker
         self._instance = instance
-        self._slots = slots
+        self._pools = pools
         self._now = asyncio.Event()
-        self.backends: Sequence[BackendAnnounced] = ()
+        self._announce_at = 0.0  # loop time
         self.environment: EnvironmentAnnounced | None = None  # until it is known
         self.inbox = 0  # next offset of the inbox; everything before it was heeded
         self.stopping = False
@@ -38,11 +38,10 @@ class Heart:
     async def run(self) -> None:
         """Beat until cancelled."""
         loop = asyncio.get_running_loop()
-        announce_at = loop.time()
         while True:
-            if loop.time() >= announce_at:
+            if loop.time() >= self._announce_at:
+                self._announce_at = loop.time() + ANNOUNCE_EVERY
                 await self._append(*self._announced, self._heartbeat())
-                announce_at = loop.time() + ANNOUNCE_EVERY
             else:
                 await self.beat()
             self._now.clear()
@@ -52,12 +51,18 @@ class Heart:
 
     @property
     def _announced(self) -> Sequence[Status]:
-        return [*self.backends, self.environment] if self.environment else self.backends
+        backends = self._pools.backends
+        return [*backends, self.environment] if self.environment else backends
 
     async def announce(self, environment: EnvironmentAnnounced) -> None:
         """Say what is installed, now and then."""
         self.environment = environment
         await self._append(environment)
+
+    def announce_now(self) -> None:
+        """There are other backends: do not wait for the next minute."""
+        self._announce_at = 0.0
+        self.beat_now()
 
     def beat_now(self) -> None:
         """Do not wait for the next second."""
@@ -68,12 +73,14 @@ class Heart:
         await self._append(self._heartbeat())
 
     def _heartbeat(self) -> Heartbeat:
+        pools = tuple(pool.announced for pool in self._pools.started)
         return Heartbeat(
             worker=self._worker,
             instance=self._instance,
-            slots=self._slots.count,
-            ahead=self._slots.ahead,
-            backends=tuple(backend.name for backend in self.backends),
+            slots=sum(pool.slots for pool in pools),
+            ahead=sum(pool.ahead for pool in pools),
+            backends=tuple(name for pool in pools for name in pool.backends),
+            pools=pools,
             attempts=self._attempts.names(asyncio.get_running_loop().time()),
             running=len(self._attempts.running),
             inbox=self.inbox,

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 
 import structlog
@@ -17,10 +18,9 @@ from broker.worker.attending import Attendant
 from broker.worker.environment import installed
 from broker.worker.heartbeat import Heart
 from broker.worker.options import Options
+from broker.worker.pools import Pool, Pools
 from broker.worker.reports import Reports
-from broker.worker.slots import Slots
 from broker.worker.tasks import Tasks
-from executors.base import Executor
 from schemas.inbox import CancelAttempt, Dispatch, Recorded
 from schemas.records import Stored
 from schemas.topics import INBOX
@@ -32,7 +32,7 @@ logger = structlog.get_logger()
 
 
 class Worker:
-    """Offers an executor to the broker: its backends, and so many slots.
+    """Offers executors to the broker: their backends, and the slots of each.
 
     Holds nothing that must survive. What has not ended in the grace when it stops is handed back, to
     be run elsewhere.
@@ -42,9 +42,8 @@ class Worker:
         self,
         log: Log,
         blobs: Blobs,
-        executor: Executor,
+        pools: Sequence[Pool] | Pools,
         worker_id: str,
-        slots: int,
         *,
         programs: Library | None = None,
         options: Options = Options(),  # noqa: B008 -- it is frozen
@@ -57,20 +56,18 @@ class Worker:
         self.ready = asyncio.Event()  # set once the broker has been told
         self._key = worker_id.encode()
         self._log = log
-        self._executor = executor
+        self._pools = pools if isinstance(pools, Pools) else Pools(pools)
         self._options = options
         self._stopping = asyncio.Event()
         self._attempts = Attempts(options.patience)
         metrics.holds("inputs", self._attempts, Attempts.held)
-        self._slots = Slots(slots)
         self._reports = Reports(log, blobs, worker_id, self.instance, options.again)
-        self._heart = Heart(log, self._attempts, worker_id, self.instance, self._slots)
+        self._heart = Heart(log, self._attempts, worker_id, self.instance, self._pools)
         self._attendant = Attendant(
             worker_id,
-            executor,
+            self._pools,
             Tasks(blobs, self._library, self._judge, options),
             self._attempts,
-            self._slots,
             self._reports,
             self._heart,
             late=options.late,
@@ -79,7 +76,7 @@ class Worker:
     @property
     def backends(self) -> tuple[str, ...]:
         """What it offers, once it is ready."""
-        return tuple(backend.name for backend in self._heart.backends)
+        return tuple(backend.name for backend in self._pools.backends)
 
     def stop(self) -> None:
         """Take no more, finish or hand back what runs, and let `run` return."""
@@ -88,7 +85,7 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`; cancelled, it drops everything at once."""
         try:
-            self._heart.backends = await self._executor.start()
+            await self._pools.start(self._on_late)
             inbox = await self._open_inbox()
             try:
                 with self._judge.in_use():
@@ -97,7 +94,7 @@ class Worker:
             finally:
                 await inbox.close()
         finally:
-            await self._executor.close()
+            await self._pools.close()
 
     async def _work(self, inbox: Follower) -> None:
         try:
@@ -116,15 +113,19 @@ class Worker:
             services.append(
                 tasks.create_task(self._say_what_is_installed(), name="worker packages")
             )
-            _OFFERED.set(self._slots.count)
+            _OFFERED.set(self._pools.slots)
             self.ready.set()
-            logger.info("worker.ready", worker=self.worker_id, slots=self._slots.count)
+            logger.info("worker.ready", worker=self.worker_id, slots=self._pools.slots)
             await self._stopping.wait()
             try:
                 await self._drain()
             finally:
                 for task in services:
                     task.cancel()
+
+    def _on_late(self) -> None:
+        _OFFERED.set(self._pools.slots)
+        self._heart.announce_now()
 
     async def _say_what_is_installed(self) -> None:
         await self._heart.announce(await asyncio.to_thread(installed, self.worker_id))

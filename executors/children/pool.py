@@ -68,7 +68,12 @@ class Pool:
 
     async def start(self) -> Ready:
         """Start the fork server and the children; what is on offer."""
-        ready = await self._server.start()
+        try:
+            ready = await self._server.start()
+        except BaseException:
+            await self._server.close()
+            self._server = ForkServer(self._programs, self.memory, self._on_lost)
+            raise
         logger.info("children.ready", slots=self.slots, memory=told(self.memory))
         self._serve()
         return ready

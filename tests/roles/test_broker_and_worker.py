@@ -13,6 +13,7 @@ from broker.transports.log import Position
 from broker.transports.memory import LoseSilently, MemoryLog, Store
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE
 from broker.worker.host import Worker
+from broker.worker.pools import Pool
 from executors.scripted import RETURNS, Publish, Return, Script, ScriptedExecutor, Wait, publishes
 from schemas.cloudevents import request_record
 from schemas.requests import SubmitJob
@@ -30,10 +31,10 @@ PATIENT = replace(ALONE, lease=4.0)  # a worker beats once a second
 
 
 @asynccontextmanager
-async def one_of_each(executor: ScriptedExecutor, **more: int) -> AsyncIterator[Side]:
+async def one_of_each(executor: ScriptedExecutor, slots: int = 2) -> AsyncIterator[Side]:
     """A broker and a worker that have found each other."""
     log, blobs = MemoryLog(), open_blobs("memory:///")
-    worker = Worker(log, blobs, executor, "w1", **({"slots": 2} | more))
+    worker = Worker(log, blobs, [Pool("p", executor, slots)], "w1")
     async with running(a_broker(log, blobs, PATIENT), worker):
         side = Side(log, blobs)
         await side.submit("first")

@@ -23,6 +23,7 @@ from broker.telemetry.times import now
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import LoseAppend, MemoryLog
 from broker.worker.host import Worker
+from broker.worker.pools import Pool
 from executors.base import Task
 from executors.scripted import RETURNS, Script, ScriptedExecutor
 from schemas.ledger import InputPosition
@@ -204,7 +205,8 @@ async def test_a_job_runs_what_it_pinned_after_an_update_a_delete_and_a_new_brok
         await programs.update("default", brought.id, Upload(), CODE + b"#")
         await programs.delete("default", brought.id)
         library = Library(log, [hello_world()])
-        worker = Worker(log, BLOBS, ScriptedExecutor(script), "w1", 1, programs=library)
+        pool = Pool("p", ScriptedExecutor(script), 1)
+        worker = Worker(log, BLOBS, [pool], "w1", programs=library)
         async with running(a_broker(log, BLOBS), worker):
             await eventually(lambda: "completed" in side.kinds("j1"))
             await side.submit("j2", program_id=brought.id)

@@ -13,6 +13,7 @@ from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import LARGEST_SAID, TopicPartition
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS
 from broker.worker.host import Worker
+from broker.worker.pools import Pool
 from executors.scripted import Publish, Raise, Return, Script, ScriptedExecutor, Wait, Write
 from schemas.asked import read_request
 from schemas.cloudevents import read_instruction, read_ledger, request_record
@@ -60,7 +61,9 @@ async def test_they_are_those_that_anybody_else_reads(tmp_path: Path) -> None:
                     assert read(replace(record, said=None)) == said
                     kinds.append(str(dict(record.headers)["ce_type"], "ascii"))
 
-    async with running(a_broker(log, blobs, ALONE), Worker(log, blobs, executor, "w1", 2)):
+    async with running(
+        a_broker(log, blobs, ALONE), Worker(log, blobs, [Pool("p", executor, 2)], "w1")
+    ):
         for request in (SUBMITTED, SubmitJob(program_id="no-such-program", job_id="none")):
             await ask(request)
         await reaches("qjb.event.completed")

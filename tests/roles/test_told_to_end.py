@@ -16,7 +16,7 @@ from broker.transports.topics import EVENTS, STATUS
 from broker.worker.attempts import Attempts
 from broker.worker.heartbeat import Heart
 from broker.worker.host import Worker
-from broker.worker.slots import Slots
+from broker.worker.pools import Pool, Pools
 from executors.scripted import ScriptedExecutor
 from tests.support.awaiting import eventually
 from tests.support.awaiting import steps as let_step
@@ -95,14 +95,16 @@ async def test_a_broker_ends_when_told_wherever_it_is(steps: int) -> None:
 @pytest.mark.parametrize("steps", STEPS)
 async def test_a_worker_ends_when_told_wherever_it_is(steps: int) -> None:
     executor = ScriptedExecutor()
-    worker = Worker(MemoryLog(), open_blobs("memory:///"), executor, "w1", 1, judge=Judge())
+    worker = Worker(
+        MemoryLog(), open_blobs("memory:///"), [Pool("p", executor, 1)], "w1", judge=Judge()
+    )
     assert await ends_when_told(worker.run(), steps)
 
 
 @pytest.mark.parametrize("steps", range(6))
 async def test_a_heart_that_is_to_beat_at_once_ends_when_told(steps: int) -> None:
     log = MemoryLog()
-    heart = Heart(log, Attempts(1.0), "w1", "i1", Slots(1))
+    heart = Heart(log, Attempts(1.0), "w1", "i1", Pools([]))
     task = asyncio.create_task(heart.run())
     await eventually(lambda: stored(log, STATUS))
     heart.beat_now()

@@ -12,6 +12,7 @@ from broker.transports.blobs import StoredBlobs, open_blobs
 from broker.transports.memory import Delay, Hang, LoseAcknowledgement, LoseAppend, MemoryLog
 from broker.transports.topics import INBOX, REPORTS, STATUS
 from broker.worker.host import Worker
+from broker.worker.pools import Pool
 from broker.worker.reports import AHEAD
 from broker.worker.slots import AHEAD as AHEAD_PER_SLOT
 from broker.worker.slots import MOST_AHEAD, in_store
@@ -509,7 +510,7 @@ async def test_what_is_dispatched_to_a_worker_that_stops_is_handed_back_at_once(
 async def test_a_worker_that_is_cancelled_lets_go_of_everything() -> None:
     executor = ScriptedExecutor(HANGS)
     log, blobs = MemoryLog(), open_blobs("memory:///")
-    worker = Worker(log, blobs, executor, "w1", 2)
+    worker = Worker(log, blobs, [Pool("p", executor, 2)], "w1")
     qjb = Bench(log, blobs, worker)
     task = asyncio.create_task(worker.run())
     await worker.ready.wait()

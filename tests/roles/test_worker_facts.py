@@ -34,7 +34,7 @@ class Device:
         self.closed = asyncio.Event()
 
     async def start(self) -> Sequence[BackendAnnounced]:
-        return [scripted_backend("device", simulator=False)]
+        return [scripted_backend(simulator=False)]
 
     async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         self.tasks.append(task)

@@ -178,7 +178,8 @@ class Side:
         def known() -> bool:
             assert self.roster is not None
             takers = [*self.roster.takers()]
-            backends = {name for worker in takers for name in worker.backends}
+            pools = [pool for worker in takers for pool in worker.pools]
+            backends = {name for pool in pools for name in pool.backends}
             return len(takers) == workers and all(self.roster.backends.get(b) for b in backends)
 
         await until(known)

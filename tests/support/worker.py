@@ -15,6 +15,7 @@ from broker.transports.memory import MemoryLog
 from broker.transports.topics import INBOX, REPORTS, STATUS
 from broker.worker.host import Worker
 from broker.worker.options import Options
+from broker.worker.pools import Pool
 from executors.base import Executor
 from executors.scripted import ScriptedExecutor
 from schemas.cloudevents import decode, instruction_record
@@ -111,6 +112,7 @@ async def working(
     log: MemoryLog | None = None,
     worker_id: str = "w1",
     slots: int = 2,
+    pools: Sequence[Pool] = (),
     blobs: Blobs | None = None,
     programs: Iterable[Program] = (),
     **options: Any,
@@ -119,7 +121,7 @@ async def working(
     log = log or MemoryLog()
     blobs = blobs or open_blobs("memory:///")
     worker = Worker(
-        *(log, blobs, executor or ScriptedExecutor(), worker_id, slots),
+        *(log, blobs, pools or [Pool("p", executor or ScriptedExecutor(), slots)], worker_id),
         programs=Library(log, programs) if programs else None,
         options=Options(**options),
     )

@@ -12,6 +12,7 @@ from schemas.workers import (
     Heartbeat,
     Package,
     QueueSnapshot,
+    SlotPool,
     Status,
     Tick,
 )
@@ -45,6 +46,18 @@ def test_workers_backends_and_queues_that_are_long_gone_are_forgotten() -> None:
     tables = (fleet._workers, fleet._backends, fleet._queues, fleet._durations)
     assert [backend.name for backend in fleet.backends] == ["b7"]
     assert [len(table) for table in tables] == [1, 1, 1, 0]
+
+
+def test_slots_of_a_backend_are_those_of_its_pools() -> None:
+    fleet = Fleet()
+    pools = (SlotPool("simulator", ("aer", "noisy"), 4), SlotPool("device", ("dev",), 1))
+    both = Heartbeat(worker="w1", instance="i", slots=5, backends=("aer", "noisy", "dev"))
+    said(fleet, replace(both, pools=pools), 1000)
+    said(fleet, beat("older", "aer"), 1000)
+    for name in ("aer", "noisy", "dev", "gone"):
+        said(fleet, scripted_backend(name), 1000)
+
+    assert fleet.slots == {"aer": 5, "noisy": 4, "dev": 1}
 
 
 def test_a_clock_of_the_log_that_is_put_right_silences_nobody() -> None:

@@ -13,7 +13,7 @@ from schemas.events import Dispatched, Queued
 from schemas.jobs import JobDetails
 from schemas.ledger import Entry
 from schemas.values import JobKey
-from schemas.workers import AttemptName, Heartbeat
+from schemas.workers import AttemptName, Heartbeat, SlotPool
 from tests.support.events import following
 
 DETAILS = JobDetails(program_id="p", program_version="1", time_limit=5.0)
@@ -66,6 +66,28 @@ def test_free_slots_are_those_that_no_attempt_has() -> None:
     assert roster.load(book, "aer").free == 2
     assert roster.load(book, "aer").wait == 0
     assert roster.load(book, "nothing").wait == float("inf")
+
+
+def test_pools_of_a_worker_have_slots_of_their_own() -> None:
+    roster = Roster()
+    pools = (SlotPool("simulator", ("aer", "noisy"), 1), SlotPool("device", ("dev",), 2, ahead=1))
+    roster.hear(beat(slots=3, backends=("aer", "noisy", "dev"), pools=pools))
+    book = running("j1")
+
+    free = {min(offer.backends): (offer.free, offer.ahead) for offer in roster.offers(book)}
+
+    assert free == {"dev": (2, 1)}
+    assert [roster.slots(name) for name in ("aer", "noisy", "dev")] == [1, 1, 2]
+    assert [roster.load(book, name).free for name in ("aer", "noisy", "dev")] == [0, 0, 2]
+
+
+def test_pools_of_a_worker_are_bounded_as_all_that_it_says() -> None:
+    roster = Roster()
+    for number in range(2 * WORKERS // 100_000):
+        names = tuple(f"{number}-{each}" for each in range(1_000))
+        roster.hear(beat(f"w{number}", pools=(SlotPool("p", names, 1),)))
+        assert roster.workers.weight <= WORKERS
+    assert 0 < len(roster.workers) < 2 * WORKERS // 100_000
 
 
 def test_who_stops_or_is_silent_is_offered_nothing() -> None:
@@ -201,7 +223,7 @@ def test_however_many_say_that_they_are_there_those_that_are_known_stay() -> Non
     assert roster.backends.weight <= BACKENDS
     assert "aer" in roster.backends
     assert roster.hear(beat(slots=3))
-    assert roster.workers["w"].slots == 3
+    assert roster.slots("aer") == 3
     expected = LiveAttempt(JobKey("default", "j9"), 1, 1, "of-before", "i")
     roster.expect(expected)
     assert not roster.is_overdue(expected)

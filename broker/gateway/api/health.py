@@ -30,6 +30,9 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     broker: bool
     workers: Whole
     backends: Whole
+    slots: Annotated[
+        dict[str, int], Meta(description="By backend; those of one worker may share them.")
+    ]
     sandbox: Annotated[
         dict[str, str], Meta(description="By backend: in which uploaded programs run.")
     ]
@@ -56,6 +59,7 @@ async def ready(request: Request) -> web.Response:
         broker=fleet.has_broker,
         workers=len(fleet.workers),
         backends=sum(fleet.is_online(backend.name) for backend in fleet.backends),
+        slots=fleet.slots,
         sandbox=fleet.sandboxes,
         streams=len(parts.streams),
     )

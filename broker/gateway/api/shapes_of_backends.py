@@ -65,6 +65,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     status: Availability
     queue_length: Whole
+    running: Whole
+    slots: Annotated[Whole, Meta(description="Backends of one worker may share them.")]
     qubits: Whole
     simulator: bool
     is_simulator: Annotated[bool, Meta(description="The same, by its newer name.")]
@@ -116,11 +118,14 @@ def backend_list(fleet: Fleet, api_version: str | None, *, mocks: bool) -> Backe
 
 
 def _object(fleet: Fleet, backend: BackendAnnounced) -> Backend:
+    queue = fleet.queue(backend.name)
     return Backend(
         class_="mock" if is_mock(backend.name) else UNSET,
         name=backend.name,
         status=_AVAILABLE if fleet.is_online(backend.name) else _OFFLINE,
-        queue_length=fleet.queue(backend.name).queued,
+        queue_length=queue.queued,
+        running=queue.running,
+        slots=queue.slots,
         qubits=backend.num_qubits,
         simulator=backend.simulator,
         is_simulator=backend.simulator,
