@@ -90,7 +90,7 @@ def admit(
     if violations:
         reason = next(reason for reason, broken in problems if broken)
         return _refused(reason, request.program_id, violations, asked_for)
-    if (over := _over_quota(request, usage)) is not None:
+    if (over := over_quota(request, usage)) is not None:
         return over
     details = _details(request, program, site.named(backend))
     told = (*warnings(request), *findings.warnings)
@@ -138,7 +138,7 @@ def _unknown_program(request: SubmitJob, known: Collection[str]) -> Refused:
     return Refused(Reason.UNKNOWN_PROGRAM, message, request.program_id, (violation,))
 
 
-def _over_quota(request: SubmitJob, usage: Usage) -> Refused | None:
+def over_quota(request: SubmitJob, usage: Usage) -> Refused | None:
     """What is said if its tenant has as many jobs as it may; None if it has not."""
     quota = usage.quota
     limits = (("queued", quota.queued, usage.queued), ("running", quota.running, usage.running))

@@ -15,27 +15,24 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from broker.budget import RECORD, Room
-from broker.core.admission import malformed
+from broker.core.admission import malformed, over_quota
+from broker.core.usage import Usage
 from broker.errors import (
     InvalidInputsError,
     InvalidRequestError,
     JobDeletedError,
     JobEndedError,
-    JobExistsError,
     JobNotEndedError,
-    QjbError,
     QuotaError,
-    SessionClosedError,
     TooLargeError,
     UnavailableError,
-    UnknownBackendError,
     UnknownJobError,
-    UnknownProgramError,
 )
 from broker.gateway.asking import Asking
 from broker.gateway.fleet import Fleet
 from broker.gateway.programs import known_program
 from broker.gateway.read_model import ReadModel
+from broker.gateway.refusals import exists, no_backend, rejection
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.library import Library
@@ -54,8 +51,9 @@ from schemas.records import Record
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob, TagJob
 from schemas.specification import Findings, Program
 from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
+from schemas.tenants import NO_QUOTA, Quota
 from schemas.unknown import MOST_WARNINGS
-from schemas.values import JobKey, Reason, State, Violation
+from schemas.values import JobKey, State
 
 FORGET = 60.0  # s after which a submitted job that nobody took up is not waited for any more
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
@@ -122,12 +120,18 @@ class Intake:
         return key in self._awaited
 
     async def submit(
-        self, tenant: str, body: bytes | memoryview, trace: str, *, may_refer: bool = True
+        self,
+        tenant: str,
+        body: bytes | memoryview,
+        trace: str,
+        *,
+        may_refer: bool = True,
+        quota: Quota = NO_QUOTA,
     ) -> Accepted:
         """Put the job that *body* (JSON) asks for onto the log; its inputs may be a reference if
-        whoever asks *may_refer* to any payload that there is.
+        whoever asks *may_refer* to any payload that there is. *quota*: of the tenant.
 
-        Raises `InvalidRequestError`, `InvalidInputsError`, `UnknownProgramError` or
+        Raises `InvalidRequestError`, `InvalidInputsError`, `UnknownProgramError`, `QuotaError` or
         `UnavailableError`; and what the broker finds wrong, if it is quick to.
         """
         request = await self._read(body)
@@ -148,11 +152,12 @@ class Intake:
             if self._space is not None:
                 self._space.check()
             self._check(request, findings)
+            self._expect(key, request, quota)
             known = await self._place(key, request, trace)
         if named and known and known.digest not in ("", asked_for):
-            raise _exists(known, asked_for)
+            raise exists(known, asked_for)
         if known and known.state is State.REJECTED:
-            raise _rejection(known)
+            raise rejection(known)
         session_id = request.session_id or (request.start_session and key.job_id) or None
         told = (*warnings(request), *findings.warnings)[:MOST_WARNINGS]
         backend = known.backend if known else request.backend
@@ -173,9 +178,13 @@ class Intake:
 
     async def _place(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
         """Put *request* onto the log; what has become of it, if that is soon known."""
-        if len(request.params) <= INLINE:
-            return await self._begin(key, request, trace, RECORD + 2 * len(request.params))
-        return await self._shielded(self._place_large(key, request, trace))
+        try:
+            if len(request.params) <= INLINE:
+                return await self._begin(key, request, trace, RECORD + 2 * len(request.params))
+            return await self._shielded(self._place_large(key, request, trace))
+        except BaseException:
+            self._model.expect_no_more(key)  # if it is on the log after all, it is seen soon
+            raise
 
     async def _place_large(self, key: JobKey, request: SubmitJob, trace: str) -> Job | None:
         with self._room.share() as share:
@@ -189,7 +198,6 @@ class Intake:
         """It holds *cost* bytes until it is on the log: as it came, and as a record."""
         appended = await self._asking.put(key.tenant, _record(request, trace), cost)
         self._awaited.add(key)
-        self._model.await_news(key)
         try:
             await appended
             return await self._waiters.until(key, lambda: self._come(key), self._acknowledge)
@@ -197,7 +205,22 @@ class Intake:
             if self._come(key):
                 self._awaited.discard(key)
             else:
-                asyncio.get_running_loop().call_later(FORGET, self._awaited.discard, key)
+                asyncio.get_running_loop().call_later(FORGET, self._forget, key)
+
+    def _forget(self, key: JobKey) -> None:
+        self._awaited.discard(key)
+        self._model.expect_no_more(key)
+
+    def _expect(self, key: JobKey, request: SubmitJob, quota: Quota) -> None:
+        """It will be on the log. Raises `QuotaError` if its tenant has as many jobs as it may: the
+        broker would say so too, but its word on a job is final.
+        """
+        if key in self._awaited:
+            return
+        has = Usage(key.tenant, self._model.tallies.queued(key.tenant), quota=quota)
+        if (refused := over_quota(request, has)) is not None:
+            raise QuotaError(refused.message)
+        self._model.expect(key)
 
     async def cancel(self, key: JobKey, trace: str) -> None:
         """End the job. Raises `UnknownJobError`, `JobEndedError` or `UnavailableError`."""
@@ -269,7 +292,7 @@ class Intake:
     def _check(self, request: SubmitJob, findings: Findings) -> None:
         if request.backend and self._fleet.backends and not self._fleet.backend(request.backend):
             known = [backend.name for backend in self._fleet.backends]
-            raise _no_backend(not_there(request.backend, known))
+            raise no_backend(not_there(request.backend, known))
         if violations := findings.violations:
             first = violations[0]
             said = f"{first.path}: {first.message or first.rule}"
@@ -309,34 +332,3 @@ async def _digest(request: SubmitJob, findings: Findings) -> str:
 def _unreadable(error: UnreadableError) -> str:
     what = "the body is not JSON: " if error.code == "invalid_json" else ""
     return f"{what}{error.message}"
-
-
-def _exists(job: Job, asked_for: str) -> JobExistsError:
-    message = (
-        f"the job {job.job_id} is there already, and was asked for with something else: "
-        f"it is {job.digest}, and this is {asked_for}"
-    )
-    return JobExistsError(message)
-
-
-def _rejection(job: Job) -> QjbError:
-    """What the broker found wrong, as an error of the API."""
-    message = job.message or f"the job was rejected: {job.reason}"
-    if job.reason == Reason.UNKNOWN_PROGRAM:
-        return UnknownProgramError(message, job.violations)
-    if job.reason == Reason.UNKNOWN_BACKEND:
-        return _no_backend(message, job.violations)
-    if job.reason == Reason.QUOTA:
-        return QuotaError(message)
-    if job.reason == Reason.SESSION_CLOSED:
-        return SessionClosedError(message, job.violations)
-    error = InvalidRequestError(message, job.violations)
-    error.code = job.reason or error.code
-    return error
-
-
-def _no_backend(message: str, violations: Sequence[Violation] = ()) -> QjbError:
-    """Clients take a 404 to mean that there is no such program, whatever the message."""
-    error = UnknownBackendError(message, violations)
-    error.status = 400
-    return error

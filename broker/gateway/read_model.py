@@ -237,10 +237,15 @@ class ReadModel:
         """The job that *key* names, with its newest state."""
         return self._jobs.locate(key)
 
-    def await_news(self, key: JobKey) -> None:
-        """The job that *key* names is new: nobody has to look for it in the file."""
+    def expect(self, key: JobKey) -> None:
+        """The job that *key* names is new, and will wait: nobody has to look for it in the file."""
+        self.tallies.expect(key)
         if key not in self.recent.jobs:
             self._jobs.looked_up.has_nobody(key)
+
+    def expect_no_more(self, key: JobKey) -> None:
+        """That job may never come."""
+        self.tallies.expect_no_more(key)
 
     def doubt(self, key: JobKey) -> None:
         """Events of that job seem to be missing; once, as it may be the ledger that lacks them."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from broker.telemetry.times import seconds_of
 from schemas.jobs import Job
-from schemas.values import State
+from schemas.values import JobKey, State
 
 PERIOD = 28  # days that use is told of, with the one that is under way
 _KEPT = PERIOD + 7  # days that are kept: the clocks of brokers and gateways may differ
@@ -31,10 +31,22 @@ class Tallies:
     def __init__(self, held: Iterable[Tally], changed: dict[str, Tally]) -> None:
         self._tallies = {tally.tenant: tally for tally in held}
         self._changed = changed
+        self._expected: dict[str, set[JobKey]] = {}
 
     def queued(self, tenant: str) -> int:
-        """How many jobs of *tenant* wait."""
-        return self._of(tenant).queued
+        """How many jobs of *tenant* wait, with those that are expected to."""
+        return self._of(tenant).queued + len(self._expected.get(tenant, ()))
+
+    def expect(self, key: JobKey) -> None:
+        """The job that *key* names is about to come."""
+        self._expected.setdefault(key.tenant, set()).add(key)
+
+    def expect_no_more(self, key: JobKey) -> None:
+        """It has come, or may never."""
+        if (expected := self._expected.get(key.tenant)) is not None:
+            expected.discard(key)
+            if not expected:
+                del self._expected[key.tenant]
 
     def seconds_since(self, tenant: str, day: date) -> int:
         """How long jobs of *tenant* ran that ended on *day* or later: whole seconds, rounded up."""
@@ -43,9 +55,11 @@ class Tallies:
 
     def move(self, before: Job | None, after: Job) -> None:
         """A job has come, or become another."""
-        if before is not None:
-            if before.state is after.state:
-                return  # most events
+        if before is None:
+            self.expect_no_more(after.key)
+        elif before.state is after.state:
+            return  # most events
+        else:
             self._count(before, -1)
         self._count(after, 1)
 

@@ -59,7 +59,9 @@ async def _each(
 
 async def _one(intake: Intake, caller: Caller, job: bytes, trace: str) -> JobAccepted | JobRefused:
     try:
-        accepted = await intake.submit(caller.tenant, job, trace, may_refer=caller.may_refer)
+        accepted = await intake.submit(
+            caller.tenant, job, trace, may_refer=caller.may_refer, quota=caller.quota
+        )
         return accepted_object(accepted)
     except QjbError as error:
         told = details(error.code, error.message, error.violations)

@@ -39,9 +39,13 @@ async def submit(request: Request) -> web.Response:
 async def _submit(request: Request, body: bytes | memoryview) -> web.Response:
     if has_several(request, body):
         return await submit_all(request, body)
-    intake = request.parts.intake
-    accepted = await intake.submit(
-        request.caller.tenant, body, request.traceparent, may_refer=request.caller.may_refer
+    caller = request.caller
+    accepted = await request.parts.intake.submit(
+        caller.tenant,
+        body,
+        request.traceparent,
+        may_refer=caller.may_refer,
+        quota=caller.quota,
     )
     return answer(accepted_object(accepted))
 
