@@ -8,7 +8,7 @@ import functools
 import operator
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -101,6 +101,35 @@ def json_schema(message: Message) -> dict[str, Any]:
         **{key: value for key, value in top.items() if key not in ("title", "description")},
         **({"$defs": {name: definitions[name] for name in sorted(used)}} if used else {}),
     }
+
+
+def component(message: Message) -> str:
+    """What the schema of *message* is called in OpenAPI."""
+    return "".join(part.capitalize() for part in message.name.split("-"))
+
+
+def components(messages: Iterable[Message]) -> dict[str, Any]:
+    """The schemas of *messages*, and of what they are made of, by name: components of OpenAPI."""
+    found: dict[str, Any] = {}
+    for message in messages:
+        schema = json_schema(message)
+        for name, part in schema.pop("$defs", {}).items():
+            found[name] = _moved(part)
+        plain = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
+        found[component(message)] = _moved(plain)
+    return found
+
+
+def _moved(schema: Any) -> Any:
+    """*schema* with its references pointing to where components are."""
+    if isinstance(schema, dict):
+        return {
+            key: value.replace("#/$defs/", "#/components/schemas/")
+            if key == "$ref"
+            else _moved(value)
+            for key, value in schema.items()
+        }
+    return [_moved(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _with_null(properties: dict[str, Any], required: Sequence[str]) -> dict[str, Any]:

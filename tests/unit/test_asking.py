@@ -62,6 +62,7 @@ def test_times_are_told_in_one_form_whatever_theirs_is() -> None:
         ("limit=-1", "limit: '-1' is not a whole number"),
         ("limit=1.5", "limit: '1.5' is not a whole number"),
         ("wait=nan", "wait: 'nan' is not a number of seconds"),
+        ("wait=inf", "wait: 'inf' is not a number of seconds"),
         ("pending=maybe", "pending: 'maybe' is not true or false"),
         ("pending=null", "pending: 'null' is not true or false"),
         ("order=up", "order: 'up' is not ASC or DESC"),

@@ -1,5 +1,6 @@
 """What a request asks for, as a value: its query and a small body, each as a struct."""
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -75,7 +76,7 @@ class _Field(NamedTuple):
             value = msgspec.convert(text, self.kind, strict=self.is_text, dec_hook=moment)
         except msgspec.ValidationError:
             value = None
-        if value is None:  # what is there is not "null" either
+        if value is None or value == math.inf:  # what is there is not "null" either
             raise InvalidRequestError(f"{self.name}: {text[:40]!r} is not {self.words}")
         return str(value) if isinstance(value, Moment) else value  # as all else takes it
 

@@ -5,16 +5,22 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import cast
 
-import orjson
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
+from msgspec import UNSET, Raw, UnsetType
 
 from broker.errors import InvalidRequestError, UnavailableError
 from broker.gateway.api.answers import Own
-from broker.gateway.api.jobs import filter_of
-from broker.gateway.api.parts import Parts, Request, key_of, nothing, raw_answer, seconds
+from broker.gateway.api.parts import Parts, Request, answer, key_of, nothing
+from broker.gateway.api.shapes_of_events import (
+    EventPage,
+    EventsAsked,
+    EventsOfManyAsked,
+    JobEventPage,
+    events_in,
+)
 from broker.gateway.cursors import Edge, Vector, parse_seq, parse_vector, vector_id
 from broker.gateway.filters import JobFilter
 from broker.gateway.frames import CHUNKED, PLAIN, pause, retry
@@ -57,18 +63,19 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-async def of_job(request: Request) -> web.StreamResponse:
+async def of_job(request: Request, asked: EventsAsked) -> web.StreamResponse:
     """GET /jobs/{job_id}/events."""
     if wants_page(request):
-        return await _page_of_job(request)
+        return await _page_of_job(request, asked)
     return await _or_later(request, _stream_of_job(request))
 
 
-async def of_many(request: Request) -> web.StreamResponse:
+async def of_many(request: Request, asked: EventsOfManyAsked) -> web.StreamResponse:
     """GET /events."""
+    wanted = asked.filter(request.caller.tenant)
     if wants_page(request):
-        return await _page_of_many(request)
-    return await _or_later(request, _stream_of_many(request))
+        return await _page_of_many(request, asked, wanted)
+    return await _or_later(request, _stream_of_many(request, wanted))
 
 
 async def _or_later(request: Request, stream: Awaitable[web.StreamResponse]) -> web.StreamResponse:
@@ -128,8 +135,8 @@ async def _reached_seq(parts: Parts, key: JobKey, hot: HotJob, position: int | E
     return position
 
 
-async def _stream_of_many(request: Request) -> web.StreamResponse:
-    parts, wanted = request.parts, _many_filter(request)
+async def _stream_of_many(request: Request, wanted: JobFilter) -> web.StreamResponse:
+    parts = request.parts
     await parts.caught_up()
     parts.model.check_whole_for("events of many jobs")
     position = parse_vector(last_id(request) or Edge.NOW.value, len(parts.model.positions))
@@ -138,16 +145,6 @@ async def _stream_of_many(request: Request) -> web.StreamResponse:
     cursor = await _reached_vector(parts, position)
     refuse_when_full(parts)
     return _begin(request, partial(parts.streams.follow_many, wanted, cursor))
-
-
-def _many_filter(request: Request) -> JobFilter:
-    wanted = filter_of(request)
-    return JobFilter(
-        tenant=request.caller.tenant,
-        tags=wanted.tags,
-        program=wanted.program,
-        session=wanted.session,
-    )
 
 
 async def _reached_vector(parts: Parts, position: Vector | Edge) -> Vector:
@@ -222,16 +219,15 @@ def _begin(request: Request, follow: Callable[[Opening], Subscriber]) -> EventSt
 # Pages
 
 
-def _wait(request: Request) -> float:
+def _wait(request: Request, asked: EventsAsked | EventsOfManyAsked) -> float:
     """For how long (s) the client would wait for news: HEAD asks only what an answer is like."""
-    wait = seconds(request, "wait", LONGEST_WAIT)
-    return 0.0 if request.method == "HEAD" else wait
+    return 0.0 if request.method == "HEAD" else min(asked.wait, LONGEST_WAIT)
 
 
-async def _page_of_job(request: Request) -> web.Response:
+async def _page_of_job(request: Request, asked: EventsAsked) -> web.Response:
     parts, key = request.parts, key_of(request)
-    position = parse_seq(request.query.get("after") or last_id(request) or Edge.START.value)
-    wait = _wait(request)
+    position = parse_seq(asked.after or last_id(request) or Edge.START.value)
+    wait = _wait(request, asked)
     hot = await parts.find(key)
     after = await _reached_seq(parts, key, hot, position)
     del hot  # it may be long until there is news, and its job may be large
@@ -242,12 +238,12 @@ async def _page_of_job(request: Request) -> web.Response:
 
     job = OneJob(parts.model, await parts.waiters.until(key, look, wait) or await parts.find(key))
     values, cursor, gap = await _next(job, after, LARGE_PAGE)
-    return _page(values, str(cursor), job.ended and job.reached(cursor), gap)
+    return answer(JobEventPage(events_in(values), cursor, job.ended and job.reached(cursor), gap))
 
 
 async def _next(
     selection: Selection, cursor: Cursor, budget: int
-) -> tuple[list[bytes], Cursor, bytes | None]:
+) -> tuple[list[bytes], Cursor, Raw | UnsetType]:
     """The next events, until there are some or the newest is reached; and what is said of a gap.
 
     Those of one job are as many as there is room for, wherever they come from.
@@ -259,45 +255,32 @@ async def _next(
             if values:
                 break
             gap = selection.gap(cursor)
-            return [], gap.cursor, gap.said
+            return [], gap.cursor, Raw(gap.said)
         cursor = found.cursor
         values += [event.value for _, event in found.events]
         budget -= found.size
         if values and (budget <= 0 or isinstance(selection, ManyJobs)):
             break
         await asyncio.sleep(0)  # there may be much that does not match: others get a turn
-    return values, cursor, None
+    return values, cursor, UNSET
 
 
-def _page(values: list[bytes], after: str, terminal: bool, gap: bytes | None) -> web.Response:
-    number = after.encode() if after.isdecimal() else orjson.dumps(after)
-    parts = [
-        b'{"events":[',
-        b",".join(values),
-        b'],"next":',
-        number,
-        b',"terminal":',
-        b"true" if terminal else b"false",
-    ]
-    if gap is not None:
-        parts += [b',"gap":', gap]
-    return raw_answer(b"".join([*parts, b"}"]))
-
-
-async def _page_of_many(request: Request) -> web.Response:
-    parts, wanted = request.parts, _many_filter(request)
+async def _page_of_many(
+    request: Request, asked: EventsOfManyAsked, wanted: JobFilter
+) -> web.Response:
+    parts = request.parts
     await parts.caught_up()
     parts.model.check_whole_for("events of many jobs")
-    text = request.query.get("after") or last_id(request) or Edge.START.value
+    text = asked.after or last_id(request) or Edge.START.value
     position = parse_vector(text, len(parts.model.positions))
-    wait = _wait(request)
+    wait = _wait(request, asked)
     cursor = await _reached_vector(parts, position)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
     while True:
         values, cursor, gap = await _next(ManyJobs(parts.model, wanted), cursor, PAGE)
         if values or gap or parts.draining.is_set() or loop.time() >= deadline:
-            return _page(values, vector_id(cursor), False, gap)
+            return answer(EventPage(events_in(values), vector_id(cursor), False, gap))
         await _news(parts, wanted, cursor, deadline - loop.time())
 
 

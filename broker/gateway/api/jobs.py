@@ -3,13 +3,11 @@
 from aiohttp import web
 
 from broker.errors import UnavailableError
-from broker.gateway.api.asking import asked
 from broker.gateway.api.batches import accepted_object, has_several, submit_all
 from broker.gateway.api.generations import decodes_lists
 from broker.gateway.api.parts import Request, answer, key_of, nothing
 from broker.gateway.api.sending import Content, content_of, send
 from broker.gateway.api.shapes_of_jobs import (
-    Chosen,
     JobAsked,
     JobPage,
     JobsAsked,
@@ -106,11 +104,6 @@ def _listed_inputs(request: Request, part: Part, job: Job) -> bytes | None:
         return None
     found = bytes(job.details.params) or b"{}"
     return None if decodes_lists(request) and b'"__type__"' in found else found
-
-
-def filter_of(request: Request) -> JobFilter:
-    """Which jobs are wanted. Raises `InvalidRequestError`."""
-    return asked(request.query, Chosen).filter(request.caller.tenant)
 
 
 async def cancel(request: Request) -> web.Response:

@@ -21,11 +21,12 @@ from broker.errors import (
     UnavailableError,
     UnsupportedEncodingError,
 )
+from broker.gateway.api import messages
 from broker.gateway.api.asking import schema_of_moment
-from broker.gateway.api.describing import JSON, Body, Schema, an_error, text
-from broker.gateway.api.openapi_schemas import schemas
+from broker.gateway.api.describing import JSON, Body, Schema, ref
 from broker.gateway.api.places import Route
 from broker.gateway.api.shapes_of_errors import Error, details, error_name
+from broker.gateway.api.shapes_of_events import Gap
 from broker.gateway.api.shapes_of_jobs import JobRefused
 
 INFO = {
@@ -51,6 +52,7 @@ TAGS = {
     "devices": "Backends, as clients before September 2022 ask for them.",
     "operations": "Health, metrics, pages.",
 }
+TEXT = {"type": "string"}
 REF = "#/components/schemas/{name}"
 ANYWHERE = (  # errors that any route may have
     UnauthorizedError,
@@ -60,7 +62,7 @@ ANYWHERE = (  # errors that any route may have
     UnsupportedEncodingError,
     UnavailableError,
 )
-BY_NAME = (Error, JobRefused)  # what others refer to
+BY_NAME = (Error, Gap, JobRefused)  # what others refer to
 
 
 def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
@@ -74,7 +76,7 @@ def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
             "tags": [{"name": tag, "description": TAGS[tag]} for tag in routes],
             "paths": _paths(routes, types),
             "components": {
-                "schemas": schemas() | types.components,
+                "schemas": messages.schemas() | types.components,
                 "responses": {"Error": _explained("What is wrong.", _told(ANYWHERE))},
             },
         },
@@ -99,7 +101,10 @@ class Types:
         """That of *kind*, most often a reference."""
         if isinstance(kind, UnionType):  # of structs, which msgspec can not describe
             return {"anyOf": [self.schema(one) for one in get_args(kind)]}
-        return kind if isinstance(kind, dict) else self._made[kind]
+        if isinstance(kind, dict):
+            schema: Schema = kind
+            return schema
+        return ref(messages.NAMES[kind]) if kind in messages.NAMES else self._made[kind]
 
     def query(self, kind: type[msgspec.Struct]) -> list[Schema]:
         """The parameters that a query of that *kind* has."""
@@ -114,7 +119,8 @@ def _kinds(route: Route) -> Iterable[Any]:
     plain = [
         one for kind in kinds for one in (get_args(kind) if isinstance(kind, UnionType) else [kind])
     ]
-    return [*([route.query] if route.query else []), *(k for k in plain if not isinstance(k, dict))]
+    described = [k for k in plain if not isinstance(k, dict) and k not in messages.NAMES]
+    return [*([route.query] if route.query else []), *described]
 
 
 def _bodies(route: Route) -> Iterable[Any]:
@@ -141,7 +147,7 @@ def _paths(routes: Mapping[str, Iterable[Route]], types: Types) -> dict[str, Sch
         item[route.method.lower()] = _operation(tag, route, types)
         if names := re.findall(r"\{(\w+)\}", route.path):
             item["parameters"] = [
-                {"name": name, "in": "path", "required": True, "schema": text()} for name in names
+                {"name": name, "in": "path", "required": True, "schema": TEXT} for name in names
             ]
     return paths
 
@@ -172,11 +178,11 @@ def _is_needed(body: Any) -> bool:
 
 def _parameters(route: Route, types: Types) -> list[Schema]:
     headers = [
-        {"name": name, "in": "header", "description": about, "schema": text()}
+        {"name": name, "in": "header", "description": about, "schema": TEXT}
         for name, about in route.headers.items()
     ]
     asked = types.query(route.query) if route.query else []
-    return [*route.parameters, *asked, *headers]
+    return [*asked, *headers]
 
 
 def _answers(route: Route, types: Types) -> dict[str, Schema]:
@@ -198,9 +204,9 @@ def _told(errors: Sequence[type[QjbError]]) -> dict[str, str]:
 
 
 def _explained(description: str, told: Mapping[str, str]) -> Schema:
-    made = an_error(description)
-    made["content"][JSON]["examples"] = {code: _example(code, told[code]) for code in told}
-    return made
+    examples = {code: _example(code, told[code]) for code in told}
+    content = {JSON: {"schema": ref(Error.__name__), "examples": examples}}
+    return {"description": description, "content": content}
 
 
 def _example(code: str, message: str) -> Schema:
@@ -213,8 +219,6 @@ def _said(said: Any, summary: str, types: Types) -> Schema:
     """One body, in the form of OpenAPI."""
     if isinstance(said, str):
         return {"description": said}
-    if isinstance(said, dict):
-        return said if "description" in said else {"content": said}
     if not isinstance(said, Body):
         said = Body(summary, said)
     content = {media: {"schema": types.schema(kind)} for media, kind in said.by_media_type.items()}

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from broker.budget import Room
-from broker.errors import InvalidRequestError, NotFoundError, UnavailableError, UnknownJobError
+from broker.errors import NotFoundError, UnavailableError, UnknownJobError
 from broker.gateway.api.answers import Answer
 from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.origins import Origins
@@ -158,15 +158,3 @@ def raw_answer(
 def nothing(headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer without content."""
     return Answer(status=204, headers=headers)
-
-
-def seconds(request: Request, name: str, most: float) -> float:
-    """A duration from the query, in seconds; 0 without one. Raises `InvalidRequestError`."""
-    text = request.query.get(name, "")
-    try:
-        found = float(text or 0)
-    except ValueError:
-        found = -1.0
-    if not 0 <= found < float("inf"):
-        raise InvalidRequestError(f"{name}: {text[:40]!r} is not a number of seconds")
-    return min(found, most)

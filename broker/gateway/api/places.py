@@ -9,7 +9,7 @@ from aiohttp import web
 
 from broker.errors import QjbError
 from broker.gateway.api.asking import SMALL, asked, told, told_in_form
-from broker.gateway.api.describing import FORM, Body, Schema
+from broker.gateway.api.describing import FORM, Body
 from broker.gateway.api.parts import Request
 from schemas.tenants import Scope
 
@@ -34,12 +34,9 @@ class Route:
     handler: Handler
     name: str = ""
     summary: str = ""
-    answers: Mapping[int, "type[msgspec.Struct] | Body | Schema | str"] = field(
-        default_factory=dict
-    )
-    parameters: Sequence[Schema] = ()
+    answers: Mapping[int, "type[msgspec.Struct] | Body | str"] = field(default_factory=dict)
     description: str = ""
-    body: "type[msgspec.Struct] | Body | Schema | None" = None
+    body: "type[msgspec.Struct] | Body | None" = None
     scope: Scope | None = None  # what a caller needs; None: READ for GET, SUBMIT for all else
     is_open: bool = False  # nobody has to say who they are
     query: type[msgspec.Struct] | None = None

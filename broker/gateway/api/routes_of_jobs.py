@@ -16,29 +16,22 @@ from broker.errors import (
     LogUnavailableError,
     PayloadMissingError,
     TooLargeError,
+    UnavailableError,
     UnknownBackendError,
     UnknownJobError,
     UnknownProgramError,
     UpgradeRequiredError,
 )
 from broker.gateway.api import events, jobs, results, websocket
-from broker.gateway.api.describing import (
-    JSON,
-    SECONDS,
-    YES_OR_NO,
-    Body,
-    Schema,
-    a_list,
-    an_error,
-    an_object,
-    header,
-    of_type,
-    query,
-    ref,
-    text,
-)
+from broker.gateway.api.describing import JSON, Body
 from broker.gateway.api.places import Route
 from broker.gateway.api.shapes_of_errors import Error
+from broker.gateway.api.shapes_of_events import (
+    EventPage,
+    EventsAsked,
+    EventsOfManyAsked,
+    JobEventPage,
+)
 from broker.gateway.api.shapes_of_jobs import (
     Job,
     JobAccepted,
@@ -47,9 +40,10 @@ from broker.gateway.api.shapes_of_jobs import (
     JobsAnswered,
     JobsAsked,
     Queue,
+    SeveralJobs,
     TagsAsked,
 )
-from schemas.batches import MOST_JOBS
+from schemas.requests import SubmitJob
 
 _STREAM_HELP = (
     "Server-sent events. The first block carries only an id: where the stream resumes. Then"
@@ -68,49 +62,12 @@ _BELL = {
     },
 }
 
+_OVER = "The stream has ended: nothing follows. Do not reconnect."
+_RESUMED = {"Last-Event-ID": "Go on after this event."}
+
+_Lines = Annotated[str, msgspec.Meta(description="A `SubmitJob` in each line.")]
 _MessageText = Annotated[str, msgspec.Meta(extra_json_schema={"contentMediaType": JSON})]
 
-# Parameters that several routes have
-
-_TAGS = query(
-    "tags",
-    a_list(text()),
-    "Jobs with this tag; several: with all of them.",
-)
-_ONE_TAG = query("tag", a_list(text()), "The same as `tags`.")
-_PROGRAM = query("program", text(), "Jobs of this program.")
-_SESSION = query("session_id", text(), "Jobs of this session.")
-MOCKS = query("include_mocks", YES_OR_NO, "Dry runs and their backends, too.")
-_POSITION = (
-    header("Last-Event-ID", "Go on after this event."),
-    query(
-        "last_event_id",
-        text(),
-        "The same for clients that can not send the header."
-        " `lastEventId`, `Last-Event-ID` and `evs_last_event_id` mean this, too; of several,"
-        " the last counts. The header beats them.",
-    ),
-    query("after", text(), "Pages: go on after this position."),
-    query("wait", SECONDS, "Pages: wait so many seconds for an event (at most 60)."),
-)
-
-
-def _followed(page: str) -> dict[int, Schema]:
-    """What is answered to one who asks for events: a stream, or a *page*."""
-    both = of_type(_STREAM_HELP, "text/event-stream")
-    both["content"]["application/json"] = {"schema": ref(page)}
-    return {
-        200: both,
-        204: {"description": "The stream has ended: nothing follows. Do not reconnect."},
-        400: an_error("The position is malformed."),
-        503: an_error("The position has not been reached here."),
-    }
-
-
-_SEVERAL: Schema = an_object(
-    "jobs",
-    jobs=a_list({"type": "object", "description": "A `SubmitJob`."}) | {"maxItems": MOST_JOBS},
-) | {"additionalProperties": False}
 JOBS = (
     Route(
         "POST",
@@ -132,8 +89,8 @@ JOBS = (
         body=Body(
             "",
             {
-                JSON: {"anyOf": [ref("SubmitJob"), _SEVERAL]},
-                "application/x-ndjson": text("A `SubmitJob` in each line."),
+                JSON: SubmitJob | SeveralJobs,
+                "application/x-ndjson": _Lines,
             },
             {"hello": _HELLO, "bell": _BELL},
         ),
@@ -271,10 +228,12 @@ EVENTS = (
         events.of_job,
         "followJob",
         "The events of a job, as a stream or page by page",
-        _followed("JobEventPage"),
-        _POSITION,
+        {200: Body(_STREAM_HELP, {"text/event-stream": str, JSON: JobEventPage}), 204: _OVER},
         "Positions are event numbers; also `start` (the default) and `now`. With"
         " `Accept: application/json`: a page. After the last event: `event: end`.",
+        query=EventsAsked,
+        headers=_RESUMED,
+        errors=(InvalidRequestError, UnknownJobError, UnavailableError),
     ),
     Route(
         "GET",
@@ -291,9 +250,11 @@ EVENTS = (
         events.of_many,
         "followJobs",
         "The events of all jobs that match",
-        _followed("EventPage"),
-        (_TAGS, _ONE_TAG, _PROGRAM, _SESSION, *_POSITION),
+        {200: Body(_STREAM_HELP, {"text/event-stream": str, JSON: EventPage})},
         "Positions are vectors such as `0.12-1.7`, good on every gateway; also"
         " `start` (the default of pages) and `now` (the default of streams).",
+        query=EventsOfManyAsked,
+        headers=_RESUMED,
+        errors=(InvalidRequestError, UnavailableError),
     ),
 )

@@ -1,6 +1,8 @@
 """The routes of programs."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from broker.errors import (
     InsufficientStorageError,
@@ -12,7 +14,7 @@ from broker.errors import (
     UnknownProgramError,
 )
 from broker.gateway.api import programs
-from broker.gateway.api.describing import JSON, Body, text
+from broker.gateway.api.describing import JSON, Body
 from broker.gateway.api.places import Handler, Route
 from broker.gateway.api.shapes_of_programs import (
     FORM,
@@ -30,6 +32,7 @@ _HELLO = {
     "data": "ZGVmIG1haW4oYmFja2VuZCwgdXNlcl9tZXNzZW5nZXIpOgogICAgcmV0dXJuICJoZWxsbyIK",
     "cost": 60,
 }
+_BASE64 = Annotated[str, Meta(min_length=1, description="The code in base64.")]
 _FORM = {"multipart/form-data": FORM}
 _INVALID = (InvalidRequestError, MissingImportsError)
 _NOT_YOURS = (NotYourProgramError, UnknownProgramError)
@@ -127,7 +130,7 @@ PROGRAMS = (
         programs.replace_code,
         "replaceCode",
         "Change the code of a program",
-        Body("", {"application/octet-stream": text("The code in base64.", minLength=1)} | _FORM),
+        Body("", {"application/octet-stream": _BASE64} | _FORM),
     ),
     _change("PUT", "/public", programs.publish, "publishProgram", "Let all see and run it"),
     _change("PUT", "/private", programs.hide, "hideProgram", "Let nobody else see and run it"),

@@ -20,6 +20,7 @@ from broker.gateway.cursors import parse_list_cursor
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.fleet import Fleet
 from schemas import jobs
+from schemas.batches import MOST_JOBS
 from schemas.calls import Calibration, Call
 from schemas.requests import MAX_TAGS, Tags
 from schemas.values import Reason, State, Violation
@@ -48,6 +49,17 @@ class TagsAsked(msgspec.Struct, frozen=True):
     """The tags that a job is to have."""
 
     tags: Tags
+
+
+class SeveralJobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several jobs: each of them is accepted or refused by itself."""
+
+    jobs: Annotated[
+        Sequence[
+            Annotated[Any, Meta(description="A `SubmitJob`.", extra_json_schema={"type": "object"})]
+        ],
+        Meta(max_length=MOST_JOBS),
+    ]
 
 
 class Order(enum.StrEnum):

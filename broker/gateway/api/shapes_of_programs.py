@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from broker.core.catalogue import Shown
-from broker.gateway.api.describing import Schema, Whole, an_object, or_null, text
+from broker.gateway.api.describing import Schema, Whole
 from broker.gateway.fleet import Fleet
 from schemas import uploads
 from schemas.specification import Schemas
@@ -103,16 +103,22 @@ class Environments(msgspec.Struct, frozen=True):
 
 
 _MAY_BE_NULL = {  # which is as good as nothing
-    name: schema if name == "data" else or_null(schema) for name, schema in uploads.FIELDS.items()
+    name: schema if name == "data" else {"anyOf": [schema, {"type": "null"}]}
+    for name, schema in uploads.FIELDS.items()
 }
-UPLOAD: Schema = an_object(
-    " ".join(uploads.REQUIRED), **_MAY_BE_NULL | {"name": uploads.FIELDS["name"]}
-)
-UPDATE: Schema = an_object("", **_MAY_BE_NULL)
-FORM: Schema = an_object(
-    program=text("The code, as a file.", format="binary"),
-    **{name: schema for name, schema in uploads.FIELDS.items() if name != "data"},
-)
+UPDATE: Schema = {"type": "object", "properties": _MAY_BE_NULL}
+UPLOAD: Schema = {
+    "type": "object",
+    "properties": _MAY_BE_NULL | {"name": uploads.FIELDS["name"]},
+    "required": list(uploads.REQUIRED),
+}
+FORM: Schema = {
+    "type": "object",
+    "properties": {
+        "program": {"type": "string", "format": "binary", "description": "The code, as a file."},
+        **{name: schema for name, schema in uploads.FIELDS.items() if name != "data"},
+    },
+}
 
 
 def program_object(
