@@ -7,7 +7,7 @@ new route is among them by itself, and fails if it can not be asked.
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from broker.telemetry.times import now
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS
 from schemas.cloudevents import program_record, session_entry_record
-from schemas.events import Completed, Interim, Log
+from schemas.events import Cancelled, Completed, Interim, Log
 from schemas.ledger import SessionEntry
 from schemas.sessions import Mode, SessionDetails, SessionOpened, SessionState, session_key
 from schemas.specification import Specification
@@ -75,6 +75,17 @@ BODIES: dict[tuple[str, str], Any] = {  # that would do, were the things one's o
     ("POST", "/v3/resources/search"): {"query": "zorka"},
     ("POST", "/programs"): {"name": "x", "data": "ZGVmIG1haW4oYSwgYik6IHBhc3M="},
 }
+UPGRADE = {  # without it nobody is told more than that
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
+GENERATIONS = (  # by which of them a token is brought, with a websocket too
+    lambda text: {"X-Access-Token": text},
+    lambda text: {"Authorization": f"apikey {text}", "Service-CRN": "crn:v1:any"},
+    bearer,
+)
 EVERYTHING = tuple(Scope)
 ROUTES = sorted((*API, *AROUND), key=lambda route: (route.path, route.method))
 OWN = [route for route in ROUTES if route.needs is not None]
@@ -144,6 +155,7 @@ async def asked(
     body = BODIES[route.method, route.path] if route.body is not None else None
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     headers = {"Accept": "application/json", **(bearer(who) if who else {})}
+    headers |= UPGRADE if route.path.startswith("/stream/") else {}
     timeout = aiohttp.ClientTimeout(total=20)
     async with served.http.request(
         route.method, served.url + path + query, data=data, headers=headers, timeout=timeout
@@ -231,6 +243,56 @@ async def test_a_stream_of_his_has_nothing_of_hers_and_her_cursors_are_no_good(
         assert stream.status == 404
 
     assert b"zorka" not in read
+
+
+async def handshake(served: Running, path: str, headers: dict[str, str]) -> Answered:
+    """What a websocket is answered that is not opened."""
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await served.http.ws_connect(served.url + path, headers=headers)
+    answer = await asyncio.wait_for(
+        served.http.get(served.url + path, headers=headers | UPGRADE), 20
+    )
+    async with answer:
+        assert answer.status == refused.value.status
+        text = (await answer.text()).replace(path.rpartition("/")[2], "…")
+        return Answered(answer.status, re.sub(r'"trace":"\w+"', "", text))
+
+
+@pytest.mark.parametrize("brought", GENERATIONS)
+async def test_a_websocket_of_his_is_told_nothing_of_her_job_not_even_that_there_is_one(
+    served: Running, brought: Callable[[str], dict[str, str]]
+) -> None:
+    none = await handshake(served, "/stream/jobs/no-ones-job", brought("his"))
+    for job in ("zorka-job", "zorka-waiting"):
+        assert await handshake(served, f"/stream/jobs/{job}", brought("his")) == none
+        assert (await handshake(served, f"/stream/jobs/{job}", brought("unknown"))).status == 401
+    async with served.http.ws_connect(
+        f"{served.url}/stream/jobs/zorka-job", headers=brought("her")
+    ) as hers:
+        said = [message.data async for message in hers]
+
+    assert none.status == 404
+    assert said[1:] == ['"zorka"', '"zorka"']
+
+
+async def test_no_frame_on_a_websocket_of_his_opens_hers(served: Running) -> None:
+    await served.ledger.queue("his-job", tenant="his")
+    url = f"{served.url}/stream/jobs/his-job"
+    asked_for = {"reason": "user_request", "message": "as asked"}
+    asks = ({"type": "authentication", "data": "her"}, {"job_id": "zorka-job"}, "zorka-job")
+    async with served.http.ws_connect(url, headers=bearer("his")) as socket:
+        for ask in asks:
+            await socket.send_json(ask)
+        await served.ledger.start("zorka-waiting", "zorka")
+        await served.ledger.interim("zorka-waiting", "zorka", tenant="zorka")
+        await served.ledger.append("his-job", Cancelled, tenant="his", **asked_for)
+        said = [message.data async for message in socket]
+    for path in ("/stream/jobs/zorka-job", "/stream/jobs/his-job"):
+        assert (await handshake(served, path, {})).status == 401  # before anything could be said
+        assert (await handshake(served, f"{path}?access_token=her", bearer("his"))).status == 401
+
+    assert said == ['"ACK"']
+    assert socket.close_code == aiohttp.WSCloseCode.OK
 
 
 @pytest.mark.parametrize("route", OWN, ids=lambda route: f"{route.method} {route.path}")
