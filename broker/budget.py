@@ -56,7 +56,7 @@ def weight_of_status(status: Status) -> int:
             packages = status.packages
             return RECORD + sum(RECORD + _weight_of_names(one.modules) for one in packages)
         case QueueSnapshot():
-            return RECORD + _weight_of_names(status.waiting)
+            return RECORD + _weight_of_names((*status.waiting, *status.held))
         case _:
             return RECORD
 

@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.values import Count
 
-QUEUE_SHOWN = 1_000  # jobs that a queue snapshot names
+QUEUE_SHOWN = 1_000  # jobs that a queue snapshot names, and tenants
 
 # Long enough for a tenant and an id; memory is counted by how many names there are.
 Name = Annotated[str, msgspec.Meta(max_length=512)]
@@ -116,6 +116,8 @@ class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag="queue", tag_
     slots: Count
     # Keys (tenant/job id) of the next jobs in order.
     waiting: Annotated[tuple[Name, ...], msgspec.Meta(max_length=QUEUE_SHOWN)] = ()
+    # Tenants whose jobs wait as so many of theirs run as may.
+    held: Annotated[dict[Name, Count], msgspec.Meta(max_length=QUEUE_SHOWN)] = {}
 
 
 Status = Heartbeat | BackendAnnounced | EnvironmentAnnounced | Tick | QueueSnapshot

@@ -139,15 +139,13 @@ def _unknown_program(request: SubmitJob, known: Collection[str]) -> Refused:
 
 
 def over_quota(request: SubmitJob, usage: Usage) -> Refused | None:
-    """What is said if its tenant has as many jobs as it may; None if it has not."""
-    quota = usage.quota
-    limits = (("queued", quota.queued, usage.queued), ("running", quota.running, usage.running))
-    for what, most, has in limits:
-        if most is not None and has >= most:
-            message = f"tenant {usage.tenant} may have {most} {what} jobs and has {has}"
-            violation = Violation("", f"quota.{what}: {most}", str(has), message)
-            return Refused(Reason.QUOTA, message, request.program_id, (violation,))
-    return None
+    """What is said if as many jobs of its tenant wait as may; None if not."""
+    most, has = usage.quota.queued, usage.queued
+    if most is None or has < most:
+        return None
+    message = f"tenant {usage.tenant} may have {most} queued jobs and has {has}"
+    violation = Violation("", f"quota.queued: {most}", str(has), message)
+    return Refused(Reason.QUOTA, message, request.program_id, (violation,))
 
 
 # Rules of our own

@@ -1,13 +1,15 @@
 """The jobs that wait for one backend: by priority, lost ones before others, then by arrival."""
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush, merge
+from itertools import chain
 
 from broker.core.lanes import LOST, SPARE, Block, Entry, Known, Lane, Place, Rung
 
 Step = tuple[int, bool]  # of the priority: the lost ones, then the others
-Turn = tuple[int, bytes]  # arrival of the first job of a tenant, the tenant
+Turn = tuple[int, str]  # arrival of the first job of a tenant, the tenant
+IsHeld = Callable[[str], bool]  # whether a tenant has to wait, whoever else does
 
 
 def step_of(rung: Rung) -> Step:
@@ -18,10 +20,11 @@ def step_of(rung: Rung) -> Step:
 class _Line:
     """Jobs of one tenant, of one step."""
 
-    __slots__ = ("lanes", "told")
+    __slots__ = ("is_held", "lanes", "told")
 
     def __init__(self) -> None:
         self.lanes: dict[Rung, Lane] = {}
+        self.is_held = False  # as far as was looked
         self.told: Turn | None = None  # as it stands among those of the others
 
     def __iter__(self) -> Iterator[Entry]:
@@ -38,15 +41,17 @@ class _Tier:
 
     def __init__(self, known: Known) -> None:
         self._known = known
-        self._lines: dict[bytes, _Line] = {}
+        self._lines: dict[str, _Line] = {}
         self._turns: list[Turn] = []  # a heap; some hold no more
-        self._changed: set[bytes] = set()  # tenants whose turn may be another
+        self._changed: set[str] = set()  # tenants whose turn may be another
 
     def __bool__(self) -> bool:
         return bool(self._lines)
 
     def __iter__(self) -> Iterator[Entry]:
-        return merge(*self._lines.values())
+        lines = self._lines.values()
+        go, wait = (merge(*(it for it in lines if it.is_held is held)) for held in (False, True))
+        return chain(go, wait)
 
     def lane(self, place: Place) -> Lane:
         """Where jobs of that *place* are, to put one there."""
@@ -69,14 +74,23 @@ class _Tier:
             if not line.lanes:
                 del self._lines[tenant]
 
-    def head(self) -> Entry | None:
-        """Who goes next."""
+    def touch(self, tenant: str) -> None:
+        """Its turn may be another, and it may not be held any more."""
+        if (line := self._lines.get(tenant)) is not None:
+            line.is_held = False
+            self._changed.add(tenant)
+
+    def head(self, is_held: IsHeld) -> Entry | None:
+        """Who goes next of those who are not held. Who is, is looked at again once touched."""
         self._refresh()
         while self._turns:
             turn = self._turns[0]
             line = self._lines.get(turn[-1])
             if line is not None and line.told is turn:
-                return next(iter(line))
+                line.is_held = is_held(turn[-1])
+                if not line.is_held:
+                    return next(iter(line))
+                line.told = None
             heappop(self._turns)
         return None
 
@@ -85,6 +99,7 @@ class _Tier:
             if (line := self._lines.get(tenant)) is None:
                 continue
             turn = line.arrival, tenant
+            line.is_held = False
             if turn != line.told:
                 line.told = turn
                 heappush(self._turns, turn)
@@ -133,10 +148,15 @@ class BackendQueue:
             del self._tiers[step]
             self._order.remove(step)
 
-    def head(self) -> Entry | None:
-        """Who goes next."""
+    def touch(self, tenant: str) -> None:
+        """When *tenant* goes may have changed."""
+        for tier in self._tiers.values():
+            tier.touch(tenant)
+
+    def head(self, is_held: IsHeld) -> Entry | None:
+        """Who goes next of those whose tenants are not held."""
         for step in self._order:
-            if (entry := self._tiers[step].head()) is not None:
+            if (entry := self._tiers[step].head(is_held)) is not None:
                 return entry
         return None
 

@@ -156,8 +156,8 @@ class Book:
 
     def _take_out(self, job: Job, keep_attempt: bool = False) -> None:
         self.queues.discard(job.key)
-        if not keep_attempt:
-            self.attempts.end(job.key)
+        if not keep_attempt and self.attempts.end(job.key) is not None:
+            self.queues.release(job.tenant)
 
     def _enter(self, after: Job, key: JobKey, *, again: bool) -> None:
         if after.terminal:

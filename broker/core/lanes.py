@@ -10,12 +10,12 @@ UNPLACED = ""  # stands for the backend of a job that no known backend suits yet
 
 LOST, PLACED, ARRIVED = range(3)  # attempts; jobs that found their backend late; all others
 Rung = tuple[int, int]  # (-priority, one of these): smaller goes first, but for the last two
-Place = tuple[str, Rung, bytes]  # backend, rung, tenant
+Place = tuple[str, Rung, str]  # backend, rung, tenant
 Entry = tuple[int, bytes, Place]  # number of the arrival, key of the job's records, where it waits
 SPARE = 1_000  # entries of jobs that wait no more, which a lane may have besides as many as wait
 
 
-def place_of(backend: str | None, priority: int, again: bool, tenant: bytes) -> Place:
+def place_of(backend: str | None, priority: int, again: bool, tenant: str) -> Place:
     """Where a job waits; with *again*, behind the lost ones at the front of its priority."""
     return backend or UNPLACED, (-priority, LOST if again else ARRIVED), tenant
 

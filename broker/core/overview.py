@@ -1,10 +1,12 @@
 """Who waits for what, as everybody may know it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from broker.core.book import Book
 from broker.core.roster import Roster
+from broker.core.usage import no_quota
+from schemas.tenants import Quota
 from schemas.workers import QUEUE_SHOWN, QueueSnapshot
 
 MISSING_SHOWN = 1_000  # backends that jobs wait for and nobody offers
@@ -12,7 +14,11 @@ NAMED = 20_000  # jobs that are named in all
 
 
 def queue_snapshots(
-    book: Book, roster: Roster, told: Iterable[str], named: int = NAMED
+    book: Book,
+    roster: Roster,
+    told: Iterable[str],
+    named: int = NAMED,
+    quota_of: Callable[[str], Quota] = no_quota,
 ) -> list[QueueSnapshot]:
     """The queues of all backends that are offered, waited for or used, and of those in *told*.
 
@@ -34,6 +40,13 @@ def queue_snapshots(
             running=running.get(name, 0),
             slots=roster.slots(name),
             waiting=tuple(str(key) for key in waiting),
+            held=_held(book, name, quota_of),
         )
         found.append(snapshot)
     return found
+
+
+def _held(book: Book, backend: str, quota_of: Callable[[str], Quota]) -> dict[str, int]:
+    """The tenants that wait there for their limit of running jobs, and the limit."""
+    limits = ((tenant, quota_of(tenant).running) for tenant in book.queues.held(backend))
+    return dict(islice(((name, most) for name, most in limits if most is not None), QUEUE_SHOWN))

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Container, Sequence
 from itertools import islice
 
-from broker.core.backend_queue import BackendQueue, step_of
+from broker.core.backend_queue import BackendQueue, IsHeld, step_of
 from broker.core.lanes import (
     PLACED,
     SPARE,
@@ -31,7 +31,8 @@ class Queues:
         self._queues: dict[str, BackendQueue] = {}
         self._entries: Known = {}
         self._arrivals = 0
-        self._by_tenant: Counter[bytes] = Counter()
+        self._by_tenant: Counter[str] = Counter()
+        self._held: dict[str, set[str]] = {}  # tenants that wait for their limit, and where
         # Those that wait for any backend, and some that do not any more:
         self._unlooked: deque[Entry] = deque()  # one that is there now may suit them
         self._looked: deque[Entry] = deque()  # none does
@@ -47,7 +48,7 @@ class Queues:
     def add(self, key: JobKey, backend: str, priority: int, again: bool = False) -> None:
         """Put a job at the end of its priority; with *again*, behind the lost ones at its front."""
         self._arrivals += 1
-        place = place_of(backend, priority, again, key.tenant.encode())
+        place = place_of(backend, priority, again, key.tenant)
         self._put(self._arrivals, key.encode(), place)
 
     def restore(self, keys: Sequence[bytes], places: Sequence[Place]) -> None:
@@ -115,17 +116,48 @@ class Queues:
 
     # Whose turn it is
 
-    def next(self, offers: Sequence[Offer]) -> Choice | None:
-        """Which job goes next, and to which of *offers*. None if nobody can go."""
-        return choose(self._head, offers)
+    def next(
+        self, offers: Sequence[Offer], is_held: IsHeld = lambda tenant: False
+    ) -> Choice | None:
+        """Which job goes next, and to which of *offers*. None if nobody can go.
 
-    def _head(self, backend: str) -> Head | None:
+        Jobs of tenants that are held wait, and others pass. Who was held is asked about again only
+        when it is released.
+        """
+        return choose(lambda backend: self._head(backend, is_held), offers)
+
+    def _head(self, backend: str, is_held: IsHeld) -> Head | None:
         """Who goes next on *backend*."""
         queue = self._queues.get(backend)
-        if queue is None or (entry := queue.head()) is None:
+        if queue is None:
+            return None
+
+        def held(tenant: str) -> bool:
+            if is_held(tenant):
+                self._held.setdefault(tenant, set()).add(backend)
+                return True
+            return False
+
+        if (entry := queue.head(held)) is None:
             return None
         arrival, key, (_, rung, _) = entry
         return Head(Rank(step_of(rung), arrival), JobKey.decode(key))
+
+    def release(self, tenant: str) -> None:
+        """*tenant* may not be held any more."""
+        for backend in self._held.pop(tenant, ()):
+            if (queue := self._queues.get(backend)) is not None:
+                queue.touch(tenant)
+
+    def held(self, backend: str) -> list[str]:
+        """The tenants that were held there, and have jobs that wait."""
+        held = self._held.items()
+        return [name for name, where in held if backend in where and self._by_tenant[name]]
+
+    @property
+    def all_held(self) -> list[str]:
+        """The tenants that were held somewhere."""
+        return list(self._held)
 
     # Who waits
 
@@ -136,7 +168,7 @@ class Queues:
 
     def count_of(self, tenant: str) -> int:
         """How many of *tenant* wait."""
-        return self._by_tenant[tenant.encode()]
+        return self._by_tenant[tenant]
 
     def backends(self) -> list[str]:
         """The backends that are waited for."""

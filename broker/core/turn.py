@@ -84,6 +84,7 @@ class Turn(Changes):
         """Some time has passed: look for leases that have run out, and for hopeless waits."""
         self.suspects += self.roster.overdue(self.book)
         self.roster.forget_the_gone(self.book)
+        self._release()
         self._fail_hopeless()
         session_turns.tick(self)
 
@@ -115,7 +116,7 @@ class Turn(Changes):
         is_looking = self.place(limit)
         offers = self.roster.offers(self.book)
         for _ in range(limit):
-            choice = self.book.queues.next(offers)
+            choice = self.book.queues.next(offers, self._is_held)
             if choice is None:
                 return is_looking
             if job := self.book.jobs.get(choice.key):  # else its snapshot was damaged
@@ -282,6 +283,12 @@ class Turn(Changes):
             job.details.backend_requirements if job.details else None,
         )
 
+    def _release(self) -> None:
+        """Limits may have been raised."""
+        for tenant in self.book.queues.all_held:
+            if not self._is_held(tenant):
+                self.book.queues.release(tenant)
+
     def _fail_hopeless(self) -> None:
         """End jobs that were accepted for a backend which has not come."""
         since = self.roster.backends_since
@@ -293,6 +300,9 @@ class Turn(Changes):
                 self.record(key, decide.on_no_backend(job, self.time))
 
     # Parts
+
+    def _is_held(self, tenant: str) -> bool:
+        return self.quota_of(tenant).running is not None and self._usage_of(tenant).is_held
 
     def _usage_of(self, tenant: str) -> Usage:
         return dataclasses.replace(self.book.usage_of(tenant), quota=self.quota_of(tenant))

@@ -15,6 +15,11 @@ class Usage:
     running: int = 0  # jobs with an attempt under way
     quota: Quota = NO_QUOTA
 
+    @property
+    def is_held(self) -> bool:
+        """Whether as many jobs run as may: the others wait."""
+        return self.quota.running is not None and self.running >= self.quota.running
+
 
 def no_quota(tenant: str) -> Quota:
     """As many as there is room for."""

@@ -170,6 +170,10 @@ class Fleet:
         name = str(key)
         return waiting.index(name) if name in waiting else None
 
+    def limit_of(self, tenant: str, backend: str) -> int | None:
+        """How many jobs of *tenant* run at most, if its others wait at *backend* for one to end."""
+        return self.queue(backend).held.get(tenant)
+
     def usual_seconds(self, backend: str) -> float | None:
         """What jobs on *backend* took lately, in seconds."""
         mean = self._durations.get(meant_by(backend, self._backends))

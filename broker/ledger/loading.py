@@ -44,7 +44,7 @@ class _Places(dict[_Wanted, Place]):
 
     def __missing__(self, wanted: _Wanted) -> Place:
         backend, priority, attempt, tenant = wanted
-        place = self[wanted] = place_of(backend, priority, attempt > 0, tenant.encode())
+        place = self[wanted] = place_of(backend, priority, attempt > 0, tenant)
         return place
 
 

@@ -5,25 +5,21 @@ from contextlib import suppress
 
 from broker.core.book import Book
 from broker.core.overview import queue_snapshots
-from broker.core.roster import Roster
-from broker.core.table import Table
 from broker.errors import LogUnavailableError
+from broker.ledger.means import Means
 from broker.telemetry import metrics, times
-from broker.transports.log import Log
 from schemas.topics import STATUS
-from schemas.workers import QueueSnapshot
 
 # s after which queues are told again: the topic keeps what is told for an hour
 QUEUES_AGAIN = 600.0
 
 
-async def show_queues(
-    log: Log, book: Book, roster: Roster, queues: Table[str, QueueSnapshot]
-) -> None:
+async def show_queues(means: Means, book: Book) -> None:
     """Once a second tell of queues that have changed, sometimes of all, and set the gauges.
 
-    Until cancelled. *queues*: as told last, by whichever broker.
+    Until cancelled.
     """
+    log, roster, queues = means.log, means.roster, means.queues
     loop = asyncio.get_running_loop()
     again_at = 0.0
     while True:
@@ -32,7 +28,7 @@ async def show_queues(
         told = [name for name, last in queues.items() if last.queued or last.running]
         changed = [
             new
-            for new in queue_snapshots(book, roster, told)
+            for new in queue_snapshots(book, roster, told, quota_of=means.tenants.quota)
             if is_due or queues.get(new.backend) != new
         ]
         metrics.JOBS_LIVE.labels("queued").set(len(book.queues))

@@ -51,10 +51,7 @@ class Service:
                     group.create_task(self._snapshots.run(), name="broker snapshots"),
                     group.create_task(self._stall.run(), name="broker stall"),
                     group.create_task(self._watch_state(), name="broker state"),
-                    group.create_task(
-                        show_queues(means.log, book, means.roster, means.queues),
-                        name="broker queues",
-                    ),
+                    group.create_task(show_queues(means, book), name="broker queues"),
                     group.create_task(self._wait_for_loss(), name="broker mandate"),
                     group.create_task(self._progress.mirrors.run(), name="broker mirrors"),
                     group.create_task(

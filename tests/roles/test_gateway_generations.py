@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from schemas.events import Completed
-from schemas.workers import BackendAnnounced, EnvironmentAnnounced, Package
+from schemas.workers import BackendAnnounced, EnvironmentAnnounced, Package, QueueSnapshot
 from tests.support.awaiting import eventually
 from tests.support.gateway import Running, running
 
@@ -27,6 +28,16 @@ async def _ended(served: Running, job_id: str, **end: Any) -> None:
 async def _until(served: Running, job_id: str, seq: int) -> None:
     page = f"/jobs/{job_id}/events?wait=5&after={seq - 1}"
     await served.get(page, headers={"Accept": "application/json"})
+
+
+async def _why(served: Running, job_id: str) -> str | None:
+    """Why it waits though there may be free slots, if that is so."""
+    found = await served.get(f"/jobs/{job_id}/metrics")
+    return found["waiting_message"] if found.get("waiting_reason") == "quota" else None
+
+
+async def _goes(served: Running, job_id: str) -> bool:
+    return await _why(served, job_id) is None
 
 
 @pytest.mark.parametrize(
@@ -91,6 +102,20 @@ async def test_metrics_tell_where_a_job_waits() -> None:
     assert found["position_in_queue"] == 2
     assert found["usage"] | {"status": "pending", "seconds": 0.0} == found["usage"]
     assert found["timestamps"]["running"] is None
+
+
+async def test_metrics_tell_why_a_job_waits_though_slots_are_free() -> None:
+    told = QueueSnapshot(backend="aer_simulator", queued=2, running=1, slots=2)
+    async with running() as served:
+        await served.ledger.fleet()
+        await served.ledger.queue("a")
+        await _until(served, "a", 1)
+        await served.ledger.status(replace(told, held={"default": 1}))
+        message = await eventually(lambda: _why(served, "a"))
+        await served.ledger.status(replace(told, held={"other": 1}))
+        await eventually(lambda: _goes(served, "a"))
+
+    assert "tenant default may have 1 running jobs" in message
 
 
 async def test_an_instance_has_no_limit_and_says_how_many_jobs_are_pending() -> None:

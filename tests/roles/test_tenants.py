@@ -13,6 +13,7 @@ from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS
 from schemas.cloudevents import request_record
 from schemas.events import Queued, Rejected
+from schemas.reports import Began, Returned
 from schemas.requests import SubmitJob
 from schemas.tenants import Quota
 from schemas.topics import requests_of
@@ -142,10 +143,10 @@ async def test_a_flood_of_one_tenant_holds_up_nobody_else() -> None:
 
 
 class Limited(NamedTenants):
-    """Each may have one job that waits."""
+    """Each may have one job that waits, and one that runs."""
 
     def quota(self, tenant: str) -> Quota:
-        return Quota(queued=1)
+        return Quota(queued=1, running=1)
 
 
 async def test_a_request_on_a_topic_above_its_tenants_quota_becomes_an_event_that_says_so() -> None:
@@ -157,6 +158,22 @@ async def test_a_request_on_a_topic_above_its_tenants_quota_becomes_an_event_tha
         assert alpha.kinds("j1") == ["queued"]
         assert isinstance(refused, Rejected)
         assert refused.reason == "quota"
+
+
+async def test_a_tenant_at_its_limit_waits_and_goes_on_while_others_pass() -> None:
+    hand = Hand(MemoryLog(), slots=2)
+    async with system(hand, tenants=Limited(["alpha", "beta"])) as qjb:
+        alpha, beta = await qjb.of("alpha"), await qjb.of("beta")
+        await alpha.submit("a1")
+        await until(lambda: "a1" in hand.dispatches)
+        await alpha.submit("a2")
+        await alpha.reaches("a2", "queued")
+        await beta.submit("b1")
+        await until(lambda: "b1" in hand.dispatches)
+        assert list(hand.dispatches) == ["a1", "b1"]
+
+        await hand.report("a1", Began(), Returned(msgspec.Raw(b"1")))
+        await until(lambda: "a2" in hand.dispatches)
 
 
 async def test_while_the_broker_is_full_a_tenants_cancel_makes_room() -> None:

@@ -130,7 +130,12 @@ async def hers(served: Running) -> None:
     await ledger.fleet()
     await ledger.status(
         QueueSnapshot(
-            backend="aer_simulator", queued=1, running=0, slots=2, waiting=("zorka/zorka-waiting",)
+            backend="aer_simulator",
+            queued=1,
+            running=0,
+            slots=2,
+            waiting=("zorka/zorka-waiting",),
+            held={"zorka": 7},
         )
     )
     await her_program(log)

@@ -1,15 +1,19 @@
 """How many jobs a tenant may have, decided when it asks for one more."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
-from broker.core.inputs import Submitted
+from broker.core.inputs import CancelAsked, Reported, Submitted
+from broker.core.overview import queue_snapshots
 from broker.core.roster import Roster
 from broker.core.turn import Turn
 from executors.scripted import scripted_backend
 from schemas.events import Queued, Rejected
 from schemas.ledger import InputPosition
+from schemas.reports import Report, Returned
 from schemas.requests import SubmitJob
 from schemas.tenants import NO_QUOTA, Quota
 from schemas.values import JobKey
@@ -28,15 +32,36 @@ class Desk:
 
     def turn(self) -> Turn:
         catalogue = Catalogue([hello_world()])
-        quota_of = {"small": self.quota}.get
-        return Turn(
-            self.book,
-            self.roster,
-            1,
-            "t",
-            catalogue,
-            quota_of=lambda tenant: quota_of(tenant, NO_QUOTA),
+        return Turn(self.book, self.roster, 1, "t", catalogue, quota_of=self.quota_of)
+
+    def quota_of(self, tenant: str) -> Quota:
+        return self.quota if tenant == "small" else NO_QUOTA
+
+    def running(self) -> list[str]:
+        return [str(key) for key in self.book.attempts]
+
+    def held(self) -> Mapping[str, int]:
+        told = queue_snapshots(self.book, self.roster, [], quota_of=self.quota_of)
+        return told[0].held
+
+    def end(self, name: str) -> None:
+        """The job ends well, and slots are given away again."""
+        key = JobKey.decode(name.encode())
+        attempt = self.book.attempts[key]
+        report = Report(
+            tenant=key.tenant,
+            job_id=key.job_id,
+            attempt=attempt.number,
+            epoch=attempt.epoch,
+            worker=attempt.worker,
+            instance=attempt.instance,
+            time="t",
+            number=1,
+            body=Returned(msgspec.Raw(b"1")),
         )
+        turn = self.turn()
+        turn.take(Reported(InputPosition("reports", 0, 0), report))
+        turn.dispatch()
 
     def submit(self, tenant: str = "small", *, dispatch: bool = False) -> Queued | Rejected:
         self.asked += 1
@@ -76,14 +101,62 @@ def test_a_job_that_begins_makes_room_for_one_that_waits() -> None:
     assert kinds(events) == ["Queued", "Queued", "Queued", "Rejected"]  # two slots, one waits
 
 
-def test_a_tenant_has_as_many_running_jobs_as_it_may() -> None:
+def test_a_tenant_at_its_limit_waits_and_others_pass() -> None:
     desk = Desk(Quota(running=1))
 
-    events = [desk.submit(dispatch=True) for _ in range(2)]
+    events = [desk.submit(dispatch=True) for _ in range(3)]
+    desk.submit("other", dispatch=True)
 
-    assert kinds(events) == ["Queued", "Rejected"]
-    assert isinstance(events[-1], Rejected)
-    assert "1 running jobs and has 1" in (events[-1].message or "")
+    assert kinds(events) == ["Queued"] * 3
+    assert desk.running() == ["small/j1", "other/j4"]
+    assert [str(key) for key in desk.book.queues.waiting("scripted", 9)] == ["small/j2", "small/j3"]
+
+
+def test_a_tenant_at_its_limit_goes_on_when_one_of_its_jobs_ends() -> None:
+    desk = Desk(Quota(running=1))
+    for _ in range(3):
+        desk.submit(dispatch=True)
+
+    desk.end("small/j1")
+
+    assert desk.running() == ["small/j2"]
+
+
+def test_a_tenant_at_its_limit_goes_on_when_the_limit_is_raised() -> None:
+    desk = Desk(Quota(running=1))
+    for _ in range(3):
+        desk.submit(dispatch=True)
+
+    desk.quota = Quota(running=2)
+    turn = desk.turn()
+    turn.tick()
+    turn.dispatch()
+
+    assert desk.running() == ["small/j1", "small/j2"]
+
+
+def test_why_a_tenant_waits_is_told_with_the_queue_while_it_does() -> None:
+    desk = Desk(Quota(running=1))
+    for _ in range(2):
+        desk.submit(dispatch=True)
+
+    held = desk.held()
+    desk.end("small/j1")
+
+    assert (held, desk.held()) == ({"small": 1}, {})
+
+
+def test_a_job_of_a_tenant_at_its_limit_can_be_cancelled_as_any() -> None:
+    desk = Desk(Quota(running=1))
+    for _ in range(3):
+        desk.submit(dispatch=True)
+
+    turn = desk.turn()
+    turn.take(CancelAsked(InputPosition("requests", 0, 9), JobKey("small", "j2")))
+    turn.dispatch()
+    desk.end("small/j1")
+
+    assert desk.running() == ["small/j3"]
 
 
 def test_what_waits_is_counted_by_tenant_also_after_a_recovery() -> None:

@@ -160,7 +160,7 @@ def test_those_that_wait_for_any_backend_are_looked_at_once_each_in_steps() -> N
 def restored(count: int, *backends: str) -> Queues:
     """Jobs that wait for *backends* in turns, as a recovery puts them in."""
     queues = Queues()
-    places = [place_of(backend, 0, again=False, tenant=b"default") for backend in backends]
+    places = [place_of(backend, 0, again=False, tenant="default") for backend in backends]
     for start in range(0, count, 100):
         numbers = range(start, min(start + 100, count))
         keys = [b"default/%d" % number for number in numbers]

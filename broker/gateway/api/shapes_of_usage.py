@@ -65,6 +65,14 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, description="While it waits, if that is known: 1 is next.")]
         | UnsetType
     ) = UNSET
+    waiting_reason: (
+        Annotated[
+            Literal["quota"],
+            Meta(description="It waits though slots may be free: as many jobs run as may."),
+        ]
+        | UnsetType
+    ) = UNSET
+    waiting_message: str | UnsetType = UNSET
     estimated_start_time: Time | UnsetType = UNSET
     estimated_completion_time: Time | UnsetType = UNSET
 
@@ -109,6 +117,7 @@ def metrics_object(fleet: Fleet, job: Job, now: float) -> Metrics:
     spent = spent_on(job, now)
     device = spent if job.device_seconds is None else job.device_seconds
     position, start, end = _place(fleet, job, now)
+    held = _held(fleet, job)
     return Metrics(
         timestamps=Times(job.created, job.started, job.ended),
         usage=Used(
@@ -123,6 +132,8 @@ def metrics_object(fleet: Fleet, job: Job, now: float) -> Metrics:
         program_version=job.details.program_version if job.details else None,
         attempt=job.attempt,
         position_in_queue=position,
+        waiting_reason="quota" if held else UNSET,
+        waiting_message=held or UNSET,
         estimated_start_time=start,
         estimated_completion_time=end,
     )
@@ -148,3 +159,11 @@ def _place(
         return ahead + 1, UNSET, UNSET
     start = now + wait
     return ahead + 1, iso(start), iso(start + (fleet.usual_seconds(backend) or 0.0))
+
+
+def _held(fleet: Fleet, job: Job) -> str:
+    """Why *job* waits though slots may be free; empty if it does not."""
+    most = fleet.limit_of(job.tenant, job.backend or "") if job.state is State.QUEUED else None
+    if most is None:
+        return ""
+    return f"tenant {job.tenant} may have {most} running jobs; one of them has to end first"
