@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from schemas import events, inbox, reports, requests, tenants, versions, workers
+from schemas import events, inbox, operators, reports, requests, tenants, versions, workers
 from schemas.asked import REQUEST_TYPES, ReadRequest, text_of
 from schemas.decoding import UnreadableError as UnreadableError
 from schemas.decoding import decode as decode
@@ -94,6 +94,26 @@ def request_record(
     headers = _headers(kind, ident or _new_id(), subject, time, _trace(traceparent))
     said = ReadRequest(body, traceparent)
     return Record(encode(body), subject or None, headers, said=said)
+
+
+RESOLVE = b"qjb.operator.resolve"
+
+
+def operator_record(body: operators.ResolveJob, time: str) -> Record:
+    """*body* for the topic of operators, keyed by the job that it is about."""
+    headers = _headers(RESOLVE, _new_id(), body.job_id.encode(), time, ())
+    return Record(encode(body), body.key.encode(), headers)
+
+
+def read_operator(record: Stored) -> operators.ResolveJob:
+    """What *record* of the topic of operators asks for; raises `UnreadableError`."""
+    body: operators.ResolveJob = decode(record.value, operators.ResolveJob)
+    takes_up = body.resolution is operators.Resolution.TAKE_UP
+    if takes_up != (body.vendor_job_id is not None):
+        raise UnreadableError(
+            "invalid_message", "vendor_job_id is there to take a job up, and only then"
+        )
+    return body
 
 
 # The ledger

@@ -1,13 +1,10 @@
 """What clients ask for: client → broker, on `qjb.requests.v1`."""
 
-import enum
 from typing import Annotated
 
 import msgspec
 
-from schemas.calls import VendorJobId
 from schemas.sessions import Mode, Ttl
-from schemas.tenants import TenantName
 from schemas.values import BlobRef, Id
 
 MAX_TAGS = 32
@@ -64,23 +61,6 @@ class TagJob(msgspec.Struct, frozen=True):
 
     job_id: Id
     tags: Tags
-
-
-class Resolution(enum.StrEnum):
-    """What an operator has found out of the call at which a job is parked."""
-
-    SUBMIT_AGAIN = "submit_again"  # the vendor has not got it
-    TAKE_UP = "take_up"  # the vendor has it, as `vendor_job_id`
-    FAIL = "fail"  # nobody can say: the job is given up
-
-
-class ResolveJob(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What is to become of a job that is parked. Operators alone can say it."""
-
-    tenant: TenantName
-    job_id: Id
-    how: Resolution
-    vendor_job_id: VendorJobId | None = None  # to take up
 
 
 class OpenSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

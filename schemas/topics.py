@@ -18,6 +18,7 @@ from schemas import (
     inbox,
     jobs,
     ledger,
+    operators,
     reports,
     requests,
     sessions,
@@ -225,6 +226,18 @@ TENANTS = Topic(
     partitions=1,
     cleanup=Cleanup.COMPACT,
 )
+OPERATORS = Topic(
+    name="qjb.operators.v1",
+    title="Operators",
+    key="tenant/job id",
+    who="Operators write, the active broker reads.",
+    messages=(Message("resolve-job", operators.ResolveJob, "qjb.operator.resolve"),),
+    read=cloudevents.read_operator,
+    write=cloudevents.operator_record,
+    partitions=1,
+    cleanup=Cleanup.DELETE,
+    retention=3 * DAY,
+)
 DEAD_LETTERS = Topic(
     name="qjb.dead-letters.v1",
     title="Dead letters",
@@ -249,6 +262,7 @@ TOPICS: dict[str, "Topic[Any, ...]"] = {
         STATUS,
         PROGRAMS,
         TENANTS,
+        OPERATORS,
         DEAD_LETTERS,
     )
 }

@@ -26,6 +26,7 @@ SERVE = {
     "health": ("roles:health", "Say whether a role lives."),
     "tenants": ("tenants:tenants", "Say who may use the service, and how much of it."),
     "tokens": ("tenants:tokens", "Make the tokens by which clients say who they are."),
+    "parked": ("parked:parked", "Look after jobs that wait for an operator."),
     "sandbox-check": ("sandbox:check", "Try what the sandbox holds on this host."),
 }
 USE = {

@@ -4,7 +4,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,13 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from broker import wiring
 from broker.appending import append_surely
 from broker.cli import show
-from broker.cli.exits import Exit
 from broker.cli.forgetting import Length
-from broker.cli.options import run
+from broker.cli.operating import of_an_operator, opened
 from broker.cli.output import say, say_json
 from broker.core.tenants import Register
 from broker.errors import InvalidRequestError
-from broker.settings import load
-from broker.shown import url_visible
 from broker.telemetry.times import iso, now
 from broker.tenancy import Tenancy
 from broker.transports.log import Log
@@ -81,35 +76,14 @@ def _said(said: Said, why: str) -> str:
 @asynccontextmanager
 async def desk(data: Path | None, log: str | None) -> AsyncIterator[Desk]:
     """The desk of the service with that data folder, or that log; running or not."""
-    settings = load({"data": data, "log": log})
-    async with wiring.operating(settings) as (opened, is_served):
-        tenancy = Tenancy(opened)
+    async with opened(data, log) as (found, where):
+        tenancy = Tenancy(found)
         await tenancy.catch_up()
-        where = f"the log {url_visible(settings.log)}"
-        where = where if is_served else f"{where}, which no running service has open"
-        yield Desk(opened, tenancy.register, where)
+        yield Desk(found, tenancy.register, where)
 
 
 def _of_an_operator(command: Callable[..., Any]) -> Callable[..., None]:
-    """`--data`, `--log` and `--json`; what *command* gives is run with a desk."""
-
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON; one value on a line.")
-    @click.option("--log", metavar="URL", help="The service's log; by default in its data folder.")
-    @click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        help="The service's data folder; by default ~/.local/share/qjb.",
-    )
-    @wraps(command)
-    def called(data: Path | None, log: str | None, **more: Any) -> None:
-        async def work() -> Exit:
-            async with desk(data, log) as opened:
-                await command(opened, **more)
-            return Exit.DONE
-
-        run(work())
-
-    return called
+    return of_an_operator(desk, command)
 
 
 # Tenants

@@ -73,14 +73,15 @@ def _metered(known: Known, before: Call | None, event: CallMetered) -> Known:
     total = known.device_seconds
     if event.device_seconds is not None:
         total = (total or 0.0) + event.device_seconds - had
-    if before is None:  # one that is only counted: so is what it took
+    if before is None and len(known.calls) >= MOST:  # it is only counted: so is what it took
         return known._replace(device_seconds=total)
+    said = before or Call(tag=event.tag, attempt=event.attempt)
     call = replace(
-        before,
-        device_seconds=_newest(event.device_seconds, before.device_seconds),
-        cost=_newest(event.cost, before.cost),
-        currency=event.currency or before.currency,
-        final=event.final or before.final,
+        said,
+        device_seconds=_newest(event.device_seconds, said.device_seconds),
+        cost=_newest(event.cost, said.cost),
+        currency=event.currency or said.currency,
+        final=event.final or said.final,
     )
     return _with(known, before, call)._replace(device_seconds=total)
 

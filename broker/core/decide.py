@@ -28,6 +28,7 @@ from schemas.events import (
 )
 from schemas.jobs import Job
 from schemas.limits import shortened
+from schemas.operators import Resolution, ResolveJob
 from schemas.reports import (
     FACTS,
     Began,
@@ -39,7 +40,6 @@ from schemas.reports import (
     Returned,
     Stopped,
 )
-from schemas.requests import Resolution, ResolveJob
 from schemas.values import HANDED_BACK, Reason, State, Violation
 from schemas.workers import AttemptName
 
@@ -218,13 +218,13 @@ def _parked(job: Job, tag: str, message: str, time: str) -> Parked | Cancelled:
 
 
 def on_resolve(job: Job, said: ResolveJob, time: str) -> Resolved | Failed | None:
-    """What an operator's word on a call changes: nothing, unless the job is parked at one."""
-    if job.parked is None:
+    """What an operator's word on a call changes: nothing, unless the job is parked as it says."""
+    if job.parked is None or said.attempt != job.attempt:
         return None
-    if said.how is Resolution.FAIL:
+    if said.resolution is Resolution.FAIL:
         message = f"it was parked, and is given up by an operator: {job.message or ''}"
         return _failed(job, Reason.PARKED, shortened(message), time)
-    vendor_job_id = said.vendor_job_id if said.how is Resolution.TAKE_UP else None
+    vendor_job_id = said.vendor_job_id if said.resolution is Resolution.TAKE_UP else None
     told = f"it is the vendor's job {vendor_job_id}" if vendor_job_id else "it is submitted again"
     return Resolved(
         **step(job, time, Resolved),

@@ -138,7 +138,7 @@ def _accepted(job: Job, fact: Accepted, report: Report, time: str) -> Told:
 
 def _metered(job: Job, fact: Metered, report: Report, time: str) -> Told:
     call = calls.find(job.calls, fact.tag)
-    if call is None and not _is_next(job, report):
+    if call is None and not calls.has_room(job) and not _is_next(job, report):
         return VOID
     if call is not None and not _says_more(fact, call):
         return KNOWN

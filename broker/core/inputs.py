@@ -5,8 +5,9 @@ import msgspec
 from broker.core.admission import Refused
 from broker.core.roster import Suspect
 from schemas.ledger import InputPosition
+from schemas.operators import ResolveJob
 from schemas.reports import Report
-from schemas.requests import ResolveJob, SessionRequest, SubmitJob
+from schemas.requests import SessionRequest, SubmitJob
 from schemas.specification import Findings
 from schemas.values import JobKey
 from schemas.workers import BackendAnnounced, Heartbeat

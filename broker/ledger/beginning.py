@@ -21,7 +21,7 @@ from broker.retrying import until_it_works
 from broker.telemetry import metrics, times
 from broker.transports.log import Log
 from schemas.ledger import InputPosition
-from schemas.topics import INBOX, REPORTS, REQUESTS
+from schemas.topics import INBOX, OPERATORS, REPORTS, REQUESTS
 
 
 async def begin(
@@ -38,7 +38,8 @@ async def begin(
     await _date_attempts(log, book, means.roster)
     book.sessions.date_all(means.roster.clock, times.now())
     resumption = Resumption(log, mandate.checkpoint)
-    starts = await resumption.starts(REQUESTS) | await resumption.starts(REPORTS)
+    starts = await resumption.starts(REQUESTS) | await resumption.starts(OPERATORS)
+    starts |= await resumption.starts(REPORTS)
     care = Care(await resumption.begun(starts), tried_before(mandate.checkpoint, excused))
     stall = Stall(options.stall)
     inputs = Inputs(means, care, resumption, starts, book)

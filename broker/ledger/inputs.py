@@ -26,7 +26,7 @@ from broker.retrying import until_it_works
 from broker.transports.log import Follower, TopicPartition
 from schemas.limits import MIB, SMALL_REQUEST
 from schemas.records import Stored
-from schemas.topics import REPORTS, REQUESTS, Topic, requests_of
+from schemas.topics import OPERATORS, REPORTS, REQUESTS, Topic, requests_of
 from schemas.values import DEFAULT_TENANT
 
 REPORTS_IN_A_TURN = 2_000
@@ -79,10 +79,11 @@ class Inputs:
         await self._follow(REPORTS.name, self._reports)
 
     async def follow_requests(self) -> None:
-        """Gather what tenants ask for, those too that come meanwhile, until cancelled."""
+        """Gather what tenants and operators ask for, of those too that come meanwhile, until cancelled."""
         followed = {DEFAULT_TENANT}
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow(REQUESTS.name, self._gathered.of(REQUESTS.name)))
+            for topic in (REQUESTS.name, OPERATORS.name):
+                group.create_task(self._follow(topic, self._gathered.of(topic)))
             while True:
                 for tenant in await self._tenants.beyond(followed):
                     followed.add(tenant)

@@ -12,6 +12,7 @@ from broker.core.inputs import (
     DeleteAsked,
     Reported,
     Request,
+    ResolveAsked,
     SessionAsked,
     Submitted,
     TagAsked,
@@ -27,7 +28,7 @@ from schemas.records import Headers, Stored
 from schemas.requests import CancelJob, DeleteJob, SessionRequest, TagJob
 from schemas.sessions import Session, session_key
 from schemas.submits import WrongFieldsError
-from schemas.topics import REPORTS, REQUESTS, STATE, parted
+from schemas.topics import OPERATORS, REPORTS, REQUESTS, STATE, parted
 from schemas.values import JobKey, Reason, count_in, is_id
 
 logger = structlog.get_logger()
@@ -57,8 +58,10 @@ def _job_at(record: Stored, job_id: str) -> JobKey:
 
 
 def read_input(record: Stored) -> Request | Unreadable:
-    """What *record* of a requests topic asks for."""
+    """What *record* of a requests topic, or of that of operators, asks for."""
     position = position_of(record)
+    if record.topic == OPERATORS.name:
+        return _read_operator(record, position)
     try:
         request = read_request(record)
     except UnreadableError as error:
@@ -78,6 +81,15 @@ def read_input(record: Stored) -> Request | Unreadable:
     if isinstance(body, TagJob):
         return TagAsked(position, key, body.tags)
     return Submitted(position, key, body, trace_of(request.traceparent))
+
+
+def _read_operator(record: Stored, position: InputPosition) -> ResolveAsked | Unreadable:
+    """What an operator asks for, about a job of whichever tenant."""
+    try:
+        body = OPERATORS.read(record)
+    except UnreadableError as error:
+        return Unreadable(position, error.code, error.message)
+    return ResolveAsked(position, body.key, body)
 
 
 def read_report(record: Stored) -> Reported | Unreadable:

@@ -134,6 +134,8 @@ def records(message: topics.Message) -> Iterator[Record]:
         yield cloudevents.program_record(body, TIME)
     elif message in topics.TENANTS.messages:
         yield cloudevents.tenant_record(body, TIME)
+    elif message in topics.OPERATORS.messages:
+        yield cloudevents.operator_record(body, TIME)
     else:
         yield cloudevents.dead_letter_record(body, TIME)
 

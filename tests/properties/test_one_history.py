@@ -10,16 +10,32 @@ from hypothesis import strategies as st
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.changes import Instructed
-from broker.core.inputs import CancelAsked, Input, Reported, Submitted
+from broker.core.inputs import CancelAsked, Input, Reported, ResolveAsked, Submitted
 from broker.core.reader_rule import PartitionReader
 from broker.core.roster import Roster, Suspect
 from broker.core.turn import Turn
 from broker.core.usage import Usage
 from executors.scripted import scripted_backend
-from schemas.events import Dispatched
+from schemas.events import CallAccepted, CallIntended, CallMetered, Dispatched, Resolved
 from schemas.inbox import Dispatch
-from schemas.ledger import Claim, Entry, InputPosition
-from schemas.reports import Began, Body, Died, Published, Raised, Report, Returned, Stopped
+from schemas.ledger import Claim, DeadLetter, Entry, InputPosition
+from schemas.operators import Resolution, ResolveJob
+from schemas.reports import (
+    FACTS,
+    Accepted,
+    Began,
+    Body,
+    Calibrated,
+    Died,
+    Intended,
+    Metered,
+    Parked,
+    Published,
+    Raised,
+    Report,
+    Returned,
+    Stopped,
+)
 from schemas.requests import SubmitJob
 from schemas.values import JobKey, State
 from schemas.workers import Heartbeat
@@ -40,6 +56,18 @@ BODIES: tuple[Body, ...] = (
     Died("out_of_memory", "too much"),
     Died("worker_stopped", "handed back"),
 )
+OF_A_DEVICE: tuple[Body, ...] = (
+    Intended("t1", 1),
+    Intended("t2", 2),
+    Accepted("t1", "v1"),
+    Accepted("t1", "v2"),
+    Accepted("t2", "v3"),
+    Metered("t1", 1.0),
+    Metered("t1", 2.0, 3.0, "EUR", final=True),
+    Metered("t2", 4.0),
+    Calibrated("monday"),
+    Parked("t1", "nobody knows"),
+)
 
 
 @dataclass
@@ -52,6 +80,7 @@ class World:
     inputs: list[Input] = field(default_factory=list)
     told: list[Instructed] = field(default_factory=list)
     numbers: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
 
     def position(self) -> InputPosition:
         return InputPosition("inputs", 0, len(self.inputs))
@@ -77,6 +106,16 @@ class World:
             body=body,
         )
         self.inputs.append(Reported(self.position(), report))
+
+    def resolve(self, key: JobKey, attempt: int, resolution: Resolution) -> None:
+        body = ResolveJob(
+            tenant=key.tenant,
+            job_id=key.job_id,
+            attempt=attempt,
+            resolution=resolution,
+            vendor_job_id="v9" if resolution is Resolution.TAKE_UP else None,
+        )
+        self.inputs.append(ResolveAsked(self.position(), key, body))
 
 
 def partition_of(key: JobKey) -> int:
@@ -113,6 +152,7 @@ class ModelBroker:
         self.roster = Roster()
         self.read = 0  # everything is read again: the harshest checkpoint
         self.pending: list[Entry] = []
+        self.letters: list[DeadLetter] = []
         for worker in WORKERS:
             self.roster.hear(beat(worker))
 
@@ -126,12 +166,15 @@ class ModelBroker:
             turn.take(Suspect(attempt.key, attempt.number, "lost"))
         turn.dispatch()
         self.pending += turn.entries
+        self.letters += turn.letters
         self.world.told += turn.instructions  # beside the ledger: it may be in vain
 
     def land(self) -> None:
         for entry in self.pending:
             self.world.land(entry)
         self.pending.clear()
+        self.world.letters += self.letters
+        self.letters.clear()
 
     def crash(self, reached: list[int]) -> None:
         """Of what was under way, each partition gets only so much."""
@@ -149,12 +192,35 @@ def beat(worker: str) -> Heartbeat:
 STEPS = st.one_of(
     st.tuples(st.just("submit"), st.integers(0, JOBS - 1)),
     st.tuples(st.just("cancel"), st.integers(0, JOBS - 1)),
-    st.tuples(st.just("report"), st.integers(0, 30), st.sampled_from(BODIES)),
+    st.tuples(st.just("report"), st.integers(0, 30), st.sampled_from((*BODIES, *OF_A_DEVICE))),
+    st.tuples(
+        st.just("resolve"),
+        st.integers(0, JOBS - 1),
+        st.integers(1, 3),
+        st.sampled_from(Resolution),
+    ),
     st.tuples(st.just("turn"), st.integers(0, 2), st.integers(0, 6)),
     st.tuples(st.just("land"), st.integers(0, 2)),
     st.tuples(st.just("lose"), st.integers(0, 2), st.sampled_from(WORKERS)),
     st.tuples(st.just("crash"), st.lists(st.integers(0, 4), min_size=2, max_size=2)),
     st.tuples(st.just("claim")),
+)
+
+# Two jobs that run on a device, of which much is told.
+ON_A_DEVICE = [("submit", 0), ("submit", 1), ("turn", 0, 6), ("land", 0)]
+STEPS_THERE = st.one_of(
+    st.tuples(st.just("report"), st.integers(0, 7), st.sampled_from(OF_A_DEVICE)),
+    st.tuples(st.just("report"), st.integers(0, 7), st.sampled_from(OF_A_DEVICE)),
+    st.tuples(st.just("report"), st.integers(0, 7), st.sampled_from((BODIES[0], *BODIES[2:6]))),
+    st.tuples(st.just("turn"), st.just(0), st.integers(1, 6)),
+    st.tuples(st.just("land"), st.integers(0, 1)),
+    st.tuples(st.just("lose"), st.integers(0, 1), st.sampled_from(WORKERS)),
+    st.tuples(st.just("crash"), st.lists(st.integers(0, 4), min_size=2, max_size=2)),
+    st.tuples(st.just("claim")),
+    st.tuples(
+        st.just("resolve"), st.integers(0, 1), st.integers(1, 3), st.sampled_from(Resolution)
+    ),
+    st.tuples(st.just("cancel"), st.integers(0, 1)),
 )
 
 CHANGES = ("crash", "claim")  # after these, what a worker said to a lost broker may come to count
@@ -178,6 +244,8 @@ def play(world: World, steps: list[tuple[object, ...]]) -> list[ModelBroker]:
                 if told := world.dispatches():
                     worker, dispatch = told[which % len(told)]
                     world.report(worker, dispatch, body)  # type: ignore[arg-type]
+            case "resolve", int(number), int(attempt), Resolution() as said:
+                world.resolve(key_of(number), attempt, said)
             case "turn", int(which), int(count):
                 brokers[-1 - which % len(brokers)].turn(count)
             case "land", int(which):
@@ -212,20 +280,38 @@ def settle(world: World) -> ModelBroker:
             ]
             for worker, dispatch in dispatches[-1:]:
                 world.report(worker, dispatch, Returned(msgspec.Raw(b"0")))
+        for key, job in broker.book.jobs.items():
+            if job.parked is not None:
+                world.resolve(key, job.attempt, Resolution.SUBMIT_AGAIN)
         if broker.read == len(world.inputs) and all(j.terminal for j in broker.book.jobs.values()):
             return broker
     raise AssertionError("jobs are left over")
 
 
-def runs(history: list[Entry]) -> list[list[int]]:
-    """For each attempt, the numbers of the reports that are told of."""
-    said: list[list[int]] = [[]]
+def runs(history: list[Entry]) -> dict[tuple[int, int], list[int]]:
+    """For each attempt, by number and epoch, the numbers of the reports that are told of."""
+    said: dict[tuple[int, int], list[int]] = {}
+    name = (0, 0)
     for entry in history:
         if isinstance(entry.event, Dispatched):
-            said.append([])
+            name = entry.event.attempt, entry.epoch
         elif entry.report:
-            said[-1].append(entry.report)
+            said.setdefault(name, []).append(entry.report)
     return said
+
+
+def facts_of(world: World, key: JobKey) -> dict[tuple[int, int], set[int]]:
+    """For each attempt at the job, the numbers of the reports that said facts."""
+    found: dict[tuple[int, int], set[int]] = {}
+    for report in reports_of(world, key):
+        if isinstance(report.body, FACTS):
+            found.setdefault((report.attempt, report.epoch), set()).add(report.number)
+    return found
+
+
+def reports_of(world: World, key: JobKey) -> list[Report]:
+    reports = [item.report for item in world.inputs if isinstance(item, Reported)]
+    return [report for report in reports if JobKey(report.tenant, report.job_id) == key]
 
 
 def counted(book: Book) -> Usage:
@@ -251,12 +337,60 @@ def test_each_accepted_job_ends_once_and_last_whoever_crashes_or_writes_on(
     asked = {item.key for item in world.inputs if isinstance(item, Submitted)}
     assert set(histories) == asked
     for key, history in histories.items():
-        events = [entry.event for entry in history]
-        assert [event.seq for event in events] == list(range(1, len(events) + 1))
-        assert [event.terminal for event in events] == [False] * (len(events) - 1) + [True]
-        for said in runs(history):
-            assert said == list(range(1, len(said) + 1))
+        assert_sound(history)
+        known = facts_of(world, key)  # a fact that is known already is told of no more
+        for name, said in runs(history).items():
+            assert said == sorted(set(said))
+            assert set(range(1, said[-1])) - known.get(name, set()) <= set(said)
         assert book.jobs[key] == last.book.jobs[key]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS_THERE, max_size=60))
+def test_no_id_of_a_vendor_is_lost_whoever_tells_it_and_what_is_intended_goes_to_the_next_attempt(
+    steps: list[tuple[object, ...]],
+) -> None:
+    world = World()
+    play(world, [*ON_A_DEVICE, *steps])
+    settle(world)
+
+    book, histories, _ = fold(world.ledger)
+    for key, history in histories.items():
+        assert_sound(history)
+        told = {(c.tag, c.vendor_job_id) for c in book.jobs[key].calls}
+        told |= {
+            (e.event.tag, e.event.vendor_job_id)
+            for e in history
+            if isinstance(e.event, (CallAccepted, Resolved))
+        }
+        late = [letter.message for letter in world.letters if letter.job_id == key.job_id]
+        for body in (report.body for report in reports_of(world, key)):
+            if isinstance(body, Accepted):
+                is_late = any(repr(body) in message for message in late)
+                assert (body.tag, body.vendor_job_id) in told or is_late
+        assert_handed_on(key, history, world)
+
+
+def assert_sound(history: list[Entry]) -> None:
+    """Numbers without a gap, and one end, which is the last."""
+    events = [entry.event for entry in history]
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert [event.terminal for event in events] == [False] * (len(events) - 1) + [True]
+
+
+def assert_handed_on(key: JobKey, history: list[Entry], world: World) -> None:
+    """Each attempt that is on the ledger was given every call that was known by then."""
+    given = {
+        (d.attempt, d.epoch): {c.tag for c in d.calls}
+        for _, d in world.dispatches()
+        if d.job_id == key.job_id
+    }
+    known: set[str] = set()
+    for entry in history:
+        if isinstance(entry.event, Dispatched):
+            assert known <= given[entry.event.attempt, entry.epoch]
+        elif isinstance(entry.event, (CallIntended, CallAccepted, CallMetered)):
+            known.add(entry.event.tag)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

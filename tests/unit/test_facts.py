@@ -25,6 +25,7 @@ from schemas.events import (
 from schemas.inbox import Dispatch, Recorded
 from schemas.jobs import Job
 from schemas.ledger import InputPosition
+from schemas.operators import Resolution, ResolveJob
 from schemas.reports import (
     BEGAN,
     Accepted,
@@ -37,7 +38,7 @@ from schemas.reports import (
     Returned,
 )
 from schemas.reports import Parked as IsParked
-from schemas.requests import Resolution, ResolveJob, SubmitJob
+from schemas.requests import SubmitJob
 from schemas.values import BlobRef, JobKey, State
 from schemas.workers import Heartbeat
 from tests.support.broker import hello_world
@@ -97,9 +98,15 @@ class Lab:
     def lose(self) -> None:
         self.take(Suspect(KEY, self.job.attempt, "the worker is gone"))
 
-    def resolve(self, how: Resolution, vendor_job_id: str | None = None) -> None:
+    def resolve(
+        self, resolution: Resolution, vendor_job_id: str | None = None, attempt: int = 1
+    ) -> None:
         body = ResolveJob(
-            tenant=KEY.tenant, job_id=KEY.job_id, how=how, vendor_job_id=vendor_job_id
+            tenant=KEY.tenant,
+            job_id=KEY.job_id,
+            attempt=attempt,
+            resolution=resolution,
+            vendor_job_id=vendor_job_id,
         )
         self.take(ResolveAsked(self.position(), KEY, body))
 
@@ -368,6 +375,17 @@ def test_an_operators_word_that_is_read_twice_counts_once() -> None:
     lab.resolve(Resolution.SUBMIT_AGAIN)
 
     assert len(lab.events) == events
+
+
+def test_an_operators_word_is_about_one_parking_and_not_about_the_next() -> None:
+    lab = parked()
+    lab.resolve(Resolution.SUBMIT_AGAIN)
+    lab.say(BEGAN, Intended("t1", 1), IsParked("t1", "again it does not say"))
+    lab.resolve(Resolution.SUBMIT_AGAIN)
+    assert lab.job.parked == "t1"
+
+    lab.resolve(Resolution.SUBMIT_AGAIN, attempt=2)
+    assert lab.kinds[-2:] == ["resolved", "dispatched"]
 
 
 def test_a_job_that_fails_with_calls_under_way_names_them() -> None:
