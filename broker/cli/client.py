@@ -1,8 +1,6 @@
 """The gateway's HTTP API and its event streams, for the client commands."""
 
-import asyncio
 import json
-import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -10,10 +8,10 @@ from http import HTTPStatus
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
 
 import aiohttp
 
+from broker.cli.addresses import gateway_url, segment, sendable, trusted, why_untrusted
 from broker.cli.answers import (
     Answer,
     AnswerError,
@@ -24,19 +22,16 @@ from broker.cli.answers import (
     refusal,
 )
 from broker.cli.options import Address
+from broker.cli.resuming import ResumedStream
 from broker.cli.sse import Message, Parser
-from broker.errors import QjbError, SettingsError
+from broker.errors import QjbError
 from broker.shown import url_visible
 
 CONNECT = 5.0  # s
 ANSWER = 120.0  # s for an answer that is not a stream
 SILENCE = 45.0  # s without even a comment: the stream is dead
-RESUMED_FOR = 60.0  # s during which a stream that broke is opened again and again
 TOLD_AT = 2  # tries in a row that failed; the first may be no more than a gateway that starts anew
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # s between those tries
 PAGE = 200  # jobs in one answer
-UNKNOWN_AUTHORITY = (18, 19, 20, 21)  # of OpenSSL: self-signed, or of an issuer that is not known
-
 
 WHO = "QJB_TOKEN or --token-file says who you are, and `qjb tokens create` makes a token"
 
@@ -54,11 +49,11 @@ class _Asking:
     """Asks one gateway, and reads what it answers."""
 
     def __init__(self, at: Address) -> None:
-        self.url = _checked(at.url)
+        self.url = gateway_url(at.url)
         self._shown = url_visible(self.url)
         timeout = aiohttp.ClientTimeout(total=ANSWER, connect=CONNECT)
-        connector = aiohttp.TCPConnector(ssl=_trust(at.ca_file))
-        headers = {"Authorization": f"Bearer {_sendable(at.token)}"} if at.token else {}
+        connector = aiohttp.TCPConnector(ssl=trusted(at.ca_file))
+        headers = {"Authorization": f"Bearer {sendable(at.token)}"} if at.token else {}
         self._http = aiohttp.ClientSession(timeout=timeout, connector=connector, headers=headers)
 
     async def __aenter__(self) -> Self:
@@ -77,6 +72,11 @@ class _Asking:
         answer = self._read(await self._answer(method, path, **more), name)
         assert isinstance(answer, dict)
         return answer
+
+    async def _done(self, method: str, path: str) -> None:
+        """Have done what is answered by nothing."""
+        if await self._answer(method, path):
+            raise self._not_a_gateway()
 
     async def _answer(self, method: str, path: str, **more: Any) -> bytes:
         try:
@@ -107,7 +107,9 @@ class _Asking:
     def _missing(self, error: Exception) -> GatewayMissingError:
         match error:
             case aiohttp.ClientConnectorCertificateError():
-                return GatewayMissingError(f"{self._shown} is not to be trusted: {_why(error)}")
+                return GatewayMissingError(
+                    f"{self._shown} is not to be trusted: {why_untrusted(error.certificate_error)}"
+                )
             case aiohttp.ClientConnectorSSLError():
                 return self._not_a_gateway(" (without TLS, perhaps: then it is http://)")
             case _:
@@ -141,7 +143,7 @@ class Client(_Asking):
     async def job(self, job_id: str) -> dict[str, Any]:
         """A job's details."""
         params = {"exclude_params": "true"}
-        return await self._object("state", "GET", f"/jobs/{_part(job_id)}", params=params)
+        return await self._object("state", "GET", f"/jobs/{segment(job_id)}", params=params)
 
     async def result(self, job_id: str, *, invalid: bool = False) -> Any:
         """A job's final result, or the *invalid* one by which it failed.
@@ -149,20 +151,18 @@ class Client(_Asking):
         Raises `AnswerError` with status 204 while there is none.
         """
         which = "invalid_result" if invalid else "results"
-        body = await self._answer("GET", f"/jobs/{_part(job_id)}/{which}")
+        body = await self._answer("GET", f"/jobs/{segment(job_id)}/{which}")
         if not body:
             raise AnswerError(204, "no_result", f"the job {job_id} has no result yet")
         return self._read(body)
 
     async def cancel(self, job_id: str) -> None:
         """Ask for a job's end."""
-        if await self._answer("POST", f"/jobs/{_part(job_id)}/cancel"):
-            raise self._not_a_gateway()
+        await self._done("POST", f"/jobs/{segment(job_id)}/cancel")
 
     async def delete(self, job_id: str) -> None:
         """Have a job that has ended forgotten."""
-        if await self._answer("DELETE", f"/jobs/{_part(job_id)}"):
-            raise self._not_a_gateway()
+        await self._done("DELETE", f"/jobs/{segment(job_id)}")
 
     async def count(self, **filters: Any) -> int:
         """How many jobs match *filters*."""
@@ -196,17 +196,16 @@ class Client(_Asking):
 
     async def session(self, session_id: str) -> dict[str, Any]:
         """One session."""
-        return await self._object("id", "GET", f"/sessions/{_part(session_id)}")
+        return await self._object("id", "GET", f"/sessions/{segment(session_id)}")
 
     async def close_session(self, session_id: str) -> dict[str, Any]:
         """Let a session take no more jobs; what it is then."""
-        path, body = f"/sessions/{_part(session_id)}", {"accepting_jobs": False}
+        path, body = f"/sessions/{segment(session_id)}", {"accepting_jobs": False}
         return await self._object("id", "PATCH", path, json=body)
 
     async def cancel_session(self, session_id: str) -> None:
         """End a session with its jobs."""
-        if await self._answer("DELETE", f"/sessions/{_part(session_id)}/close"):
-            raise self._not_a_gateway()
+        await self._done("DELETE", f"/sessions/{segment(session_id)}/close")
 
     async def programs(self) -> list[dict[str, Any]]:
         """The programs that can be run."""
@@ -220,7 +219,7 @@ class Client(_Asking):
 
     async def program(self, program_id: str) -> dict[str, Any]:
         """One program."""
-        return await self._object("id", "GET", f"/programs/{_part(program_id)}")
+        return await self._object("id", "GET", f"/programs/{segment(program_id)}")
 
     async def upload_program(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Bring a program."""
@@ -228,16 +227,15 @@ class Client(_Asking):
 
     async def update_program(self, program_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Change a program."""
-        return await self._object("id", "PATCH", f"/programs/{_part(program_id)}", json=body)
+        return await self._object("id", "PATCH", f"/programs/{segment(program_id)}", json=body)
 
     async def delete_program(self, program_id: str) -> None:
         """Delete a program."""
-        if await self._answer("DELETE", f"/programs/{_part(program_id)}"):
-            raise self._not_a_gateway()
+        await self._done("DELETE", f"/programs/{segment(program_id)}")
 
     async def code(self, program_id: str) -> str:
         """The code of a program of one's own."""
-        body = await self._answer("GET", f"/programs/{_part(program_id)}/data")
+        body = await self._answer("GET", f"/programs/{segment(program_id)}/data")
         return body.decode("utf-8", "replace")
 
     async def environments(self) -> list[dict[str, Any]]:
@@ -254,7 +252,7 @@ class Client(_Asking):
     async def configuration(self, backend: str) -> dict[str, Any]:
         """What a backend is like."""
         return await self._object(
-            "backend_name", "GET", f"/backends/{_part(backend)}/configuration"
+            "backend_name", "GET", f"/backends/{segment(backend)}/configuration"
         )
 
     # Streams
@@ -267,8 +265,8 @@ class Client(_Asking):
         A stream that breaks is opened again where it stopped, for a minute; then
         `GatewayMissingError`. *away* is told, once, of a gateway that does not come back at once.
         """
-        path = f"{self.url}/jobs/{_part(job_id)}/events"
-        stream = _Stream(after)
+        path = f"{self.url}/jobs/{segment(job_id)}/events"
+        stream = ResumedStream(after)
         while not stream.ended:
             try:
                 async with aclosing(self._messages(path, stream)) as messages:
@@ -287,7 +285,7 @@ class Client(_Asking):
             if not stream.ended:
                 await stream.pause()
 
-    async def _messages(self, path: str, stream: "_Stream") -> AsyncGenerator[Message, None]:
+    async def _messages(self, path: str, stream: ResumedStream) -> AsyncGenerator[Message, None]:
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT, sock_read=SILENCE)
         headers = {"Accept": "text/event-stream, application/json", "Last-Event-ID": stream.last_id}
         async with self._http.get(path, headers=headers, timeout=timeout) as response:
@@ -307,95 +305,3 @@ class Client(_Asking):
                     yield message
                     stream.last_id = message.id or stream.last_id
                 stream.heard(parser)
-
-
-class _Stream:
-    """How far a stream was read, and when to open it again."""
-
-    def __init__(self, after: str) -> None:
-        self.last_id = after
-        self.ended = False
-        self.failures = 0  # since it was last heard
-        self._opened = False
-        self._retry = FIRST_PAUSE
-        self._pause = 0.0
-        self._silent_since = asyncio.get_running_loop().time()
-
-    @property
-    def may_retry(self) -> bool:
-        """Whether it is worth another try: it has worked, and not too long ago."""
-        now = asyncio.get_running_loop().time()
-        return self._opened and now - self._silent_since < RESUMED_FOR
-
-    def heard(self, parser: Parser) -> None:
-        """The stream is there."""
-        self._opened = True
-        self.failures = 0
-        self._silent_since = asyncio.get_running_loop().time()
-        self.last_id = parser.id or self.last_id
-        self._retry = self._pause = FIRST_PAUSE if parser.retry is None else parser.retry
-
-    def asked_to_wait(self, retry_after: str) -> None:
-        """The gateway is there, and wants to be asked later."""
-        self._pause = float(retry_after) if retry_after.isdigit() else self._retry
-
-    async def pause(self) -> None:
-        """Wait before the next try, longer each time."""
-        await asyncio.sleep(min(self._pause, LONGEST_PAUSE))
-        self._pause = max(self._pause * 2, FIRST_PAUSE)
-
-
-def _trust(ca_file: str | None) -> ssl.SSLContext | bool:
-    """Whom to trust: those that the system does, and those in *ca_file*."""
-    if ca_file is None:
-        return True
-    trust = ssl.create_default_context()
-    try:
-        trust.load_verify_locations(ca_file)
-    except ssl.SSLError as error:
-        raise SettingsError(f"QJB_CA_FILE: {ca_file} has no certificate in PEM") from error
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise SettingsError(f"QJB_CA_FILE: {ca_file} can not be read: {why}") from error
-    return trust
-
-
-def _why(error: aiohttp.ClientConnectorCertificateError) -> str:
-    """What is wrong with a certificate, and what can be done."""
-    found = error.certificate_error
-    said = getattr(found, "verify_message", "") or str(found)
-    if getattr(found, "verify_code", 0) in UNKNOWN_AUTHORITY:
-        said += (
-            "; --ca FILE (QJB_CA_FILE) names an authority to trust, which of `qjb up --tls` is "
-            "tls/ca.pem in its data folder"
-        )
-    return said
-
-
-def _sendable(token: str) -> str:
-    """*token*, if it can be one. Raises `SettingsError`; it says nothing of what the token is."""
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise SettingsError("QJB_TOKEN: what it has is no token")
-    return token
-
-
-def _checked(url: str) -> str:
-    """*url*, if it can be a gateway's; without a slash at its end."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or "?" in url or "#" in url:
-        shown = url_visible(url)
-        raise GatewayMissingError(
-            f"{shown!r} is no URL of a gateway, such as http://127.0.0.1:8080"
-        )
-    return url.rstrip("/")
-
-
-def _part(text: str) -> str:
-    """*text* as one segment of a path."""
-    if text in ("", ".", ".."):  # it would mean another path
-        raise AnswerError(404, "not_found", f"nothing has the name {text!r}")
-    return quote(text, safe="", errors="surrogateescape")
