@@ -6,6 +6,7 @@ from dataclasses import replace
 from secrets import token_hex
 
 from broker.appending import append_surely
+from broker.core.orders import Orders
 from broker.core.tenants import Register
 from broker.errors import LogUnavailableError
 from broker.keeping_up import KeptUp
@@ -62,6 +63,11 @@ class Tenancy(KeptUp[Said]):
         while not (found := self.mirrored):
             await self.changed.wait()
         return found
+
+    @property
+    def orders(self) -> Orders:
+        """What operators want of backends."""
+        return self.register.orders
 
     def quota(self, tenant: str) -> Quota:
         """The most that *tenant* may have."""

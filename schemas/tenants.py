@@ -1,4 +1,4 @@
-"""Tenants, and the tokens by which clients say for which of them they ask.
+"""What operators say: tenants, tokens by which clients say for which they ask, orders to backends.
 
 Of a token its hash is kept: it is 256 random bits, so that nobody finds it by trying.
 """
@@ -9,6 +9,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from schemas.backends import BackendOrder
 from schemas.values import Id
 
 TOKEN_KEY = b"token/"  # how keys of their records begin
@@ -88,7 +89,7 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
         return f"signing-key/{self.id}".encode()
 
 
-Said: TypeAlias = Tenant | Token | SigningKey
+Said: TypeAlias = Tenant | Token | SigningKey | BackendOrder
 
 
 def hashed(token: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from schemas import (
     asked,
+    backends,
     cloudevents,
     events,
     inbox,
@@ -214,12 +215,13 @@ PROGRAMS = Topic(
 TENANTS = Topic(
     name="qjb.tenants.v1",
     title="Tenants",
-    key="tenant/name, token/id, signing-key/id",
+    key="tenant/name, token/id, signing-key/id, backend/name",
     who="Operators write, brokers and gateways read, gateways with an issuer make its key; compacted.",
     messages=(
         Message("tenant", tenants.Tenant, "qjb.tenants.tenant"),
         Message("token", tenants.Token, "qjb.tenants.token"),
         Message("signing-key", tenants.SigningKey, "qjb.tenants.signing-key"),
+        Message("backend-order", backends.BackendOrder, "qjb.tenants.backend"),
     ),
     read=cloudevents.read_tenant,
     write=cloudevents.tenant_record,

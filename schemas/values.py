@@ -50,6 +50,7 @@ class Reason(enum.StrEnum):
     UNKNOWN_PROGRAM = "unknown_program"
     UNKNOWN_BACKEND = "unknown_backend"
     BACKEND_UNSUITABLE = "backend_unsuitable"
+    BACKEND_DRAINING = "backend_draining"
     TOO_LARGE = "too_large"
     PAYLOAD_MISSING = "payload_missing"
     QUOTA = "quota"

@@ -114,6 +114,8 @@ class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag="queue", tag_
     queued: Count
     running: Count
     slots: Count
+    mode: Name = "active"  # a `BackendMode`
+    why: Name = ""  # an operator wants that
     # Keys (tenant/job id) of the next jobs in order.
     waiting: Annotated[tuple[Name, ...], msgspec.Meta(max_length=QUEUE_SHOWN)] = ()
     # Tenants whose jobs wait as so many of theirs run as may.

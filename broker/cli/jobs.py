@@ -1,4 +1,4 @@
-"""The client commands that look at jobs and backends, or cancel a job."""
+"""The client commands that look at jobs, or cancel one."""
 
 from contextlib import aclosing, nullcontext
 from typing import Any
@@ -163,39 +163,3 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
         str(job.get("created", "")),
         " ".join(job.get("tags") or ()),
     )
-
-
-@click.command()
-@click.argument("backend", required=False)
-@of_a_client
-def backends(at: Address, as_json: bool, backend: str | None) -> None:
-    """List the backends, or show what one is like."""
-
-    async def work() -> Exit:
-        async with Client(at) as client:
-            if backend is not None:
-                found = await client.configuration(backend)
-                say_json(found) if as_json else show.result(found)
-                return Exit.DONE
-            listed = await client.backends()
-        if as_json:
-            for item in listed:
-                say_json(item)
-        else:
-            rows = [
-                (
-                    str(item["name"]),
-                    str(item.get("qubits", "")),
-                    str((item.get("status") or {}).get("name", "")),
-                    str(item.get("queue_length", "")),
-                    str(item.get("running", "")),
-                    str(item.get("slots", "")),
-                    str(item.get("sandbox") or "none"),
-                )
-                for item in listed
-            ]
-            head = ("BACKEND", "QUBITS", "STATUS", "QUEUE", "RUNNING", "SLOTS", "SANDBOX")
-            show.table(head, rows)
-        return Exit.DONE
-
-    run(work())

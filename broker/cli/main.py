@@ -41,7 +41,7 @@ USE = {
     "prune": ("forgetting:prune", "Delete old jobs that have ended."),
     "sessions": ("sessions:sessions", "List, show, close, cancel sessions."),
     "programs": ("bringing:programs", "List, show, upload, update, delete programs."),
-    "backends": ("jobs:backends", "List backends, or show one."),
+    "backends": ("backends:backends", "List backends, show, pause, drain one."),
 }
 COMMANDS = SERVE | USE
 

@@ -7,44 +7,13 @@ import click
 from broker.cli import schema, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
+from broker.cli.nouns import Nouns
 from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.shown import on_one_line
 
-_WITH_VALUE = (
-    "--url",
-    "--ca",
-    "--token-file",
-)  # options that may stand before the name of a command
 
-
-class _Programs(click.Group):
-    """`qjb programs` lists, `qjb programs ID` shows; what else there is has names of its own."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, self._named(args))
-
-    def _named(self, args: list[str]) -> list[str]:
-        """*args* with the name of the command first."""
-        at = _first_word(args)
-        if at is None:
-            return args if {"-h", "--help"} & {*args} else ["list", *args]
-        if args[at] in self.commands:
-            return [args[at], *args[:at], *args[at + 1 :]]
-        return ["show", *args]
-
-
-def _first_word(args: list[str]) -> int | None:
-    """Where the first of *args* stands that is neither an option nor the value of one."""
-    is_value = False
-    for at, arg in enumerate(args):
-        if not is_value and not arg.startswith("-"):
-            return at
-        is_value = not is_value and arg in _WITH_VALUE
-    return None
-
-
-@click.group(cls=_Programs, subcommand_metavar="[COMMAND | PROGRAM] [ARGS]...")
+@click.group(cls=Nouns, subcommand_metavar="[COMMAND | PROGRAM] [ARGS]...")
 def programs() -> None:
     """List the programs, or show what PROGRAM is for and what it takes.
 

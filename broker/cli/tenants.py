@@ -1,4 +1,4 @@
-"""The commands by which operators say who may use the service. They write to its log."""
+"""The commands by which operators say who may use the service, and where they say it: its log."""
 
 import secrets
 import time
@@ -18,15 +18,17 @@ from broker.cli.operating import of_an_operator, opened
 from broker.cli.output import say, say_json
 from broker.core.tenants import Register
 from broker.errors import InvalidRequestError
+from broker.reading import pages, places_of, said_in
 from broker.telemetry.times import iso, now
 from broker.tenancy import Tenancy
 from broker.transports.log import Log
 from schemas.cloudevents import tenant_record
 from schemas.decoding import UnreadableError, decode
 from schemas.tenants import Quota, Said, Scope, Tenant, Token, hashed
-from schemas.topics import TENANTS, events_of, requests_of
+from schemas.topics import STATUS, TENANTS, events_of, requests_of
 from schemas.unknown import no
 from schemas.values import DEFAULT_TENANT
+from schemas.workers import BackendAnnounced
 
 USUAL = (Scope.SUBMIT, Scope.READ, Scope.PROGRAMS)
 QUOTAS = ("queued", "running", "rate", "body")
@@ -52,6 +54,15 @@ class Desk:
             known = [token.id for token in self.register.tokens]
             raise InvalidRequestError(no("token", token_id, known))
         return found
+
+    async def check_backend(self, name: str) -> None:
+        """Raises `InvalidRequestError` if workers have announced others, and none of that name."""
+        known = set()
+        async for records in pages(self._log, places_of(self._log, STATUS)):
+            said = (said_in(record, STATUS.read) for record in records)
+            known |= {each.name for each in said if isinstance(each, BackendAnnounced)}
+        if known and name not in known | self.register.orders.keys():
+            raise InvalidRequestError(no("backend", name, known))
 
     async def say(self, said: Said) -> None:
         """Have *said* stand there. Raises `InvalidRequestError` for what may not."""
@@ -82,7 +93,8 @@ async def desk(data: Path | None, log: str | None) -> AsyncIterator[Desk]:
         yield Desk(found, tenancy.register, where)
 
 
-def _of_an_operator(command: Callable[..., Any]) -> Callable[..., None]:
+def of_the_desk(command: Callable[..., Any]) -> Callable[..., None]:
+    """`--data`, `--log` and `--json`; what *command* gives is run with a desk."""
     return of_an_operator(desk, command)
 
 
@@ -95,7 +107,7 @@ def tenants() -> None:
 
 
 @tenants.command("list")
-@_of_an_operator
+@of_the_desk
 async def list_tenants(at: Desk, as_json: bool) -> None:
     """List the tenants."""
     if as_json:
@@ -122,7 +134,7 @@ def _quota(tenant: Tenant) -> str:
 @click.argument("name")
 @click.option("--weight", type=float, default=1.0, help="Its share beside others; by default 1.")
 @click.option("--kafka", is_flag=True, help="It reads its events on a Kafka topic of its own.")
-@_of_an_operator
+@of_the_desk
 async def add(at: Desk, as_json: bool, name: str, weight: float, kafka: bool) -> None:
     """Add the tenant NAME: small letters, digits and hyphens, at most 32."""
     if at.register.tenant(name) is not None:
@@ -137,7 +149,7 @@ async def add(at: Desk, as_json: bool, name: str, weight: float, kafka: bool) ->
 @click.option("--running", metavar="N", help="Jobs that may run at once.")
 @click.option("--rate", metavar="N", help="Requests a second, of each gateway.")
 @click.option("--body", metavar="BYTES", help="Size of a request.")
-@_of_an_operator
+@of_the_desk
 async def quota(at: Desk, as_json: bool, name: str, **given: str | None) -> None:
     """Set the most that the tenant NAME may have; `none` lifts a limit."""
     tenant = at.tenant(name)
@@ -162,7 +174,7 @@ def _number(name: str, text: str) -> float | None:
 @tenants.command("kafka")
 @click.argument("name")
 @click.option("--on/--off", "mirrored", default=None, required=True, help="Whether it does.")
-@_of_an_operator
+@of_the_desk
 async def kafka(at: Desk, as_json: bool, name: str, mirrored: bool) -> None:
     """Have the tenant NAME read its events on a Kafka topic of its own, or no more."""
     if name == DEFAULT_TENANT:
@@ -174,7 +186,7 @@ async def kafka(at: Desk, as_json: bool, name: str, mirrored: bool) -> None:
 
 @tenants.command("disable")
 @click.argument("name")
-@_of_an_operator
+@of_the_desk
 async def disable(at: Desk, as_json: bool, name: str) -> None:
     """Let nobody ask in the name of the tenant NAME; what it asked for goes on."""
     await _change(at, as_json, replace(at.tenant(name), disabled=True), "is disabled")
@@ -182,7 +194,7 @@ async def disable(at: Desk, as_json: bool, name: str) -> None:
 
 @tenants.command("enable")
 @click.argument("name")
-@_of_an_operator
+@of_the_desk
 async def enable(at: Desk, as_json: bool, name: str) -> None:
     """Let the tenant NAME in again."""
     await _change(at, as_json, replace(at.tenant(name), disabled=False), "is enabled")
@@ -214,7 +226,7 @@ def tokens() -> None:
     "--expires", "lasts", type=Length(), help="When it ends, such as 90d; by default never."
 )
 @click.option("--label", default="", help="What it is for, to know it by.")
-@_of_an_operator
+@of_the_desk
 async def create(
     at: Desk, as_json: bool, tenant: str, scopes: tuple[str, ...], lasts: float | None, label: str
 ) -> None:
@@ -240,7 +252,7 @@ async def create(
 
 @tokens.command("list")
 @click.option("--tenant", help="Only those of this tenant.")
-@_of_an_operator
+@of_the_desk
 async def list_tokens(at: Desk, as_json: bool, tenant: str | None) -> None:
     """List the tokens, but for what they say: nobody knows that any more."""
     found = [token for token in at.register.tokens if tenant in (None, token.tenant)]
@@ -265,7 +277,7 @@ def _shown(token: Token) -> dict[str, Any]:
 
 @tokens.command("revoke")
 @click.argument("token_id", metavar="TOKEN")
-@_of_an_operator
+@of_the_desk
 async def revoke(at: Desk, as_json: bool, token_id: str) -> None:
     """End the token with the id TOKEN, and the streams that it opened."""
     token = at.token(token_id)

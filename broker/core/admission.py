@@ -1,14 +1,23 @@
 """May it run? Every rule that a request breaks, or what was accepted and where it will run."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from broker.core.catalogue import Catalogue
 from broker.core.lanes import UNPLACED
-from broker.core.routing import Backend, Load, requirements, route, wrongly_asked
+from broker.core.orders import Orders, mode_of
+from broker.core.routing import (
+    Backend,
+    Load,
+    Requirements,
+    requirements,
+    route,
+    wrongly_asked,
+)
 from broker.core.usage import Usage
+from schemas.backends import BackendMode
 from schemas.jobs import JobDetails
 from schemas.mocks import meant_by, not_there
 from schemas.requests import LONGEST_TAG, SubmitJob
@@ -49,10 +58,19 @@ class Site:
     backends: Mapping[str, Backend]
     load: Callable[[str], Load]
     complete: bool
+    orders: Orders = field(default_factory=dict)
 
     def named(self, name: str) -> Backend | None:
         """The backend that *name* means: its own, or that of which it is the mock."""
         return self.backends.get(meant_by(name, self.backends))
+
+    def route(self, needs: Requirements) -> str | None:
+        """The best backend that meets *needs*, or None; one that is paused if there is no other."""
+        for mode in (BackendMode.ACTIVE, BackendMode.PAUSED):
+            alike = (it for it in self.backends.values() if mode_of(it.name, self.orders) is mode)
+            if (found := route(alike, needs, self.load)) is not None:
+                return found
+        return None
 
 
 def admit(
@@ -191,13 +209,7 @@ def _place(
     wanted, widest = program.specification.spec.backend_requirements, findings.widest
     needs = requirements(wanted, _asked(request), widest, findings.exact)
     if request.backend is None or request.backend == "":
-        if (name := route(site.backends.values(), needs, site.load)) is not None:
-            return name, None
-        if not site.complete:
-            return UNPLACED, None
-        message = f"no backend meets the requirements: {needs}"
-        broken = Violation("/backend_requirements", str(needs), "", message)
-        return UNPLACED, (Reason.BACKEND_UNSUITABLE, broken)
+        return _anywhere(needs, site)
     name = request.backend
     backend = site.named(name)
     if backend is None:
@@ -219,7 +231,30 @@ def _place(
             Reason.BACKEND_UNSUITABLE,
             Violation("/backend", f"requirements: {needs}", name, message),
         )
+    if mode_of(name, site.orders) is BackendMode.DRAINING:
+        return name, (Reason.BACKEND_DRAINING, _draining("/backend", [name], site))
     return name, None
+
+
+def _anywhere(needs: Requirements, site: Site) -> tuple[str, tuple[Reason, Violation] | None]:
+    """Where a job that names no backend will run; or why it can not."""
+    if (name := site.route(needs)) is not None:
+        return name, None
+    if not site.complete:
+        return UNPLACED, None
+    if suitable := [it.name for it in site.backends.values() if needs.met_by(it)]:
+        broken = _draining("/backend_requirements", suitable, site)
+        return UNPLACED, (Reason.BACKEND_DRAINING, broken)
+    message = f"no backend meets the requirements: {needs}"
+    broken = Violation("/backend_requirements", str(needs), "", message)
+    return UNPLACED, (Reason.BACKEND_UNSUITABLE, broken)
+
+
+def _draining(path: str, names: Sequence[str], site: Site) -> Violation:
+    told = "; ".join(str(site.orders[name]) for name in sorted(names))
+    return Violation(
+        path, "no jobs are taken", ", ".join(names)[:100], f"no jobs are taken: {told}"[:500]
+    )
 
 
 def _details(request: SubmitJob, program: Program, backend: Backend | None) -> JobDetails:

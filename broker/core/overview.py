@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from broker.core.book import Book
+from broker.core.orders import Orders, mode_of
 from broker.core.roster import Roster
 from broker.core.usage import no_quota
 from schemas.tenants import Quota
@@ -17,10 +18,11 @@ def queue_snapshots(
     book: Book,
     roster: Roster,
     told: Iterable[str],
+    orders: Orders,
     named: int = NAMED,
     quota_of: Callable[[str], Quota] = no_quota,
 ) -> list[QueueSnapshot]:
-    """The queues of all backends that are offered, waited for or used, and of those in *told*.
+    """The queues of all backends that are offered, waited for, used or ordered, and those in *told*.
 
     At most *named* jobs are named: first those that wait for what is offered.
     """
@@ -29,7 +31,7 @@ def queue_snapshots(
         backend = book.jobs[key].backend or ""
         running[backend] = running.get(backend, 0) + 1
     missing = islice(book.queues.backends(), MISSING_SHOWN)
-    names = {*roster.backends, *missing, *running, *told} - {""}
+    names = {*roster.backends, *missing, *running, *orders, *told} - {""}
     found = []
     for name in sorted(names, key=lambda name: (name not in roster.backends, name)):
         waiting = book.queues.waiting(name, min(QUEUE_SHOWN, named))
@@ -39,6 +41,8 @@ def queue_snapshots(
             queued=book.queues.count(name),
             running=running.get(name, 0),
             slots=roster.slots(name),
+            mode=mode_of(name, orders),
+            why=orders[name].why if name in orders else "",
             waiting=tuple(str(key) for key in waiting),
             held=_held(book, name, quota_of),
         )

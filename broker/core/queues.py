@@ -20,6 +20,8 @@ from broker.core.lanes import (
 from broker.core.scheduler import Choice, Head, Offer, Rank, choose
 from schemas.values import JobKey
 
+MOVED = 100_000  # jobs at a backend, the first ones, that are looked at when it is left
+
 
 class Queues:
     """Who waits for which backend, in the order in which they go.
@@ -36,6 +38,7 @@ class Queues:
         # Those that wait for any backend, and some that do not any more:
         self._unlooked: deque[Entry] = deque()  # one that is there now may suit them
         self._looked: deque[Entry] = deque()  # none does
+        self._left: frozenset[str] = frozenset()  # backends whose jobs may go elsewhere
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -205,11 +208,18 @@ class Queues:
         """Whether some are still to be looked at."""
         return bool(self._unlooked)
 
+    def look_elsewhere(self, left: frozenset[str]) -> None:
+        """Jobs at the backends *left* may do better elsewhere: the first of each are looked at."""
+        for backend in left - self._left:
+            if (queue := self._queues.get(backend)) is not None:
+                self._unlooked.extend(islice(queue, MOVED))
+        self._left = left
+
     def to_look_at(self, limit: int) -> list[JobKey]:
         """The next up to *limit* of those, each once."""
         taken = [self._unlooked.popleft() for _ in range(min(limit, len(self._unlooked)))]
         waiting = list(filter(self._waits, taken))
-        self._looked.extend(waiting)
+        self._looked.extend(entry for entry in waiting if entry[2][0] == UNPLACED)
         return [JobKey.decode(key) for _, key, _ in waiting]
 
     def _tidy(self) -> None:

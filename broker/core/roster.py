@@ -174,10 +174,10 @@ class Roster:
         """The workers that take new attempts."""
         return (w for w in self.workers.values() if not w.stopping and self.is_live(w))
 
-    def offers(self, book: Book) -> list[Offer]:
-        """The free slots, and how much may be given ahead of them."""
+    def offers(self, book: Book, without: frozenset[str] = frozenset()) -> list[Offer]:
+        """The free slots, and how much may be given ahead of them; for no backend of *without*."""
         return [
-            Offer(worker.name, worker.instance, pool.offered, free, pool.ahead)
+            Offer(worker.name, worker.instance, pool.offered - without, free, pool.ahead)
             for worker in self.takers()
             for pool in worker.pools
             if (free := pool.slots - _taken(worker, pool, book)) + pool.ahead > 0

@@ -1,10 +1,13 @@
-"""Which tenants there are, and whose tokens: folded from the tenants topic.
+"""What operators said: which tenants there are, whose tokens, what backends are to do.
+
+Folded from the tenants topic.
 
 The tenant that everybody is without a token is there from the start.
 """
 
 from collections.abc import Collection, Sequence
 
+from schemas.backends import BackendMode, BackendOrder
 from schemas.decoding import UnreadableError
 from schemas.limits import MIB
 from schemas.tenants import Said, SigningKey, Tenant, Token
@@ -23,13 +26,15 @@ class Register:
         self._tokens: dict[str, Token] = {}
         self._by_hash: dict[str, Token] = {}
         self._signing_keys: dict[str, SigningKey] = {}
+        self.orders: dict[str, BackendOrder] = {}  # by backend; none: it is active
         # Whether one was ever made: from then on everybody has to bring one, whatever became of it.
         self.has_tokens = False
 
     @property
     def weight(self) -> int:
         """Bytes that it holds."""
-        return ENTRY * (len(self._tenants) + len(self._tokens) + len(self._signing_keys))
+        named = len(self._tenants) + len(self._tokens)
+        return ENTRY * (named + len(self._signing_keys) + len(self.orders))
 
     def take(self, said: Said) -> None:
         """Take in what the topic says. Raises `UnreadableError` if there is no room for it."""
@@ -41,6 +46,10 @@ class Register:
                 self._tenants[said.name] = said
             case SigningKey():
                 self._signing_keys[said.id] = said
+            case BackendOrder():
+                self.orders.pop(said.name, None)
+                if said.mode is not BackendMode.ACTIVE:
+                    self.orders[said.name] = said
             case Token():
                 self._forget_token(said.id)
                 self._tokens[said.id] = self._by_hash[said.sha256] = said
@@ -51,6 +60,8 @@ class Register:
                 return said.name in self._tenants
             case SigningKey():
                 return said.id in self._signing_keys
+            case BackendOrder():
+                return said.name in self.orders or said.mode is BackendMode.ACTIVE
             case Token():
                 return said.id in self._tokens
 
@@ -63,6 +74,8 @@ class Register:
             self._tenants.pop(name, None)
         elif kind == "signing-key":
             self._signing_keys.pop(name, None)
+        elif kind == "backend":
+            self.orders.pop(name, None)
 
     def _forget_token(self, token_id: str) -> None:
         token = self._tokens.pop(token_id, None)

@@ -24,8 +24,9 @@ from broker.core.inputs import (
     Submitted,
     TagAsked,
 )
+from broker.core.orders import Orders, paused
 from broker.core.roster import Suspect
-from broker.core.routing import Requirements, requirements, route
+from broker.core.routing import Requirements, requirements
 from broker.core.scheduler import Choice
 from broker.core.usage import Usage, no_quota
 from schemas.jobs import Job
@@ -47,6 +48,7 @@ class Turn(Changes):
     catalogue: Catalogue
     suspects: list[Suspect] = field(default_factory=list, kw_only=True)
     quota_of: Callable[[str], Quota] = field(default=no_quota, kw_only=True)
+    orders: Orders = field(default_factory=dict, kw_only=True)
 
     def take(self, item: Input) -> str | None:
         """Decide on *item*; why nothing came of it, if nothing did and somebody may wonder."""
@@ -103,7 +105,7 @@ class Turn(Changes):
         site = self._site()
         for key in queues.to_look_at(limit):
             job = self.book.jobs.get(key)
-            if job and (backend := route(site.backends.values(), self._needs(job), site.load)):
+            if job and (backend := self._better(job, site)):
                 queues.place(key, backend)
         return queues.is_looking
 
@@ -113,8 +115,9 @@ class Turn(Changes):
         """
         if not len(self.book.queues):
             return False
+        self.book.queues.look_elsewhere(paused(self.orders))
         is_looking = self.place(limit)
-        offers = self.roster.offers(self.book)
+        offers = self.roster.offers(self.book, paused(self.orders))
         for _ in range(limit):
             choice = self.book.queues.next(offers, self._is_held)
             if choice is None:
@@ -289,6 +292,13 @@ class Turn(Changes):
             if not self._is_held(tenant):
                 self.book.queues.release(tenant)
 
+    def _better(self, job: Job, site: Site) -> str | None:
+        """Where *job* waits better than where it does, if there is such a backend."""
+        if job.backend and job.details and job.details.backend:  # it is the one that it asked for
+            return None
+        found = site.route(self._needs(job))
+        return found if found != job.backend else None
+
     def _fail_hopeless(self) -> None:
         """End jobs that were accepted for a backend which has not come."""
         since = self.roster.backends_since
@@ -321,7 +331,12 @@ class Turn(Changes):
 
     def _site(self) -> Site:
         roster = self.roster
-        return Site(roster.backends, lambda name: roster.load(self.book, name), roster.is_settled)
+        return Site(
+            roster.backends,
+            lambda name: roster.load(self.book, name),
+            roster.is_settled,
+            self.orders,
+        )
 
 
 def _has_not_begun(job: Job) -> bool:

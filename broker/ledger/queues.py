@@ -8,6 +8,7 @@ from broker.core.overview import queue_snapshots
 from broker.errors import LogUnavailableError
 from broker.ledger.means import Means
 from broker.telemetry import metrics, times
+from schemas.backends import BackendMode
 from schemas.topics import STATUS
 
 # s after which queues are told again: the topic keeps what is told for an hour
@@ -19,16 +20,20 @@ async def show_queues(means: Means, book: Book) -> None:
 
     Until cancelled.
     """
-    log, roster, queues = means.log, means.roster, means.queues
+    log, roster, queues, tenants = means.log, means.roster, means.queues, means.tenants
     loop = asyncio.get_running_loop()
     again_at = 0.0
     while True:
         await asyncio.sleep(1.0)
         is_due = loop.time() >= again_at
-        told = [name for name, last in queues.items() if last.queued or last.running]
+        told = [
+            name
+            for name, last in queues.items()
+            if last.queued or last.running or last.mode != BackendMode.ACTIVE
+        ]
         changed = [
             new
-            for new in queue_snapshots(book, roster, told, quota_of=means.tenants.quota)
+            for new in queue_snapshots(book, roster, told, tenants.orders, quota_of=tenants.quota)
             if is_due or queues.get(new.backend) != new
         ]
         metrics.JOBS_LIVE.labels("queued").set(len(book.queues))

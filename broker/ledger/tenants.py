@@ -5,7 +5,9 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
+from broker.core.orders import Orders
 from broker.core.usage import no_quota
+from schemas.backends import BackendOrder
 from schemas.tenants import Quota
 
 
@@ -26,6 +28,10 @@ class Tenants(Protocol):
     async def some_mirrored(self) -> Collection[str]:
         """Those, once there are some."""
 
+    @property
+    def orders(self) -> Orders:
+        """What operators want of backends."""
+
     def quota(self, tenant: str) -> Quota:
         """The most that *tenant* may have."""
 
@@ -39,6 +45,7 @@ class NamedTenants:
     def __init__(self, names: Iterable[str] = (), mirrored: Iterable[str] = ()) -> None:
         self.mirrored = frozenset(mirrored)
         self.names = {*names, *self.mirrored}
+        self.orders = dict[str, BackendOrder]()
         self._come = asyncio.Event()
 
     def add(self, name: str) -> None:

@@ -60,7 +60,7 @@ class Writer:
         self._book, self._epoch = term.book, term.mandate.epoch
         self._ledger, self._inputs, self._care = progress.ledger, progress.inputs, progress.care
         self._snapshots = term.snapshots
-        self._quota_of = means.tenants.quota
+        self._tenants = means.tenants
         self._tick = means.options.tick  # s that a tick counts
         self._heaviest = means.options.book  # bytes of jobs in the book; then requests wait
         self._doubts = Doubts[TopicPartition]()
@@ -119,7 +119,8 @@ class Writer:
             self._epoch,
             times.now(),
             self._catalogue,
-            quota_of=self._quota_of,
+            quota_of=self._tenants.quota,
+            orders=self._tenants.orders,
         )
 
     # Decide

@@ -14,7 +14,7 @@ def test_jobs_that_wait_for_what_is_offered_are_named_first() -> None:
         for number in range(3):
             book.queues.add(JobKey("default", f"{backend}{number}"), backend, 0)
 
-    found = queue_snapshots(book, roster, ["gone"], named=4)
+    found = queue_snapshots(book, roster, ["gone"], {}, named=4)
 
     assert {each.backend: each.queued for each in found} == {"a": 3, "b": 3, "z": 3, "gone": 0}
     assert {each.backend: each.waiting for each in found if each.waiting} == {

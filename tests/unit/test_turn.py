@@ -1,6 +1,7 @@
 """What a turn does by itself: hopeless waits, void attempts, jobs that find a place."""
 
 import msgspec
+from msgspec.structs import replace
 
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
@@ -8,9 +9,11 @@ from broker.core.inputs import CancelAsked, Reported, Submitted
 from broker.core.roster import Roster, Suspect
 from broker.core.turn import FAILED_AT_ONCE, Turn
 from executors.scripted import scripted_backend
-from schemas.events import Completed, Started
+from schemas.backends import BackendMode, BackendOrder
+from schemas.events import Completed, Rejected, Started
 from schemas.inbox import CancelAttempt, Dispatch
 from schemas.ledger import InputPosition
+from schemas.mocks import mock_of
 from schemas.reports import BEGAN, Body, Died, Report, Returned
 from schemas.requests import SubmitJob
 from schemas.values import JobKey, State
@@ -25,10 +28,16 @@ class Desk:
 
     def __init__(self) -> None:
         self.book, self.roster = Book(10), Roster()
+        self.orders: dict[str, BackendOrder] = {}
         self.offset = 0
 
     def turn(self) -> Turn:
-        return Turn(self.book, self.roster, 1, "t", Catalogue([hello_world()]))
+        catalogue = Catalogue([hello_world()])
+        return Turn(self.book, self.roster, 1, "t", catalogue, orders=self.orders)
+
+    def order(self, mode: BackendMode, backend: str = "scripted") -> None:
+        order = BackendOrder(name=backend, mode=mode, since="t", why="new fridge")
+        self.orders[backend] = order
 
     def position(self) -> InputPosition:
         self.offset += 1
@@ -359,3 +368,78 @@ def test_a_beginning_that_is_told_again_with_the_end_changes_nothing() -> None:
     turn.take(Reported(desk.position(), report(2, Returned(), began=True)))
 
     assert [type(entry.event) for entry in turn.entries] == [Started, Completed]
+
+
+# What operators want of backends
+
+
+def test_jobs_for_a_paused_backend_wait_until_it_is_resumed() -> None:
+    desk = Desk()
+    desk.turn().take(scripted_backend())
+    desk.order(BackendMode.PAUSED)
+    desk.beat()
+    assert not desk.submit(backend="scripted").instructions
+    assert desk.book.jobs[KEY].state is State.QUEUED
+
+    desk.orders.clear()
+    [told] = desk.beat().instructions
+    assert isinstance(told.body, Dispatch)
+
+
+def test_a_draining_backend_takes_no_jobs_and_ends_those_that_it_has() -> None:
+    desk = Desk()
+    desk.turn().take(scripted_backend())
+    desk.roster.tick(10)
+    desk.submit(backend="scripted")
+    desk.order(BackendMode.DRAINING)
+    for name in ("scripted", None):
+        turn = desk.turn()
+        late = JobKey("default", f"late-{name}")
+        body = SubmitJob(program_id="hello-world", backend=name)
+        turn.take(Submitted(desk.position(), late, body))
+        [event] = [entry.event for entry in turn.entries]
+        assert isinstance(event, Rejected)
+        assert event.reason == "backend_draining"
+        assert "scripted is draining: new fridge" in event.message
+
+    [told] = desk.beat().instructions
+    assert isinstance(told.body, Dispatch)
+    assert told.body.job_id == KEY.job_id
+
+
+def test_a_job_that_names_no_backend_goes_where_jobs_go_on() -> None:
+    desk = Desk()
+    for name in ("scripted", "zealous"):
+        desk.turn().take(replace(scripted_backend(), name=name))
+    desk.beat(backends=("scripted", "zealous"), slots=2)
+    desk.order(BackendMode.PAUSED)
+    [told] = desk.submit().instructions
+    assert isinstance(told.body, Dispatch)
+    assert told.body.backend == "zealous"
+
+
+def test_dry_runs_of_a_paused_backend_go_on() -> None:
+    desk = Desk()
+    desk.turn().take(scripted_backend())
+    desk.order(BackendMode.PAUSED)
+    desk.beat()
+    assert len(desk.submit(backend=mock_of("scripted")).instructions) == 1
+
+
+def test_jobs_that_named_no_backend_leave_one_that_is_paused() -> None:
+    desk = Desk()
+    for name in ("scripted", "zealous"):
+        desk.turn().take(replace(scripted_backend(), name=name))
+    body = SubmitJob(program_id="hello-world")
+    keys = [JobKey("default", f"j{number}") for number in range(4)]
+    for key, wanted in zip(keys, ("scripted", None, "scripted", None), strict=True):
+        desk.order(BackendMode.PAUSED, "zealous")
+        desk.turn().take(Submitted(desk.position(), key, replace(body, backend=wanted)))
+    assert desk.book.queues.waiting("scripted", 9) == keys
+
+    desk.orders.clear()
+    desk.order(BackendMode.PAUSED)
+    while desk.turn().dispatch(1):
+        pass
+    assert desk.book.queues.waiting("scripted", 9) == keys[::2]
+    assert desk.book.queues.waiting("zealous", 9) == keys[1::2]

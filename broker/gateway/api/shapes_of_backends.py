@@ -1,5 +1,6 @@
 """Backends as clients of each generation read them, and what is asked of them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -52,7 +53,7 @@ class BackendNames(msgspec.Struct, frozen=True):
 class Availability(msgspec.Struct, frozen=True):
     """Whether a backend can be used."""
 
-    name: Literal["online", "offline"]
+    name: Literal["online", "offline", "paused", "draining"]
     reason: str
 
 
@@ -84,7 +85,7 @@ class BackendStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a backend takes jobs, and how many wait."""
 
     state: bool
-    status: Literal["active", "offline"]
+    status: Literal["active", "offline", "paused", "draining"]
     message: str
     length_queue: Whole
     backend_version: str
@@ -105,7 +106,8 @@ class JobsLimit(msgspec.Struct, frozen=True, rename="camel"):
     running_jobs: Whole = 0
 
 
-_NOBODY = "no worker offers it"
+_NOBODY, _BY_OPERATOR = "no worker offers it", "an operator wants that"
+_ORDERED: Mapping[str, Literal["paused", "draining"]] = {"paused": "paused", "draining": "draining"}
 _AVAILABLE, _OFFLINE = Availability("online", "available"), Availability("offline", _NOBODY)
 
 
@@ -122,7 +124,7 @@ def _object(fleet: Fleet, backend: BackendAnnounced) -> Backend:
     return Backend(
         class_="mock" if is_mock(backend.name) else UNSET,
         name=backend.name,
-        status=_AVAILABLE if fleet.is_online(backend.name) else _OFFLINE,
+        status=_availability(fleet, backend.name),
         queue_length=queue.queued,
         running=queue.running,
         slots=queue.slots,
@@ -134,15 +136,23 @@ def _object(fleet: Fleet, backend: BackendAnnounced) -> Backend:
     )
 
 
+def _availability(fleet: Fleet, name: str) -> Availability:
+    if not fleet.is_online(name):
+        return _OFFLINE
+    queue = fleet.queue(name)
+    mode = _ORDERED.get(queue.mode)
+    return Availability(mode, queue.why or _BY_OPERATOR) if mode else _AVAILABLE
+
+
 def backend_status(fleet: Fleet, backend: BackendAnnounced) -> BackendStatus:
     """Whether *backend* takes jobs, and how many wait."""
-    online = fleet.is_online(backend.name)
+    available = _availability(fleet, backend.name)
     configuration = orjson.loads(bytes(backend.configuration))
     queue = fleet.queue(backend.name)
     return BackendStatus(
-        state=online,
-        status="active" if online else "offline",
-        message="" if online else _NOBODY,
+        state=available.name in ("online", "paused"),
+        status="active" if available.name == "online" else available.name,
+        message="" if available is _AVAILABLE else available.reason,
         length_queue=queue.queued,
         backend_version=str(configuration.get("backend_version", "")),
         running=queue.running,

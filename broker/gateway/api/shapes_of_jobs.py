@@ -306,6 +306,10 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     waiting: bool
     backend: str
     backend_online: bool
+    backend_mode: Annotated[
+        str, Meta(description="`active`; `paused`: nothing begins; `draining`: no jobs are taken.")
+    ]
+    backend_message: Annotated[str, Meta(description="What the operator says about that.")]
     position: Annotated[
         int | None, Meta(description="1 is next; null: too far back to say, or it does not wait.")
     ]
@@ -379,6 +383,8 @@ def queue_object(fleet: Fleet, job: jobs.Job) -> Queue:
         waiting=waits,
         backend=backend,
         backend_online=fleet.is_online(backend),
+        backend_mode=known.mode,
+        backend_message=known.why,
         position=None if ahead is None else ahead + 1,
         ahead=ahead,
         queued=known.queued,
