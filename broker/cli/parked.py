@@ -16,6 +16,7 @@ from broker.errors import InvalidRequestError
 from broker.reading import pages, places_of, said_in
 from broker.telemetry.times import now
 from broker.transports.log import Log
+from schemas.cloudevents import operator_record
 from schemas.decoding import UnreadableError
 from schemas.jobs import Job
 from schemas.operators import Resolution, ResolveJob
@@ -59,7 +60,7 @@ class Desk:
 
     async def say(self, said: ResolveJob) -> None:
         """Have *said* be done. Raises `InvalidRequestError` for what can not be read."""
-        record = OPERATORS.write(said, now())
+        record = operator_record(said, now())
         try:
             OPERATORS.read(Stored(OPERATORS.name, 0, 0, 0, record.key, record.value))
         except UnreadableError as error:
