@@ -24,8 +24,8 @@ from broker.transports.blobs import open_blobs
 from broker.transports.log import TopicPartition
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, REQUESTS
-from schemas.cloudevents import entry_record
 from schemas.events import Completed, Dispatched, Started
+from schemas.ledger_records import entry_record
 from schemas.records import Record
 from tests.support.gateway import Ledger, programs
 

@@ -32,10 +32,11 @@ from broker.transports.database import Row, Shelf
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, STATE
-from schemas.cloudevents import entry_record, snapshot_record
 from schemas.events import Completed, Dispatched, Started
 from schemas.jobs import Job, JobDetails
+from schemas.ledger_records import entry_record
 from schemas.records import Record
+from schemas.state_records import snapshot_record
 from schemas.values import NOTHING, State
 from tests.support.broker import a_broker
 from tests.support.gateway import Ledger

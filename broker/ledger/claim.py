@@ -10,8 +10,8 @@ from broker.ledger.recovery import Replica
 from broker.reading import places_of
 from broker.telemetry import times
 from broker.transports.log import Log, TopicPartition
-from schemas.cloudevents import claim_record
 from schemas.ledger import Checkpoint, Claim
+from schemas.ledger_records import claim_record
 from schemas.topics import EVENTS, STATE, STATUS
 from schemas.workers import Tick
 

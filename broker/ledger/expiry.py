@@ -15,8 +15,8 @@ from broker.errors import LogUnavailableError
 from broker.ledger.reading import named_snapshot
 from broker.reading import pages, places_of
 from broker.transports.log import Log, TopicPartition
-from schemas.cloudevents import DELETED
 from schemas.records import Record, Stored
+from schemas.state_records import DELETED
 from schemas.topics import DAY, STATE
 from schemas.values import JobKey
 

@@ -13,12 +13,12 @@ from broker.core.lanes import Place, place_of
 from broker.core.snapshots import Sheet, Snapshots
 from broker.ledger.reading import Version, say_snapshot_unreadable, version_in
 from broker.transports.columns import Columns
-from schemas.cloudevents import CHECKPOINT_KEY, SESSION
 from schemas.decoding import UnreadableError, decode, decode_each
 from schemas.jobs import Job, Outline
 from schemas.lines import Lines
 from schemas.records import Headers
 from schemas.sessions import Session, session_key
+from schemas.state_records import CHECKPOINT_KEY, SESSION
 from schemas.values import JobKey, State
 
 STEP = 1000  # jobs that are looked at before others get a turn

@@ -15,9 +15,9 @@ from broker.ledger.tenants import Tenants
 from broker.reading import bounds_of, next_of, take_each
 from broker.retrying import until_it_works
 from broker.transports.log import Bounds, Log, TopicPartition
-from schemas.cloudevents import mirrored_record, reached_in
 from schemas.decoding import UnreadableError
 from schemas.ledger import Claim, LedgerPlace
+from schemas.ledger_records import mirrored_record, reached_in
 from schemas.records import Record, Stored
 from schemas.topics import EVENTS, events_of
 from schemas.values import count_in

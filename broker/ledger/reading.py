@@ -20,13 +20,14 @@ from broker.core.inputs import (
 from broker.reading import said_in, say_unreadable
 from broker.telemetry.times import trace_of
 from schemas.asked import read_request
-from schemas.cloudevents import CHECKPOINT_KEY, SOURCE, SUBMIT
+from schemas.cloudevents import SOURCE, SUBMIT
 from schemas.decoding import UnreadableError
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Deletion, InputPosition
 from schemas.records import Headers, Stored
 from schemas.requests import CancelJob, DeleteJob, SessionRequest, TagJob
 from schemas.sessions import Session, session_key
+from schemas.state_records import CHECKPOINT_KEY
 from schemas.submits import WrongFieldsError
 from schemas.topics import OPERATORS, REPORTS, REQUESTS, STATE, parted
 from schemas.values import JobKey, Reason, count_in, is_id

@@ -13,12 +13,12 @@ from broker.ledger.loading import Loading
 from broker.ledger.reading import is_last, named_snapshot, say_snapshot_unreadable
 from broker.reading import bounds_of, ends_of, next_of, places_of, take_each
 from broker.transports.log import Follower, Log, TopicPartition
-from schemas.cloudevents import CHECKPOINT_KEY, DELETED
 from schemas.decoding import decode
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Claim, Deletion, Entry, SessionEntry, Tagging
 from schemas.records import Stored
 from schemas.sessions import Session
+from schemas.state_records import CHECKPOINT_KEY, DELETED
 from schemas.topics import EVENTS, STATE
 from schemas.values import JobKey
 

@@ -15,9 +15,9 @@ from broker.ledger.sweeping import sweep_for_ever
 from broker.ledger.term import Term
 from broker.ledger.writer import Writer, reported
 from broker.reading import next_of
-from schemas.cloudevents import CHECKPOINT_KEY
 from schemas.ledger import InputPosition
 from schemas.records import Stored
+from schemas.state_records import CHECKPOINT_KEY
 from schemas.values import JobKey, count_in
 
 logger = structlog.get_logger()

@@ -15,10 +15,10 @@ from broker.ledger.mending import true_states
 from broker.ledger.progress import Cut, Progress
 from broker.telemetry import times
 from broker.transports.log import Log
-from schemas.cloudevents import checkpoint_record, snapshot_record
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Deletion, Tagging
 from schemas.sessions import Session
+from schemas.state_records import checkpoint_record, snapshot_record
 from schemas.topics import STATE
 from schemas.values import JobKey
 

@@ -19,10 +19,11 @@ from broker.ledger.tenants import Tenants
 from broker.reading import pages, places_of
 from broker.transports.blobs import Blobs
 from broker.transports.log import Log
-from schemas.cloudevents import DELETED, DELETION
 from schemas.decoding import UnreadableError
+from schemas.ledger_records import DELETION
 from schemas.records import Stored
 from schemas.requests import SubmitJob
+from schemas.state_records import DELETED
 from schemas.topics import (
     DAY,
     EVENTS,

@@ -24,13 +24,13 @@ from broker.ledger.term import Term
 from broker.reading import ends_of
 from broker.telemetry import times
 from broker.transports.log import Log, Position, TopicPartition
-from schemas.cloudevents import (
+from schemas.ledger import DeadLetter, InputPosition
+from schemas.ledger_records import (
     deletion_record,
     entry_record,
     session_entry_record,
     tagging_record,
 )
-from schemas.ledger import DeadLetter, InputPosition
 from schemas.records import Record, Stored
 from schemas.topics import REPORTS
 from schemas.workers import Tick

@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
-from schemas.cloudevents import VERSION
 from schemas.records import Headers, Stored
+from schemas.state_records import VERSION
 
 _VERSION = list(VERSION)
 

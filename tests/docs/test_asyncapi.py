@@ -11,7 +11,7 @@ import pytest
 
 from broker.transports.blobs import open_blobs
 from broker.transports.topics import TOPICS
-from schemas import asyncapi, cloudevents, published, topics
+from schemas import asyncapi, cloudevents, ledger_records, published, state_records, topics
 from schemas.decoding import decode
 from schemas.ledger import Entry, InputPosition, SessionEntry
 from schemas.records import Record
@@ -104,26 +104,26 @@ def records(message: topics.Message) -> Iterator[Record]:
     if message in topics.REQUESTS.messages:
         yield cloudevents.request_record(body, TIME, TRACE)
     elif message.name == "ledger-claim":
-        yield cloudevents.claim_record(body, 0, TIME)
+        yield ledger_records.claim_record(body, 0, TIME)
     elif message.name == "ledger-deletion":
-        yield cloudevents.deletion_record(body)
+        yield ledger_records.deletion_record(body)
     elif message.kind in SESSION_EVENT_TYPES:
         key = session_key("default", body.session_id)
         position = InputPosition("qjb.requests.v1", 0, 5)
-        yield cloudevents.session_entry_record(SessionEntry(key, body, 7, position, TRACE))
-        yield cloudevents.session_entry_record(SessionEntry(key, body, 7))
+        yield ledger_records.session_entry_record(SessionEntry(key, body, 7, position, TRACE))
+        yield ledger_records.session_entry_record(SessionEntry(key, body, 7))
     elif message.name == "ledger-tagging":
-        yield cloudevents.tagging_record(body)
+        yield ledger_records.tagging_record(body)
     elif message in topics.EVENTS.messages:
         key = JobKey("default", body.job_id)
-        yield cloudevents.entry_record(
+        yield ledger_records.entry_record(
             Entry(key, body, 7, 3, InputPosition("qjb.requests.v1", 0, 5), TRACE)
         )
-        yield cloudevents.entry_record(Entry(key, body, 7, 0, None, None))
+        yield ledger_records.entry_record(Entry(key, body, 7, 0, None, None))
     elif message.name in ("job-snapshot", "job-deletion", "session-snapshot"):
-        yield cloudevents.snapshot_record(body, 7, TIME)
+        yield state_records.snapshot_record(body, 7, TIME)
     elif message.name == "ledger-checkpoint":
-        yield cloudevents.checkpoint_record(body, TIME)
+        yield state_records.checkpoint_record(body, TIME)
     elif message in topics.REPORTS.messages:
         yield cloudevents.report_record(body, TRACE)
     elif message in topics.INBOX.messages:

@@ -11,9 +11,9 @@ from broker.core.usage import Usage
 from broker.ledger.loading import Loading
 from broker.transports.columns import as_columns
 from broker.transports.topics import STATE
-from schemas.cloudevents import checkpoint_record
 from schemas.ledger import Checkpoint
 from schemas.records import Record, Stored
+from schemas.state_records import checkpoint_record
 from schemas.values import JobKey, State
 from tests.support.snapshots import TIME, snapshot
 

@@ -17,18 +17,13 @@ from broker.transports.blobs import open_blobs
 from broker.transports.memory import Delay, Hang, LoseAppend, MemoryLog
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
 from executors.scripted import scripted_backend
-from schemas.cloudevents import (
-    DELETED,
-    decode,
-    request_record,
-    snapshot_record,
-    status_record,
-)
+from schemas.cloudevents import decode, request_record, status_record
 from schemas.events import Completed, Failed, Queued, Rejected
 from schemas.jobs import Job
 from schemas.reports import Began, Died, Logged, Published, Raised, Stopped
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program, Specification, Text
+from schemas.state_records import DELETED, snapshot_record
 from schemas.values import BlobRef, Reason, State
 from schemas.workers import QueueSnapshot
 from tests.support.awaiting import stays

@@ -9,11 +9,13 @@ from msgspec import structs
 from broker.telemetry import times
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, REQUESTS, STATE
-from schemas.cloudevents import SESSION, decode, read_ledger, request_record
+from schemas.cloudevents import decode, request_record
+from schemas.ledger_records import read_ledger
 from schemas.records import Record, Stored
 from schemas.reports import BEGAN
 from schemas.requests import CancelSession, CloseSession, OpenSession
 from schemas.sessions import Mode, Session, session_key
+from schemas.state_records import SESSION
 from tests.support.broker import (
     ALONE,
     HELLO,

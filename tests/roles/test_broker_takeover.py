@@ -27,10 +27,12 @@ from broker.transports.memory import (
 from broker.transports.tail import TailFollower
 from broker.transports.topics import EVENTS, INBOX, REPORTS, REQUESTS, STATE, STATUS
 from executors.scripted import scripted_backend
-from schemas.cloudevents import claim_record, decode, read_ledger, snapshot_record, status_record
+from schemas.cloudevents import decode, status_record
 from schemas.ledger import Checkpoint, Claim
+from schemas.ledger_records import claim_record, read_ledger
 from schemas.records import Record, Stored
 from schemas.reports import Began, Published
+from schemas.state_records import snapshot_record
 from schemas.values import State
 from tests.support.awaiting import eventually, stays, steps
 from tests.support.broker import (

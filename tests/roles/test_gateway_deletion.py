@@ -6,7 +6,8 @@ import pytest
 
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, STATE
-from schemas.cloudevents import deletion_record, snapshot_record
+from schemas.ledger_records import deletion_record
+from schemas.state_records import snapshot_record
 from schemas.values import JobKey
 from tests.support.gateway import Ledger, Running, eventually, running, seqs, stream
 

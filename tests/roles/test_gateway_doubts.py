@@ -12,9 +12,9 @@ from broker.telemetry.times import now
 from broker.transports import checksums
 from broker.transports.memory import Delay, Hang, MemoryLog
 from broker.transports.topics import EVENTS, REQUESTS, STATE
-from schemas.cloudevents import claim_record, entry_record
 from schemas.events import Interim
 from schemas.ledger import Claim
+from schemas.ledger_records import claim_record, entry_record
 from schemas.values import JobKey
 from tests.support.copies import Copy, check, following
 from tests.support.gateway import Ledger, Running, eventually, running

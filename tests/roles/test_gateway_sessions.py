@@ -11,10 +11,11 @@ import pytest
 from broker.telemetry.times import now
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS
-from schemas.cloudevents import session_entry_record, snapshot_record
 from schemas.ledger import SessionEntry
+from schemas.ledger_records import session_entry_record
 from schemas.reports import BEGAN
 from schemas.sessions import Mode, Session, SessionDetails, SessionOpened, SessionState, session_key
+from schemas.state_records import snapshot_record
 from schemas.topics import STATE
 from tests.support.broker import ALONE, HELLO, Hand, a_broker, until
 from tests.support.broker import running as roles

@@ -4,9 +4,9 @@ from typing import Any
 
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS
-from schemas.cloudevents import session_entry_record
 from schemas.events import Completed
 from schemas.ledger import SessionEntry
+from schemas.ledger_records import session_entry_record
 from schemas.sessions import Mode, SessionDetails, SessionOpened, SessionState, session_key
 from tests.support.awaiting import eventually
 from tests.support.gateway import Running, running

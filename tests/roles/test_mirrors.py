@@ -10,10 +10,11 @@ from broker.transports.log import Position, TopicPartition
 from broker.transports.memory import MemoryLog
 from broker.transports.tail import TailFollower
 from broker.transports.topics import EVENTS, STATE
-from schemas.cloudevents import CHECKPOINT_KEY, entry_record
 from schemas.decoding import decode
 from schemas.ledger import Checkpoint, Entry
+from schemas.ledger_records import entry_record
 from schemas.records import Record, Stored
+from schemas.state_records import CHECKPOINT_KEY
 from schemas.topics import events_of
 from schemas.values import JobKey
 from tests.support.broker import Hand, stored, system, until

@@ -8,9 +8,10 @@ from structlog.testing import capture_logs
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import Hang, LoseAppend, MemoryLog
 from broker.transports.topics import DEAD_LETTERS, REQUESTS, STATE
-from schemas.cloudevents import CHECKPOINT_KEY, decode
+from schemas.cloudevents import decode
 from schemas.ledger import Checkpoint
 from schemas.reports import Stopped
+from schemas.state_records import CHECKPOINT_KEY
 from schemas.values import Reason
 from tests.roles.test_broker_takeover import RAN
 from tests.support.awaiting import stays

@@ -11,9 +11,9 @@ from broker.ledger.recovery import AT_ONCE, Replica
 from broker.telemetry.times import iso
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import STATE
-from schemas.cloudevents import snapshot_record
 from schemas.jobs import Job, JobDetails
 from schemas.records import Record
+from schemas.state_records import snapshot_record
 from schemas.values import JobKey, State
 from tests.support.awaiting import steps
 from tests.support.broker import Hand, system, until

@@ -16,7 +16,8 @@ from broker.worker.host import Worker
 from broker.worker.pools import Pool
 from executors.scripted import Publish, Raise, Return, Script, ScriptedExecutor, Wait, Write
 from schemas.asked import read_request
-from schemas.cloudevents import read_instruction, read_ledger, request_record
+from schemas.cloudevents import read_instruction, request_record
+from schemas.ledger_records import read_ledger
 from schemas.records import Record, Stored
 from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob
 from tests.support.broker import ALONE, a_broker, running

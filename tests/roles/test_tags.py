@@ -7,7 +7,7 @@ import pytest
 
 from broker.transports.memory import Hang, LoseAppend, MemoryLog
 from broker.transports.topics import EVENTS, STATE
-from schemas.cloudevents import TAGGING
+from schemas.ledger_records import TAGGING
 from tests.support.broker import Hand, Side, a_broker, check_histories, stored, system, until
 from tests.support.broker import running as a_role
 from tests.support.gateway import Ledger, eventually, running

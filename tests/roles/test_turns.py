@@ -14,13 +14,15 @@ from broker.transports.blobs import open_blobs
 from broker.transports.memory import LoseSilently, MemoryLog
 from broker.transports.topics import EVENTS, REQUESTS, STATE
 from executors.scripted import scripted_backend
-from schemas.cloudevents import CHECKPOINT_KEY, CLAIM, decode, request_record
+from schemas.cloudevents import decode, request_record
 from schemas.events import Rejected
 from schemas.ledger import Checkpoint
+from schemas.ledger_records import CLAIM
 from schemas.records import Record
 from schemas.reports import Began
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program, Specification, Text
+from schemas.state_records import CHECKPOINT_KEY
 from tests.support.broker import (
     ALONE,
     HELLO,

@@ -20,9 +20,10 @@ from broker.gateway.api.routes import API, AROUND
 from broker.telemetry.times import now
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS
-from schemas.cloudevents import program_record, session_entry_record
+from schemas.cloudevents import program_record
 from schemas.events import Cancelled, Completed, Interim, Log
 from schemas.ledger import SessionEntry
+from schemas.ledger_records import session_entry_record
 from schemas.sessions import Mode, SessionDetails, SessionOpened, SessionState, session_key
 from schemas.specification import Specification
 from schemas.tenants import Scope

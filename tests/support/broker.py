@@ -24,10 +24,8 @@ from broker.transports.topics import DEAD_LETTERS, EVENTS, INBOX, REPORTS, STATE
 from broker.worker.attempts import name_of
 from executors.scripted import scripted_backend
 from schemas.cloudevents import (
-    DELETED,
     UnreadableError,
     decode,
-    read_ledger,
     report_record,
     request_record,
     status_record,
@@ -36,10 +34,12 @@ from schemas.events import AnyEvent
 from schemas.inbox import CancelAttempt, Dispatch, Instruction
 from schemas.jobs import Job
 from schemas.ledger import Claim, Deletion, Entry, Tagging
+from schemas.ledger_records import read_ledger
 from schemas.records import Record, Stored
 from schemas.reports import LAST, Began, Body, Report, Returned
 from schemas.requests import CancelJob, DeleteJob, SubmitJob, TagJob
 from schemas.specification import Program, parse_specification
+from schemas.state_records import DELETED
 from schemas.topics import requests_of
 from schemas.values import JobKey
 from schemas.workers import AttemptName, BackendAnnounced, Heartbeat

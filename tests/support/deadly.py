@@ -12,8 +12,8 @@ from broker.ledger.options import Options
 from broker.transports.blobs import open_blobs
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.topics import EVENTS
-from schemas.cloudevents import read_ledger
 from schemas.ledger import Entry
+from schemas.ledger_records import read_ledger
 from schemas.specification import Findings, Program, Specification, Text
 from tests.support.awaiting import eventually
 from tests.support.broker import Hand, hello_world, running

@@ -23,14 +23,7 @@ from broker.transports.log import Log, TopicPartition
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import EVENTS, REQUESTS, STATE, STATUS
 from schemas.asked import read_request
-from schemas.cloudevents import (
-    claim_record,
-    deletion_record,
-    entry_record,
-    snapshot_record,
-    status_record,
-    tagging_record,
-)
+from schemas.cloudevents import status_record
 from schemas.events import (
     Cancelled,
     CancelRequested,
@@ -45,8 +38,10 @@ from schemas.events import (
 )
 from schemas.jobs import Job, JobDetails
 from schemas.ledger import Claim, Deletion, Entry, Tagging
+from schemas.ledger_records import claim_record, deletion_record, entry_record, tagging_record
 from schemas.requests import CancelJob, DeleteJob, SubmitJob, TagJob
 from schemas.specification import Program, parse_specification
+from schemas.state_records import snapshot_record
 from schemas.submits import digest, warnings
 from schemas.values import JobKey, Violation
 from schemas.workers import BackendAnnounced, Heartbeat, QueueSnapshot, Status, Tick

@@ -2,10 +2,10 @@
 
 from broker.transports.log import Log
 from broker.transports.topics import STATE
-from schemas.cloudevents import VERSION, checkpoint_record, snapshot_record
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Deletion
 from schemas.records import Record
+from schemas.state_records import VERSION, checkpoint_record, snapshot_record
 from schemas.values import State
 
 TIME = "2026-01-01T00:00:00.000Z"

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from broker.telemetry.times import now
 from broker.transports.brief import brief, in_full, is_brief, version_in
-from schemas.cloudevents import VERSION, snapshot_record
 from schemas.jobs import Job
 from schemas.ledger import Deletion
+from schemas.state_records import VERSION, snapshot_record
 from schemas.values import State
 
 KEY = b"default/01m84j3whvtr1xefb7yzj7s5"

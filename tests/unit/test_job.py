@@ -7,7 +7,6 @@ from msgspec import Raw
 
 from broker.core.job import PARKED, TRANSITIONS, ImpossibleEventError, Standing, apply, next_state
 from broker.core.reader_rule import PartitionReader, counts
-from schemas.cloudevents import read_state, snapshot_record
 from schemas.events import (
     EVENT_TYPES,
     Completed,
@@ -22,6 +21,7 @@ from schemas.events import (
 from schemas.jobs import Job, JobDetails
 from schemas.ledger import Claim, Entry
 from schemas.records import Stored
+from schemas.state_records import read_state, snapshot_record
 from schemas.values import JobKey, State
 from tests.support.events import following
 

@@ -15,13 +15,14 @@ from broker.core.roster import Roster
 from broker.core.sessions import TRANSITIONS, apply
 from broker.core.turn import Turn
 from executors.scripted import scripted_backend
-from schemas.cloudevents import read_ledger, read_state, session_entry_record, snapshot_record
 from schemas.inbox import CancelAttempt
 from schemas.ledger import Entry, InputPosition, SessionEntry
+from schemas.ledger_records import read_ledger, session_entry_record
 from schemas.records import Stored
 from schemas.reports import BEGAN, Report
 from schemas.requests import CancelSession, CloseSession, OpenSession, SubmitJob
 from schemas.sessions import Mode, Session, SessionState, session_key
+from schemas.state_records import read_state, snapshot_record
 from schemas.values import JobKey, State
 from schemas.workers import Heartbeat
 from tests.support.broker import HELLO, hello_world
