@@ -36,6 +36,20 @@ class SubmitJob(msgspec.Struct, frozen=True, omit_defaults=True):
     backend_requirements: dict[str, int | float | bool | str] | None = None
     start_session: bool = False  # the job begins a session, whose id is the job's
     session_time: Ttl | None = None  # the `max_ttl` of that session, s
+    private: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Whether inputs are never shown and results once: that is not offered.",
+            extra_json_schema={"const": False},
+        ),
+    ] = False
+    calibration_id: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="By which calibration of its backend to run: none can be chosen.",
+            extra_json_schema={"const": None},
+        ),
+    ] = None
     unknown_fields: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_TAGS)] = ()  # were there
 
     @property

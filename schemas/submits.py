@@ -49,6 +49,9 @@ class WrongFieldsError(UnreadableError):
 def read_submit(data: Buffer) -> SubmitJob:
     """The submit in *data* (JSON). Raises `UnreadableError`, most often a `WrongFieldsError`."""
     request = _read(data)
+    if refused := _not_offered(request):
+        given = {"program_id": request.program_id, "job_id": request.job_id}
+        raise WrongFieldsError(given, refused)
     if len(data) > LONGEST_FIELD:
         return request
     names = decode(data, dict[str, msgspec.Raw]).keys() - _KNOWN
@@ -84,6 +87,19 @@ def digest(request: SubmitJob, params_sha256: str) -> str:
     if request.start_session:
         asked.append(["start_session", request.session_time])
     return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def _not_offered(request: SubmitJob) -> tuple[Violation, ...]:
+    """What would be another job if it were passed over without a word."""
+    refused = []
+    if request.private:
+        message = "private: inputs and results are kept here until the job is deleted; leave it out"
+        refused.append(Violation("/private", "const: false", "true", message))
+    if (calibration := request.calibration_id) is not None:
+        message = f"calibration_id: no backend here has the calibration {calibration[:80]!r}"
+        value = shown(calibration)
+        refused.append(Violation("/calibration_id", "const: null", value, message))
+    return tuple(refused)
 
 
 def _read(data: Buffer) -> SubmitJob:
@@ -169,17 +185,19 @@ def _schema() -> Schema:
     return Schema(
         {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "properties": {name: _not_null(part) for name, part in zip(names, parts, strict=True)},
+            "properties": {name: _to_check(part) for name, part in zip(names, parts, strict=True)},
             "required": [name for name in names if _required(name)],
             "$defs": definitions,
         }
     )
 
 
-def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """*schema* without null, and with patterns as they are written everywhere."""
+def _to_check(schema: dict[str, Any]) -> dict[str, Any]:
+    """*schema* without null, and with patterns as they are written everywhere. What is not offered
+    is told in words.
+    """
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    plain = kinds[0] if len(kinds) == 1 else schema
+    plain = kinds[0] if len(kinds) == 1 else {w: v for w, v in schema.items() if w != "const"}
     if "pattern" in plain:
         return plain | {"pattern": plain["pattern"].replace(r"\Z", "$")}
     return plain

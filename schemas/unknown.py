@@ -10,10 +10,7 @@ LONGEST_NAME = 60  # characters that are quoted
 LISTED = 10  # names of those that there are
 
 # What clients of the Qiskit Runtime REST API send along, and what tells a submit from a cancel.
-PASSED_OVER = frozenset(
-    {"calibration_id", "group", "hub", "instance", "kind", "log_level", "private", "project"}
-    | {"runtime"}
-)
+PASSED_OVER = frozenset({"group", "hub", "instance", "kind", "log_level", "project", "runtime"})
 
 
 def no(kind: str, name: str, known: Collection[str]) -> str:

@@ -155,6 +155,8 @@ def ends(service: QiskitRuntimeService) -> dict[str, Any]:
     limited.options.max_execution_time = 1
     too_long = limited.run([endless()], shots=MANY)
     failed = SamplerV2(mode=simulator).run([failing()])
+    private = SamplerV2(mode=simulator)
+    private.options.environment.private = True
     again = service.job(cancelled.job_id())  # the one at hand takes its word for it
     again.wait_for_final_state(timeout=60)
     found = {
@@ -164,6 +166,7 @@ def ends(service: QiskitRuntimeService) -> dict[str, Any]:
         "failed_why": failed.error_message(),
         "too_long": raised(too_long.result),
         "too_long_status": too_long.status(),
+        "private": raised(lambda: private.run([bell()])),
         "unknown_program": raised(
             lambda: service._run("nothing", {}, {"backend": SIMULATOR, "image": None})
         ),

@@ -93,6 +93,13 @@ def test_jobs_end_as_clients_know_ends(found: Found) -> None:
     assert ends["too_long_status"] == "ERROR"
 
 
+def test_a_job_of_which_nothing_is_to_be_kept_is_refused_by_name(found: Found) -> None:
+    kind, told = found["ends"]["private"]
+
+    assert kind == "IBMRuntimeError"
+    assert "private: inputs and results are kept here" in told
+
+
 def test_what_is_not_there_is_not_found(found: Found) -> None:
     ends = found["ends"]
 

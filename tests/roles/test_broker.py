@@ -206,6 +206,16 @@ async def test_of_what_is_too_large_to_put_aside_the_letter_says_where_it_stands
     assert (letter.header("qjb-source") or b"").startswith(b"qjb.requests.v1:")
 
 
+async def test_a_request_for_what_is_not_offered_is_rejected_by_name() -> None:
+    async with system(log=MemoryLog()) as qjb:
+        await qjb.raw(b'{"program_id":"hello-world","job_id":"j1","private":true}')
+        (rejected,) = await qjb.reaches("j1", "rejected")
+
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason == "invalid_request"
+    assert "private: inputs and results are kept here" in (rejected.message or "")
+
+
 async def test_malformed_requests_keep_nobody_from_running() -> None:
     malformed = [
         b"",

@@ -48,6 +48,20 @@ async def _requests(log: Any) -> list[Stored]:
 # Submit
 
 
+@pytest.mark.parametrize("field", [{"private": True}, {"calibration_id": "monday"}])
+async def test_what_is_not_offered_is_refused_by_name_before_anything_is_recorded(
+    field: dict[str, Any],
+) -> None:
+    async with running(brokered=True) as served:
+        (name,) = field
+        told = await served.post("/jobs", HELLO | field, 400)
+        await served.post("/jobs", HELLO | {name: None})
+        assert len(await _requests(served.ledger.log)) == 1
+
+    assert told["error"]["code"] == "invalid_request"
+    assert f"{name}: " in told["error"]["message"]
+
+
 async def test_a_job_that_is_submitted_can_be_looked_at_at_once() -> None:
     async with running(brokered=True) as served:
         for number in range(20):

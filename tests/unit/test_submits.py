@@ -86,6 +86,27 @@ def test_each_field_that_is_wrong_is_named_with_its_value_and_the_rule(
         assert found[path][1].startswith(value)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "rule", "said"),
+    [
+        ("private", True, "const: false", "private: inputs and results are kept here"),
+        ("calibration_id", "monday", "const: null", "calibration_id: no backend here has"),
+    ],
+)
+def test_what_is_not_offered_is_refused_by_name(
+    field: str, value: Any, rule: str, said: str
+) -> None:
+    assert encoded(read(**{field: False if value is True else None})) == encoded(read())
+    for more in ({}, {"params": {"x": "x" * LONGEST_FIELD}}):
+        with pytest.raises(WrongFieldsError) as caught:
+            read(job_id="mine", **{field: value}, **more)
+        (violation,) = caught.value.violations
+        assert (violation.path, violation.rule) == (f"/{field}", rule)
+        assert violation.value == str(orjson.dumps(value), "utf-8")
+        assert violation.message.startswith(said)
+        assert (caught.value.program_id, caught.value.job_id) == ("p", "mine")
+
+
 @pytest.mark.parametrize("number", [b"1e400", b"1" * 1_000])
 def test_a_number_beyond_all_numbers_is_named(number: bytes) -> None:
     with pytest.raises(WrongFieldsError) as caught:
