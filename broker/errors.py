@@ -75,6 +75,42 @@ class NotFoundError(QjbError):
     status = 404
 
 
+class MethodNotAllowedError(QjbError):
+    """The path does not take that method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, message: str, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.allowed = allowed  # methods that it takes
+
+
+class RangeError(QjbError):
+    """The part that is asked for begins behind the end."""
+
+    code = "range_not_satisfiable"
+    status = 416
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.size = size  # bytes of the whole
+
+
+class ExpectationError(QjbError):
+    """A request expects something other than `100-continue`."""
+
+    code = "expectation_failed"
+    status = 417
+
+
+class MisdirectedError(QjbError):
+    """A request is for another name than those of this gateway."""
+
+    code = "misdirected"
+    status = 421
+
+
 class UnknownProgramError(QjbError):
     """There is no program of that id."""
 

@@ -1,7 +1,6 @@
 """From a request to its answer: what is done for every one, in one step as each costs something."""
 
 import asyncio
-import math
 import time
 from functools import lru_cache
 from typing import Any
@@ -11,9 +10,9 @@ from aiohttp import web
 from aiohttp.hdrs import METH_ALL
 from aiohttp.http import HttpVersion11
 
-from broker.errors import QjbError, QuotaError, UnauthorizedError
+from broker.errors import ExpectationError, MethodNotAllowedError, QjbError
 from broker.gateway.api.bodies import too_large
-from broker.gateway.api.errors import error_answer, of_http
+from broker.gateway.api.errors import error_answer, of_error
 from broker.gateway.api.events import EventStream
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
@@ -76,7 +75,8 @@ class Answering:
         if place is None:
             raise nothing_at(request)
         if (found := place.answers.get(request.method)) is None:
-            raise web.HTTPMethodNotAllowed(request.method, list(place.answers))
+            message = f"{request.method} is not for {request.path[:200]}"
+            raise MethodNotAllowedError(message, list(place.answers))
         handler, scope = found
         if scope is not None:
             request.caller = await self._callers(request)
@@ -90,8 +90,8 @@ async def _expect(request: Request) -> None:
     """Say that a body may be sent, to a client that asks (RFC 9110, 10.1.1)."""
     if request.version < HttpVersion11:  # it can not mean it
         return
-    if request.headers["Expect"].lower() != "100-continue":
-        raise web.HTTPExpectationFailed
+    if (expected := request.headers["Expect"]).lower() != "100-continue":
+        raise ExpectationError(f"Expect: {expected[:80]!r} is not 100-continue")
     if (request.content_length or 0) > request.parts.bodies.most:
         raise too_large(request.parts.bodies.most)
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -100,17 +100,8 @@ async def _expect(request: Request) -> None:
 
 def _of_error(request: Request, error: Exception) -> web.Response:
     """What is answered instead. Raises *error* if nobody is there to be answered."""
-    if isinstance(error, web.HTTPException):
-        return of_http(request, error)
     if isinstance(error, QjbError):
-        told = error_answer(
-            error.status, error.code, error.message, request.trace, error.violations
-        )
-        if isinstance(error, UnauthorizedError):
-            told.headers["WWW-Authenticate"] = 'Bearer realm="qjb"'  # RFC 6750, 3
-        if isinstance(error, QuotaError):
-            told.headers["Retry-After"] = str(math.ceil(error.retry_after))
-        return told
+        return of_error(request, error)
     if isinstance(error, ConnectionError) and _has_gone(request):
         raise error
     logger.error(

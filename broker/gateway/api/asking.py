@@ -53,6 +53,11 @@ def asked(query: MultiMapping[str], kind: type[Q]) -> Q:
     return kind(**{name: value for name, value in given.items() if value is not None})
 
 
+def can_refuse(kind: type[msgspec.Struct]) -> bool:
+    """Whether there is a query that is none of that *kind*: text may say anything."""
+    return not all(field.is_text for field in _fields(kind))
+
+
 @cache
 def _nothing(kind: type[msgspec.Struct]) -> Any:
     return kind()

@@ -33,3 +33,14 @@ class Body:
 def ref(name: str) -> Schema:
     """The schema of that name."""
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+# What is said of an answer of which a part can be asked for
+PARTS = {
+    "Range": "One part of it, such as `bytes=0-99`.",
+    "If-None-Match": "The `ETag` of what the client has.",
+}
+PART: Mapping[int, Body | str] = {
+    206: Body("The part that was asked for.", Any),
+    304: "It is what the client has.",
+}

@@ -1,29 +1,22 @@
 """Errors as answers, in the shape that clients of all generations read."""
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 
 from aiohttp import web
 
+from broker.errors import (
+    MethodNotAllowedError,
+    QjbError,
+    QuotaError,
+    RangeError,
+    UnauthorizedError,
+)
 from broker.gateway.api.bodies import ENCODINGS
 from broker.gateway.api.parts import SERVER, Request, answer
 from broker.gateway.api.shapes_of_errors import Error, details, error_name
 from schemas.values import Violation
-
-_CODES = {
-    405: "method_not_allowed",
-    413: "too_large",
-    403: "forbidden",
-    416: "range_not_satisfiable",
-    417: "expectation_failed",
-    421: "misdirected",
-}
-_MESSAGES = {
-    405: "{method} is not for {path}",
-    413: "the body is too large",
-    416: "the range begins behind the end",
-    417: "Expect: {expected!r} is not 100-continue",
-}
 
 
 def error_answer(
@@ -41,20 +34,21 @@ def error_answer(
     return response
 
 
-def of_http(request: Request, error: web.HTTPException) -> web.Response:
-    """What HTTP itself has a status for."""
-    known = _MESSAGES.get(error.status, "").format(
-        path=request.path[:200],
-        method=request.method,
-        expected=request.headers.get("Expect", "")[:80],
-    )
-    message = known or error.text or error.reason
-    code = _CODES.get(error.status, "http_error")
-    response = error_answer(error.status, code, message, request.trace)
-    if "Content-Range" in error.headers:
-        response.headers["Content-Range"] = error.headers["Content-Range"]
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+def of_error(request: Request, error: QjbError) -> web.Response:
+    """What is answered instead."""
+    code, message = error.code, error.message
+    response = error_answer(error.status, code, message, request.trace, error.violations)
+    match error:
+        case UnauthorizedError():
+            response.headers["WWW-Authenticate"] = 'Bearer realm="qjb"'  # RFC 6750, 3
+        case QuotaError():
+            response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+        case MethodNotAllowedError():
+            response.headers["Allow"] = ", ".join(sorted(error.allowed))
+        case RangeError():
+            response.headers["Content-Range"] = f"bytes */{error.size}"
+        case _:
+            pass
     return response
 
 

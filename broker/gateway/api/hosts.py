@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from aiohttp import web
 from aiohttp.http import HttpVersion10, HttpVersion11
 
-from broker.errors import InvalidRequestError
+from broker.errors import InvalidRequestError, MisdirectedError
 
 HERE = ("localhost", "*.localhost")  # RFC 6761: these are never looked up elsewhere
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{0,5}))?")
@@ -48,7 +48,7 @@ class Hosts:
         for host in _named(request):
             if not self.answers(host):
                 text = f"{host[:80]} is not a name of this server; QJB_HOSTS can make it one"
-                raise web.HTTPMisdirectedRequest(text=text)
+                raise MisdirectedError(text)
 
 
 def _named(request: web.BaseRequest) -> list[str]:

@@ -6,28 +6,16 @@ Source: OpenAPI Specification 3.1.0. A test holds every route and every answer a
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from types import UnionType
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import orjson
 
-from broker.errors import (
-    ForbiddenError,
-    QjbError,
-    TooLargeError,
-    TooSlowError,
-    UnauthorizedError,
-    UnavailableError,
-    UnsupportedEncodingError,
-)
-from broker.gateway.api import messages
-from broker.gateway.api.asking import schema_of_moment
+from broker.errors import ExpectationError, MisdirectedError, QjbError
+from broker.gateway.api.components import Types
 from broker.gateway.api.describing import JSON, Body, Schema, ref
 from broker.gateway.api.places import Route
 from broker.gateway.api.shapes_of_errors import Error, details, error_name
-from broker.gateway.api.shapes_of_events import Gap
-from broker.gateway.api.shapes_of_jobs import JobRefused
 
 INFO = {
     "title": "Quantum job broker",
@@ -53,16 +41,9 @@ TAGS = {
     "operations": "Health, metrics, pages.",
 }
 TEXT = {"type": "string"}
-REF = "#/components/schemas/{name}"
-ANYWHERE = (  # errors that any route may have
-    UnauthorizedError,
-    ForbiddenError,
-    TooLargeError,
-    TooSlowError,
-    UnsupportedEncodingError,
-    UnavailableError,
-)
-BY_NAME = (Error, Gap, JobRefused)  # what others refer to
+RESPONSE = "#/components/responses/{name}"
+OTHERS = "Error"
+ANYWHERE = (MisdirectedError, ExpectationError)  # errors that any request may have
 
 
 def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
@@ -76,68 +57,12 @@ def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
             "tags": [{"name": tag, "description": TAGS[tag]} for tag in routes],
             "paths": _paths(routes, types),
             "components": {
-                "schemas": messages.schemas() | types.components,
-                "responses": {"Error": _explained("What is wrong.", _told(ANYWHERE))},
+                "schemas": types.components,
+                "responses": _refusals(route for some in routes.values() for route in some),
             },
         },
         option=orjson.OPT_SORT_KEYS,
     )
-
-
-class Types:
-    """The schemas of all types that *routes* name."""
-
-    def __init__(self, routes: Sequence[Route]) -> None:
-        named = (kind for route in routes for kind in _kinds(route))
-        found = list(dict.fromkeys([*BY_NAME, *named]))
-        made, self.components = msgspec.json.schema_components(
-            found, schema_hook=schema_of_moment, ref_template=REF
-        )
-        self._made = dict(zip(found, made, strict=True))
-        queries = {route.query for route in routes if route.query}
-        self._queries = {kind: self.components.pop(kind.__name__) for kind in queries}
-
-    def schema(self, kind: Any) -> Schema:
-        """That of *kind*, most often a reference."""
-        if isinstance(kind, UnionType):  # of structs, which msgspec can not describe
-            return {"anyOf": [self.schema(one) for one in get_args(kind)]}
-        if isinstance(kind, dict):
-            schema: Schema = kind
-            return schema
-        return ref(messages.NAMES[kind]) if kind in messages.NAMES else self._made[kind]
-
-    def query(self, kind: type[msgspec.Struct]) -> list[Schema]:
-        """The parameters that a query of that *kind* has."""
-        fields = self._queries[kind]["properties"]
-        return [_parameter(name, dict(schema)) for name, schema in fields.items()]
-
-
-def _kinds(route: Route) -> Iterable[Any]:
-    """The types that *route* names."""
-    said = [one if isinstance(one, Body) else Body("", one) for one in _bodies(route)]
-    kinds = [kind for body in said for kind in body.by_media_type.values()]
-    plain = [
-        one for kind in kinds for one in (get_args(kind) if isinstance(kind, UnionType) else [kind])
-    ]
-    described = [k for k in plain if not isinstance(k, dict) and k not in messages.NAMES]
-    return [*([route.query] if route.query else []), *described]
-
-
-def _bodies(route: Route) -> Iterable[Any]:
-    return [one for one in (route.body, *route.answers.values()) if isinstance(one, Body | type)]
-
-
-def _parameter(name: str, schema: Schema) -> Schema:
-    """A field of a query, which is either there or not: it is never null."""
-    described = schema.pop("description", "")
-    if schema.get("default", 0) is None:
-        del schema["default"]
-    if "anyOf" in schema:
-        (plain,) = (one for one in schema.pop("anyOf") if one != {"type": "null"})
-        schema |= plain
-    if schema.get("type") not in ("string", "array") or "format" in schema:  # empty: not there
-        schema = {"anyOf": [schema, {"const": ""}]}
-    return {"name": name, "in": "query", "description": described, "schema": schema}
 
 
 def _paths(routes: Mapping[str, Iterable[Route]], types: Types) -> dict[str, Schema]:
@@ -188,25 +113,38 @@ def _parameters(route: Route, types: Types) -> list[Schema]:
 def _answers(route: Route, types: Types) -> dict[str, Schema]:
     """What it answers, by status: what was asked for, and what is wrong."""
     said = {status: _said(one, route.summary, types) for status, one in route.answers.items()}
-    errors = {error.status: _errors(error.status, route.errors) for error in route.errors}
-    answers = {str(status): answer for status, answer in (errors | said).items()}
-    return answers | {"default": {"$ref": "#/components/responses/Error"}}
+    by_status: dict[int, list[type[QjbError]]] = {}
+    for error in route.refusals:
+        by_status.setdefault(error.status, []).append(error)
+    refused = {status: _errors(errors) for status, errors in by_status.items()}
+    answers = {str(status): answer for status, answer in (refused | said).items()}
+    return answers | {"default": {"$ref": RESPONSE.format(name=OTHERS)}}
 
 
-def _errors(status: int, errors: Sequence[type[QjbError]]) -> Schema:
-    """The errors of that *status*, each by what there is to say of it; an example of each."""
-    told = _told([error for error in errors if error.status == status])
-    return _explained(" ".join(told.values()), told)
+def _errors(errors: Sequence[type[QjbError]]) -> Schema:
+    """Errors of one status."""
+    if len(errors) == 1:
+        return {"$ref": RESPONSE.format(name=_response(errors[0]))}
+    return _explained(errors)
 
 
-def _told(errors: Sequence[type[QjbError]]) -> dict[str, str]:
-    return {error.code: (error.__doc__ or "").partition("\n")[0] for error in errors}
+def _response(error: type[QjbError]) -> str:
+    """What *error* is called among the responses that routes share."""
+    return error.__name__.removesuffix("Error")
 
 
-def _explained(description: str, told: Mapping[str, str]) -> Schema:
-    examples = {code: _example(code, told[code]) for code in told}
+def _refusals(routes: Iterable[Route]) -> dict[str, Schema]:
+    """The errors of all *routes* by name, and what else there may be."""
+    found = {_response(error): _explained([error]) for route in routes for error in route.refusals}
+    return found | {OTHERS: _explained(ANYWHERE, "What else may be wrong.")}
+
+
+def _explained(errors: Sequence[type[QjbError]], lead: str = "") -> Schema:
+    """Each of *errors* by what there is to say of it; an example of each."""
+    told = {error.code: (error.__doc__ or "").partition("\n")[0] for error in errors}
+    examples = {code: _example(code, message) for code, message in told.items()}
     content = {JSON: {"schema": ref(Error.__name__), "examples": examples}}
-    return {"description": description, "content": content}
+    return {"description": " ".join([lead, *told.values()]).lstrip(), "content": content}
 
 
 def _example(code: str, message: str) -> Schema:

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from broker.errors import ForbiddenError
+
 ALLOWED_HEADERS = (
     "Authorization, Content-Type, IBM-API-Version, If-None-Match, If-Range, Last-Event-ID, Range,"
     " Service-CRN, traceparent"
@@ -46,12 +48,12 @@ class Origins:
         if request.method == "OPTIONS":
             return self._preflight(origin)
         if request.method not in _SAFE and not self.may_act(request, origin):
-            raise web.HTTPForbidden(text="pages from other origins may not do this")
+            raise ForbiddenError("pages from other origins may not do this")
         return None
 
     def _preflight(self, origin: str) -> web.Response:
         if not self.allows(origin):
-            raise web.HTTPForbidden(text="pages from other origins may not use this API")
+            raise ForbiddenError("pages from other origins may not use this API")
         return web.Response(
             status=204,
             headers={

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from broker.budget import Room
-from broker.errors import NotFoundError, UnavailableError, UnknownJobError
+from broker.errors import ForbiddenError, NotFoundError, UnavailableError, UnknownJobError
 from broker.gateway.api.answers import Answer
 from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.origins import Origins
@@ -112,7 +112,7 @@ class Request(web.BaseRequest):
     def check_origin(self) -> None:
         """A page of another origin may not open a websocket: browsers leave that to the server."""
         if (origin := self.headers.get("Origin")) and not self._origins.may_act(self, origin):
-            raise web.HTTPForbidden(text="pages from other origins may not do this")
+            raise ForbiddenError("pages from other origins may not do this")
 
     def add_headers(self, response: web.StreamResponse) -> None:
         """Each answer names its trace, and none what made it."""

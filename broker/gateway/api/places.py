@@ -7,14 +7,34 @@ from typing import Any, TypeAlias
 import msgspec
 from aiohttp import web
 
-from broker.errors import QjbError
-from broker.gateway.api.asking import SMALL, asked, told, told_in_form
+from broker.errors import (
+    ForbiddenError,
+    InvalidRequestError,
+    QjbError,
+    RateLimitedError,
+    TooLargeError,
+    TooSlowError,
+    UnauthorizedError,
+    UnavailableError,
+    UnsupportedEncodingError,
+)
+from broker.gateway.api.asking import SMALL, asked, can_refuse, told, told_in_form
 from broker.gateway.api.describing import FORM, Body
 from broker.gateway.api.parts import Request
 from schemas.tenants import Scope
 
 Handler: TypeAlias = Callable[..., Awaitable[web.StreamResponse]]
 Reader: TypeAlias = Callable[[bytes, type[msgspec.Struct]], msgspec.Struct]
+
+
+OF_CALLERS = (UnauthorizedError, ForbiddenError, RateLimitedError, UnavailableError)
+OF_BODIES = (
+    InvalidRequestError,
+    TooSlowError,
+    TooLargeError,
+    UnsupportedEncodingError,
+    UnavailableError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +61,7 @@ class Route:
     is_open: bool = False  # nobody has to say who they are
     query: type[msgspec.Struct] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)  # that it looks at, and what for
-    errors: Sequence[type[QjbError]] = ()  # besides those that any route has
+    errors: Sequence[type[QjbError]] = ()  # besides those that follow from all else here
 
     @property
     def needs(self) -> Scope | None:
@@ -49,6 +69,25 @@ class Route:
         if self.is_open:
             return None
         return self.scope or (Scope.READ if self.method == "GET" else Scope.SUBMIT)
+
+    @property
+    def refusals(self) -> Sequence[type[QjbError]]:
+        """All errors by which it refuses a request."""
+        found = list(self.errors)
+        if self.needs is not None:
+            found += OF_CALLERS
+        elif self.method != "GET":
+            found.append(ForbiddenError)  # a page of another origin
+        if self.reads_body:
+            found += OF_BODIES
+        if self.query and can_refuse(self.query):
+            found.append(InvalidRequestError)
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether it looks at a body at all."""
+        return self.told is not None or (isinstance(self.body, Body) and self.body.is_needed)
 
     @property
     def answer(self) -> Handler:

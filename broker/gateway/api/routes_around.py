@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from broker.errors import InvalidRequestError, UnknownBackendError
+from broker.errors import NotFoundError, UnknownBackendError
 from broker.gateway.api import backends, docs, health
 from broker.gateway.api.describing import Body
 from broker.gateway.api.health import Life, Readiness
@@ -25,7 +25,7 @@ def _of_a_backend(
 ) -> Route:
     path = f"/backends/{{backend}}/{what}"
     answers = {200: Body(summary, kind)}
-    errors = (InvalidRequestError, UnknownBackendError)
+    errors = (UnknownBackendError,)
     return Route("GET", path, handler, name, summary, answers, query=query, errors=errors)
 
 
@@ -43,7 +43,6 @@ BACKENDS = (
         },
         query=BackendsAsked,
         headers={backends.API_VERSION: "The API version that the client speaks."},
-        errors=(InvalidRequestError,),
     ),
     _of_a_backend(
         "configuration",
@@ -80,9 +79,9 @@ BACKENDS = (
 )
 
 
-def _page(path: str, handler: Handler, name: str, summary: str, *kinds: str) -> Route:
+def _page(path: str, handler: Handler, name: str, summary: str, *kinds: str, **more: Any) -> Route:
     answers = {200: Body(summary, dict.fromkeys(kinds, str))}
-    return Route("GET", path, handler, name, summary, answers, is_open=True)
+    return Route("GET", path, handler, name, summary, answers, is_open=True, **more)
 
 
 OPERATIONS = (
@@ -101,6 +100,13 @@ OPERATIONS = (
     _page(
         "/docs", docs.page, "documentation", "This description, to read and try out", "text/html"
     ),
-    _page("/docs/{asset}", docs.asset, "asset", "A file of that page", *docs.ASSETS.values()),
+    _page(
+        "/docs/{asset}",
+        docs.asset,
+        "asset",
+        "A file of that page",
+        *docs.ASSETS.values(),
+        errors=(NotFoundError,),
+    ),
     _page("/favicon.svg", docs.icon, "icon", "The icon of both", "image/svg+xml"),
 )

@@ -8,24 +8,23 @@ from broker.errors import (
     EventsGoneError,
     InsufficientStorageError,
     InvalidInputsError,
-    InvalidRequestError,
     JobDeletedError,
     JobEndedError,
     JobExistsError,
     JobNotEndedError,
     LogUnavailableError,
     PayloadMissingError,
-    TooLargeError,
-    UnavailableError,
+    QuotaError,
+    RangeError,
+    RecordTooLargeError,
     UnknownBackendError,
     UnknownJobError,
     UnknownProgramError,
     UpgradeRequiredError,
 )
 from broker.gateway.api import events, jobs, results, websocket
-from broker.gateway.api.describing import JSON, Body
+from broker.gateway.api.describing import JSON, PART, PARTS, Body
 from broker.gateway.api.places import Route
-from broker.gateway.api.shapes_of_errors import Error
 from broker.gateway.api.shapes_of_events import (
     EventPage,
     EventsAsked,
@@ -95,14 +94,14 @@ JOBS = (
             {"hello": _HELLO, "bell": _BELL},
         ),
         errors=(
-            InvalidRequestError,
             InvalidInputsError,
             UnknownBackendError,
             PayloadMissingError,
             UnknownProgramError,
             JobExistsError,
             JobDeletedError,
-            TooLargeError,
+            QuotaError,
+            RecordTooLargeError,
             InsufficientStorageError,
             LogUnavailableError,
         ),
@@ -115,7 +114,6 @@ JOBS = (
         "List jobs, newest first",
         {200: JobPage},
         query=JobsAsked,
-        errors=(InvalidRequestError,),
     ),
     Route(
         "GET",
@@ -123,9 +121,10 @@ JOBS = (
         jobs.details,
         "getJob",
         "Look at a job",
-        {200: Job},
+        {200: Job, **PART},
         query=JobAsked,
-        errors=(UnknownJobError, PayloadMissingError),
+        headers=PARTS,
+        errors=(UnknownJobError, PayloadMissingError, RangeError),
     ),
     Route(
         "POST",
@@ -153,7 +152,7 @@ JOBS = (
         "Give a job other tags, whether it has ended or not",
         {204: "It has these tags, or soon will."},
         body=TagsAsked,
-        errors=(InvalidRequestError, UnknownJobError, JobEndedError),
+        errors=(UnknownJobError, JobEndedError),
     ),
     Route(
         "GET",
@@ -178,15 +177,10 @@ RESULTS = (
                 {JSON: Any, "text/plain": str},
             ),
             204: "There is none, yet or at all.",
-            206: Body("The part that was asked for.", Any),
-            304: "It is what the client has.",
-            416: Body("The part begins behind the end.", Error),
+            **PART,
         },
-        headers={
-            "Range": "One part of it, such as `bytes=0-99`.",
-            "If-None-Match": "The `ETag` of what the client has.",
-        },
-        errors=(UnknownJobError, PayloadMissingError),
+        headers=PARTS,
+        errors=(UnknownJobError, PayloadMissingError, RangeError),
     ),
     Route(
         "GET",
@@ -194,8 +188,9 @@ RESULTS = (
         results.invalid,
         "getInvalidResult",
         "The result of a job that failed since that breaks its schema",
-        {200: Body("What the program returned.", Any), 204: "There is none."},
-        errors=(UnknownJobError, PayloadMissingError),
+        {200: Body("What the program returned.", Any), 204: "There is none.", **PART},
+        headers=PARTS,
+        errors=(UnknownJobError, PayloadMissingError, RangeError),
     ),
     Route(
         "GET",
@@ -233,7 +228,7 @@ EVENTS = (
         " `Accept: application/json`: a page. After the last event: `event: end`.",
         query=EventsAsked,
         headers=_RESUMED,
-        errors=(InvalidRequestError, UnknownJobError, UnavailableError),
+        errors=(UnknownJobError,),
     ),
     Route(
         "GET",
@@ -255,6 +250,5 @@ EVENTS = (
         " `start` (the default of pages) and `now` (the default of streams).",
         query=EventsOfManyAsked,
         headers=_RESUMED,
-        errors=(InvalidRequestError, UnavailableError),
     ),
 )

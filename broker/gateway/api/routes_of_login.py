@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from broker.errors import (
-    InvalidRequestError,
     NotFoundError,
     UnauthorizedError,
     UnknownBackendError,
@@ -35,7 +34,7 @@ from broker.gateway.api.shapes_of_login import (
 )
 from schemas.tenants import Scope
 
-_NOT_GOOD = (InvalidRequestError, UnauthorizedError)
+_NOT_GOOD = (UnauthorizedError,)
 
 LOGIN = (
     Route(
@@ -159,7 +158,7 @@ TICKETS = (
 )
 
 _PROJECT = "/Network/{hub}/Groups/{group}/Projects/{project}/devices"
-_NOT_THERE = (InvalidRequestError, UnknownBackendError, NotFoundError)
+_NOT_THERE = (UnknownBackendError, NotFoundError)
 
 
 def _of_a_device(

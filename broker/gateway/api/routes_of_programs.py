@@ -6,15 +6,14 @@ from msgspec import Meta
 
 from broker.errors import (
     InsufficientStorageError,
-    InvalidRequestError,
     MissingImportsError,
     NoSandboxError,
     NotYourProgramError,
-    TooLargeError,
+    RangeError,
     UnknownProgramError,
 )
 from broker.gateway.api import programs
-from broker.gateway.api.describing import JSON, Body
+from broker.gateway.api.describing import JSON, PART, PARTS, Body
 from broker.gateway.api.places import Handler, Route
 from broker.gateway.api.shapes_of_programs import (
     FORM,
@@ -34,9 +33,9 @@ _HELLO = {
 }
 _BASE64 = Annotated[str, Meta(min_length=1, description="The code in base64.")]
 _FORM = {"multipart/form-data": FORM}
-_INVALID = (InvalidRequestError, MissingImportsError)
+_INVALID = (MissingImportsError,)
 _NOT_YOURS = (NotYourProgramError, UnknownProgramError)
-_TOO_MUCH = (TooLargeError, InsufficientStorageError)
+_TOO_MUCH = (InsufficientStorageError,)
 
 
 def _change(
@@ -64,7 +63,6 @@ PROGRAMS = (
         "List programs",
         {200: ProgramPage},
         query=ProgramsAsked,
-        errors=(InvalidRequestError,),
     ),
     Route(
         "POST",
@@ -94,8 +92,9 @@ PROGRAMS = (
         programs.details,
         "getProgram",
         "A program, with the schemas of its inputs and results",
-        {200: Program},
-        errors=(UnknownProgramError,),
+        {200: Program, **PART},
+        headers=PARTS,
+        errors=(UnknownProgramError, RangeError),
     ),
     _change(
         "PATCH",

@@ -1,11 +1,9 @@
 """The routes of sessions."""
 
 from broker.errors import (
-    InvalidRequestError,
     SessionClosedError,
     SessionExistsError,
     TooManySessionsError,
-    UnavailableError,
     UnknownBackendError,
     UnknownSessionError,
 )
@@ -29,7 +27,6 @@ SESSIONS = (
         "List sessions, the newest first",
         {200: SessionPage},
         query=SessionsAsked,
-        errors=(InvalidRequestError, UnavailableError),
     ),
     Route(
         "POST",
@@ -42,11 +39,9 @@ SESSIONS = (
         " session. Without a backend the broker picks one.",
         body=SessionToOpen,
         errors=(
-            InvalidRequestError,
             UnknownBackendError,
             SessionExistsError,
             TooManySessionsError,
-            UnavailableError,
         ),
     ),
     Route(
@@ -56,7 +51,7 @@ SESSIONS = (
         "getSession",
         "A session, as it stands",
         {200: ShownSession},
-        errors=(UnknownSessionError, UnavailableError),
+        errors=(UnknownSessionError,),
     ),
     Route(
         "PATCH",
@@ -66,7 +61,7 @@ SESSIONS = (
         "Close a session: it takes no more jobs, and ends with the last of those that it has",
         {200: ShownSession},
         body=SessionChange,
-        errors=(InvalidRequestError, UnknownSessionError, SessionClosedError, UnavailableError),
+        errors=(UnknownSessionError, SessionClosedError),
     ),
     Route(
         "DELETE",
@@ -77,6 +72,6 @@ SESSIONS = (
         {204: "It takes no more jobs, and ends."},
         description="`qiskit-ibm-runtime` until 0.12 closes by it, and so it only does for those.",
         headers={CLIENT: "Which release asks."},
-        errors=(UnknownSessionError, UnavailableError),
+        errors=(UnknownSessionError,),
     ),
 )

@@ -1,6 +1,6 @@
 """The routes of what jobs and sessions take."""
 
-from broker.errors import InvalidRequestError, UnavailableError, UnknownJobError
+from broker.errors import UnknownJobError
 from broker.gateway.api import usage, workloads
 from broker.gateway.api.places import Route
 from broker.gateway.api.shapes_of_usage import InstanceUsage, Metrics, Usage
@@ -43,6 +43,5 @@ USAGE = (
         {200: WorkloadPage},
         query=WorkloadsAsked,
         headers=_INSTANCE,
-        errors=(InvalidRequestError, UnavailableError),
     ),
 )

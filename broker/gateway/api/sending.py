@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from broker.errors import RangeError
 from broker.gateway.api.parts import Parts, Request
 from broker.transports.blobs import Blobs
 from schemas.values import BlobRef
@@ -116,7 +117,7 @@ def is_known(request: Request, etag: str) -> bool:
 def _span(request: Request, content: Content) -> range | None:
     """The one part that is wanted; None for the whole, also where the client asks for several.
 
-    Source: RFC 9110, 14.2. Raises `HTTPRequestRangeNotSatisfiable`.
+    Source: RFC 9110, 14.2. Raises `RangeError`.
     """
     found = _RANGE.fullmatch(request.headers.get("Range", "").replace(" ", ""))
     if found is None or request.method != "GET":
@@ -132,7 +133,7 @@ def _span(request: Request, content: Content) -> range | None:
     if last is not None and first is not None and last < first:
         return None
     if start >= stop:
-        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
+        raise RangeError("the range begins behind the end", size)
     return range(start, stop)
 
 
