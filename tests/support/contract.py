@@ -13,9 +13,11 @@ from schemas.values import Reason
 DESCRIPTION = json.loads(description())
 
 
-ERROR = DESCRIPTION["components"]["responses"]["Error"]["content"]["application/json"]
+REFUSALS = DESCRIPTION["components"]["responses"]
+ERROR = REFUSALS["Error"]["content"]["application/json"]
 # What any request may meet; and why a broker rejects a job, which is told by its reason.
 ANYWHERE = {*ERROR["examples"], *Reason, "internal_error"}
+UNNAMED = (400, 417, 421, 431, 500)  # whatever is asked for: it is no HTTP, or for somebody else
 
 
 def template_of(path: str) -> str:
@@ -31,8 +33,10 @@ def check(method: str, path: str, status: int, media_type: str, body: bytes) -> 
     """Whether the description allows that answer."""
     operation = DESCRIPTION["paths"][template_of(path)][method.lower()]
     responses = operation["responses"]
-    answer = responses.get(str(status)) or DESCRIPTION["components"]["responses"]["Error"]
-    assert str(status) in responses or status >= 400, f"{status} of {path} is not described"
+    assert str(status) in responses or status in UNNAMED, f"{status} of {path} is not described"
+    answer = responses.get(str(status), REFUSALS["Error"])
+    if "$ref" in answer:
+        answer = REFUSALS[answer["$ref"].rpartition("/")[2]]
     content = answer.get("content", {})
     if not body and not content:
         return
