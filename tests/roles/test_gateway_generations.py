@@ -153,6 +153,25 @@ async def test_backends_are_objects_from_2025_on(version: str, kind: type) -> No
     assert kind is str or (device["is_simulator"], device["queue_length"]) == (True, 2)
 
 
+@pytest.mark.parametrize("configuration", [b"[]", b"null", b'{"backend_version": 2}'])
+async def test_a_status_says_whether_jobs_are_taken_whatever_a_worker_announced(
+    configuration: bytes,
+) -> None:
+    odd = BackendAnnounced(
+        name="odd",
+        simulator=True,
+        num_qubits=5,
+        description="",
+        configuration=msgspec.Raw(configuration),
+    )
+    async with running() as served:
+        await served.ledger.status(odd)
+        await eventually(lambda: served.gateway._parts.fleet.backends)
+        shown = await served.get("/backends/odd/status")
+
+    assert (shown["status"], shown["backend_version"]) == ("offline", "2" * (b"2" in configuration))
+
+
 async def test_properties_are_those_of_a_time_and_calibrations_are_not_there() -> None:
     properties = {"backend_name": "line", "last_update_date": "2026-01-01T00:00:00+00:00"}
     line = BackendAnnounced(

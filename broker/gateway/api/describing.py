@@ -10,6 +10,7 @@ Schema = dict[str, Any]
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Time: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 
 @dataclass(frozen=True, slots=True)

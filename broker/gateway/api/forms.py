@@ -83,10 +83,8 @@ def _value(name: str, text: bytes) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         value = None
-    if value is None:  # a field that says nothing is left out
-        return text.decode("utf-8", "replace")
     if value is None:  # who has nothing to say of a field leaves it out
-        return "null"
+        return text.decode("utf-8", "replace")
     is_wrapped = name == "parameters" and isinstance(value, dict) and value.keys() == {"doc"}
     return value["doc"] if is_wrapped else value
 

@@ -3,15 +3,13 @@
 from aiohttp import web
 
 from broker.errors import UnavailableError
+from broker.gateway.api.asked_of_jobs import JobAsked, JobsAsked, TagsAsked
 from broker.gateway.api.batches import accepted_object, has_several, submit_all
 from broker.gateway.api.generations import decodes_lists
 from broker.gateway.api.parts import Request, answer, key_of, nothing
 from broker.gateway.api.sending import Content, content_of, send
 from broker.gateway.api.shapes_of_jobs import (
-    JobAsked,
     JobPage,
-    JobsAsked,
-    TagsAsked,
     job_object,
     queue_object,
 )

@@ -23,6 +23,7 @@ from broker.errors import (
     UpgradeRequiredError,
 )
 from broker.gateway.api import events, jobs, results, websocket
+from broker.gateway.api.asked_of_jobs import JobAsked, JobsAsked, SeveralJobs, TagsAsked
 from broker.gateway.api.describing import JSON, PART, PARTS, Body
 from broker.gateway.api.places import Route
 from broker.gateway.api.shapes_of_events import (
@@ -34,13 +35,9 @@ from broker.gateway.api.shapes_of_events import (
 from broker.gateway.api.shapes_of_jobs import (
     Job,
     JobAccepted,
-    JobAsked,
     JobPage,
     JobsAnswered,
-    JobsAsked,
     Queue,
-    SeveralJobs,
-    TagsAsked,
 )
 from schemas.requests import SubmitJob
 

@@ -1,17 +1,17 @@
 """Backends as clients of each generation read them, and what is asked of them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-import orjson
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import asdict
 
+from broker.gateway.api.asked_of_jobs import Mocks
 from broker.gateway.api.asking import Moment
 from broker.gateway.api.describing import Whole
-from broker.gateway.api.shapes_of_jobs import Mocks
 from broker.gateway.fleet import Fleet
+from schemas.decoding import UnreadableError, decode
 from schemas.mocks import is_mock
 from schemas.workers import BackendAnnounced
 
@@ -147,17 +147,28 @@ def _availability(fleet: Fleet, name: str) -> Availability:
 def backend_status(fleet: Fleet, backend: BackendAnnounced) -> BackendStatus:
     """Whether *backend* takes jobs, and how many wait."""
     available = _availability(fleet, backend.name)
-    configuration = orjson.loads(bytes(backend.configuration))
     queue = fleet.queue(backend.name)
     return BackendStatus(
         state=available.name in ("online", "paused"),
         status="active" if available.name == "online" else available.name,
         message="" if available is _AVAILABLE else available.reason,
         length_queue=queue.queued,
-        backend_version=str(configuration.get("backend_version", "")),
+        backend_version=_version(backend),
         running=queue.running,
         slots=queue.slots,
     )
+
+
+class _Configuration(msgspec.Struct):
+    backend_version: Any = ""
+
+
+def _version(backend: BackendAnnounced) -> str:
+    """What its configuration says, which any worker may have written."""
+    try:
+        return str(decode(bytes(backend.configuration), _Configuration).backend_version)
+    except UnreadableError:
+        return ""
 
 
 def device_status(fleet: Fleet, backend: BackendAnnounced) -> DeviceStatus:

@@ -6,9 +6,9 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from broker.gateway.api.asked_of_jobs import Chosen
 from broker.gateway.api.describing import ref
 from broker.gateway.api.messages import EVENT, SNAPSHOT
-from broker.gateway.api.shapes_of_jobs import Chosen
 
 # What is asked. Where to go on from stands in the URL under many names: `last_id` reads it.
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from broker.core.catalogue import Shown
-from broker.gateway.api.describing import Schema, Whole
+from broker.gateway.api.describing import Schema, Time, Whole
 from broker.gateway.fleet import Fleet
 from schemas import uploads
 from schemas.specification import Schemas
@@ -53,10 +53,8 @@ class Spec(msgspec.Struct, frozen=True):
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """A program."""
 
-    creation_date: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType = (
-        UNSET
-    )
-    update_date: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType = UNSET
+    creation_date: Time | UnsetType = UNSET
+    update_date: Time | UnsetType = UNSET
     id: str
     name: str
     description: str

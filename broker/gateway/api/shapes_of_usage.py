@@ -5,9 +5,8 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from broker.gateway.api.describing import Whole
+from broker.gateway.api.describing import Time, Whole
 from broker.gateway.api.naming import PROJECT
-from broker.gateway.api.shapes_of_jobs import Time
 from broker.gateway.fleet import Fleet
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job

@@ -7,9 +7,9 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from broker.gateway.api.asked_of_jobs import JobsAsked, Mocks, Order
 from broker.gateway.api.asking import Moment
-from broker.gateway.api.describing import Whole
-from broker.gateway.api.shapes_of_jobs import JobsAsked, Mocks, Order, Time
+from broker.gateway.api.describing import Time, Whole
 from broker.gateway.api.shapes_of_sessions import session_object
 from broker.gateway.api.shapes_of_usage import spent_on
 from broker.gateway.filters import SessionFilter
