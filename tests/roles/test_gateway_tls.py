@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from broker.errors import SettingsError
+from broker.gateway.api.connections import SEEN_OUT
 from broker.gateway.certificates import Certificate, TlsFiles
+from tests.roles.test_gateway_http import asking
 from tests.support import tls
 from tests.support.awaiting import eventually
 from tests.support.gateway import Running, running, stream
@@ -79,6 +81,46 @@ async def test_who_shakes_no_hands_makes_way_for_who_does() -> None:
             assert [(await sse.next())[0] for _ in range(3)] == ["", "queued", "dispatched"]
         for _, writer in silent + more:
             writer.close()
+
+
+async def test_where_no_place_is_left_a_few_at_a_time_are_told_so_once_hands_are_shaken() -> None:
+    async with running(connections=16, head=600, **OVER_TLS) as served:
+        await served.ledger.queue("j1")
+        async with contextlib.AsyncExitStack() as streams:
+            for _ in range(14):
+                await streams.enter_async_context(stream(served, "/jobs/j1/events"))
+            async with asking(served, 2):
+                assert await _refused(served) == (503, "unavailable")
+                silent = [await _tcp(served) for _ in range(SEEN_OUT)]
+                more = await _tcp(served)
+                assert await _is_closed(more[0])
+                silent.pop()[1].close()
+                assert await eventually(lambda: _refused(served)) == (503, "unavailable")
+        for _, writer in [*silent, more]:
+            writer.close()
+
+
+async def _refused(served: Running) -> tuple[int, str] | None:
+    """With which status, and why, a new connection is turned away; None: without a word."""
+    try:
+        reader, writer = await served.connect()
+    except (ConnectionError, ssl.SSLError):
+        return None
+    with contextlib.closing(writer):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["error"]["code"]
+
+
+async def test_who_is_to_be_told_and_shakes_no_hands_is_not_waited_for() -> None:
+    async with running(connections=16, head=1, **OVER_TLS) as served:
+        await served.ledger.queue("j1")
+        async with contextlib.AsyncExitStack() as streams:
+            for _ in range(14):
+                await streams.enter_async_context(stream(served, "/jobs/j1/events"))
+            async with asking(served, 2):
+                reader, writer = await _tcp(served)
+                assert await _is_closed(reader)
+                writer.close()
 
 
 async def test_noise_after_the_handshake_ends_only_its_connection() -> None:

@@ -27,6 +27,7 @@ logger = structlog.get_logger()
 
 KEPT = 200  # descriptors that are for everything else
 FEWEST = 16  # connections, however few descriptors there are
+SEEN_OUT = 32  # connections that may shake hands over TLS only to be told that no place is left
 ACCEPTED = 16  # connections that are taken in one round of the event loop
 SHARED = 2  # where several processes take them
 WAITING = 1024  # connections that the kernel holds until they are taken
@@ -209,6 +210,7 @@ class Doors:
         self.untaken = untaken  # s, as UNTAKEN
         self._head = head  # s, as HEAD
         self._inside: dict[Visitor, None] = {}
+        self._seen_out: dict[Tls, None] = {}  # they have no place, and are told so
         self._listeners: list[asyncio.Server] = []
 
     def __len__(self) -> int:
@@ -260,15 +262,25 @@ class Doors:
             least.give_up()
         else:
             self.leave(connection)
-            connection.turn_away(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "unavailable",
-                "too many connections are open; try again",
-            )
+            self._turn_away(connection)
+
+    def _turn_away(self, connection: Visitor) -> None:
+        """There is no place for *connection*. Over TLS few at a time are told so: they need one."""
+        tell = connection.turn_away
+        if isinstance(connection, Tls) and len(self._seen_out) < SEEN_OUT:
+            self._seen_out[connection] = None
+            tell = connection.see_out
+        tell(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "unavailable",
+            "too many connections are open; try again",
+        )
 
     def leave(self, connection: Visitor) -> None:
         """*connection* is no more."""
         self._inside.pop(connection, None)
+        if isinstance(connection, Tls):
+            self._seen_out.pop(connection, None)
 
     def _idle(self) -> Iterator[Visitor]:
         return (connection for connection in self._inside if connection.is_idle)
@@ -278,6 +290,8 @@ class Doors:
         while True:
             await asyncio.sleep(SWEEP)
             late = asyncio.get_running_loop().time() - self._head
+            for leaving in [each for each in self._seen_out if each.begun < late]:
+                leaving.give_up()
             for connection in list(self._idle()):
                 if connection.begun is not None and connection.begun < late:
                     connection.turn_away(

@@ -43,6 +43,7 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         "_entrance",
         "_inner",
         "_is_reading",
+        "_last_words",
         "_lower",
         "_make",
         "_paused_with",
@@ -63,6 +64,7 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         self._received, self._encrypted = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._received, self._encrypted, server_side=True)
         self._is_reading, self._closing = True, False
+        self._last_words = b""  # if it is to be seen out
         self._paused_with: int | None = None  # bytes that TLS said since the client takes nothing
         self.begun = asyncio.get_running_loop().time()  # when it began to shake hands
 
@@ -81,6 +83,11 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         """Close it; nothing can be said before hands are shaken."""
         logger.info("tls.refused", status=status.value, reason=code)
         self.abort()
+
+    def see_out(self, status: HTTPStatus, code: str, message: str) -> None:
+        """Say why once hands are shaken, and close it then."""
+        logger.info("tls.refused", status=status.value, reason=code)
+        self._last_words = last_words(status, code, message)
 
     # To the side of the network
 
@@ -128,6 +135,10 @@ class Tls(asyncio.Transport, asyncio.Protocol):
             return False
         self._send()
         if self._closing:
+            return False
+        if self._last_words:
+            self.write(self._last_words)
+            self.close()
             return False
         self._inner = self._make()
         self._entrance.leave(self)
