@@ -194,8 +194,16 @@ class Roles:
 def _oidc(settings: Settings) -> Oidc | None:
     if not settings.oidc_issuer:
         return None
-    claims = settings.oidc_tenant, settings.oidc_scopes
-    return Oidc(settings.oidc_issuer, settings.oidc_audience, *claims, settings.oidc_ca)
+    return Oidc(
+        settings.oidc_issuer,
+        settings.oidc_audience,
+        settings.oidc_tenant,
+        settings.oidc_scopes,
+        settings.oidc_ca,
+        settings.oidc_client_id,
+        settings.oidc_client_secret,
+        settings.oidc_login_scopes,
+    )
 
 
 def _tls(settings: Settings) -> TlsFiles | None:

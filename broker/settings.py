@@ -113,6 +113,19 @@ class Settings(BaseSettings):
         "needs one or the other",
     )
     oidc_audience: str = Field("", description="Whom its JWTs have to be for (`aud`)")
+    oidc_client_id: str = Field(
+        "",
+        description="As which client the issuer knows this service: then it logs people in to the "
+        "web page",
+    )
+    oidc_client_secret: str = Field(
+        "", repr=False, description="The client's secret; without one it is a public client"
+    )
+    oidc_login_scopes: str = Field(
+        "openid",
+        pattern=r"^(\S+ )*openid( \S+)*$",
+        description="The scopes that a login asks the issuer for, openid among them",
+    )
     oidc_ca: Path | None = Field(
         None,
         description="PEM file of the authority by which the issuer is known at https; by default "
@@ -255,6 +268,10 @@ class Settings(BaseSettings):
     def _has_an_audience(self) -> Self:
         if self.oidc_issuer and not self.oidc_audience:
             raise ValueError("QJB_OIDC_ISSUER: QJB_OIDC_AUDIENCE is missing, whom its JWTs are for")
+        if self.oidc_client_id and not self.oidc_issuer:
+            raise ValueError(
+                "QJB_OIDC_CLIENT_ID: QJB_OIDC_ISSUER is missing, which knows that client"
+            )
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from broker.core.tenants import Register
 from broker.errors import LogUnavailableError, UnauthorizedError, UnavailableError
 from broker.gateway.bearer import Bearer, Read, Use
 from broker.gateway.caller import ANYBODY, Caller
+from broker.gateway.code_flow import Answered, CodeFlow
 from broker.gateway.oidc import Issuer
 from broker.gateway.stand_ins import StandIns, Tickets
 from broker.telemetry.times import now, seconds_of
@@ -38,6 +39,8 @@ class Authentication:
         self._tenancy, self._issuer = tenancy, issuer
         self._stand_ins = StandIns(tenancy, issuer.oidc if issuer else None)
         self._tickets = Tickets()
+        has_logins = issuer is not None and issuer.oidc.client_id
+        self._code_flow = CodeFlow(issuer, self._stand_ins) if issuer and has_logins else None
 
     @property
     def _register(self) -> Register:
@@ -88,10 +91,10 @@ class Authentication:
         """
         issuer = self._issuer if len(text) <= MOST_TOKEN else None
         if issuer is not None and (caller := await issuer.caller(text)) is not None:
-            return await self._vouched_for(caller)
+            return await self._admitted(caller)
         return await self._holder(text, Use.BEARER)
 
-    async def _vouched_for(self, caller: Caller) -> Caller:
+    async def _admitted(self, caller: Caller) -> Caller:
         """*caller*, for whom the issuer vouches. Raises `UnauthorizedError`."""
         if self._register.tenant(caller.tenant) is None:  # it may have been added a moment ago
             await self.read()
@@ -128,7 +131,7 @@ class Authentication:
         if (caller := found.caller) is not None:
             assert self._issuer is not None  # else it would not be read
             await self._issuer.keys.check(caller.signed_by or "")
-            return await self._vouched_for(caller)
+            return await self._admitted(caller)
         token = self._register.token(found.token)
         return self._good(token) if token else None
 
@@ -139,6 +142,23 @@ class Authentication:
         """
         async with _within("nothing can be made of the token"):
             return await self._stand_ins.issue(caller, issuer, use)
+
+    @property
+    def logs_in(self) -> str | None:
+        """The issuer that logs people in to the page, if there is one."""
+        return self._issuer.oidc.issuer if self._issuer and self._code_flow else None
+
+    async def begin_login(self, base: str) -> tuple[str, str]:
+        """As `CodeFlow.begin`; there must be one who `logs_in`. Raises `UnavailableError`."""
+        assert self._code_flow is not None
+        async with _within("nobody can be logged in"):
+            return await self._code_flow.begin(base)
+
+    async def end_login(self, kept: str, said: Answered) -> tuple[Caller, str]:
+        """As `CodeFlow.end`. Raises `UnauthorizedError` or `UnavailableError`."""
+        assert self._code_flow is not None
+        caller, base = await self._code_flow.end(kept, said)
+        return await self._admitted(caller), base
 
     async def _ticket_holder(self, request: web.BaseRequest, text: str) -> Caller:
         """Who has the ticket *text*, which is good to open one stream."""

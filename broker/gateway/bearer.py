@@ -85,8 +85,26 @@ def issue(caller: Caller, key: Key, issuer: str, now: float, use: Use = Use.BEAR
     }
     if caller.signed_by is not None:
         claims |= {"who": caller.token, "key": caller.signed_by, "ends": caller.expires}
-    header = {"alg": ALGORITHM, "kid": key.name}
-    return Bearer(jwt.encode(header, claims, _key(key.secret)), issued, expires)
+    return Bearer(signed(claims, key), issued, expires)
+
+
+def signed(claims: dict[str, Any], key: Key) -> str:
+    """A JWT that says *claims*."""
+    return jwt.encode({"alg": ALGORITHM, "kid": key.name}, claims, _key(key.secret))
+
+
+def checked(text: str, secret_of: Callable[[str], str | None]) -> dict[str, Any]:
+    """What a JWT says that was signed with a key that gateways share, whatever it is for.
+
+    Raises `UnauthorizedError`.
+    """
+    try:
+        name = _named(text)
+        if not name.startswith(SHARED) or (known := secret_of(name)) is None:
+            raise UnauthorizedError("what it was signed with is not known")
+        return jwt.decode(text, _key(known), algorithms=[ALGORITHM]).claims
+    except (JoseError, ValueError) as error:
+        raise UnauthorizedError("it was not signed here") from error
 
 
 def read(text: str, secret_of: Callable[[str], str | None], now: float, use: Use) -> Read:

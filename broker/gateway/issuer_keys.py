@@ -1,4 +1,4 @@
-"""The keys of an OpenID Connect issuer, found by what it says of itself, and kept up with it.
+"""What an OpenID Connect issuer says of itself, and its keys; kept up with it.
 
 Sources: OpenID Connect Discovery 1.0; RFC 7517 (keys), RFC 7638 (thumbprints), RFC 8725 (what to mind).
 """
@@ -10,20 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
-import orjson
 import structlog
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import JWKRegistry, Key, KeyParameters, KeySet
 
 from broker.errors import UnauthorizedError, UnavailableError
-from schemas.limits import MIB
+from broker.gateway.fetching import Fetcher
 
-WITHIN = 5.0  # s that the issuer gets to answer
 AGAIN = 10.0  # s between looks for keys that are not known
 FRESH = 3600.0  # s after which keys are looked for anew
-MOST_ANSWERED = MIB  # bytes
 MOST_KEYS = 100
+NEEDED = ("jwks_uri",)
+PLACES = (*NEEDED, "authorization_endpoint", "token_endpoint")  # of all that it may name
 RSA_BYTES = range(256, 769)  # of a modulus: fewer are weak, more take long
 
 logger = structlog.get_logger()
@@ -44,7 +42,9 @@ class IssuerKeys:
         on_change: Callable[[], None] = lambda: None,
         again: float = AGAIN,
     ) -> None:
-        self._issuer, self._trust, self._again = issuer, trust, again
+        self._issuer, self._again = issuer, again
+        self.fetcher = Fetcher(trust)
+        self._said: Mapping[str, Any] = {}  # of itself
         self._clock, self._on_change = clock, on_change
         self._keys: KeySet | None = None
         self._thumbprints: frozenset[str] = frozenset()
@@ -68,6 +68,12 @@ class IssuerKeys:
         self._check_known()
         if self.is_gone(thumbprint):
             raise UnauthorizedError("the issuer has no more the key that signed the token")
+
+    async def says(self, name: str) -> Any:
+        """What the issuer says of itself under *name*. Raises `UnavailableError`."""
+        await self._look_unless(lambda: bool(self._said))
+        self._check_known()
+        return self._said.get(name)
 
     def is_gone(self, thumbprint: str) -> bool:
         """Whether keys are known, and that one is not among them."""
@@ -105,37 +111,33 @@ class IssuerKeys:
 
     async def _look(self) -> None:
         try:
-            self._take(await self._fetched())
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._take(*await self._fetched())
+        except ValueError as error:
             logger.warning("issuer.unavailable", issuer=self._issuer, error=str(error)[:200])
         finally:
             self._looking = None
 
-    def _take(self, found: KeySet) -> None:
-        before, self._keys = self._thumbprints, found
+    def _take(self, said: Mapping[str, Any], found: KeySet) -> None:
+        before, self._keys, self._said = self._thumbprints, found, said
         self._thumbprints = frozenset(key.thumbprint() for key in found)
         if before - self._thumbprints:
             self._on_change()
 
-    async def _fetched(self) -> KeySet:
-        timeout = aiohttp.ClientTimeout(total=WITHIN)
-        connector = aiohttp.TCPConnector(ssl=self._trust or True)
-        async with aiohttp.ClientSession(
-            timeout=timeout, connector=connector, auto_decompress=False
-        ) as http:
-            place = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
-            said = await _object(http, place)
-            if said.get("issuer") != self._issuer:
-                raise ValueError(f"it says that it is {str(said.get('issuer'))[:100]!r}")
-            keys = (await _object(http, self._place(said, "jwks_uri"))).get("keys")
-        return _usable(keys)
+    async def _fetched(self) -> tuple[Mapping[str, Any], KeySet]:
+        """What it says, and its keys. Raises `ValueError`."""
+        place = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
+        said = await self.fetcher.get(place)
+        if said.get("issuer") != self._issuer:
+            raise ValueError(f"it says that it is {str(said.get('issuer'))[:100]!r}")
+        for name in PLACES:
+            if name in said or name in NEEDED:
+                self._check_place(name, str(said.get(name)))
+        return said, _usable((await self.fetcher.get(str(said["jwks_uri"]))).get("keys"))
 
-    def _place(self, said: Mapping[str, Any], name: str) -> str:
-        """The URL that the issuer says under *name*. Raises `ValueError`."""
-        url = str(said.get(name))
+    def _check_place(self, name: str, url: str) -> None:
+        """Raises `ValueError` if *url*, which the issuer says under *name*, is not as safe as itself."""
         if urlsplit(self._issuer).scheme == "https" and urlsplit(url).scheme != "https":
             raise ValueError(f"its {name} is no https URL, though it is one itself: {url[:100]!r}")
-        return url
 
 
 def _usable(keys: Any) -> KeySet:
@@ -157,20 +159,3 @@ def _key(said: Any) -> Key | None:
         return JWKRegistry.import_key(said) if said.get("use", "sig") == "sig" else None
     except (JoseError, ValueError, TypeError, KeyError):
         return None
-
-
-async def _object(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
-    """The JSON object at *url*, which is not followed elsewhere. Raises `ValueError`, too."""
-    headers = {"Accept-Encoding": "identity"}  # so that little does not become much
-    async with http.get(url, allow_redirects=False, headers=headers) as answer:
-        if answer.status != 200:
-            raise ValueError(f"{url} answers {answer.status}")
-        body = bytearray()
-        async for piece in answer.content.iter_any():  # it comes in as many as the net makes
-            body += piece
-            if len(body) > MOST_ANSWERED:
-                raise ValueError(f"{url} answers with more than {MOST_ANSWERED:,} bytes")
-    found = orjson.loads(body)
-    if not isinstance(found, dict):
-        raise ValueError(f"{url} answers with no object")
-    return found

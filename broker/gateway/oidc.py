@@ -6,7 +6,7 @@ Sources: OpenID Connect Core 1.0; RFC 7519 (JWT), RFC 8725 (what to mind).
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import orjson
 from joserfc import jwt
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jws import JWSRegistry
+from joserfc.jwt import ClaimsOption
 
 from broker.budget import Lately, Room
 from broker.errors import SettingsError, UnauthorizedError
@@ -42,6 +43,9 @@ class Oidc:
     tenant: str = "tenant"
     scopes: str = "scope"
     authority: Path | None = None  # by which an https issuer is known; None: as the system does
+    client_id: str = ""  # as which it knows this service; without one it logs nobody in to the page
+    client_secret: str = field(default="", repr=False)
+    asks: str = "openid"  # the scopes that a login asks the issuer for
     again: float = AGAIN  # s between looks for keys that are not known
 
     @cached_property
@@ -86,13 +90,7 @@ class Issuer:
         self.oidc = oidc
         self.keys = IssuerKeys(oidc.issuer, oidc.trust, clock, on_change, oidc.again)
         self._checked = Lately[str, Caller](Room("checked_jwts", memory), _weigh)
-        self._rules = jwt.JWTClaimsRegistry(
-            leeway=LEEWAY,
-            iss={"essential": True, "value": oidc.issuer},
-            aud={"essential": True, "value": oidc.audience},
-            exp={"essential": True},
-            sub={"essential": True},
-        )
+        self._rules = self._rules_for(oidc.audience)
 
     async def caller(self, text: str) -> Caller | None:
         """Who has the JWT *text*; None if it does not say that it is of this issuer.
@@ -104,14 +102,48 @@ class Issuer:
             return await self._again(name)
         if (header := self._header(text)) is None:
             return None
+        claims, thumbprint = await self._claims(text, header, self._rules)
+        self._checked[name] = caller = self._caller_of(claims, thumbprint)
+        return caller
+
+    async def logged_in(self, text: str, nonce: str) -> Caller:
+        """Who has the ID token *text*, which was given to this service for the login with *nonce*.
+
+        Source: OpenID Connect Core, 3.1.3.7. Raises `UnauthorizedError` or `UnavailableError`.
+        """
+        if (header := self._header(text)) is None:
+            raise UnauthorizedError("the ID token is of another issuer")
+        rules = self._rules_for(
+            self.oidc.client_id,
+            iat=ClaimsOption(essential=True),
+            nonce=ClaimsOption(essential=True, value=nonce),
+        )
+        claims, thumbprint = await self._claims(text, header, rules)
+        is_for_many = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        if claims.get("azp", "" if is_for_many else self.oidc.client_id) != self.oidc.client_id:
+            raise UnauthorizedError("the ID token was given to another client")
+        return self._caller_of(claims, thumbprint)
+
+    def _rules_for(self, audience: str, **more: ClaimsOption) -> jwt.JWTClaimsRegistry:
+        rules: dict[str, ClaimsOption] = {
+            "iss": {"essential": True, "value": self.oidc.issuer},
+            "aud": {"essential": True, "value": audience},
+            "exp": {"essential": True},
+            "sub": {"essential": True},
+        }
+        return jwt.JWTClaimsRegistry(None, LEEWAY, **rules, **more)
+
+    async def _claims(
+        self, text: str, header: Mapping[str, Any], rules: jwt.JWTClaimsRegistry
+    ) -> tuple[dict[str, Any], str]:
+        """What *text* says, and the thumbprint of the key that signed it."""
         key = await self.keys.named(header)
         try:
             claims = jwt.decode(text, key, registry=REGISTRY).claims
-            self._rules.validate(claims)
+            rules.validate(claims)
         except (JoseError, ValueError, RecursionError) as error:
             raise UnauthorizedError(f"the token is not good here: {error}"[:200]) from error
-        self._checked[name] = caller = self._caller_of(claims, key.thumbprint())
-        return caller
+        return claims, key.thumbprint()
 
     async def _again(self, name: str) -> Caller:
         """Who has the JWT with that hash, which was checked a while ago."""

@@ -1,6 +1,7 @@
 """What stands for tokens and for JWTs of an issuer: made for whoever brings one, and read again."""
 
 import time
+from typing import Any
 
 from broker.gateway import bearer
 from broker.gateway.bearer import Bearer, Key, Read, Use
@@ -39,8 +40,7 @@ class StandIns:
         """
         name = caller.token or ""
         if caller.signed_by is not None:
-            shared = await self._tenancy.signing_key()
-            key = Key(shared.key.decode(), self._secret(shared))
+            key = await self._shared()
         else:
             token = self._tenancy.register.token(name)
             key = Key(name, token.sha256 if token else "")
@@ -49,6 +49,18 @@ class StandIns:
     def read(self, text: str, use: Use) -> Read:
         """What *text* stands for. Raises `UnauthorizedError`."""
         return bearer.read(text, self._secret_of, time.time(), use)
+
+    async def sign(self, claims: dict[str, Any]) -> str:
+        """A JWT that says *claims*, which all gateways can check. Raises `LogUnavailableError`."""
+        return bearer.signed(claims, await self._shared())
+
+    def check(self, text: str) -> dict[str, Any]:
+        """What was signed. Raises `UnauthorizedError`."""
+        return bearer.checked(text, self._secret_of)
+
+    async def _shared(self) -> Key:
+        shared = await self._tenancy.signing_key()
+        return Key(shared.key.decode(), self._secret(shared))
 
     def _secret_of(self, name: str) -> str | None:
         register = self._tenancy.register

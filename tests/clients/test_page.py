@@ -7,6 +7,7 @@ import pytest
 
 from tests.support import browser as browsers
 from tests.support.gateway import Running, running
+from tests.support.issuer import CLIENT, CLIENT_SECRET, both
 from tests.support.tokens import say, token
 
 pytestmark = [
@@ -165,3 +166,25 @@ async def test_where_there_are_tokens_it_asks_for_one_and_then_shows_what_is_its
     await page.run("document.querySelector('#logout').click()")
     await page.until("return !document.querySelector('#login').hidden")
     assert "j1" not in await page.run("return document.querySelector('#jobs').textContent")
+
+
+async def test_the_page_offers_to_log_in_with_the_issuer_and_shows_what_is_its_tenants(
+    tmp_path: Path,
+) -> None:
+    client = {"client_id": CLIENT, "client_secret": CLIENT_SECRET}
+    async with both(**client) as (served, issuer), browsers.browser(tmp_path) as page:
+        await served.ledger.queue("mine", tenant="chem")
+        await served.ledger.queue("another", tenant="other")
+        await page.open(served.url + "/")
+        text = await page.until(
+            "return !document.querySelector('#ways').hidden && document.querySelector('#issuer').text"
+        )
+        await page.run("document.querySelector('#issuer').click()")
+        await page.until("return document.querySelector('#jobs').textContent.includes('mine')")
+        shown = await page.run("return document.querySelector('#jobs').textContent")
+        assert await page.run("return document.cookie + location.search + document.referrer") == ""
+        await page.run("document.querySelector('#logout').click()")
+        await page.until("return !document.querySelector('#login').hidden")
+
+    assert text == f"Log in with {issuer.url.removeprefix('http://')}"
+    assert "another" not in shown

@@ -25,6 +25,7 @@ STREAMS = [
     ("GET", "/events"),
     ("GET", "/stream/jobs/{job_id}"),
 ]
+NOT_THERE = ("/sessions/{session_id}", "/login/issuer", "/login/callback")
 NAMES = {
     "job_id": "j1",
     "session_id": "s1",
@@ -142,7 +143,7 @@ async def test_nobody_waits_for_the_head_of_an_answer() -> None:
                     said: tuple[int, ...] = (200, 204)
                     if path.endswith("/data"):  # of a program that is nobody's
                         said = (403,)
-                    if path == "/sessions/{session_id}":  # there is none
+                    if path in NOT_THERE:
                         said = (404,)
                     if path.startswith("/stream/"):  # a websocket alone
                         said = (426,)

@@ -2,11 +2,15 @@
 
 import asyncio
 import gzip
+import hashlib
 import json
+import secrets
 import time
-from collections.abc import AsyncIterator
+from base64 import b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import unquote_plus, urlencode
 
 from aiohttp import web
 from joserfc import jws, jwt
@@ -19,6 +23,7 @@ from tests.support.gateway import Running, running
 from tests.support.tokens import say, tenant
 
 AUDIENCE = "qjb"
+CLIENT, CLIENT_SECRET = "the page: of qjb", "a % secret: with ä"
 
 
 class TestIssuer:
@@ -37,6 +42,11 @@ class TestIssuer:
         self.packs = False  # whether it sends keys compressed, wanted or not
         self.odd_keys: list[Any] = []  # beside its own
         self.pieces = 1  # in which its keys come
+        self.codes: dict[str, dict[str, str]] = {}  # what was asked for with each
+        self.redeemed = 0  # how often it was asked for what a code stands for
+        self.secret = CLIENT_SECRET  # of the client; "": it has none
+        self.claims: dict[str, Any] = {}  # of ID tokens, instead
+        self.gives: Any = None  # for a code, instead of an ID token
 
     def token(self, *, key: Any = None, alg: str = "ES256", **claims: Any) -> str:
         """A JWT of it, signed with its newest key."""
@@ -64,7 +74,13 @@ class TestIssuer:
 
     async def _description(self, request: web.Request) -> web.Response:
         await asyncio.sleep(self.slow)
-        said = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
+        said = {
+            "issuer": self.url,
+            "jwks_uri": f"{self.url}/keys",
+            "authorization_endpoint": f"{self.url}/authorize?kind=page",
+            "token_endpoint": f"{self.url}/token",
+            "authorization_response_iss_parameter_supported": True,
+        }
         return web.json_response(said | self.says)
 
     async def _keys(self, request: web.Request) -> web.StreamResponse:
@@ -86,6 +102,48 @@ class TestIssuer:
         await answer.write_eof()
         return answer
 
+    async def _authorize(self, request: web.Request) -> web.Response:
+        """Somebody is logged in already: it asks for nothing (RFC 6749, 4.1.2)."""
+        asked = dict(request.query)
+        assert asked["kind"] == "page"
+        assert (asked["response_type"], asked["client_id"]) == ("code", CLIENT)
+        assert asked["code_challenge_method"] == "S256"
+        assert "openid" in asked["scope"].split()
+        code = secrets.token_urlsafe(16)
+        self.codes[code] = asked
+        answer = urlencode({"code": code, "state": asked["state"], "iss": self.url})
+        raise web.HTTPSeeOther(f"{asked['redirect_uri']}?{answer}")
+
+    async def _token(self, request: web.Request) -> web.Response:
+        """An ID token for a code, once (RFC 6749, 4.1.3; RFC 7636, 4.6)."""
+        self.redeemed += 1
+        said = dict(await request.post())
+        await asyncio.sleep(self.slow)
+        asked = self.codes.pop(str(said.get("code")), None)
+        digest = hashlib.sha256(str(said.get("code_verifier")).encode()).digest()
+        if not (
+            asked is not None
+            and self._is_client(request, said)
+            and said["grant_type"] == "authorization_code"
+            and said["redirect_uri"] == asked["redirect_uri"]
+            and urlsafe_b64encode(digest).decode().rstrip("=") == asked["code_challenge"]
+        ):
+            return web.json_response({"error": "invalid_grant"}, status=400)
+        if self.gives is not None:
+            return web.Response(text=self.gives, content_type="application/json")
+        own = {"aud": CLIENT, "nonce": asked["nonce"], "iat": int(time.time())}
+        text = self.token(**(own | self.claims))
+        return web.json_response({"id_token": text, "token_type": "Bearer", "access_token": "any"})
+
+    def _is_client(self, request: web.Request, form: Mapping[str, Any]) -> bool:
+        """By what the description says, in the header if it says nothing (RFC 6749, 2.3.1)."""
+        ways = self.says.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        if not self.secret or "client_secret_post" in ways:
+            return (form["client_id"], form.get("client_secret", "")) == (CLIENT, self.secret)
+        said = request.headers.get("Authorization", "").removeprefix("Basic ")
+        name, _, secret = b64decode(said).decode().partition(":")
+        return (unquote_plus(name), unquote_plus(secret)) == (CLIENT, self.secret)
+
     async def _elsewhere(self, request: web.Request) -> web.Response:
         raise web.HTTPFound(f"{self.url}/keys")
 
@@ -100,6 +158,8 @@ async def issuing(issuer: TestIssuer, port: int = 0, *, secure: bool = False) ->
     app.router.add_get("/.well-known/openid-configuration", issuer._description)
     app.router.add_get("/keys", issuer._keys)
     app.router.add_get("/elsewhere", issuer._elsewhere)
+    app.router.add_get("/authorize", issuer._authorize)
+    app.router.add_post("/token", issuer._token)
     runner = web.AppRunner(app)
     await runner.setup()
     try:

@@ -67,6 +67,9 @@ def test_origins_stand_with_commas_between(monkeypatch: pytest.MonkeyPatch) -> N
         ("QJB_EXECUTOR", "abacus", "QJB_EXECUTOR: 'abacus' should be 'simulator' or 'scripted'"),
         ("QJB_WORKER_ID", "a/b", "QJB_WORKER_ID"),
         ("QJB_KEEP_JOBS", "a week", "QJB_KEEP_JOBS: 'a week' must be a length of time such as 90d"),
+        ("QJB_OIDC_ISSUER", "https://issuer", "QJB_OIDC_ISSUER: QJB_OIDC_AUDIENCE is missing"),
+        ("QJB_OIDC_CLIENT_ID", "qjb", "QJB_OIDC_CLIENT_ID: QJB_OIDC_ISSUER is missing"),
+        ("QJB_OIDC_LOGIN_SCOPES", "email", "QJB_OIDC_LOGIN_SCOPES: 'email' should match"),
         ("QJB_KEEP_EVENTS", "0", "QJB_KEEP_EVENTS: '0' must be a length of time such as 90d"),
     ],
 )
@@ -108,7 +111,7 @@ def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unknown_variables() == ["QJB_SLOT"]
 
 
-@pytest.mark.parametrize("field", ["log", "blobs"])
+@pytest.mark.parametrize("field", ["log", "blobs", "oidc_client_secret"])
 @pytest.mark.parametrize(
     "url", ["kafka://me:secret@host", b"kafka://me:secret@\xff", 7, "\ud800secret"]
 )
@@ -118,7 +121,9 @@ def test_a_password_is_in_no_error_and_no_representation(field: str, url: object
     except SettingsError as error:
         said = "".join(traceback.format_exception(error))
 
-    assert "secret" not in said.replace('"\\ud800secret"', "")
+    for named in ('"\\ud800secret"', "oidc_client_secret", "QJB_OIDC_CLIENT_SECRET"):
+        said = said.replace(named, "")
+    assert "secret" not in said
 
 
 def test_every_setting_says_what_it_is_for() -> None:

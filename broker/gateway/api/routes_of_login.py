@@ -32,6 +32,7 @@ from broker.gateway.api.shapes_of_login import (
     Plan,
     Version,
 )
+from broker.gateway.code_flow import Answered
 from schemas.tenants import Scope
 
 _NOT_GOOD = (UnauthorizedError,)
@@ -131,6 +132,36 @@ PAGE = (  # of this gateway itself: its cookie is for all paths
         {204: "A cookie stands for the token, for twelve hours at most."},
         body=page_login.PageLogin,
         errors=_NOT_GOOD,
+        is_open=True,
+    ),
+    Route(
+        "GET",
+        "/login",
+        page_login.ways,
+        "listWaysToLogIn",
+        "How one can log in to the web page",
+        {200: page_login.Ways},
+        is_open=True,
+    ),
+    Route(
+        "GET",
+        "/login/issuer",
+        page_login.begin,
+        "logInByIssuer",
+        "Have the OpenID Connect issuer log one in to the web page",
+        {303: "The issuer asks who it is."},
+        errors=(NotFoundError,),
+        is_open=True,
+    ),
+    Route(
+        "GET",
+        "/login/callback",
+        page_login.end,
+        "endLoginByIssuer",
+        "Where the issuer sends the browser back to",
+        {303: "The web page; a cookie stands for the ID token, as long as that is good."},
+        query=Answered,
+        errors=(NotFoundError, UnauthorizedError),
         is_open=True,
     ),
     Route(
