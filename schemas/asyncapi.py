@@ -9,7 +9,19 @@ from typing import Any, TypeAlias
 from schemas.limits import INLINE, KIB
 from schemas.published import MESSAGES, json_schema
 from schemas.sessions import SESSION_EVENT_TYPES
-from schemas.topics import DEAD_LETTERS, EVENTS, REQUESTS, STATE, TOPICS, Message, Topic
+from schemas.tenants import TENANT_PATTERN
+from schemas.topics import (
+    DEAD_LETTERS,
+    EVENTS,
+    REQUESTS,
+    STATE,
+    TOPICS,
+    Message,
+    Topic,
+    events_of,
+    parted,
+    requests_of,
+)
 
 VERSION = "1.0.0"
 BINDING = "0.5.0"
@@ -85,7 +97,17 @@ _MAY: dict[str, Json] = {  # those that may be missing
         "qjb-cut": _TEXT | {"description": "The sizes that it had, if only its beginning is kept."},
     },
 }
-_NO_KEY = {"ledger-claim"}
+_MIRRORED: Json = {
+    "qjb-ledger": {
+        "type": "string",
+        "pattern": "^[0-9]+:[0-9]+$",
+        "description": "On a tenant's own topic alone: where it stands on the ledger, as"
+        " partition:offset.",
+    },
+    "qjb-reached": _TEXT
+    | {"description": "On a tenant's own topic alone: how far it has come, for brokers."},
+}
+_NO_KEY = _NOT_MIRRORED = {"ledger-claim"}
 BLOB_STORE: Json = {
     "description": (
         f"Payloads above {INLINE // KIB} KiB are in the blob store that QJB_BLOBS names (a folder, or a prefix"
@@ -125,24 +147,47 @@ _SERVER: Json = {
     "protocol": "kafka",
     "description": "Any Apache Kafka from 3.0 on; docs/operations.md says how to get in.",
 }
-_OPERATIONS: tuple[tuple[str, str, AnyTopic, str], ...] = (
+_TENANT = "alpha"  # an example
+_OF_TENANTS: Mapping[str, tuple[AnyTopic, str]] = {  # by channel: such a topic, and what it is
+    "requests-of-tenant": (
+        requests_of(_TENANT),
+        "Where a tenant other than `default` asks: the name of the topic says whose a job is.",
+    ),
+    "events-of-tenant": (
+        events_of(_TENANT),
+        "What the ledger says of one tenant, told again for whom that was turned on.",
+    ),
+}
+_OPERATIONS: tuple[tuple[str, str, str, str], ...] = (
     (
         "submitOrCancel",
         "receive",
-        REQUESTS,
+        REQUESTS.name,
         "Ask for a job, or for its end. The answer is an event.",
+    ),
+    (
+        "submitOrCancelAsTenant",
+        "receive",
+        "requests-of-tenant",
+        "The same, for a tenant of its own.",
     ),
     (
         "publishEvents",
         "send",
-        EVENTS,
+        EVENTS.name,
         "Everything that happens to a job, in order, numbered per job.",
     ),
-    ("publishStates", "send", STATE, "The newest state of each job, with the final result."),
+    (
+        "publishEventsOfTenant",
+        "send",
+        "events-of-tenant",
+        "Everything that happens to the jobs of one tenant.",
+    ),
+    ("publishStates", "send", STATE.name, "The newest state of each job, with the final result."),
     (
         "publishDeadLetters",
         "send",
-        DEAD_LETTERS,
+        DEAD_LETTERS.name,
         "What nobody could read, and jobs whose last attempt failed.",
     ),
 )
@@ -156,14 +201,15 @@ def document(examples: Mapping[str, Any], setups: Mapping[str, Json]) -> Json:
         "info": _INFO,
         "defaultContentType": "application/json",
         "servers": {"kafka": _SERVER},
-        "channels": {topic.name: _channel(topic, setups[topic.name]) for topic in topics},
+        "channels": {topic.name: _channel(topic, setups[topic.name]) for topic in topics}
+        | {name: _of_tenant(*each, setups) for name, each in _OF_TENANTS.items()},
         "operations": {
             name: {
                 "action": action,
-                "channel": {"$ref": f"#/channels/{topic.name}"},
+                "channel": {"$ref": f"#/channels/{channel}"},
                 "summary": summary,
             }
-            for name, action, topic, summary in _OPERATIONS
+            for name, action, channel, summary in _OPERATIONS
         },
         "components": {
             "schemas": {"CloudEvent": _CLOUD_EVENT, **_shared()},
@@ -187,6 +233,27 @@ def _channel(topic: AnyTopic, setup: Json) -> Json:
             for message in topic.messages
         },
         "bindings": {"kafka": {"topic": topic.name, **setup, "bindingVersion": BINDING}},
+    }
+
+
+def _of_tenant(topic: AnyTopic, description: str, setups: Mapping[str, Json]) -> Json:
+    """The channel of all topics that are as *topic* is, each of one tenant."""
+    kind, _ = parted(topic.name)
+    channel = _channel(topic, setups[kind] | {"partitions": topic.partitions})
+    del channel["bindings"]["kafka"]["topic"]  # each has its own name
+    return channel | {
+        "address": f"{kind}.{{tenant}}",
+        "title": f"{topic.title} of a tenant",
+        "description": f"{description} Record key: {topic.key}.",
+        "parameters": {
+            "tenant": {
+                "description": f"The tenant's name, which matches {TENANT_PATTERN}".replace(
+                    r"\Z", "$"
+                ),
+                "examples": [_TENANT],
+            }
+        },
+        "messages": {n: m for n, m in channel["messages"].items() if n not in _NOT_MIRRORED},
     }
 
 
@@ -217,6 +284,8 @@ def _headers(topic: AnyTopic, message: Message) -> Json:
     if message.kind in SESSION_EVENT_TYPES:  # no attempt
         own = {name: own[name] for name in ("qjb-seq", "qjb-epoch")}
     may = {} if message.name in _HEADERS else _MAY.get(topic.name, {})
+    if topic is EVENTS and message.name not in _NOT_MIRRORED:
+        may = may | _MIRRORED
     fixed = {"const": message.type}
     if message.type.endswith("*"):
         fixed = {"pattern": f"^{message.type[:-1]}[a-z_]+$".replace(".", r"\.")}

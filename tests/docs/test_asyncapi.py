@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import jsonschema_rs
@@ -13,14 +14,15 @@ from broker.transports.blobs import open_blobs
 from broker.transports.topics import TOPICS
 from schemas import asyncapi, cloudevents, ledger_records, published, state_records, topics
 from schemas.decoding import decode
-from schemas.ledger import Entry, InputPosition, SessionEntry
-from schemas.records import Record
+from schemas.ledger import Entry, InputPosition, LedgerPlace, SessionEntry
+from schemas.records import Record, Stored
 from schemas.sessions import SESSION_EVENT_TYPES, session_key
 from schemas.values import BlobRef, JobKey
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = json.loads((ROOT / "docs" / "asyncapi.json").read_text())
 MESSAGES = DOCUMENT["components"]["messages"]
+MIRRORED = {"qjb-ledger", "qjb-reached"}
 TIME, TRACE = "2026-11-23T09:30:00.125Z", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
@@ -73,7 +75,44 @@ def test_the_document_has_the_parts_that_the_standard_wants() -> None:
         jsonschema_rs.Draft7Validator(message["payload"] | {"components": DOCUMENT["components"]})
 
 
-@pytest.mark.parametrize("topic", DOCUMENT["channels"])
+def test_the_topics_of_tenants_are_channels_with_the_tenant_as_their_parameter() -> None:
+    channels = DOCUMENT["channels"]
+    found = {channel["address"]: channel for channel in channels.values()}
+    asked, told = found["qjb.requests.v1.{tenant}"], found["qjb.events.v1.{tenant}"]
+
+    for channel in channels.values():
+        named = {field for _, field, *_ in Formatter().parse(channel["address"]) if field}
+        assert named == channel.get("parameters", {}).keys()
+    for channel, topic in ((asked, topics.requests_of("a")), (told, topics.events_of("a"))):
+        assert channel["address"].format(tenant="a") == topic.name
+        assert channel["bindings"]["kafka"]["partitions"] == topic.partitions
+        (name,) = [name for name, each in channels.items() if each is channel]
+        references = [each["channel"]["$ref"] for each in DOCUMENT["operations"].values()]
+        assert f"#/channels/{name}" in references
+    assert asked["messages"] == channels[topics.REQUESTS.name]["messages"]
+    ledger = channels[topics.EVENTS.name]["messages"]
+    assert told["messages"].keys() == ledger.keys() - {"ledger-claim"}
+
+
+@pytest.mark.parametrize("message", topics.EVENTS.messages, ids=lambda message: message.name)
+def test_what_a_tenants_topic_says_beside_the_ledger_stands_in_headers(
+    message: topics.Message,
+) -> None:
+    headers = MESSAGES[message.name]["headers"]
+    if message.name == "ledger-claim":  # which is not there
+        assert not named(headers) & MIRRORED
+        return
+    for record in records(message):
+        stored = Stored(topics.EVENTS.name, 1, 7, 0, record.key, record.value, record.headers)
+        mirrored = ledger_records.mirrored_record(stored, {1: LedgerPlace(8, 3)})
+        told = {name: value.decode() for name, value in mirrored.headers}
+        assert told.keys() >= MIRRORED
+        assert told.keys() <= named(headers)
+        validator(message.name, "headers").validate(told)
+        assert not validator(message.name, "headers").is_valid(told | {"qjb-ledger": "x"})
+
+
+@pytest.mark.parametrize("topic", TOPICS.keys() & DOCUMENT["channels"].keys())
 def test_a_channel_says_how_its_topic_is_set_up(topic: str) -> None:
     binding = DOCUMENT["channels"][topic]["bindings"]["kafka"]
     kept = TOPICS[topic].retention
