@@ -131,6 +131,14 @@ async def test_whoever_asks_for_more_than_text_in_a_query_names_the_error_of_tha
             assert (await _status(served, route, query) == 400) is bool(asked), route.path
 
 
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_the_scope_that_a_caller_needs_is_described(route: Route) -> None:
+    described = DESCRIPTION["paths"][route.path][route.method.lower()]
+    scopes = [scope for one in described.get("security", ()) for scope in one.get("token", ())]
+
+    assert scopes == ([] if route.is_open else [route.needs])
+
+
 def test_what_an_answer_always_says_is_required_and_what_may_be_left_out_is_not() -> None:
     schemas = DESCRIPTION["components"]["schemas"]
 

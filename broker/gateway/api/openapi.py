@@ -43,6 +43,13 @@ TAGS = {
 TEXT = {"type": "string"}
 RESPONSE = "#/components/responses/{name}"
 OTHERS = "Error"
+TOKEN = "token"  # noqa: S105 - what says who asks is called
+SECURITY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token with the scope that is named. Nobody needs one while there is none;"
+    " clients of Qiskit Runtime may send it as they do, and our page has a cookie instead.",
+}
 ANYWHERE = (MisdirectedError, ExpectationError)  # errors that any request may have
 
 
@@ -58,6 +65,7 @@ def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
             "paths": _paths(routes, types),
             "components": {
                 "schemas": types.components,
+                "securitySchemes": {TOKEN: SECURITY},
                 "responses": _refusals(route for some in routes.values() for route in some),
             },
         },
@@ -87,6 +95,8 @@ def _operation(tag: str, route: Route, types: Types) -> Schema:
     }
     if parameters := _parameters(route, types):
         made["parameters"] = parameters
+    if route.needs is not None:
+        made["security"] = [{TOKEN: [str(route.needs)]}, {}]
     if route.description:
         made["description"] = route.description
     if route.body is not None:
