@@ -18,7 +18,7 @@ import pytest
 
 from broker.budget import Room
 from broker.gateway.api.routes import API, AROUND
-from broker.gateway.api.routes_of_login import DEVICES
+from broker.gateway.api.routes_of_backends import DEVICES
 from broker.gateway.api.shapes_of_login import PLAN
 from broker.telemetry.times import now
 from broker.transports.blobs import Blobs, open_blobs

@@ -10,9 +10,10 @@ from broker.gateway.api.describing import Body
 from broker.gateway.api.openapi import document
 from broker.gateway.api.parts import Request, raw_answer
 from broker.gateway.api.places import Place, Route
-from broker.gateway.api.routes_around import BACKENDS, OPERATIONS
+from broker.gateway.api.routes_of_backends import BACKENDS, DEVICES
 from broker.gateway.api.routes_of_jobs import EVENTS, JOBS, RESULTS
-from broker.gateway.api.routes_of_login import DEVICES, LOGIN, PAGE, TICKETS
+from broker.gateway.api.routes_of_login import LOGIN, PAGE, TICKETS
+from broker.gateway.api.routes_of_operations import OPERATIONS
 from broker.gateway.api.routes_of_programs import PROGRAMS
 from broker.gateway.api.routes_of_sessions import SESSIONS
 from broker.gateway.api.routes_of_usage import USAGE

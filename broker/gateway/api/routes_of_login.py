@@ -1,23 +1,14 @@
 """The routes by which clients of each generation log in and find what they may use."""
 
-from typing import Annotated, Any
-
-from msgspec import Meta, Struct
+from typing import Any
 
 from broker.errors import (
     NotFoundError,
     UnauthorizedError,
-    UnknownBackendError,
 )
-from broker.gateway.api import devices, instances, login, page_login
+from broker.gateway.api import instances, login, page_login
 from broker.gateway.api.describing import FORM, Body
-from broker.gateway.api.places import Handler, Route
-from broker.gateway.api.shapes_of_backends import (
-    BackendAsked,
-    DeviceStatus,
-    JobsLimit,
-    PropertiesAsked,
-)
+from broker.gateway.api.places import Route
 from broker.gateway.api.shapes_of_login import (
     PLAN,
     FoundInstances,
@@ -185,58 +176,5 @@ TICKETS = (
         scope=Scope.READ,
         description="An `EventSource` can send no header. It opens"
         " `/jobs/{job_id}/events?ticket=…` or `/events?ticket=…` with one.",
-    ),
-)
-
-_PROJECT = "/Network/{hub}/Groups/{group}/Projects/{project}/devices"
-_NOT_THERE = (UnknownBackendError, NotFoundError)
-
-
-def _of_a_device(
-    what: str,
-    handler: Handler,
-    name: str,
-    summary: str,
-    kind: Any,
-    query: type[Struct] = BackendAsked,
-) -> Route:
-    path = f"{_PROJECT}/{{backend}}/{what}"
-    answers = {200: Body(summary, kind)}
-    return Route("GET", path, handler, name, summary, answers, query=query, errors=_NOT_THERE)
-
-
-DEVICES = (
-    Route(
-        "GET",
-        f"{_PROJECT}/v/1",
-        devices.listing,
-        "listDevices",
-        "The configurations of all backends",
-        {200: Body("Each with all it is.", list[dict[str, Any]])},
-        errors=(NotFoundError,),
-    ),
-    _of_a_device(
-        "properties",
-        devices.properties,
-        "getDeviceProperties",
-        "How well it works",
-        dict[str, Any],
-        PropertiesAsked,
-    ),
-    _of_a_device(
-        "defaults", devices.defaults, "getDeviceDefaults", "Pulse defaults: none", dict[str, Any]
-    ),
-    _of_a_device(
-        "queue/status", devices.status, "getDeviceStatus", "Does it take jobs?", DeviceStatus
-    ),
-    _of_a_device(
-        "jobsLimit", devices.jobs_limit, "getJobsLimit", "How many jobs one may have", JobsLimit
-    ),
-    _of_a_device(
-        "bookings/v2",
-        devices.bookings,
-        "listBookings",
-        "Who booked it: nobody",
-        Annotated[list[Any], Meta(max_length=0)],
     ),
 )

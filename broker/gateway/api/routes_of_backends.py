@@ -1,13 +1,12 @@
-"""The routes of what jobs run on, and of the gateway itself."""
+"""The routes of what jobs run on, as clients of each generation ask for it."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from broker.errors import NotFoundError, UnknownBackendError
-from broker.gateway.api import backends, docs, health
+from broker.gateway.api import backends, devices
 from broker.gateway.api.describing import Body
-from broker.gateway.api.health import Life, Readiness
 from broker.gateway.api.places import Handler, Route
 from broker.gateway.api.shapes_of_backends import (
     OBJECTS_SINCE,
@@ -16,6 +15,8 @@ from broker.gateway.api.shapes_of_backends import (
     Backends,
     BackendsAsked,
     BackendStatus,
+    DeviceStatus,
+    JobsLimit,
     PropertiesAsked,
 )
 
@@ -78,35 +79,57 @@ BACKENDS = (
     ),
 )
 
+# Before September 2022
 
-def _page(path: str, handler: Handler, name: str, summary: str, *kinds: str, **more: Any) -> Route:
-    answers = {200: Body(summary, dict.fromkeys(kinds, str))}
-    return Route("GET", path, handler, name, summary, answers, is_open=True, **more)
+_PROJECT = "/Network/{hub}/Groups/{group}/Projects/{project}/devices"
+_NOT_THERE = (UnknownBackendError, NotFoundError)
 
 
-OPERATIONS = (
-    Route("GET", "/live", health.live, "live", "Is it alive?", {200: Life}, is_open=True),
+def _of_a_device(
+    what: str,
+    handler: Handler,
+    name: str,
+    summary: str,
+    kind: Any,
+    query: type[Struct] = BackendAsked,
+) -> Route:
+    path = f"{_PROJECT}/{{backend}}/{what}"
+    answers = {200: Body(summary, kind)}
+    return Route("GET", path, handler, name, summary, answers, query=query, errors=_NOT_THERE)
+
+
+DEVICES = (
     Route(
         "GET",
-        "/ready",
-        health.ready,
-        "ready",
-        "Can it answer?",
-        {200: Readiness, 503: Body("It can not.", Readiness)},
-        is_open=True,
-    ),
-    _page("/metrics", health.metrics, "metrics", "Metrics, for Prometheus", "text/plain"),
-    _page("/", docs.dashboard, "dashboard", "The web page", "text/html"),
-    _page(
-        "/docs", docs.page, "documentation", "This description, to read and try out", "text/html"
-    ),
-    _page(
-        "/docs/{asset}",
-        docs.asset,
-        "asset",
-        "A file of that page",
-        *docs.ASSETS.values(),
+        f"{_PROJECT}/v/1",
+        devices.listing,
+        "listDevices",
+        "The configurations of all backends",
+        {200: Body("Each with all it is.", list[dict[str, Any]])},
         errors=(NotFoundError,),
     ),
-    _page("/favicon.svg", docs.icon, "icon", "The icon of both", "image/svg+xml"),
+    _of_a_device(
+        "properties",
+        devices.properties,
+        "getDeviceProperties",
+        "How well it works",
+        dict[str, Any],
+        PropertiesAsked,
+    ),
+    _of_a_device(
+        "defaults", devices.defaults, "getDeviceDefaults", "Pulse defaults: none", dict[str, Any]
+    ),
+    _of_a_device(
+        "queue/status", devices.status, "getDeviceStatus", "Does it take jobs?", DeviceStatus
+    ),
+    _of_a_device(
+        "jobsLimit", devices.jobs_limit, "getJobsLimit", "How many jobs one may have", JobsLimit
+    ),
+    _of_a_device(
+        "bookings/v2",
+        devices.bookings,
+        "listBookings",
+        "Who booked it: nobody",
+        Annotated[list[Any], Meta(max_length=0)],
+    ),
 )
