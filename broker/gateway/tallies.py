@@ -18,7 +18,7 @@ _KEPT = PERIOD + 7  # days that are kept: the clocks of brokers and gateways may
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """Of one tenant. *ran*: milliseconds by the day, in UTC, on which the jobs ended."""
+    """Of one tenant. *ran*: milliseconds that jobs took, by the day on which they ended, in UTC."""
 
     tenant: str
     queued: int = 0
@@ -49,7 +49,7 @@ class Tallies:
                 del self._expected[key.tenant]
 
     def seconds_since(self, tenant: str, day: date) -> int:
-        """How long jobs of *tenant* ran that ended on *day* or later: whole seconds, rounded up."""
+        """What jobs of *tenant* took that ended on *day* or later: whole seconds, rounded up."""
         first = day.isoformat()
         return -(-sum(ms for each, ms in self._of(tenant).ran.items() if each >= first) // 1000)
 
@@ -72,10 +72,8 @@ class Tallies:
         tally = self._of(job.tenant)
         if job.state is State.QUEUED:
             tally = replace(tally, queued=max(0, tally.queued + sign))
-        elif job.terminal and job.started and job.ended:
-            took = seconds_of(job.ended) - seconds_of(job.started)
-            ran = _added(tally.ran, job.ended[:10], sign * max(0, round(1000 * took)))
-            tally = replace(tally, ran=ran)
+        elif job.ended and (took := _milliseconds(job, job.ended)):
+            tally = replace(tally, ran=_added(tally.ran, job.ended[:10], sign * took))
         else:
             return
         self._tallies[job.tenant] = self._changed[job.tenant] = tally
@@ -87,6 +85,15 @@ class Tallies:
 def first_day(today: date) -> date:
     """Of the period that ends with *today*."""
     return today - timedelta(days=PERIOD - 1)
+
+
+def _milliseconds(job: Job, ended: str) -> int:
+    """What *job* took: on a device, as its vendor says, else how long its last attempt ran."""
+    if job.device_seconds is not None:
+        return round(1000 * job.device_seconds)
+    if job.started is None:
+        return 0
+    return max(0, round(1000 * (seconds_of(ended) - seconds_of(job.started))))
 
 
 def _added(ran: Mapping[str, int], day: str, milliseconds: int) -> Mapping[str, int]:

@@ -53,6 +53,14 @@ def test_a_job_whose_attempt_was_lost_before_it_was_cancelled_took_nothing() -> 
     assert after(QUEUED, RUNNING, QUEUED, cancelled).seconds_since("alpha", DAY) == 0
 
 
+def test_on_hardware_what_the_vendor_says_counts_whoever_was_lost_with_it() -> None:
+    metered = replace(ENDED, device_seconds=12.5)
+    given_up = replace(QUEUED, state=State.CANCELLED, ended=ENDED.ended, device_seconds=4.0)
+
+    assert after(QUEUED, RUNNING, metered).seconds_since("alpha", DAY) == 13
+    assert after(QUEUED, RUNNING, QUEUED, given_up).seconds_since("alpha", DAY) == 4
+
+
 def test_a_job_that_is_deleted_waits_no_more_and_what_it_took_stays() -> None:
     waits, ended = after(QUEUED), after(QUEUED, RUNNING, ENDED)
     waits.leave(QUEUED)
