@@ -14,6 +14,7 @@ from schemas.jobs import Job
 from schemas.values import JobKey, State
 
 PERIOD = 28  # days that use is told of, with the one that is under way
+_MOST = 1e9  # s that one job can take, whatever a vendor says
 _KEPT = PERIOD + 7  # days that are kept: the clocks of brokers and gateways may differ
 
 
@@ -90,7 +91,7 @@ def first_day(today: date) -> date:
 def _milliseconds(job: Job, ended: str) -> int:
     """What *job* took: on a device, as its vendor says, else how long its last attempt ran."""
     if job.device_seconds is not None:
-        return round(1000 * job.device_seconds)
+        return round(1000 * min(job.device_seconds, _MOST))
     if job.started is None:
         return 0
     return max(0, round(1000 * (seconds_of(ended) - seconds_of(job.started))))

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import msgspec
 from msgspec.structs import replace
 
 from broker.gateway.tallies import Tallies, Tally, first_day
@@ -59,6 +60,18 @@ def test_on_hardware_what_the_vendor_says_counts_whoever_was_lost_with_it() -> N
 
     assert after(QUEUED, RUNNING, metered).seconds_since("alpha", DAY) == 13
     assert after(QUEUED, RUNNING, QUEUED, given_up).seconds_since("alpha", DAY) == 4
+
+
+def test_whatever_a_vendor_says_can_be_counted_and_stored() -> None:
+    changed: dict[str, Tally] = {}
+    tallies = Tallies((), changed)
+    for said in (1e308, 1e17):
+        tallies.move(RUNNING, replace(ENDED, device_seconds=said))
+
+    assert tallies.seconds_since("alpha", DAY) == 2 * 10**9
+    assert (
+        msgspec.json.decode(msgspec.json.encode(changed["alpha"]), type=Tally) == changed["alpha"]
+    )
 
 
 def test_a_job_that_is_deleted_waits_no_more_and_what_it_took_stays() -> None:
