@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import browser as browsers
+from tests.support import tls
 from tests.support.gateway import Running, running
 from tests.support.issuer import CLIENT, CLIENT_SECRET, both
 from tests.support.tokens import say, token
@@ -150,6 +151,21 @@ async def test_where_the_page_is_narrow_it_turns_to_the_job_that_is_picked(
 async def test_where_there_are_tokens_it_asks_for_one_and_then_shows_what_is_its_tenants(
     served: Running, page: browsers.Browser
 ) -> None:
+    await _logs_in_and_out(served, page)
+
+
+async def test_over_https_it_is_the_same(tmp_path: Path) -> None:
+    trusted = f"--ignore-certificate-errors-spki-list={tls.pin(tls.files())}"
+    async with (
+        running(tls=tls.files(), trust=tls.trust()) as served,
+        browsers.browser(tmp_path, trusted) as page,
+    ):
+        await page.open(served.url + "/")
+        assert await page.run("return location.protocol") == "https:"
+        await _logs_in_and_out(served, page)
+
+
+async def _logs_in_and_out(served: Running, page: browsers.Browser) -> None:
     await say(served.ledger.log, token("alice"))
     await served.ledger.queue("j1")
     await page.open(served.url + "/#j1")

@@ -1,6 +1,8 @@
 """Certificates for tests, of an authority that lives as long as they do."""
 
 import atexit
+import base64
+import hashlib
 import shutil
 import ssl
 import tempfile
@@ -8,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
 
 from broker.gateway.certificates import TlsFiles
 
@@ -42,3 +46,10 @@ def trust() -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority().configure_trust(context)
     return context
+
+
+def pin(made: TlsFiles) -> str:
+    """The SHA-256 of its public key in base64, by which a browser trusts it."""
+    key = load_pem_x509_certificate(made.certificate.read_bytes()).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(spki).digest()).decode()
