@@ -6,7 +6,6 @@ from msgspec.structs import replace
 
 from broker.core import calls
 from broker.core.admission import Admitted, Refused
-from broker.core.facts import is_of
 from broker.core.job import first_step, step
 from schemas import reports
 from schemas.events import (
@@ -30,10 +29,13 @@ from schemas.jobs import Job
 from schemas.limits import shortened
 from schemas.operators import Resolution, ResolveJob
 from schemas.reports import (
-    FACTS,
+    Accepted,
     Began,
+    Calibrated,
     Died,
+    Intended,
     Logged,
+    Metered,
     Published,
     Raised,
     Report,
@@ -130,12 +132,16 @@ def on_dispatch(job: Job, backend: str, worker: str, instance: str, time: str) -
 
 def is_current(job: Job, report: Report) -> bool:
     """Whether *report* is news, of the attempt that counts, as it was dispatched last."""
-    return is_of(job, report) and report.number > job.reports
+    return (
+        not job.terminal
+        and (report.attempt, report.epoch) == (job.attempt, job.epoch)
+        and report.number > job.reports
+    )
 
 
 def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
     """What *report*, which says no fact, changes: nothing, unless the current attempt sent it."""
-    if not is_current(job, report) or isinstance(report.body, FACTS):
+    if not is_current(job, report):
         return None
     body, attempt = report.body, job.attempt
     match body:
@@ -174,6 +180,8 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
             return after_death(job, reason, message, time)
         case reports.Parked(tag, message):
             return _parked(job, tag, message, time)
+        case Intended() | Accepted() | Metered() | Calibrated():  # facts: `on_fact` decides
+            return None
 
 
 def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Failed | Cancelled:

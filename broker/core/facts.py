@@ -13,7 +13,7 @@ from schemas.calls import Calibration, Call
 from schemas.events import Calibrated, CallAccepted, CallIntended, CallMetered, Resolved
 from schemas.jobs import Job
 from schemas.ledger import DeadLetter, InputPosition
-from schemas.reports import FACTS, Accepted, Fact, Intended, Metered, Report
+from schemas.reports import Accepted, Fact, Intended, Metered, Report
 from schemas.values import JobKey, State
 
 FactEvent = CallIntended | CallAccepted | CallMetered | Calibrated | Resolved
@@ -27,11 +27,6 @@ class Told(NamedTuple):
 
 
 VOID, KNOWN = Told(), Told(known=True)
-
-
-def fact_in(report: Report) -> Fact | None:
-    """The fact that *report* says, if it says one."""
-    return report.body if isinstance(report.body, FACTS) else None
 
 
 def on_fact(job: Job, fact: Fact, report: Report, time: str) -> Told:

@@ -78,16 +78,11 @@ class ImpossibleEventError(Exception):
     """An event that can not follow the job's state: a bug in whoever decided it."""
 
 
-def standing(job: Job | None) -> Standing:
-    """Where *job* stands in the table."""
-    if job is None:
-        return None
-    return job.state if job.parked is None else PARKED
-
-
 def next_state(job: Job | None, kind: type[Event]) -> State:
     """The state that an event of *kind* leads to; raises `ImpossibleEventError`."""
-    stands = standing(job)
+    stands: Standing = None
+    if job is not None:
+        stands = job.state if job.parked is None else PARKED
     try:
         return TRANSITIONS[stands][kind]
     except KeyError:
@@ -216,6 +211,12 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
             return _without_attempt(job, event)
         case CancelRequested():
             return {"reason": event.reason}
+        case Completed() | Failed() | Cancelled():
+            return _ended(event)
+        case Queued() | Rejected():  # they only begin a job
+            return {}
+        case Interim() | Withheld() | Log():
+            return {}
         case CallIntended() | CallAccepted() | CallMetered():
             return _called(job, event)
         case Calibrated():
@@ -225,12 +226,6 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
             return _parked(event)
         case Resolved():
             return _called(job, event) | _UNPARKED
-        case Completed() | Failed() | Cancelled():
-            return _ended(event)
-        case Queued() | Rejected():  # they only begin a job
-            return {}
-        case Interim() | Withheld() | Log():
-            return {}
 
 
 def _ended(event: Completed | Failed | Cancelled) -> _Changes:

@@ -32,7 +32,7 @@ from broker.core.usage import Usage, no_quota
 from schemas.jobs import Job
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.mocks import with_mocks
-from schemas.reports import AWAITED, Fact, Report, each
+from schemas.reports import AWAITED, FACTS, Fact, Report, each
 from schemas.tenants import Quota
 from schemas.values import JobKey, Reason, State
 from schemas.workers import BackendAnnounced, Heartbeat
@@ -196,8 +196,8 @@ class Turn(Changes):
     def _one_report(self, report: Report, position: InputPosition) -> str | None:
         key = JobKey(report.tenant, report.job_id)
         job = self.book.jobs.get(key)
-        if (fact := facts.fact_in(report)) is not None:
-            return self._fact(job, fact, report, position)
+        if isinstance(report.body, FACTS):
+            return self._fact(job, report.body, report, position)
         event = decide.on_report(job, report, self.time) if job else None
         if event is None:
             return "report.void"
