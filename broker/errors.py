@@ -219,6 +219,12 @@ class TooLargeError(QjbError):
     status = 413
 
 
+class HeadTooLargeError(TooLargeError):
+    """The request line or a header is too long, or there are too many headers."""
+
+    status = 431
+
+
 class TooSlowError(QjbError):
     """A request does not come to its end in time."""
 

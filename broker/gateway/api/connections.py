@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
+from broker.errors import HeadTooLargeError
 from broker.gateway.api.errors import error_answer, last_words
 from broker.gateway.api.parts import Request
 from broker.gateway.api.tls import Tls
@@ -158,10 +159,12 @@ def _bound(sock: socket.socket | None, untaken: float) -> None:
 def _malformed(
     status: int, exc: BaseException | None, message: str, trace: str
 ) -> web.StreamResponse:
+    head = HeadTooLargeError
     if isinstance(exc, LineTooLong):
-        return error_answer(431, "too_large", "the request line or a header is too long", trace)
+        said = "the request line or a header is too long"
+        return error_answer(head.status, head.code, said, trace)
     if "Too many headers" in message:
-        return error_answer(431, "too_large", "there are too many headers", trace)
+        return error_answer(head.status, head.code, "there are too many headers", trace)
     if status == 400:
         return error_answer(400, "invalid_request", f"this is no HTTP request: {message}", trace)
     return error_answer(status, "internal_error", "something went wrong here", trace)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from broker.errors import ExpectationError, MisdirectedError, QjbError
+from broker.errors import ExpectationError, HeadTooLargeError, MisdirectedError, QjbError
 from broker.gateway.api.components import Types
 from broker.gateway.api.describing import JSON, Body, Schema, ref
 from broker.gateway.api.places import Route
@@ -50,7 +50,11 @@ SECURITY = {
     "description": "A token with the scope that is named. Nobody needs one while there is none;"
     " clients of Qiskit Runtime may send it as they do, and our page has a cookie instead.",
 }
-ANYWHERE = (MisdirectedError, ExpectationError)  # errors that any request may have
+ANYWHERE = (
+    HeadTooLargeError,
+    MisdirectedError,
+    ExpectationError,
+)  # errors that any request may have
 
 
 def document(routes: Mapping[str, Sequence[Route]]) -> bytes:
