@@ -89,6 +89,11 @@ class Tenancy(KeptUp[Said]):
             raise LogUnavailableError("the log does not keep what gateways sign with")
         return found
 
+    def weight(self, tenant: str) -> float:
+        """The share of *tenant*, beside others'."""
+        found = self.register.tenant(tenant)
+        return found.weight if found else 1.0
+
     async def beyond(self, known: Collection[str]) -> Collection[str]:
         """Those that are not among *known*, once there are some."""
         while not (found := {*self.names}.difference(known)):

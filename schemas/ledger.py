@@ -102,6 +102,26 @@ class LedgerPlace(NamedTuple):
     epoch: Count
 
 
+class Took(msgspec.Struct, frozen=True, array_like=True):
+    """How many seconds a program takes on a backend, as was seen; no program: any."""
+
+    program_id: str
+    backend: str
+    seconds: float
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """How far tenants have come with their shares, at the time `at` (Unix).
+
+    `used`: by backend ("" for all together) and tenant, how far it is ahead of the others, in seconds
+    by weight; below zero, behind them.
+    """
+
+    at: float = 0.0
+    used: dict[str, dict[str, float]] = {}
+    takes: tuple[Took, ...] = ()
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """How far the snapshots in `qjb.state.v1` reach. Key `~checkpoint`.
 
@@ -118,6 +138,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     tried: dict[str, Count] = {}
     mirrored: dict[str, dict[Count, LedgerPlace]] = {}
     serving: bool = False  # the broker goes on; false once it has handed over
+    shared: Shared = Shared()
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,6 +18,8 @@ TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}\Z"
 TenantName = Annotated[str, msgspec.Meta(pattern=TENANT_PATTERN)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Label = Annotated[str, msgspec.Meta(max_length=200)]
+LEAST_WEIGHT = 0.001
+
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -49,7 +51,9 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="t
     created: str
     disabled: bool = False  # nobody can ask for anything in its name
     quota: Quota = NO_QUOTA
-    weight: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 1.0  # its share, beside others'
+    weight: Annotated[float, msgspec.Meta(ge=LEAST_WEIGHT, le=1000)] = (
+        1.0  # its share, beside others'
+    )
     kafka: bool = False  # it reads its events on a topic of its own
 
     @property

@@ -171,6 +171,16 @@ def _number(name: str, text: str) -> float | None:
         raise InvalidRequestError(f"--{name}: {text!r} is no number, and not `none`") from None
 
 
+@tenants.command("weight")
+@click.argument("name")
+@click.argument("weight", type=float)
+@of_the_desk
+async def weight(at: Desk, as_json: bool, name: str, weight: float) -> None:
+    """Set the share of the tenant NAME, beside others'; of all that wait, each gets its part."""
+    tenant = replace(at.tenant(name), weight=weight)
+    await _change(at, as_json, tenant, f"has the weight {weight:g}")
+
+
 @tenants.command("kafka")
 @click.argument("name")
 @click.option("--on/--off", "mirrored", default=None, required=True, help="Whether it does.")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from broker.core.sharing import Charge
 from schemas.jobs import Job
 from schemas.values import JobKey
 from schemas.workers import AttemptName
@@ -22,6 +23,7 @@ class LiveAttempt:
     since: float = 0.0  # tick time at which it was dispatched
     inbox: int | None = None  # a worker that has read its inbox so far has been told of it
     is_told: bool = False  # by this broker; a former one may have been lost before it could
+    charge: Charge | None = None  # what it counts as while it runs; None: nobody knows any more
 
     @property
     def name(self) -> AttemptName:
@@ -46,7 +48,7 @@ class Attempts(Mapping[JobKey, LiveAttempt]):
     def __getitem__(self, key: JobKey) -> LiveAttempt:
         return self._attempts[key]
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: Job) -> LiveAttempt:
         """*job* has an attempt under way, with the worker that it names."""
         key, worker = job.key, job.worker or ""
         attempt = LiveAttempt(
@@ -55,6 +57,7 @@ class Attempts(Mapping[JobKey, LiveAttempt]):
         self._attempts[key] = attempt
         self._by_worker.setdefault(worker, {})[key] = attempt
         self._by_tenant[key.tenant] += 1
+        return attempt
 
     def end(self, key: JobKey) -> LiveAttempt | None:
         """The job has none under way any more: what it was, if there was one."""

@@ -1,15 +1,23 @@
-"""The jobs that wait for one backend: by priority, lost ones before others, then by arrival."""
+"""The jobs that wait for one backend: by priority, then the lost ones, then by shares of tenants."""
 
 from bisect import insort
-from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush, merge
-from itertools import chain
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heapify, heappop, heappush, heapreplace, merge
+from typing import NamedTuple
 
 from broker.core.lanes import LOST, SPARE, Block, Entry, Known, Lane, Place, Rung
 
 Step = tuple[int, bool]  # of the priority: the lost ones, then the others
-Turn = tuple[int, str]  # arrival of the first job of a tenant, the tenant
+Turn = tuple[float, int, str]  # how far a tenant has come, arrival of its first job, its name
 IsHeld = Callable[[str], bool]  # whether a tenant has to wait, whoever else does
+
+
+class Standing(NamedTuple):
+    """How far tenants have come with their shares of a backend."""
+
+    reached: Callable[[str], float]
+    usual: Callable[[str], float]  # how far a job takes one
 
 
 def step_of(rung: Rung) -> Step:
@@ -37,10 +45,15 @@ class _Line:
 
 
 class _Tier:
-    """Jobs of one step, by tenant. To say whose turn it is costs O(log n) for n tenants."""
+    """Jobs of one step, by tenant: who has come least far goes next; of the lost, who came first.
 
-    def __init__(self, known: Known) -> None:
+    To say whose turn it is costs O(log n) for n tenants.
+    """
+
+    def __init__(self, known: Known, standing: Standing, are_lost: bool) -> None:
         self._known = known
+        self._standing = standing
+        self._are_lost = are_lost  # they go as they came
         self._lines: dict[str, _Line] = {}
         self._turns: list[Turn] = []  # a heap; some hold no more
         self._changed: set[str] = set()  # tenants whose turn may be another
@@ -48,10 +61,34 @@ class _Tier:
     def __bool__(self) -> bool:
         return bool(self._lines)
 
-    def __iter__(self) -> Iterator[Entry]:
-        lines = self._lines.values()
-        go, wait = (merge(*(it for it in lines if it.is_held is held)) for held in (False, True))
-        return chain(go, wait)
+    def in_turns(self, more: dict[str, float]) -> Iterator[Entry]:
+        """All as they would go if nothing else came. *more*: how far those before take tenants."""
+        for is_held in (False, True):
+            tenants = [name for name, line in self._lines.items() if line.is_held is is_held]
+            for entry in self._in_turns(tenants, more):
+                yield entry
+                tenant = entry[2][2]
+                more[tenant] += self._standing.usual(tenant)
+
+    def _in_turns(self, tenants: Sequence[str], more: dict[str, float]) -> Iterator[Entry]:
+        lines = [self._lines[tenant] for tenant in tenants]
+        if self._are_lost or len(lines) < 2:
+            yield from merge(*lines)
+            return
+        each = zip(tenants, map(iter, lines), strict=True)
+        going = [(self._reached(it) + more[it], next(jobs), it, jobs) for it, jobs in each]
+        heapify(going)
+        while going:
+            _, entry, tenant, jobs = going[0]
+            yield entry
+            if (following := next(jobs, None)) is None:
+                heappop(going)
+            else:
+                reached = self._reached(tenant) + more[tenant]
+                heapreplace(going, (reached, following, tenant, jobs))
+
+    def _reached(self, tenant: str) -> float:
+        return 0.0 if self._are_lost else self._standing.reached(tenant)
 
     def lane(self, place: Place) -> Lane:
         """Where jobs of that *place* are, to put one there."""
@@ -98,7 +135,7 @@ class _Tier:
         for tenant in self._changed:
             if (line := self._lines.get(tenant)) is None:
                 continue
-            turn = line.arrival, tenant
+            turn = self._reached(tenant), line.arrival, tenant
             line.is_held = False
             if turn != line.told:
                 line.told = turn
@@ -112,8 +149,9 @@ class _Tier:
 class BackendQueue:
     """Steps that each cost the same however many wait."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, standing: Standing) -> None:
         self._known = known
+        self._standing = standing
         self._tiers: dict[Step, _Tier] = {}
         self._order: list[Step] = []
         self._places: dict[Place, Place] = {}  # one for all of a lane: there may be very many
@@ -123,8 +161,9 @@ class BackendQueue:
         return self._length
 
     def __iter__(self) -> Iterator[Entry]:
+        more: dict[str, float] = defaultdict(float)  # how far those that go before take tenants
         for step in self._order:
-            yield from self._tiers[step]
+            yield from self._tiers[step].in_turns(more)
 
     def add(self, arrival: int, key: bytes, place: Place) -> Entry:
         """Put a job at the end of *place*: its entry."""
@@ -163,6 +202,7 @@ class BackendQueue:
     def _tier(self, place: Place) -> _Tier:
         step = step_of(place[1])
         if (tier := self._tiers.get(step)) is None:
-            tier = self._tiers[step] = _Tier(self._known)
+            tier = _Tier(self._known, self._standing, are_lost=not step[1])
+            self._tiers[step] = tier
             insort(self._order, step)
         return tier

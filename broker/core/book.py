@@ -16,8 +16,9 @@ from broker.core.lanes import UNPLACED
 from broker.core.open_sessions import Sessions
 from broker.core.queues import Queues
 from broker.core.reminders import Reminders
+from broker.core.sharing import Sharing, same
 from broker.core.usage import Usage
-from schemas.events import Dispatched, Parked, Retried
+from schemas.events import AnyEvent, Dispatched, Parked, Retried
 from schemas.jobs import Job
 from schemas.ledger import Entry, InputPosition, SessionEntry
 from schemas.sessions import Session, session_key
@@ -33,8 +34,13 @@ Lost = Callable[[JobKey, str], object]  # a job, and why it can not be read
 class Book:
     """The newest state of every job that matters: those that live, and ended ones until `forget`."""
 
-    def __init__(self, remembered: int = 1_000_000, lost: Lost | None = None) -> None:
-        self.queues = Queues()
+    def __init__(
+        self,
+        remembered: int = 1_000_000,
+        lost: Lost | None = None,
+        weight_of: Callable[[str], float] = same,
+    ) -> None:
+        self.queues = Queues(Sharing(weight_of))
         self.jobs = Jobs(self._lose)
         self.sessions = Sessions()
         self._lost = lost  # hears of snapshots that turned out to be damaged
@@ -84,12 +90,13 @@ class Book:
         if after.details is not None and after.details.session_id is not None:
             self.sessions.note(after, entry.event)
         if isinstance(entry.event, Parked):
-            self._take_out(after)  # nothing runs, and nothing waits for a slot
+            self._take_out(before or after, entry.event)  # nothing runs, or waits for a slot
             return after
         if before is not None and before.state is after.state:
             return after  # most events change no index
         self._leave(before, after, entry)
-        self._enter(after, key, again=after.attempt > 0 and not _waits_for_store(entry))
+        again = after.attempt > 0 and not _waits_for_store(entry)
+        self._enter(after, key, entry.event, again=again)
         return after
 
     def record_session(self, entry: SessionEntry) -> Session:
@@ -112,7 +119,7 @@ class Book:
         self.jobs[key] = job
         if job.details is not None and job.details.session_id is not None and not job.terminal:
             self.sessions.join(session_key(job.tenant, job.details.session_id), key)
-        self._enter(job, key, again=job.attempt > 0)
+        self._enter(job, key, None, again=job.attempt > 0)
 
     def remember(self, keys: Iterable[bytes]) -> None:
         """The jobs whose records have those *keys* have ended."""
@@ -123,7 +130,7 @@ class Book:
         self.sessions.forget(key)
         job = self.jobs.pop(key)
         if job is not None:
-            self._take_out(job)
+            self._take_out(job, None)
         self._ended.add(key.encode())
 
     def usage_of(self, tenant: str) -> Usage:
@@ -147,19 +154,23 @@ class Book:
                 self._origins[after.key] = entry.input
             return
         if before.state is not after.state or isinstance(entry.event, Dispatched):
-            self._take_out(before, keep_attempt=after.state in _RUNS)
+            self._take_out(before, entry.event, keep_attempt=after.state in _RUNS)
 
     def _lose(self, key: JobKey, why: str) -> None:
         self.queues.discard(key)
         if self._lost is not None:
             self._lost(key, why)
 
-    def _take_out(self, job: Job, keep_attempt: bool = False) -> None:
+    def _take_out(self, job: Job, event: AnyEvent | None, keep_attempt: bool = False) -> None:
         self.queues.discard(job.key)
-        if not keep_attempt and self.attempts.end(job.key) is not None:
-            self.queues.release(job.tenant)
+        if keep_attempt or (attempt := self.attempts.end(job.key)) is None:
+            return
+        if event is not None and attempt.charge is not None:
+            changed = self.queues.sharing.end(job, attempt.backend, attempt.charge, event)
+            self.queues.touch(attempt.backend, changed)
+        self.queues.release(job.tenant)
 
-    def _enter(self, after: Job, key: JobKey, *, again: bool) -> None:
+    def _enter(self, after: Job, key: JobKey, event: AnyEvent | None, *, again: bool) -> None:
         if after.terminal:
             self._ended.add(key.encode())
             self._origins.pop(key, None)
@@ -172,7 +183,10 @@ class Book:
                 again=again,
             )
         elif after.worker is not None and key not in self.attempts:
-            self.attempts.begin(after)
+            attempt = self.attempts.begin(after)
+            if isinstance(event, Dispatched):
+                attempt.charge, changed = self.queues.sharing.begin(after, event.time)
+                self.queues.touch(attempt.backend, changed)
 
 
 def _waits_for_store(entry: Entry) -> bool:

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Container, Sequence
 from itertools import islice
 
-from broker.core.backend_queue import BackendQueue, IsHeld, step_of
+from broker.core.backend_queue import BackendQueue, IsHeld, Standing, step_of
 from broker.core.lanes import (
     PLACED,
     SPARE,
@@ -18,6 +18,7 @@ from broker.core.lanes import (
     those_known,
 )
 from broker.core.scheduler import Choice, Head, Offer, Rank, choose
+from broker.core.sharing import Sharing
 from schemas.values import JobKey
 
 MOVED = 100_000  # jobs at a backend, the first ones, that are looked at when it is left
@@ -29,7 +30,8 @@ class Queues:
     Jobs are in it by the keys of their records: so very many are restored without a look at each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sharing: Sharing | None = None) -> None:
+        self.sharing = sharing or Sharing()
         self._queues: dict[str, BackendQueue] = {}
         self._entries: Known = {}
         self._arrivals = 0
@@ -90,7 +92,11 @@ class Queues:
 
     def _queue(self, backend: str) -> BackendQueue:
         if (queue := self._queues.get(backend)) is None:
-            queue = self._queues[backend] = BackendQueue(self._entries)
+            reached, usual = self.sharing.reached, self.sharing.usual
+            standing = Standing(
+                lambda tenant: reached(tenant, backend), lambda tenant: usual(tenant, backend)
+            )
+            queue = self._queues[backend] = BackendQueue(self._entries, standing)
         return queue
 
     def remove(self, key: JobKey) -> None:
@@ -143,14 +149,21 @@ class Queues:
 
         if (entry := queue.head(held)) is None:
             return None
-        arrival, key, (_, rung, _) = entry
-        return Head(Rank(step_of(rung), arrival), JobKey.decode(key))
+        arrival, key, (_, rung, tenant) = entry
+        step = step_of(rung)
+        reached = self.sharing.reached(tenant) if step[1] else 0.0
+        return Head(Rank(step, reached, arrival), JobKey.decode(key))
+
+    def touch(self, backend: str, tenants: Sequence[str]) -> None:
+        """*tenants* have come to another point with their shares of *backend*."""
+        if (queue := self._queues.get(backend)) is not None:
+            for tenant in tenants:
+                queue.touch(tenant)
 
     def release(self, tenant: str) -> None:
         """*tenant* may not be held any more."""
         for backend in self._held.pop(tenant, ()):
-            if (queue := self._queues.get(backend)) is not None:
-                queue.touch(tenant)
+            self.touch(backend, [tenant])
 
     def held(self, backend: str) -> list[str]:
         """The tenants that were held there, and have jobs that wait."""

@@ -25,6 +25,7 @@ class Rank(NamedTuple):
     """When a job goes, compared with those that wait for other backends."""
 
     step: tuple[int, bool]  # of the priority: the lost ones, then the others
+    reached: float  # by its tenant with its share of all backends together; 0 for the lost ones
     arrival: int
 
 

@@ -170,7 +170,7 @@ class Broker:
 
     async def _one_term(self) -> None:
         """Read everything, wait for one's turn, and serve until that is over."""
-        replica = Replica(self._log, self._options.remembered)
+        replica = Replica(self._log, self._options.remembered, self.means.tenants.weight)
         try:
             await replica.load()
             await replica.catch_up()

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import aclosing
 
 import structlog
 
 from broker.core.book import Book
 from broker.core.reader_rule import PartitionReader
+from broker.core.sharing import same
 from broker.ledger.collecting import rarely_collected
 from broker.ledger.loading import Loading
 from broker.ledger.reading import is_last, named_snapshot, say_snapshot_unreadable
@@ -35,9 +37,9 @@ class Replica:
     snapshot is seen: whoever takes over writes those that are missing.
     """
 
-    def __init__(self, log: Log, remembered: int) -> None:
+    def __init__(self, log: Log, remembered: int, weight_of: Callable[[str], float] = same) -> None:
         self._log = log
-        self.book = Book(remembered, _say_lost)
+        self.book = Book(remembered, _say_lost, weight_of)
         self.checkpoint: Checkpoint | None = None
         self.readers = {p: PartitionReader() for _, p in places_of(log, EVENTS)}
         self._positions: dict[TopicPartition, int] = {}
@@ -66,6 +68,8 @@ class Replica:
             self._positions[where] = await self._read_snapshots(loading, where)
         await loading.finish()
         self._newest_epoch = max(self._newest_epoch, loading.newest_epoch)
+        if self.checkpoint is not None:
+            self.book.queues.sharing.resume(self.checkpoint.shared)
 
     async def _read_snapshots(self, loading: Loading, where: TopicPartition) -> int:
         """Those of one partition; where they end."""

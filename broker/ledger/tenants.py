@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 from broker.core.orders import Orders
+from broker.core.sharing import same
 from broker.core.usage import no_quota
 from schemas.backends import BackendOrder
 from schemas.tenants import Quota
@@ -34,6 +35,9 @@ class Tenants(Protocol):
 
     def quota(self, tenant: str) -> Quota:
         """The most that *tenant* may have."""
+
+    def weight(self, tenant: str) -> float:
+        """The share of *tenant*, beside others'."""
 
     def in_use(self) -> AbstractAsyncContextManager[None]:
         """While this runs, it is kept up."""
@@ -66,6 +70,9 @@ class NamedTenants:
 
     def quota(self, tenant: str) -> Quota:
         return no_quota(tenant)
+
+    def weight(self, tenant: str) -> float:
+        return same(tenant)
 
     def in_use(self) -> AbstractAsyncContextManager[None]:
         return nullcontext()

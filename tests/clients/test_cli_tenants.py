@@ -98,7 +98,9 @@ def test_a_tenant_is_disabled_and_enabled_and_has_a_quota(url: str, data: Path, 
     enabled = run("jobs", **client)
     told = run("tenants", "quota", "chem", "--queued", "5", "--rate", "2.5", *at)
     lifted = run("tenants", "quota", "chem", "--queued", "none", *at)
+    weighs = run("tenants", "weight", "chem", "2.5", *at)
 
+    assert "has the weight 2.5" in weighs.stdout
     assert "is disabled" in disabled.stderr
     assert enabled.returncode == 0, enabled.stderr
     assert "queued 5, rate 2.5" in told.stdout
@@ -131,6 +133,7 @@ def test_where_no_service_ever_was_a_command_asks_which_one_is_meant(tmp_path: P
     [
         (("tenants", "add", "Chem"), "'Chem' names no tenant"),
         (("tenants", "add", "chem"), "there is a tenant chem already"),
+        (("tenants", "weight", "chem", "0"), ">= 0.001"),
         (("tenants", "quota", "chem", "--running", "x"), "--running: 'x' is no number"),
         (("tenants", "disable", "chen"), "there is no tenant 'chen'; did you mean chem?"),
         (("tokens", "create", "--tenant", "bio"), "there is no tenant 'bio'"),

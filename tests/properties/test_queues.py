@@ -1,5 +1,7 @@
 """Whose turn it is, however jobs come and go: as a list says that is looked through every time."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import example, given, settings
@@ -8,9 +10,14 @@ from hypothesis import strategies as st
 from broker.core.lanes import UNPLACED, place_of
 from broker.core.queues import Queues
 from broker.core.scheduler import Offer
-from schemas.values import JobKey
+from broker.core.sharing import ALL, Sharing
+from broker.telemetry.times import iso
+from schemas import jobs
+from schemas.events import Cancelled
+from schemas.values import JobKey, State
 
 TENANTS = ("a", "b", "c")
+WEIGHTS = {"a": 1.0, "b": 2.0, "c": 0.5}  # powers of two, as sums are compared
 BACKENDS = ("x", "y", UNPLACED)
 OFFERED = (("x",), ("y",), ("x", "y"))
 
@@ -24,7 +31,7 @@ Steps = list[tuple[object, ...]]
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), JOBS),
-        st.tuples(st.just("next"), st.sampled_from(OFFERED)),
+        st.tuples(st.just("next"), st.tuples(st.sampled_from(OFFERED), st.sampled_from((0, 1, 3)))),
         st.tuples(st.just("remove"), st.integers(0, 99)),
         st.tuples(st.just("look"), st.integers(1, 9)),
         st.tuples(st.just("hold"), st.sampled_from(TENANTS)),
@@ -49,10 +56,13 @@ class Job:
 class Both:
     """The queues, and all jobs in a list."""
 
-    queues: Queues = field(default_factory=Queues)
+    queues: Queues = field(default_factory=lambda: Queues(Sharing(WEIGHTS.__getitem__, window=1e9)))
     jobs: list[Job] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     count: int = 0
+    used: defaultdict[tuple[str, str], float] = field(
+        default_factory=lambda: defaultdict(float)
+    )  # by tenant and backend
 
     def job(self, tenant: str, backend: str, priority: int, again: bool) -> Job:
         self.count += 1
@@ -71,15 +81,62 @@ class Both:
         job = self.job(*each)
         self.queues.add(job.key, job.backend, job.priority, job.again)
 
-    def next(self, backends: tuple[str, ...]) -> None:
+    def next(self, what: tuple[tuple[str, ...], int]) -> None:
+        """One begins, if one may, and ends after so many seconds."""
+        backends, seconds = what
         offer = Offer("w", "i", frozenset(backends), free=1)
         choice = self.queues.next([offer], self.held.__contains__)
         free = [job for job in self.jobs if job.key.tenant not in self.held]
-        waiting = [job for job in free if job.backend in backends]
-        expected = min(waiting, key=order, default=None)
+        heads = [self.head([j for j in free if j.backend == backend]) for backend in backends]
+        expected = min(filter(None, heads), key=lambda job: self.order(job, ALL), default=None)
         assert (choice and choice.key) == (expected and expected.key)
         if expected is not None:
             self.leave(expected)
+            self.run(expected, seconds)
+
+    def run(self, job: Job, seconds: int) -> None:
+        sharing, tenant = self.queues.sharing, job.key.tenant
+        began = jobs.Job(
+            tenant=tenant,
+            job_id=job.key.job_id,
+            seq=2,
+            state=State.RUNNING,
+            created=iso(0),
+            started=iso(0),
+            backend=job.backend,
+        )
+        end = Cancelled(
+            job_id=job.key.job_id,
+            seq=3,
+            time=iso(seconds),
+            state=State.CANCELLED,
+            reason="",
+            message="",
+            attempt=1,
+        )
+        charge, changed = sharing.begin(began, iso(0))
+        self.queues.touch(job.backend, changed)
+        self.queues.touch(job.backend, sharing.end(began, job.backend, charge, end))
+        for where in (job.backend, ALL):
+            self.used[tenant, where] += seconds / WEIGHTS[tenant]
+
+    def order(self, job: Job, where: str) -> tuple[int, bool, float, int]:
+        used = 0.0 if job.again else self.used[job.key.tenant, where]
+        return -job.priority, not job.again, used, job.arrival
+
+    def head(self, waiting: Sequence[Job]) -> Job | None:
+        return min(waiting, key=lambda job: self.order(job, job.backend), default=None)
+
+    def in_turns(self, waiting: list[Job]) -> list[JobKey]:
+        """As they would go, each taking what is expected."""
+        before, names = self.used.copy(), list[JobKey]()
+        while (job := self.head(waiting)) is not None:
+            waiting.remove(job)
+            names.append(job.key)
+            usual = self.queues.sharing.usual(job.key.tenant, job.backend)
+            self.used[job.key.tenant, job.backend] += usual
+        self.used = before
+        return names
 
     def hold(self, tenant: str) -> None:
         self.held.add(tenant)
@@ -111,7 +168,7 @@ class Both:
         for backend in BACKENDS:
             waiting = [job for job in self.jobs if job.backend == backend]
             assert self.queues.count(backend) == len(waiting)
-            names = [job.key for job in sorted(waiting, key=order)]
+            names = self.in_turns(waiting)
             found = self.queues.waiting(backend, 99)
             assert sorted(found) == sorted(names)
             if not self.queues.all_held:
@@ -120,16 +177,12 @@ class Both:
             assert self.queues.count_of(tenant) == sum(j.key.tenant == tenant for j in self.jobs)
 
 
-def order(job: Job) -> tuple[int, bool, int]:
-    return -job.priority, not job.again, job.arrival
-
-
 @settings(max_examples=300, deadline=None)
 @given(st.lists(JOBS, max_size=20), st.integers(1, 20), STEPS)
 @example(
     [("b", "x", 1, False), ("a", "x", 1, False)],
     1,
-    [("hold", "b"), ("next", ("x",)), ("add", ("a", "x", 1, False)), ("release", "b")],
+    [("hold", "b"), ("next", (("x",), 1)), ("add", ("a", "x", 1, False)), ("release", "b")],
 )
 def test_who_goes_next_is_who_a_list_of_all_says(
     restored: list[tuple[str, str, int, bool]], size: int, steps: Steps

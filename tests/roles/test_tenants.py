@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 
 from broker.core.book import Book
+from broker.ledger.recovery import Replica
 from broker.ledger.sweeping import sweep
 from broker.ledger.tenants import NamedTenants
 from broker.telemetry.times import now
@@ -174,6 +175,41 @@ async def test_a_tenant_at_its_limit_waits_and_goes_on_while_others_pass() -> No
 
         await hand.report("a1", Began(), Returned(msgspec.Raw(b"1")))
         await until(lambda: "a2" in hand.dispatches)
+
+
+async def test_tenants_take_turns_whatever_one_of_them_asked_for_before() -> None:
+    hand = Hand(MemoryLog(), slots=1)
+    async with system(hand, tenants=NamedTenants(["alpha", "beta"])) as qjb:
+        alpha, beta = await qjb.of("alpha"), await qjb.of("beta")
+        await alpha.submit("a1", "a2", "a3")
+        await until(lambda: "a1" in hand.dispatches)
+        await alpha.reaches("a3", "queued")
+        await beta.submit("b1")
+        await beta.reaches("b1", "queued")
+        for slots in (2, 3, 4):
+            hand.slots = slots
+            await until(lambda slots=slots: len(hand.dispatches) == slots)
+
+    assert list(hand.dispatches) == ["a1", "b1", "a2", "a3"]
+
+
+async def test_a_broker_that_takes_over_knows_how_far_tenants_have_come() -> None:
+    log = MemoryLog()
+    async with system(Hand(log, runs=True), tenants=NamedTenants(["alpha"])) as qjb:
+        alpha = await qjb.of("alpha")
+        await alpha.submit("j1")
+        await alpha.ends("j1")
+    successor = Replica(log, 10)
+    await successor.load()
+    told = successor.checkpoint
+
+    assert told is not None
+    assert told.shared.used.keys() == {"", "scripted"}
+    assert told.shared.used["scripted"].keys() == {"alpha"}
+    assert [took.backend for took in told.shared.takes] == ["scripted", "scripted"]
+    sharing = successor.book.queues.sharing
+    assert sharing.estimates.seconds("hello-world", "scripted") == told.shared.takes[0].seconds
+    await successor.close()
 
 
 async def test_while_the_broker_is_full_a_tenants_cancel_makes_room() -> None:

@@ -41,7 +41,7 @@ class Desk:
         return [str(key) for key in self.book.attempts]
 
     def held(self) -> Mapping[str, int]:
-        told = queue_snapshots(self.book, self.roster, [], quota_of=self.quota_of)
+        told = queue_snapshots(self.book, self.roster, [], {}, quota_of=self.quota_of)
         return told[0].held
 
     def end(self, name: str) -> None:
