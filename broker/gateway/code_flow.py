@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec import Meta
 
 from broker.budget import Lately, Room
 from broker.errors import UnauthorizedError, UnavailableError
@@ -27,16 +28,24 @@ LASTS = 600  # s that somebody may take
 ENDED, ONE_ENDED = MIB, 256  # bytes of what is known of logins that have ended; of one
 _NOT_BEGUN = "this login was not begun in this browser, or is too old: begin again"
 
-Text = Annotated[str, msgspec.Meta(max_length=4096)]
+VISIBLE = r"^[\x20-\x7e]*$"  # (RFC 6749, A)
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """With what the issuer sends the browser back."""
+    """With what the issuer sends the browser back. All of it has room in a line of a request."""
 
-    code: Text = ""
-    state: Text = ""
-    iss: Text = ""
-    error: Text = ""
+    code: Annotated[
+        str, Meta(max_length=2048, pattern=VISIBLE, description="What the ID token is given for.")
+    ] = ""
+    state: Annotated[
+        str, Meta(max_length=64, pattern=VISIBLE, description="Which login this is the end of.")
+    ] = ""
+    iss: Annotated[
+        str, Meta(max_length=255, pattern=VISIBLE, description="Who answers (RFC 9207).")
+    ] = ""
+    error: Annotated[
+        str, Meta(max_length=64, pattern=VISIBLE, description="Why nobody is let in.")
+    ] = ""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -94,7 +103,7 @@ class CodeFlow:
         if (said.iss or expects is True) and said.iss != self._issuer.oidc.issuer:
             raise UnauthorizedError("another issuer answers than was asked")
         if said.error or not said.code:
-            raise UnauthorizedError(f"the issuer lets nobody in: {said.error[:60] or 'no code'}")
+            raise UnauthorizedError(f"the issuer lets nobody in: {said.error or 'no code'}")
         text = await self._redeemed(said.code, begun)
         return await self._issuer.logged_in(text, begun.nonce), begun.base
 
@@ -104,7 +113,7 @@ class CodeFlow:
             begun = msgspec.convert(self._stand_ins.check(kept), Begun)
         except msgspec.ValidationError as error:
             raise UnauthorizedError(_NOT_BEGUN) from error
-        is_same = hmac.compare_digest(begun.state.encode(), state.encode("utf-8", "replace"))
+        is_same = hmac.compare_digest(begun.state.encode(), state.encode())
         if not is_same or begun.exp <= time.time() or begun.state in self._ended:
             raise UnauthorizedError(_NOT_BEGUN)
         self._ended[begun.state] = True

@@ -175,7 +175,7 @@ CASES = {
     ("POST", "/login"): Case("/login", body=b'{"token":"' + LOGIN),
     ("GET", "/login"): Case("/login"),
     ("GET", "/login/issuer"): Case("/login/issuer"),
-    ("GET", "/login/callback"): Case("/login/callback?code=" + "x" * 4000),
+    ("GET", "/login/callback"): Case("/login/callback?code=" + "x" * 2000),
     ("POST", "/logout"): Case("/logout"),
     ("POST", "/tickets"): Case("/tickets"),
     ("POST", "/identity/token"): Case("/identity/token", body=b"apikey=" + LOGIN),

@@ -202,3 +202,15 @@ async def test_while_the_log_is_away_nothing_new_can_stand_for_a_jwt() -> None:
             await exchanged(served, issuer.token(), 503)
         made = await exchanged(served, issuer.token())
         await served.get("/jobs", headers=bearer(made["access_token"]))
+
+
+@pytest.mark.parametrize("size", [9_000, 40_000])
+async def test_a_jwt_that_is_too_long_is_refused_wherever_it_is_brought(size: int) -> None:
+    async with both() as (served, issuer):
+        long = issuer.token(more="x" * size)
+        await served.get("/jobs", 431, headers=bearer(long))
+        await cookie_of(served, long, 400)
+        await exchanged(served, long, 401)
+        login = {"apiToken": long}
+        await served.post("/users/loginWithToken", login, 401)
+        assert issuer.asked == 0
