@@ -37,7 +37,7 @@ from schemas.workers import BackendAnnounced
 # What the worker has just done, when it dies.
 OF_WORKERS = ("begun", "intended", "submitted", "waiting", "metered")
 # Which event of the job the broker is about to append, or has appended and told nobody of.
-_EVENTS = ("call_intended", "call_accepted", "call_metered", "completed")
+_EVENTS = ("call_intended", "call_accepted", "completed")
 OF_BROKERS = tuple(f"{when}-{kind}" for kind in _EVENTS for when in ("before", "after"))
 POINTS = OF_WORKERS + OF_BROKERS
 SILENT = "silent-"  # how ids of jobs begin of whose calls the vendor does not tell
