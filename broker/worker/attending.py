@@ -160,6 +160,8 @@ class Attendant:
         if not isinstance(body, AWAITED):
             await self._report(attempt, body)
             return True
+        if isinstance(body, Intended) and attempt.stop.asked:
+            return False  # so that nobody has to ask the vendor for what was never submitted
         return await self._reports.to_ledger(attempt, body) or not isinstance(body, Intended)
 
     async def _stowed(self, attempt: Attempt, body: Body) -> Body:

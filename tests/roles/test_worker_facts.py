@@ -98,6 +98,25 @@ async def test_an_attempt_that_is_cancelled_before_its_intent_is_on_the_ledger_s
     assert device.closed.is_set()
 
 
+async def test_an_attempt_that_is_to_end_tells_of_no_intent_any_more() -> None:
+    class Slow(Device):
+        """Is told to end before it has come to its call."""
+
+        async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
+            yield BEGAN
+            await stop.wait()
+            yield Intended("t1", 1)
+            raise AssertionError("it was asked for more")
+
+    async with working(Slow()) as bench:
+        await bench.tell(bench.dispatch())
+        await said(bench, "began")
+        await bench.cancel()
+        await bench.ended()
+
+    assert bench.kinds() == ["began", "stopped"]
+
+
 async def test_the_id_of_an_attempt_that_was_given_up_is_told_all_the_same() -> None:
     class Slow(Device):
         """Is told to end while the vendor takes its call."""
