@@ -18,8 +18,8 @@ from msgspec import Meta
 
 from broker.budget import Lately, Room
 from broker.errors import UnauthorizedError, UnavailableError
+from broker.fetching import RefusedError, basic
 from broker.gateway.caller import Caller
-from broker.gateway.fetching import RefusedError, basic
 from broker.gateway.oidc import Issuer
 from broker.gateway.stand_ins import StandIns
 from schemas.limits import MIB

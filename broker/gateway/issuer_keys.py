@@ -15,7 +15,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import JWKRegistry, Key, KeyParameters, KeySet
 
 from broker.errors import UnauthorizedError, UnavailableError
-from broker.gateway.fetching import Fetcher
+from broker.fetching import Fetcher
 
 AGAIN = 10.0  # s between looks for keys that are not known
 FRESH = 3600.0  # s after which keys are looked for anew

@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.partitioner import DefaultPartitioner
 
 from broker.errors import (
@@ -20,7 +19,6 @@ from broker.errors import (
     LogUnavailableError,
     QjbError,
     RecordTooLargeError,
-    SettingsError,
     TopicMisconfiguredError,
 )
 from broker.transports.cluster import cluster_of
@@ -30,7 +28,6 @@ from broker.transports.kafka.options import Options
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
-from schemas.topics import events_of, requests_of
 from tests.conformance.conftest import delete_topics
 from tests.support.awaiting import eventually
 from tests.support.kafka import KafkaCluster
@@ -167,99 +164,6 @@ async def test_a_cluster_that_is_not_there_is_named(prefix: str) -> None:
     log = kafka_log(f"127.0.0.1:{port}", prefix, options=Options(open_within=1.0))
 
     with pytest.raises(LogUnavailableError, match=f"127.0.0.1:{port} can not be used"):
-        await log.open()
-
-
-# Who we are
-
-
-@pytest.fixture
-async def over_tls(secured: KafkaCluster) -> AsyncIterator[KafkaCluster]:
-    """Ends when its connections have: over TLS both sides say that they close first."""
-    yield secured
-    transports = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
-    await eventually(
-        lambda: not any(transport._sock is not None for transport in list(transports.values()))
-    )
-
-
-def secured_log(cluster: KafkaCluster, prefix: str, user: str, **asked: object) -> KafkaLog:
-    asked = {"mechanism": "plain", "ca_file": cluster.certificate} | asked
-    place = f"{user}@127.0.0.1:{cluster.secured_port}"
-    query = "&".join(f"{name}={value}" for name, value in asked.items())
-    return KafkaLog(cluster_of(f"kafkas://{place}?{query}"), topics=SOME, prefix=prefix)
-
-
-async def test_a_user_with_a_password_over_tls_may_use_it(
-    over_tls: KafkaCluster, prefix: str
-) -> None:
-    log = secured_log(over_tls, prefix, "admin:admin")
-    await log.open()
-    follower = log.follow({TopicPartition(EVENTS, 0): 0})
-    await log.append(EVENTS, [Record(b"1", KEY, partition=0)])
-
-    assert values(await follower.next(10)) == [b"1"]
-    assert values(await log.read(EVENTS, 0, 0)) == [b"1"]
-    await log.close()
-
-
-@pytest.mark.parametrize(
-    ("user", "asked", "said"),
-    [
-        ("admin:wrong", {}, "does not accept this user, password and mechanism"),
-        ("admin:admin", {"mechanism": "SCRAM-SHA-512"}, "by this mechanism"),
-        ("admin:admin", {"ca_file": ""}, "is not trusted"),
-        ("guest:guest", {}, "qjb.events.v1: not to be seen, and not to be made: Authorization"),
-    ],
-)
-async def test_who_is_not_let_in_is_told_why_at_once(
-    over_tls: KafkaCluster, prefix: str, user: str, asked: dict[str, str], said: str
-) -> None:
-    with pytest.raises(QjbError, match=said):
-        async with asyncio.timeout(10):
-            await secured_log(over_tls, prefix, user, **asked).open()
-
-
-async def test_a_tenant_may_ask_on_its_own_topic_and_see_no_other(
-    over_tls: KafkaCluster, prefix: str
-) -> None:
-    own, other = (prefix + requests_of(tenant).name for tenant in ("alpha", "beta"))
-    told, told_to_other = (prefix + events_of(tenant).name for tenant in ("alpha", "beta"))
-    log = secured_log(over_tls, prefix, "admin:admin")
-    await log.open()
-    topics = [
-        topic(tenant).name for tenant in ("alpha", "beta") for topic in (requests_of, events_of)
-    ]
-    await log.provide(topics)
-    await log.append(events_of("alpha").name, [Record(b"told", b"alpha/j1")])
-    for granted in (["Write", "--topic", own], ["Read", "--topic", told]):
-        user = ["--add", "--allow-principal", "User:alpha", "--operation", *granted]
-        await asyncio.to_thread(over_tls.acls, *user)
-
-    place = f"alpha:alpha@127.0.0.1:{over_tls.secured_port}"
-    query = f"mechanism=plain&ca_file={over_tls.certificate}"
-    options = cluster_of(f"kafkas://{place}?{query}").options()
-    alpha = AIOKafkaProducer(**options)
-    await alpha.start()
-    await alpha.send_and_wait(own, b"{}")
-    with pytest.raises(TopicAuthorizationFailedError):
-        await alpha.send_and_wait(told, b"{}")
-    for topic in (other, told_to_other, prefix + REQUESTS, prefix + EVENTS):
-        with pytest.raises(TopicAuthorizationFailedError):  # who may read or write may see it
-            await alpha.partitions_for(topic)
-    await alpha.stop()
-    reader = AIOKafkaConsumer(told, auto_offset_reset="earliest", **options)
-    await reader.start()
-    assert (await asyncio.wait_for(reader.getone(), 15)).value == b"told"
-    await reader.stop()
-
-    assert values(await log.read(requests_of("alpha").name, 0, 0)) == [b"{}"]
-    await log.close()
-
-
-async def test_what_is_to_be_trusted_must_be_there(prefix: str) -> None:
-    log = KafkaLog(cluster_of("kafkas://localhost:1?ca_file=/no/such/file"), prefix=prefix)
-    with pytest.raises(SettingsError, match="ca_file /no/such/file can not be used: No such file"):
         await log.open()
 
 

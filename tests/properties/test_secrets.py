@@ -22,7 +22,7 @@ SCHEMES = ["kafka", "kafkas", "s3", "gs", "az", "https", "http", "ftp", "KAFKA",
 AFTER_SCHEME = ["://", ":/", ":", "//", "", "///", ":///"]
 USERS = ["me:", ":", "a@b:", "me :", "me:x:"]
 HOSTS = ["@host:9092", "@a:1,b:2", "@", "", "@host:port", "@host/path", "@[::1]:1", "@[::1", "@:0"]
-QUERIES = ["?token=", "?sig=", "?a=b&access_key=", "?", "#", "/?x=1#", "?mechanism=PLAIN&password="]
+QUERIES = ["?token=", "?sig=", "?a=b&access_key=", "?", "#", "/?x=1#", "?mechanism=PLAIN&password=", "?mechanism=OAUTHBEARER&token_url=https://x/", "?mechanism=OAUTHBEARER&token_url=https://x&scope=", "?token_url=http://me:"]  # fmt: skip
 
 
 def joined(*parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

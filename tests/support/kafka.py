@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jgo.maven import MavenContext, PythonResolver
+from joserfc.jwk import ECKey
 from platformdirs import user_cache_path
 
 from tests.support.awaiting import eventually, eventually_here
@@ -132,6 +133,8 @@ class KafkaCluster:
     heap: str = "256m"
     settings: dict[str, str] = field(default_factory=dict)
     secured_port: int = 0
+    signing_key: ECKey | None = None
+    properties: list[str] = field(default_factory=list)  # of Java
 
     @classmethod
     def make(cls, folder: Path, count: int = 1, **more: object) -> "KafkaCluster":
@@ -161,9 +164,10 @@ class KafkaCluster:
         return self.folder / "ca.pem"
 
     def secure(self) -> None:
-        """Before `up`, of one node: TLS and SASL/PLAIN at `secured_port`, and rights.
+        """Before `up`, of one node: TLS and SASL at `secured_port`, and rights.
 
-        There `admin` may do everything and `guest` nothing; the password is the name.
+        There `admin` may do everything and `guest` nothing. By PLAIN and SCRAM-SHA-512 the password
+        is the name; OAUTHBEARER takes JWTs for `kafka` that are signed with `signing_key`.
         """
         key = ["-alias", "node", "-keystore", str(self.folder / "keys"), "-storepass", "changeit"]
         san = ["-keyalg", "RSA", "-dname", "CN=node", "-ext", "san=ip:127.0.0.1"]
@@ -176,7 +180,6 @@ class KafkaCluster:
         self.secured_port = free_port()
         plain = self._config(self.nodes[0])
         more = f",SECURED://127.0.0.1:{self.secured_port}"
-        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
         self.settings = {
             "listeners": plain["listeners"] + more,
             "advertised.listeners": plain["advertised.listeners"] + more,
@@ -184,11 +187,31 @@ class KafkaCluster:
             + ",SECURED:SASL_SSL",
             "ssl.keystore.location": str(self.folder / "keys"),
             "ssl.keystore.password": "changeit",
-            "listener.name.secured.sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.secured.plain.sasl.jaas.config": f'{login} user_admin="admin"'
-            ' user_guest="guest" user_alpha="alpha";',
+            **self._mechanisms(),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS;User:admin",
+        }
+
+    def _mechanisms(self) -> dict[str, str]:
+        """How to log in at `secured_port`; sessions end with their token, those of SCRAM after 3 s."""
+        self.signing_key = ECKey.generate_key("P-256", {"kid": "kafka"})
+        known = self.folder / "known-keys.json"
+        known.write_text(json.dumps({"keys": [self.signing_key.as_dict(private=False)]}))
+        self.properties = [f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={known.as_uri()}"]
+        security = "org.apache.kafka.common.security"
+        users = " ".join(f'user_{name}="{name}"' for name in ("admin", "guest", "alpha"))
+        here, tokens = "listener.name.secured", "listener.name.secured.oauthbearer"
+        return {
+            f"{here}.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512,OAUTHBEARER",
+            f"{here}.plain.sasl.jaas.config": f"{security}.plain.PlainLoginModule required {users};",
+            f"{here}.scram-sha-512.sasl.jaas.config": f"{security}.scram.ScramLoginModule required;",
+            f"{here}.scram-sha-512.connections.max.reauth.ms": "3000",
+            f"{tokens}.sasl.jaas.config": f"{security}.oauthbearer.OAuthBearerLoginModule required;",
+            f"{tokens}.sasl.server.callback.handler.class": (
+                f"{security}.oauthbearer.OAuthBearerValidatorCallbackHandler"
+            ),
+            f"{tokens}.sasl.oauthbearer.jwks.endpoint.url": known.as_uri(),
+            f"{tokens}.sasl.oauthbearer.expected.audience": "kafka",
         }
 
     def acls(self, *asked: str) -> str:
@@ -248,7 +271,7 @@ class KafkaCluster:
     def _java(self, main: str, *args: str, heap: str) -> list[str]:
         options = [f"-Xmx{heap}", f"-Xms{heap}", "-XX:+UseSerialGC", "-Xshare:auto"]
         config = f"-Dlog4j2.configurationFile={FILES / 'log4j2.xml'}"
-        return [java(), *options, config, "-cp", f"{jars()}/*", main, *args]
+        return [java(), *options, *self.properties, config, "-cp", f"{jars()}/*", main, *args]
 
     def _format(self) -> None:
         tools = []
@@ -260,6 +283,8 @@ class KafkaCluster:
             )
             if not (node.home / "data" / "meta.properties").exists():
                 task = ["format", "-t", CLUSTER_ID, "-c", str(config)]
+                if self.secured_port:
+                    task += ["--add-scram", "SCRAM-SHA-512=[name=admin,password=admin]"]
                 tools.append(
                     subprocess.Popen(
                         self._java("kafka.tools.StorageTool", *task, heap="64m"),

@@ -1,9 +1,12 @@
 """How topics are set up on Kafka, and how a wrong one is named."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from broker.errors import SettingsError
-from broker.transports.cluster import Cluster, cluster_of
+from broker.transports.cluster import Cluster, Grant, cluster_of
 from broker.transports.kafka.topics import configs, findings, risks
 from broker.transports.topics import EVENTS, INBOX, STATE, STATUS, TOPICS, keeping_events
 
@@ -135,6 +138,81 @@ def test_a_url_may_carry_who_we_are() -> None:
     assert options["sasl_plain_username"] == "al@ice"
     assert "p:w" not in repr(cluster)
     assert "p:w" not in str(cluster)
+
+
+def test_a_url_may_say_where_tokens_are_given() -> None:
+    asked = (
+        "token_url=https://idp.lab/token?realm=q&scope=a+b&extension_pool=p%261&password_file=/p"
+    )
+    cluster = cluster_of(f"kafkas://the%20client@one:1?mechanism=oauthbearer&{asked}")
+
+    assert cluster.grant == Grant("https://idp.lab/token?realm=q", "a b", (("pool", "p&1"),))
+    assert (cluster.user, cluster.password_file) == ("the client", "/p")
+
+
+@pytest.mark.parametrize(
+    "token_url",
+    ["https://idp.lab", "http://localhost:8080/t", "http://127.9.9.9/t", "http://[::1]:1/t"],
+)
+def test_secrets_go_over_tls_or_stay_on_the_machine(token_url: str) -> None:
+    cluster = cluster_of(f"kafka://a:b@one:1?mechanism=OAUTHBEARER&token_url={token_url}")
+
+    assert cluster.grant == Grant(token_url)
+    assert cluster.options() == {
+        "bootstrap_servers": ["one:1"],
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "OAUTHBEARER",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("a:b@one?mechanism=OAUTHBEARER", "a client's id before the @, and token_url"),
+        ("one?mechanism=OAUTHBEARER&token_url=https://x", "a client's id before the @, and"),
+        ("a:b@one?token_url=https://x", "are for mechanism=OAUTHBEARER"),
+        ("a:b@one?mechanism=PLAIN&scope=x", "are for mechanism=OAUTHBEARER"),
+        ("a:b@one?mechanism=PLAIN&extension_a=x", "are for mechanism=OAUTHBEARER"),
+        *(
+            (f"a:b@one?mechanism=OAUTHBEARER&token_url={url}", "token_url is no https:// URL")
+            for url in (
+                "http://idp.lab/t",
+                "http://127.0.0.1.lab/t",
+                "ftp://localhost/t",
+                "https://",
+                "https://u:p@idp.lab",
+                "https://idp.lab:x/t",
+                "https://idp.lab/%23f",
+                "https://[::1/t",
+                "idp.lab",
+                "https://idp.lab/a+b",
+            )
+        ),
+        *(
+            (f"a:b@one?mechanism=OAUTHBEARER&token_url=https://x&{name}=1", "extension_NAME only")
+            for name in ("extension_auth", "extension_", "extension_a1", "password")
+        ),
+        (
+            "a:b@one?mechanism=OAUTHBEARER&token_url=https://x&extension_a=%01auth",
+            "extension_NAME is empty, or not of printable ASCII",
+        ),
+        ("a:b@one?password_file=/x", "password_file is for a user without a password"),
+        ("one?password_file=/x", "password_file is for a user without a password"),
+    ],
+)
+def test_what_does_not_fit_together_in_a_url_is_named(url: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(says)):
+        cluster_of(f"kafkas://{url}")
+
+
+def test_a_password_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    cluster = cluster_of(f"kafka://me@one:1?password_file={file}")
+    with pytest.raises(SettingsError, match=f"password_file {file} can not be used: No such file"):
+        cluster.options()
+    file.write_text("p:w\n")
+
+    assert cluster.options()["sasl_plain_password"] == "p:w"
 
 
 def test_without_more_a_connection_is_plain() -> None:

@@ -10,10 +10,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.transaction import InitProducerIdRequest
 
+from broker.errors import SettingsError
 from broker.transports import topics
 from broker.transports.cluster import Cluster
 from broker.transports.kafka.metadata import Found, TopicsRequest, found_in
+from broker.transports.kafka.oauth import Tokens
+from broker.transports.kafka.sessions import Sessions, check, log_in
 from broker.transports.kafka.taking import TROUBLE, Taking
 from broker.transports.kafka.topics import BATCH_LIMIT
 from broker.transports.log import Bounds, TopicPartition
@@ -37,6 +41,9 @@ class Clients:
         self.prefix = prefix
         self.close_within = close_within
         self.taking = Taking(prefix)
+        self._tokens = None if cluster.grant is None else Tokens(cluster, cluster.grant)
+        self._sessions = Sessions(_nothing if self._tokens is None else self._tokens.refresh)
+        self._options: dict[str, Any] = {}  # as they were read last
         self._common = {
             "client_id": "qjb",
             "request_timeout_ms": int(REQUEST * 1000),
@@ -65,7 +72,7 @@ class Clients:
     async def consumer(self, committed: bool) -> Any:
         """A new consumer, connected, of no partitions yet; *committed*: of nothing else."""
         consumer = AIOKafkaConsumer(
-            **self.cluster.options(),
+            **await self._reached(),
             **self._common,
             fetch_max_wait_ms=int(LONG_POLL * 1000),
             fetch_max_bytes=16 * 1024 * 1024,
@@ -74,6 +81,7 @@ class Clients:
             auto_offset_reset="none",
             isolation_level="read_committed" if committed else "read_uncommitted",
         )
+        self._keep_logged_in(consumer._client)
         try:
             await consumer.start()
         except BaseException:
@@ -111,7 +119,7 @@ class Clients:
 
     async def admin(self) -> Any:
         """A new client for administration, connected."""
-        admin = AIOKafkaAdminClient(**self.cluster.options(), **self._common)
+        admin = AIOKafkaAdminClient(**await self._reached(), **self._common)
         try:
             await admin.start()
         except BaseException:
@@ -121,7 +129,9 @@ class Clients:
 
     async def refusal(self) -> Exception | None:
         """What is wrong with a server that does not let us in; aiokafka's clients do not say."""
-        options = self.cluster.options() | {"request_timeout_ms": int(REQUEST * 1000)}
+        options = await self._reached() | {"request_timeout_ms": int(REQUEST * 1000)}
+        protocol = options.pop("security_protocol")
+        options["security_protocol"] = protocol.removeprefix("SASL_")
         for server in options.pop("bootstrap_servers"):
             host, _, port = server.rpartition(":")
             try:
@@ -129,7 +139,10 @@ class Clients:
             except TROUBLE as error:
                 return error
             try:
+                if protocol.startswith("SASL_"):
+                    await log_in(connection)
                 await connection.send(MetadataRequest([]))
+                check((await connection.send(InitProducerIdRequest(None, 0))).error_code)
             except TROUBLE as error:
                 return error
             finally:
@@ -151,12 +164,32 @@ class Clients:
             await quietly(asker.stop())
         if producer is not None:
             await end_producer(producer)
+        await self._sessions.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self.close_within)
 
+    async def _reached(self) -> dict[str, Any]:
+        """The arguments that say how to reach the cluster; as they were, where a file is gone now.
+
+        Raises `SettingsError` if they never were good.
+        """
+        try:
+            self._options = await asyncio.to_thread(self.cluster.options)
+        except SettingsError as error:
+            if not self._options:
+                raise
+            logger.warning("log.setting_unusable", error=error.message)
+        if self._tokens is None:
+            return dict(self._options)
+        return self._options | {"sasl_oauth_token_provider": self._tokens}
+
+    def _keep_logged_in(self, client: Any) -> None:
+        if self.cluster.user is not None:
+            self._sessions.keep(client)
+
     async def _make_producer(self) -> Any:
         producer = AIOKafkaProducer(
-            **self.cluster.options(),
+            **await self._reached(),
             **self._common,
             acks="all",
             enable_idempotence=True,
@@ -164,6 +197,7 @@ class Clients:
             max_batch_size=BATCH_LIMIT,
             max_request_size=2 * BATCH_LIMIT,
         )
+        self._keep_logged_in(producer.client)
         # A batch whose leader is unknown would be given up after a request's time, in doubt and
         # with a hole in the sequence numbers. It can wait: its node comes back or is replaced.
         producer._message_accumulator._batch_ttl = float("inf")
@@ -193,6 +227,10 @@ async def end_producer(producer: Any) -> None:
     # If that took too long, it still waits for what can not be sent, and tries for ever.
     await quietly(producer._sender.close())
     await quietly(producer.client.close())
+
+
+async def _nothing() -> None:
+    """A user and a password are there always."""
 
 
 async def quietly(stop: Awaitable[None]) -> None:

@@ -1,19 +1,12 @@
 """`KafkaLog`: the promises of a log, kept by lanes, followers and a reader."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
-from aiokafka.errors import (
-    IllegalSaslStateError,
-    KafkaConnectionError,
-    KafkaError,
-    SaslAuthenticationFailed,
-    UnsupportedSaslMechanismError,
-)
+from aiokafka.errors import KafkaError
 
 from broker.errors import AppendFailedError, LogUnavailableError
 from broker.transports.cluster import Cluster
@@ -25,6 +18,7 @@ from broker.transports.kafka.lanes import Lanes
 from broker.transports.kafka.layout import LAYOUT, missing, name_of, on_record, placed_by
 from broker.transports.kafka.metadata import Found
 from broker.transports.kafka.options import Options
+from broker.transports.kafka.refusals import in_words, is_lasting
 from broker.transports.kafka.setup import TopicSetup
 from broker.transports.kafka.taking import TROUBLE
 from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, size_of
@@ -37,14 +31,6 @@ logger = structlog.get_logger()
 
 RETRIED_FOR = (
     30.0  # seconds in which a read or a question is tried again: a node's failover takes 15
-)
-
-# What waiting does not mend.
-LASTING = (
-    IllegalSaslStateError,
-    SaslAuthenticationFailed,
-    UnsupportedSaslMechanismError,
-    ssl.SSLCertVerificationError,
 )
 
 T = TypeVar("T")
@@ -184,9 +170,9 @@ class KafkaLog:
         except TROUBLE as error:
             await self._clients.stop()
             cause = await self._clients.refusal() or error
-            if isinstance(cause, LASTING) or time.monotonic() > deadline:
+            if is_lasting(cause) or time.monotonic() > deadline:
                 raise LogUnavailableError(
-                    f"Kafka at {self._clients.cluster} can not be used: {_in_words(cause)}; "
+                    f"Kafka at {self._clients.cluster} can not be used: {in_words(cause)}; "
                     "see QJB_LOG"
                 ) from error
             await asyncio.sleep(0.5)
@@ -270,21 +256,3 @@ class KafkaLog:
                     raise LogUnavailableError(f"Kafka does not answer: {error}") from error
                 logger.warning("log.retry", error=repr(error))
             await asyncio.sleep(BACKOFF)
-
-
-def _in_words(error: Exception) -> str:
-    match error:
-        case SaslAuthenticationFailed():
-            return "it does not accept this user, password and mechanism"
-        case UnsupportedSaslMechanismError() | IllegalSaslStateError():
-            return "it does not take a user and a password by this mechanism"
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted ({error.verify_message}); ca_file names one that is"
-        case KafkaConnectionError() | ConnectionResetError():
-            return "it closes the connection: TLS (kafkas://) or a user is wanted there, or is not"
-        case ConnectionRefusedError():
-            return "nobody listens there"
-        case OSError() if error.strerror:
-            return error.strerror
-        case _:
-            return str(error) or "it does not answer"

@@ -1,5 +1,6 @@
 """What a server of somebody else says, as JSON: within a time and a size, from nowhere else."""
 
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -8,22 +9,31 @@ from urllib.parse import quote_plus
 import aiohttp
 import orjson
 
+from broker.shown import url_visible, without_urls
 from schemas.limits import MIB
 
 WITHIN = 5.0  # s that it gets to answer
 MOST_ANSWERED = MIB  # bytes
 HEADERS = {"Accept-Encoding": "identity", "Accept": "application/json"}  # little stays little
+# Why it gives no token (RFC 6749, 5.2; RFC 8707). Other words may quote what it was sent.
+WORDS = re.compile(
+    r"invalid_(request|client|grant|scope|target)|unauthorized_client|unsupported_grant_type"
+)
+PASSING = {408, 425, 429}  # those of 400 to 499 that waiting may mend
 
 
 class RefusedError(ValueError):
-    """It does not do what it is asked for (400 to 499)."""
+    """It does not do what it is asked for (400 to 499), nor will it soon."""
 
 
 class Fetcher:
-    """*trust*: the authorities by which servers at https are known; None: the system's."""
+    """*trust*: the authorities by which servers at https are known; None: the system's.
 
-    def __init__(self, trust: ssl.SSLContext | None = None) -> None:
-        self._trust = trust
+    *within*: seconds that a server gets to answer.
+    """
+
+    def __init__(self, trust: ssl.SSLContext | None = None, within: float = WITHIN) -> None:
+        self._trust, self._within = trust, within
 
     async def get(self, url: str) -> dict[str, Any]:
         """The object at *url*. Raises `ValueError`."""
@@ -38,8 +48,8 @@ class Fetcher:
     async def _ask(
         self, method: str, url: str, headers: Mapping[str, str], **more: Any
     ) -> dict[str, Any]:
-        timeout, trust = aiohttp.ClientTimeout(total=WITHIN), self._trust or True
-        connector = aiohttp.TCPConnector(ssl=trust)
+        timeout, trust = aiohttp.ClientTimeout(total=self._within), self._trust or True
+        connector, shown = aiohttp.TCPConnector(ssl=trust), url_visible(url)
         try:
             async with (
                 aiohttp.ClientSession(
@@ -49,11 +59,12 @@ class Fetcher:
                     method, url, headers={**HEADERS, **headers}, allow_redirects=False, **more
                 ) as answer,
             ):
-                return await _object(url, answer)
+                return await _object(shown, answer)
         except TimeoutError as error:
-            raise ValueError(f"{url} does not answer within {WITHIN:.0f} s") from error
+            raise ValueError(f"{shown} does not answer within {self._within:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ValueError(str(error)) from error
+            why = without_urls(str(error))[:200]
+            raise ValueError(f"{shown} can not be used: {why}") from error
 
 
 def basic(name: str, secret: str) -> dict[str, str]:
@@ -62,17 +73,25 @@ def basic(name: str, secret: str) -> dict[str, str]:
     return {"Authorization": said}
 
 
-async def _object(url: str, answer: aiohttp.ClientResponse) -> dict[str, Any]:
-    if 400 <= answer.status < 500:
-        raise RefusedError(f"{url} answers {answer.status}")
-    if answer.status != 200:
-        raise ValueError(f"{url} answers {answer.status}")
+async def _object(shown: str, answer: aiohttp.ClientResponse) -> dict[str, Any]:
     body = bytearray()
     async for piece in answer.content.iter_any():  # it comes in as many as the net makes
         body += piece
         if len(body) > MOST_ANSWERED:
-            raise ValueError(f"{url} answers with more than {MOST_ANSWERED:,} bytes")
-    found = orjson.loads(body)
+            raise ValueError(f"{shown} answers with more than {MOST_ANSWERED:,} bytes")
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        found = None
+    if answer.status != 200:
+        is_no = 400 <= answer.status < 500 and answer.status not in PASSING
+        kind = RefusedError if is_no else ValueError
+        raise kind(f"{shown} answers {answer.status}{_word(found)}")
     if not isinstance(found, dict):
-        raise ValueError(f"{url} answers with no object")
+        raise ValueError(f"{shown} answers with no object")
     return found
+
+
+def _word(found: Any) -> str:
+    word = found.get("error") if isinstance(found, dict) else None
+    return f" ({word})" if isinstance(word, str) and WORDS.fullmatch(word) else ""
