@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support.awaiting import eventually
 from tests.support.environments import environment, output
 from tests.support.systems import System
 
@@ -99,11 +100,11 @@ async def test_its_task_runner_ends_the_job_when_it_is_told_to_end(
     running.send_signal(signal.SIGTERM)
     await asyncio.to_thread(running.communicate)
 
-    job = await site.job()
-    while not job["terminal"]:
-        await asyncio.sleep(0.05)
+    async def ended() -> dict[str, Any] | None:
         job = await site.job()
-    assert job["status"] == "Cancelled"
+        return job if job["terminal"] else None
+
+    assert (await eventually(ended))["status"] == "Cancelled"
 
 
 async def test_its_resource_is_acquired_described_and_runs_tasks(site: Site) -> None:

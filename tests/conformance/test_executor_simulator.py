@@ -21,7 +21,7 @@ from executors.children.output import CUT, PIECE, TOTAL
 from executors.children.pool import AGAIN_AFTER, SPARES
 from executors.simulator import Run, SimulatorExecutor
 from schemas.reports import Died
-from tests.support.awaiting import eventually, stays
+from tests.support.awaiting import eventually, settled, stays
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
 from tests.support.executing import (
     bodies,
@@ -359,7 +359,7 @@ async def test_an_attempt_for_which_there_are_no_descriptors_waits_and_that_is_t
             waiting = [asyncio.ensure_future(last(executor, task("returns"))) for _ in range(4)]
             stop = Stop()
             stopped = asyncio.ensure_future(last(executor, task("returns"), stop))
-            await asyncio.sleep(3 * AGAIN_AFTER)
+            await stays(lambda: not any(a.done() for a in waiting), 3 * AGAIN_AFTER)
             stop.ask("user_request")
             assert kind(await stopped) == "stopped"
             assert not any(attempt.done() for attempt in waiting)
@@ -511,8 +511,7 @@ async def test_a_child_can_run_ahead_by_a_bounded_amount_only(
     run = executor.run(task("floods-the-stream", {"path": str(mark)}), Stop())
     await anext(run)
     await eventually(lambda: mark.exists())
-    await asyncio.sleep(0.5)
-    came = int(mark.read_text())
+    came = int(await settled(mark.read_text))
 
     found = [body async for body in run]
 

@@ -355,7 +355,7 @@ async def test_closing_a_follower_wakes_it(log: Log) -> None:
     follower = log.follow({TopicPartition(EVENTS, 0): 0})
     await follower.next(0.2)
     waiting = asyncio.create_task(follower.next(60))
-    await asyncio.sleep(0.05)
+    await stays(lambda: not waiting.done(), 0.05)
 
     await follower.close()
 
@@ -368,7 +368,7 @@ async def test_closing_the_log_wakes_its_followers(make: OpenLog) -> None:
     await log.open()
     follower = log.follow({TopicPartition(EVENTS, 0): 0})
     waiting = asyncio.create_task(follower.next(60))
-    await asyncio.sleep(0.2)
+    await stays(lambda: not waiting.done(), 0.2)
 
     await log.close()
 

@@ -262,16 +262,16 @@ async def test_what_was_acknowledged_survives_the_kill_of_its_process(tmp_path: 
     for _ in range(3):
         other = await asyncio.to_thread(python, APPEND_FOR_EVER, path)
         assert other.stdout is not None
-        await asyncio.to_thread(other.stdout.readline)
-        await asyncio.sleep(0.4)
+        said = [await asyncio.to_thread(other.stdout.readline) for _ in range(200)]
         other.send_signal(signal.SIGKILL)
-        said, _ = await asyncio.to_thread(other.communicate)
+        said += await asyncio.to_thread(other.stdout.readlines)
+        other.communicate()
 
         log = await opened(path)
         records = {r.offset: r for r in await read_all(log)}
         await log.close()
 
-        acknowledged = [line.split() for line in said.splitlines(keepends=True) if line[-1] == "\n"]
+        acknowledged = [line.split() for line in said if line[-1] == "\n"]
         assert len(acknowledged) > 50
         for offset, name, number in acknowledged:
             record = records[int(offset)]

@@ -20,7 +20,7 @@ from broker.transports.unix.frames import VERSION, FrameWriter, Hello
 from schemas.records import Record
 from tests.conformance.conftest import USED
 from tests.conformance.test_log import numbered, take, values
-from tests.support.awaiting import eventually
+from tests.support.awaiting import eventually, stays
 
 AT_THE_START = {TopicPartition(EVENTS, 0): 0}
 OWNER = """
@@ -156,7 +156,7 @@ async def test_an_append_that_nobody_answered_may_have_been_stored(tmp_path: Pat
         await log.open()
         process.send_signal(signal.SIGSTOP)
         appending = asyncio.create_task(log.append(EVENTS, numbered(1)))
-        await asyncio.sleep(0.05)
+        await stays(lambda: not appending.done(), 0.05)
         end(process)
         with pytest.raises(LogUnavailableError, match="hung up") as caught:
             await appending

@@ -17,6 +17,7 @@ from broker.transports.memory import (
     MemoryLog,
 )
 from broker.transports.topics import EVENTS, INBOX, STATE, STATUS
+from tests.support.awaiting import eventually
 from tests.support.broker import QUICK, Hand, Side, a_broker, check_histories, running
 
 JOBS = 40
@@ -72,6 +73,16 @@ async def ask(side: Side, chance: random.Random) -> None:
         await asyncio.sleep(chance.uniform(0, 0.05))
 
 
+def seqs(side: Side) -> dict[str, int]:
+    """Of each job the newest event that a snapshot has."""
+    return {key: job.seq for key, job in side.snapshots().items()}
+
+
+def lengths(log: MemoryLog) -> dict[str, int]:
+    """Of each job the newest event on the ledger."""
+    return {str(key): events[-1].event.seq for key, events in check_histories(log).items()}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_each_job_ends_once_whatever_happens(seed: int) -> None:
@@ -94,10 +105,8 @@ async def test_each_job_ends_once_whatever_happens(seed: int) -> None:
         async with running(a_broker(log, side.blobs, replace(QUICK, lease=0.3))):
             for number in range(JOBS):
                 await side.ends(f"j{number}", within=20)
-            await asyncio.sleep(0.1)
+            await eventually(lambda: seqs(side) == lengths(log))
 
     histories = check_histories(log)
     assert {key.job_id for key in histories} == {f"j{n}" for n in range(JOBS)}
-    newest = side.snapshots()
-    for key, history in histories.items():
-        assert newest[str(key)].seq == history[-1].event.seq
+    assert seqs(side) == lengths(log)

@@ -1,6 +1,5 @@
 """Sessions through the broker role: what stands on the log, and what survives a lost broker."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from schemas.reports import BEGAN
 from schemas.requests import CancelSession, CloseSession, OpenSession
 from schemas.sessions import Mode, Session, session_key
 from schemas.state_records import SESSION
+from tests.support.awaiting import steps
 from tests.support.broker import (
     ALONE,
     HELLO,
@@ -54,7 +54,7 @@ async def test_a_job_that_comes_before_its_session_waits_for_it_and_a_close_for_
     async with system(Hand(log, runs=True), options=TIME) as side:
         await side.is_offered(1)
         await side.submit("j1", session_id="s1")
-        await asyncio.sleep(0)
+        await steps()
         await ask(log, OPEN)
         await side.ends("j1")
         await ask(log, CloseSession("s1"))

@@ -20,7 +20,7 @@ from broker.errors import SettingsError, UnauthorizedError, UnavailableError
 from broker.gateway.oidc import LEEWAY, ONE_CHECKED, Issuer, Oidc
 from schemas.tenants import Scope
 from tests.support import tls
-from tests.support.gateway import eventually
+from tests.support.awaiting import eventually, steps
 from tests.support.issuer import AUDIENCE, SECRET, TestIssuer, both, issuing
 from tests.support.opened import opened
 from tests.support.tokens import bearer, say, tenant, token
@@ -220,7 +220,7 @@ async def test_nothing_waits_for_an_issuer_when_the_gateway_ends() -> None:
     async with issuing(issuer):
         known = Issuer(Oidc(issuer.url, AUDIENCE))
         asking = asyncio.create_task(known.caller(issuer.token()))
-        await asyncio.sleep(0.1)
+        await eventually(lambda: issuer.described)
         await known.keys.close()
         with pytest.raises(asyncio.CancelledError):
             await asking
@@ -312,7 +312,7 @@ async def test_a_flood_of_names_of_keys_is_one_question_and_delays_nobody_who_is
         await known.caller(good)
         now, issuer.slow = 20.0, 2.0
         flood = [asyncio.create_task(known.caller(issuer.token(key=key))) for key in odd]
-        await asyncio.sleep(0)
+        await steps()
         for text in (good, issuer.token(sub="grace")):
             assert (await known.caller(text)).tenant == "chem"
         assert not any(task.done() for task in flood)
@@ -348,13 +348,15 @@ async def test_a_jwt_that_was_good_ends_in_time() -> None:
 
 async def refusal(known: Issuer, text: str) -> str:
     """Why it is refused, once it is."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                await known.caller(text)
-            except UnauthorizedError as error:
-                return error.message
-            await asyncio.sleep(0.05)
+
+    async def said() -> str:
+        try:
+            await known.caller(text)
+        except UnauthorizedError as error:
+            return error.message
+        return ""
+
+    return await eventually(said)
 
 
 async def test_what_was_checked_is_kept_within_its_room() -> None:

@@ -15,7 +15,8 @@ import pytest
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from schemas.events import Cancelled, Completed, Interim
-from tests.support.gateway import Ledger, Running, eventually, running
+from tests.support.awaiting import eventually, stays, steps
+from tests.support.gateway import Ledger, Running, running
 
 UPGRADE = (
     b"GET /stream/jobs/j1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
@@ -86,7 +87,7 @@ async def test_streams_that_open_while_a_job_runs_are_complete_and_in_order(
         await served.ledger.interim("j1", number)
         if number % 6 == 0:
             following.append(asyncio.create_task(_told(served)))
-            await asyncio.sleep(0)
+            await steps()
     await eventually(lambda: len(served.gateway._parts.streams) == len(following))
     await served.ledger.complete("j1", "done")
 
@@ -187,7 +188,7 @@ async def test_a_stream_of_a_job_that_waits_is_not_ended_by_its_age() -> None:
         await served.ledger.queue("j1")
         following = asyncio.create_task(_told(served))
         await eventually(lambda: len(served.gateway._parts.streams) == 1)
-        await asyncio.sleep(0.3)
+        await stays(lambda: len(served.gateway._parts.streams) == 1, 0.3)
         await served.ledger.start("j1")
         await served.ledger.complete("j1", 7)
 

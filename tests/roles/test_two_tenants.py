@@ -30,6 +30,7 @@ from schemas.tenants import Scope
 from schemas.topics import PROGRAMS
 from schemas.versions import ProgramHead, ProgramVersion
 from schemas.workers import QueueSnapshot
+from tests.support.awaiting import eventually
 from tests.support.gateway import Ledger, Running, running
 from tests.support.tokens import bearer, say, tenant, token
 
@@ -178,10 +179,12 @@ async def served() -> AsyncIterator[Running]:
     log = MemoryLog()
     async with running(ledger=Ledger(log), patience=0.1) as gateway:
         await hers(gateway)
-        async with asyncio.timeout(20):
-            while (await her_job(gateway)).status != 200:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: _is_read(gateway))
         yield gateway
+
+
+async def _is_read(served: Running) -> bool:
+    return (await her_job(served)).status == 200
 
 
 async def her_job(served: Running) -> Answered:

@@ -377,9 +377,10 @@ class Talkative(ScriptedExecutor):
 
     def __init__(self, count: int) -> None:
         super().__init__()
-        self.count, self.said = count, 0
+        self.count, self.begun, self.said = count, 0, 0
 
     async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
+        self.begun += 1
         yield Began()
         for number in range(self.count):
             self.said += 1
@@ -388,13 +389,13 @@ class Talkative(ScriptedExecutor):
 
 
 async def test_reports_of_several_attempts_share_an_append() -> None:
-    log = MemoryLog(1)
-    async with working(log=log, slots=8) as qjb:
+    log, executor = MemoryLog(1), Talkative(0)
+    async with working(executor, log=log, slots=8) as qjb:
         stall = Hang(REPORTS)
         with log.fault(stall):
             await qjb.tell(*(qjb.dispatch(f"j{number}") for number in range(8)))
             await until(lambda: stall.hits)
-            await asyncio.sleep(0.02)
+            await until(lambda: executor.begun == 8)
         for number in range(8):
             await qjb.ended(f"j{number}")
 
@@ -406,9 +407,8 @@ async def test_all_reports_of_a_short_attempt_go_with_one_append() -> None:
         with qjb.log.fault(Delay(0.0, REPORTS)) as appends:
             await qjb.tell(qjb.dispatch())
             await qjb.ended()
-            await asyncio.sleep(0.02)
+            await stays(lambda: appends.hits == 1, 0.02)
 
-    assert appends.hits == 1
     assert qjb.kinds() == ["began", "returned"]
 
 

@@ -35,6 +35,7 @@ class TestIssuer:
         self.url = ""
         self.keys = [ECKey.generate_key("P-256", {"kid": "first"})]
         self.asked = 0  # how often for its keys
+        self.described = 0  # how often for its description
         self.says: dict[str, Any] = {}  # in its description, instead
         self.slow = 0.0  # s until it answers
         self.padding = 0  # bytes more in its keys
@@ -73,6 +74,7 @@ class TestIssuer:
         self.keys = [ECKey.generate_key("P-256", {"kid": name})]
 
     async def _description(self, request: web.Request) -> web.Response:
+        self.described += 1
         await asyncio.sleep(self.slow)
         said = {
             "issuer": self.url,
