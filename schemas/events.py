@@ -3,6 +3,8 @@
 The JSON is the same everywhere. Readers ignore fields and kinds that they do not know.
 """
 
+from typing import get_args
+
 import msgspec
 
 from schemas.calls import Amount, CalibrationId, Currency, Tag, VendorJobId
@@ -214,23 +216,4 @@ AnyEvent = (
     | Parked
     | Resolved
 )
-EVENT_TYPES: tuple[type[Event], ...] = (
-    Queued,
-    Rejected,
-    Dispatched,
-    Started,
-    Interim,
-    Withheld,
-    Log,
-    Retried,
-    CancelRequested,
-    Completed,
-    Failed,
-    Cancelled,
-    CallIntended,
-    CallAccepted,
-    CallMetered,
-    Calibrated,
-    Parked,
-    Resolved,
-)
+EVENT_TYPES: tuple[type[Event], ...] = get_args(AnyEvent)

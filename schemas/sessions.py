@@ -4,7 +4,7 @@ A session is numbered and folded as a job is. It stands beside jobs, on the same
 """
 
 import enum
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 
@@ -163,11 +163,4 @@ AnySessionEvent = (
     | SessionCloseRequested
     | SessionClosed
 )
-SESSION_EVENT_TYPES: tuple[type[SessionEvent], ...] = (
-    SessionOpened,
-    SessionRejected,
-    SessionUsed,
-    SessionRested,
-    SessionCloseRequested,
-    SessionClosed,
-)
+SESSION_EVENT_TYPES: tuple[type[SessionEvent], ...] = get_args(AnySessionEvent)
