@@ -41,6 +41,8 @@ class _Line:
 
     @property
     def arrival(self) -> int:
+        if len(self.lanes) == 1:
+            return next(iter(self.lanes.values())).arrival
         return min(lane.arrival for lane in self.lanes.values())
 
 

@@ -60,5 +60,7 @@ def choose(head_of: Callable[[str], Head | None], offers: Sequence[Offer]) -> Ch
 
 
 def _roomiest(offers: Iterable[Offer], backend: str) -> Offer | None:
-    suitable = (offer for offer in offers if backend in offer.backends)
-    return max(suitable, key=lambda offer: offer.free, default=None)
+    suitable = [offer for offer in offers if backend in offer.backends]
+    if len(suitable) < 2:
+        return suitable[0] if suitable else None
+    return max(suitable, key=lambda offer: offer.free)

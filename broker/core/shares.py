@@ -80,6 +80,8 @@ class Shares:
 
     def _pass(self, at: float) -> Iterable[str]:
         """Time goes on; a clock that was put back costs nobody anything. Who is forgotten by it."""
+        if at == self._at:  # most events come with others of the same time
+            return ()
         self._now += max(0.0, at - self._at)
         self._at = at
         if self._now - self._levels[-1][0] >= self._window / SLICES:

@@ -38,7 +38,7 @@ class Sharing:
         self._window = window
         self._shares: OrderedDict[str, Shares] = OrderedDict()
         self.estimates = Estimates()
-        self._at = 0.0  # the newest time
+        self._at, self._time = 0.0, ""  # the newest time, and as it stands in an event
 
     def reached(self, tenant: str, backend: str = ALL) -> float:
         """How far *tenant* has come there: who has come least far goes next."""
@@ -108,7 +108,8 @@ class Sharing:
 
     def _moment(self, time: str) -> float:
         """*time*, of an event; the newest one before, if nobody can read it."""
-        self._at = _seconds_of(time, self._at)
+        if time != self._time:
+            self._at, self._time = _seconds_of(time, self._at), time
         return self._at
 
 
