@@ -30,9 +30,9 @@ from broker.transports.space import Space
 from broker.worker.host import Worker
 from broker.worker.options import Options as WorkerOptions
 from broker.worker.pools import Pool
-from executors.base import Executor
-from executors.children.capacity import available
-from executors.registry import make_executor
+from executors.children.capacity import available, per_child
+from executors.hardware.specs import device_of
+from executors.registry import make_device, make_executor
 from schemas.specification import Program, parse_specification
 
 BROKER, WORKER, GATEWAY, GATEWAYS = "broker", "worker", "gateway", "gateways"
@@ -110,7 +110,7 @@ class Roles:
         return Worker(
             self._log,
             self._blobs,
-            [Pool(settings.executor, self._executor(), settings.slots)],
+            self._pools(),
             own.name.removeprefix("worker-"),
             programs=self._library,
             options=WorkerOptions(grace=settings.grace),
@@ -164,15 +164,24 @@ class Roles:
             "https" if tls else "http",
         )
 
-    def _executor(self) -> Executor:
+    def _pools(self) -> list[Pool]:
+        """The simulators, and each device: they share the memory by their slots."""
         settings = self.settings
-        return make_executor(
-            settings.executor,
-            settings.slots,
-            settings.memory,
-            metrics.CHILDREN_STARTED.inc,
-            settings.sandbox,
-        )
+        try:
+            devices = [device_of(text, os.environ) for text in settings.backends]
+        except ValueError as error:
+            raise SettingsError(f"QJB_BACKENDS: {error}") from error
+        share = per_child(settings.slots + sum(it.slots for it in devices), settings.memory)
+        common = metrics.CHILDREN_STARTED.inc, settings.sandbox
+        memory = share * settings.slots if devices else settings.memory
+        simulators = make_executor(settings.executor, settings.slots, memory, *common)
+        return [
+            Pool(settings.executor, simulators, settings.slots),
+            *(
+                Pool(it.name, make_device(it, share * it.slots, *common), it.slots)
+                for it in devices
+            ),
+        ]
 
     def _own(self, name: str, *, numbered: bool = True) -> Path:
         """A name in the data folder that no other process on this host uses: `x`, else `x-2` …"""

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from broker.durations import FOR_EVER, seconds_in
 from broker.errors import SettingsError
+from executors.hardware.specs import check
 from schemas.limits import LARGEST_BODY
 from schemas.values import Sandbox
 
@@ -209,6 +210,11 @@ class Settings(BaseSettings):
         description="What runs programs: simulator; or scripted, for drills: a job takes as many "
         "seconds as its input iterations says",
     )
+    backends: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Devices that a worker offers beside, with commas between: "
+        "name=module:function?slots=1&env=TOKEN; see devices.md",
+    )
     sandbox: Sandbox = Field(
         Sandbox.FULL,
         description="The least sandbox in which programs that users have uploaded run on a worker: "
@@ -250,11 +256,18 @@ class Settings(BaseSettings):
         None, description="File that a role touches every second while it lives; see qjb health"
     )
 
-    @field_validator("cors_origins", "hosts", mode="before")
+    @field_validator("backends", "cors_origins", "hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("backends")
+    @classmethod
+    def _are_devices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            check(text)
         return value
 
     @field_validator("keep_jobs", "keep_events")

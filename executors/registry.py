@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from executors.base import Executor
+from executors.hardware.specs import DeviceSpec
 from executors.scripted import ScriptedExecutor, drill
 from schemas.values import Sandbox
 
@@ -28,3 +29,18 @@ def make_executor(
 
         return SimulatorExecutor(slots, memory=memory, on_child=on_child, sandbox=sandbox)
     raise ValueError(f"there is no executor {name!r}: choose one of {', '.join(NAMES)}")
+
+
+def make_device(
+    device: DeviceSpec,
+    memory: int | None = None,
+    on_child: Callable[[], None] = lambda: None,
+    sandbox: Sandbox = Sandbox.FULL,
+) -> Executor:
+    """What runs programs near *device*; the rest is as for the simulator."""
+    from executors.hardware.executor import HardwareExecutor
+    from executors.hardware.process import DeviceProcess
+    from executors.simulator import SimulatorExecutor
+
+    programs = SimulatorExecutor(device.slots, memory=memory, on_child=on_child, sandbox=sandbox)
+    return HardwareExecutor(programs, DeviceProcess(device))

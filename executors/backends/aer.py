@@ -19,6 +19,7 @@ DESCRIPTION = "Ideal simulator: Qiskit Aer, which picks the method that suits th
 class LocalSimulator(AerSimulator):  # type: ignore[misc]  # Aer has no types
     """Qiskit Aer with one thread for small circuits and all cores for large ones."""
 
+    calibration = ""  # of a device, in force
     most_qubits: int | None = None  # a bound that no method of simulation lifts, if there is one
 
     @property

@@ -5,8 +5,10 @@ from functools import cache
 
 from executors.backends import aer, descriptions
 from executors.backends.aer import LocalSimulator
+from executors.backends.described import DescribedDevice
 from executors.backends.devices import DEVICES, NoisySimulator
 from executors.backends.mocks import mock
+from executors.backends.remote import Calls, RemoteDevice
 from executors.faults import InvalidInputsError
 from schemas.mocks import meant_by
 from schemas.workers import BackendAnnounced
@@ -14,13 +16,33 @@ from schemas.workers import BackendAnnounced
 _DEVICES = {device.name: device for device in DEVICES}
 
 
-@cache
+_remote: dict[str, RemoteDevice] = {}  # the device that this process runs programs for
+
+
+def reach(device: DescribedDevice, calls: Calls) -> None:
+    """From now on there is *device*, too, by *calls*."""
+    known = _remote.get(device.name)
+    if known is not None and known.described == device:
+        known.calls = calls
+    else:
+        _remote[device.name] = RemoteDevice(device, calls)
+
+
 def backend(name: str) -> LocalSimulator:
     """The backend of that *name*; raises `InvalidInputsError`."""
+    if name in _remote:
+        return _remote[name]
+    if (meant := meant_by(name, _remote)) != name:
+        return mock(_remote[meant], name)
+    return _simulator(name)
+
+
+@cache
+def _simulator(name: str) -> LocalSimulator:
     if name == aer.NAME:
         return aer.ideal()
     if (meant := meant_by(name, names())) != name:
-        return mock(backend(meant), name)
+        return mock(_simulator(meant), name)
     if name not in _DEVICES:
         raise InvalidInputsError(f"there is no backend {name!r} here, only {', '.join(names())}")
     return NoisySimulator(_DEVICES[name])

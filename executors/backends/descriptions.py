@@ -4,9 +4,13 @@ Clients of every generation drop a backend that has no `online_date`, and some o
 lists no gate `delay`.
 """
 
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from qiskit.circuit.library.standard_gates import get_standard_gate_name_mapping
 from qiskit.transpiler import Target
 
@@ -20,6 +24,7 @@ ONLINE = "2026-01-01T00:00:00+00:00"
 MAX_SHOTS = 1_000_000
 MAX_EXPERIMENTS = 1_000
 _OPERATIONS = ("measure", "reset", "delay", "barrier")
+_NOT_GATES = ("measure", "delay", "barrier")
 
 
 def of_ideal(simulator: LocalSimulator) -> BackendAnnounced:
@@ -38,25 +43,47 @@ def of_ideal(simulator: LocalSimulator) -> BackendAnnounced:
 
 def of_device(device: Device, simulator: NoisySimulator) -> BackendAnnounced:
     """The announcement of a device model."""
-    target = simulator.target
-    gates = [_gate(name, _places(target, name)) for name in (*BASIS, "delay")]
-    coupling = [list(pair) for pair in simulator.coupling_map.get_edges()]
+    flow = sorted(CONTROL_FLOW)
+    found = _of_target(device.name, device.description, simulator.target, BASIS, ONLINE, flow)
+    return replace(found, simulator=True)
+
+
+def of_target(name: str, description: str, target: Target, updated: str) -> BackendAnnounced:
+    """The announcement of a device, whose properties are as of *updated*."""
+    gates = [
+        gate
+        for gate in target.operation_names
+        if not inspect.isclass(target.operation_from_name(gate)) and gate not in _NOT_GATES
+    ]
+    return _of_target(name, description, target, gates, updated, [])
+
+
+def _of_target(
+    name: str,
+    description: str,
+    target: Target,
+    basis: Sequence[str],
+    updated: str,
+    flow: Sequence[str],
+) -> BackendAnnounced:
+    coupling = target.build_coupling_map()
     more = {
         "simulator": False,  # clients ask of a simulator neither properties nor sessions
-        "coupling_map": coupling,
+        "coupling_map": None if coupling is None else [list(pair) for pair in coupling.get_edges()],
         "backend_version": "1.0.0",
         "dt": None if target.dt is None else target.dt * 1e9,  # ns
     }
-    names = [name for name in BASIS if name != "reset"]
-    return _announced(
-        device.name,
-        device.description,
-        simulator.num_qubits,
-        names,
-        gates,
+    found = _announced(
+        name,
+        description,
+        int(target.num_qubits),
+        [gate for gate in basis if gate != "reset"],
+        [_gate(gate, _places(target, gate)) for gate in (*basis, "delay")],
         more,
-        _properties(device, target),
+        _properties(name, target, basis, updated),
+        flow,
     )
+    return replace(found, simulator=False)
 
 
 def _announced(
@@ -67,6 +94,7 @@ def _announced(
     gates: list[dict[str, Any]],
     more: dict[str, Any],
     properties: dict[str, Any] | None = None,
+    flow: Sequence[str] = tuple(sorted(CONTROL_FLOW)),
 ) -> BackendAnnounced:
     configuration = {
         "backend_name": name,
@@ -74,7 +102,7 @@ def _announced(
         "n_qubits": num_qubits,
         "basis_gates": basis,
         "gates": gates,
-        "supported_instructions": [*basis, *_OPERATIONS, *sorted(CONTROL_FLOW)],
+        "supported_instructions": [*basis, *_OPERATIONS, *flow],
         "local": True,
         "simulator": True,
         "conditional": True,
@@ -104,46 +132,61 @@ def _gate(name: str, places: list[list[int]] | None = None) -> dict[str, Any]:
 
 
 def _places(target: Target, name: str) -> list[list[int]]:
+    if name not in target.operation_names or None in (target[name] or {None: None}):
+        return []
     return [list(qubits) for qubits in target.qargs_for_operation_name(name) or ()]
 
 
-def _properties(device: Device, target: Target) -> dict[str, Any]:
+def _properties(name: str, target: Target, basis: Sequence[str], updated: str) -> dict[str, Any]:
+    dated = _Dated(updated)
     return {
-        "backend_name": device.name,
+        "backend_name": name,
         "backend_version": "1.0.0",
-        "last_update_date": ONLINE,
-        "qubits": [_qubit(target, number) for number in range(target.num_qubits)],
+        "last_update_date": updated,
+        "qubits": [_qubit(target, number, dated) for number in range(target.num_qubits)],
         "gates": [
-            _gate_properties(target, name, tuple(qubits))
-            for name in BASIS
-            for qubits in _places(target, name)
+            _gate_properties(target, gate, tuple(qubits), dated)
+            for gate in basis
+            for qubits in _places(target, gate)
         ],
         "general": [],
     }
 
 
-def _qubit(target: Target, number: int) -> list[dict[str, Any]]:
-    qubit = target.qubit_properties[number]
-    measure = target["measure"][(number,)]
-    return [
-        _value("T1", qubit.t1 * 1e6, "us"),
-        _value("T2", qubit.t2 * 1e6, "us"),
-        _value("frequency", qubit.frequency / 1e9, "GHz"),
-        _value("readout_error", measure.error, ""),
-        _value("readout_length", measure.duration * 1e9, "ns"),
-    ]
+def _qubit(target: Target, number: int, dated: "_Dated") -> list[dict[str, Any]]:
+    qubit = target.qubit_properties[number] if target.qubit_properties else None
+    measures = target["measure"] if "measure" in target.operation_names else {}
+    measure = (measures or {}).get((number,))
+    return dated.values(
+        ("T1", getattr(qubit, "t1", None), 1e6, "us"),
+        ("T2", getattr(qubit, "t2", None), 1e6, "us"),
+        ("frequency", getattr(qubit, "frequency", None), 1e-9, "GHz"),
+        ("readout_error", getattr(measure, "error", None), 1, ""),
+        ("readout_length", getattr(measure, "duration", None), 1e9, "ns"),
+    )
 
 
-def _gate_properties(target: Target, name: str, qubits: tuple[int, ...]) -> dict[str, Any]:
+def _gate_properties(
+    target: Target, name: str, qubits: tuple[int, ...], dated: "_Dated"
+) -> dict[str, Any]:
     found = target[name][qubits]
-    parameters = []
-    if found is not None and found.error is not None:
-        parameters.append(_value("gate_error", found.error, ""))
-    if found is not None and found.duration is not None:
-        parameters.append(_value("gate_length", found.duration * 1e9, "ns"))
+    parameters = dated.values(
+        ("gate_error", getattr(found, "error", None), 1, ""),
+        ("gate_length", getattr(found, "duration", None), 1e9, "ns"),
+    )
     label = f"{name}{'_'.join(str(qubit) for qubit in qubits)}"
     return {"gate": name, "name": label, "qubits": list(qubits), "parameters": parameters}
 
 
-def _value(name: str, value: float, unit: str) -> dict[str, Any]:
-    return {"name": name, "value": value, "unit": unit, "date": ONLINE}
+@dataclass(frozen=True, slots=True)
+class _Dated:
+    """Values as of *date*; what is not known is left out."""
+
+    date: str
+
+    def values(self, *facts: tuple[str, float | None, float, str]) -> list[dict[str, Any]]:
+        return [
+            {"name": name, "value": value * scale, "unit": unit, "date": self.date}
+            for name, value, scale, unit in facts
+            if value is not None
+        ]

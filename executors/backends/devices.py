@@ -24,7 +24,8 @@ from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.transpiler import CouplingMap, Target
 from qiskit_aer.noise import NoiseModel
 
-from executors.backends.aer import SMALL, LocalSimulator
+from executors.backends.aer import SMALL
+from executors.backends.targeted import Targeted
 
 BASIS = ("id", "rz", "sx", "x", "cx", "reset")
 
@@ -82,32 +83,11 @@ def generic(device: Device) -> GenericBackendV2:
     return model
 
 
-class NoisySimulator(LocalSimulator):
+class NoisySimulator(Targeted):
     """Simulates *device*: its gates, its couplings and its noise."""
 
     def __init__(self, device: Device) -> None:
-        model = generic(device)
-        super().__init__()
-        self._target = model.target
-        self._set_configuration_option("basis_gates", list(BASIS))
-        self._set_configuration_option("n_qubits", model.num_qubits)
-        self.name = device.name
-        self.most_qubits = int(model.num_qubits)
-
-    @property
-    def target(self) -> Target:
-        """Which gates there are, on which qubits."""
-        return self._target
-
-    @property
-    def coupling_map(self) -> CouplingMap:
-        """Which qubits two-qubit gates connect."""
-        return self._target.build_coupling_map()
-
-    @property
-    def num_qubits(self) -> int:
-        """How many qubits the device has."""
-        return int(self._target.num_qubits)
+        super().__init__(device.name, generic(device).target, list(BASIS))
 
     def run(self, circuits: Any, parameter_binds: Any = None, **options: Any) -> Any:
         """Run *circuits*, transpiled for this device; options are Aer's."""

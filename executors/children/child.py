@@ -1,6 +1,7 @@
 """What runs in a child: one attempt after the other, each told to the parent as it goes."""
 
 import os
+import random
 import select
 import socket
 import sys
@@ -17,6 +18,7 @@ from executors import memory, runtime_json
 from executors.backends import catalogue
 from executors.backends.mocks import MockSimulator
 from executors.children import posix
+from executors.children.asking import Calls
 from executors.children.frames import MOST_RESULT, Kind, TaskHeader, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
@@ -170,6 +172,10 @@ def _attempt(line: Line, header: TaskHeader, data: bytes) -> tuple[Kind, bytes]:
     try:
         program = _program(header)
         inputs = _inputs(program, data)
+        if header.device is not None:
+            catalogue.reach(header.device, Calls(line.connection, line.tell))
+            np.random.seed(header.seed)
+            random.seed(header.seed)
         backend = catalogue.backend(header.backend)
         line.tell(Kind.BEGAN)
         if isinstance(backend, MockSimulator):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from executors.backends.described import DescribedDevice
 from executors.base import Uploaded
 from schemas.values import Sandbox
 from schemas.workers import BackendAnnounced
@@ -34,6 +35,7 @@ class Kind(enum.IntEnum):
 
     # parent → child
     TASK = 1
+    ANSWER = 30  # the number of a call, and an `Answered` as JSON
     # child → parent
     BEGAN = 2
     PUBLISHED = 3  # an interim result as JSON
@@ -41,6 +43,10 @@ class Kind(enum.IntEnum):
     RAISED = 5  # a `Raised` as JSON, and below it the result that it is about
     RETIRES = 6  # the child has grown or is old: replace it after this attempt
     WITHHELD = 7  # a `Withheld` as JSON
+    CALL = 8  # the number of a call to the device, and an `Asked` as JSON
+    # worker → process of a device, and back; the number is that of what is asked
+    ASK = 40  # an `Ask` as JSON, and below it what it is about
+    TOLD = 41  # a `Told` as JSON, and below it what came of it
     # fork server → parent
     READY = 10  # a `Ready` as JSON
     FORKED = 11  # a `Forked` as JSON
@@ -54,6 +60,8 @@ class TaskHeader(msgspec.Struct, frozen=True):
     backend: str
     time_limit: float = 0  # s
     uploaded: Uploaded | None = None
+    device: DescribedDevice | None = None  # that the backend is, if it is no simulator
+    seed: int | None = None  # of what is drawn by chance there, the same for each attempt
 
 
 class Ready(msgspec.Struct, frozen=True):

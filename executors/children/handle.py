@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from executors.children import posix
-from executors.children.frames import ChildKind, End, Frame, Kind, TaskHeader, task_frame
+from executors.children.frames import ChildKind, End, Frame, Kind, TaskHeader, pack, task_frame
 from executors.children.launcher import ForkServer
 from executors.children.wire import Wire
 
@@ -83,6 +83,10 @@ class Child:
         self._attempt += 1
         self._listener = listener
         self._wire.send(task_frame(header, inputs, self._attempt))
+
+    def answer(self, payload: bytes) -> None:
+        """Tell it what came of a call."""
+        self._wire.send(pack(Kind.ANSWER, payload, self._attempt))
 
     def leave(self) -> None:
         """Hear no more of it."""

@@ -75,7 +75,7 @@ class ForkServer:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=_environment(),
+                env=environment(),
                 cwd="/",
                 start_new_session=True,  # a session to end with all that programs start
             )
@@ -171,8 +171,8 @@ class ForkServer:
             forkling.on_ended(_ENDED_WITH_SERVER)
 
 
-def _environment() -> dict[str, str]:
-    """What the server needs and no more: above all none of our settings, which hold secrets."""
+def environment() -> dict[str, str]:
+    """What a child process needs and no more: above all none of our settings, which hold secrets."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -83,13 +83,15 @@ def _wish(simulator: LocalSimulator, chosen: Mapping[str, Any]) -> str:
 def _compiled(
     circuit: QuantumCircuit, simulator: LocalSimulator, chosen: Mapping[str, Any]
 ) -> QuantumCircuit:
+    if simulator.calibration:  # the next attempt is to ask a device for the same
+        chosen = {"seed_transpiler": 1, **chosen}
     if not set(chosen) <= _CACHED:
         return transpile(circuit, simulator, **chosen)
     key = orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS)
     by_gates = simulator.is_ideal and (
         circuit.num_qubits > simulator.num_qubits or "coupling_map" in chosen
     )
-    return _pass_manager(simulator.name, key, by_gates).run(circuit)
+    return _pass_manager(simulator.name, key, by_gates, simulator.calibration).run(circuit)
 
 
 def _on_hardware(
@@ -149,8 +151,10 @@ def _operations(name: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=64)
-def _pass_manager(name: str, key: bytes, by_gates_alone: bool) -> PassManager:
-    """For backend *name* and options *key*.
+def _pass_manager(
+    name: str, key: bytes, by_gates_alone: bool, calibration: str = ""
+) -> PassManager:
+    """For backend *name*, as its *calibration* has it, and options *key*.
 
     By gates alone on the ideal simulator, where how many qubits it holds depends on the method
     that Aer will choose: a stabilizer circuit may have hundreds.

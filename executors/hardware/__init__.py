@@ -1,0 +1,1 @@
+"""Devices: programs run in children, and what they ask of a device goes to its vendor."""

@@ -1,0 +1,198 @@
+"""The worker's side of the process of a device: starts it, asks it, starts it again."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from executors.children import posix
+from executors.children.frames import Frame, Kind, pack
+from executors.children.launcher import environment
+from executors.children.wire import Wire
+from executors.hardware.said import (
+    ERRORS,
+    Ask,
+    ClosedError,
+    Description,
+    LostError,
+    Meter,
+    Told,
+    VendorError,
+    Verb,
+    joined,
+)
+from executors.hardware.specs import DeviceSpec
+
+READY_WITHIN = 120.0  # s: SDKs are slow to import, and some ask their service much
+DESCRIBED_FOR = 60.0  # s for which what the device said of itself is taken to be so
+
+logger = structlog.get_logger()
+
+
+class DeviceError(Exception):
+    """The process of a device did not start, or its vendor was not reached."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    answer: asyncio.Future[tuple[Told, bytes]]
+    note: Callable[[str], None]
+
+
+class DeviceProcess:
+    """Speaks with the process of *spec*'s device, which is started again when it was lost."""
+
+    def __init__(self, spec: DeviceSpec, described_for: float = DESCRIBED_FOR) -> None:
+        self._spec, self._described_for = spec, described_for
+        self._process: asyncio.subprocess.Process | None = None
+        self._wire: Wire | None = None
+        self._waiting: dict[int, _Waiting] = {}
+        self._asked = 0
+        self._starting = asyncio.Lock()
+        self._description: Description | None = None
+        self._described_at = 0.0
+        self._is_closed = False
+
+    @property
+    def pid(self) -> int:
+        """Its process; 0 while there is none."""
+        return self._process.pid if self._process is not None and self._wire is not None else 0
+
+    async def describe(self) -> Description:
+        """The device: as it said last, or anew if that is long ago and the vendor is reached."""
+        now = asyncio.get_running_loop().time()
+        if self._description is None:
+            await self._started()
+        elif now - self._described_at > self._described_for:
+            self._described_at = now  # who is away is not asked by every attempt
+            with contextlib.suppress(VendorError, DeviceError):
+                _, body = await self.ask("describe")
+                self._description = msgspec.json.decode(body, type=Description)
+        assert self._description is not None
+        return self._description
+
+    async def submit(self, asked: bytes, tag: str) -> str:
+        """Have it run; the vendor's id. Raises `VendorError`."""
+        told, _ = await self.ask("submit", tag, asked)
+        return told.message
+
+    async def wait(
+        self, vendor_job_id: str, note: Callable[[str], None]
+    ) -> tuple[Meter, bytes, str]:
+        """What it took, an `Answered` as JSON, and why there are no outcomes, if there are none."""
+        told, body = await self.ask("wait", vendor_job_id, note=note)
+        return told.meter, body, told.message
+
+    async def cancel(self, vendor_job_id: str) -> Meter:
+        """End the vendor's job; what it took."""
+        return (await self.ask("cancel", vendor_job_id))[0].meter
+
+    async def find(self, tag: str) -> str | None:
+        """The vendor's id of what was submitted with *tag*; None if there is none for sure."""
+        return (await self.ask("find", tag))[0].message or None
+
+    async def ask(
+        self,
+        verb: Verb,
+        about: str = "",
+        body: bytes = b"",
+        note: Callable[[str], None] = lambda text: None,
+    ) -> tuple[Told, bytes]:
+        """Ask, and wait. Raises `VendorError`: a `LostError` if its process ends meanwhile."""
+        wire = await self._started()
+        self._asked += 1
+        number = self._asked
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[number] = _Waiting(future, note)
+        try:
+            wire.send(pack(Kind.ASK, joined(Ask(verb, about), body), number))
+            told, answer = await future
+        finally:
+            self._waiting.pop(number, None)
+        if told.kind == "done":
+            return told, answer
+        raise ERRORS.get(told.kind, VendorError)(told.message)
+
+    async def close(self) -> None:
+        """End it."""
+        self._is_closed = True
+        await self._end()
+
+    async def _started(self) -> Wire:
+        async with self._starting:
+            if self._is_closed:
+                raise ClosedError("the device is closed")
+            if self._wire is None:
+                await self._start()
+            assert self._wire is not None
+            return self._wire
+
+    async def _start(self) -> None:
+        await self._end()
+        ours, theirs = socket.socketpair()
+        first = asyncio.get_running_loop().create_future()
+        self._waiting[0] = _Waiting(first, lambda text: None)
+        self._wire = Wire(ours, self._on_frame, self._on_end)
+        spec = self._spec
+        with theirs, posix.ends_blocked():
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "executors.hardware.vendors.serving"),
+                *(str(theirs.fileno()), str(os.getpid()), spec.name, spec.made_by),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=environment() | dict(spec.variables),
+                cwd="/",
+                start_new_session=True,
+            )
+        try:
+            async with asyncio.timeout(READY_WITHIN):
+                told, body = await first
+        except (TimeoutError, LostError, ClosedError) as error:
+            await self._end()
+            raise DeviceError(f"the process of {spec.name} did not start: see its log") from error
+        finally:
+            self._waiting.pop(0, None)
+        if told.kind != "done":
+            await self._end()
+            raise DeviceError(f"{spec.name}: {told.message}")
+        self._description = msgspec.json.decode(body, type=Description)
+        self._described_at = asyncio.get_running_loop().time()
+        logger.info("device.ready", device=spec.name, pid=self._process.pid)
+
+    def _on_frame(self, frame: Frame) -> None:
+        line, _, body = frame.payload.partition(b"\n")
+        waiting = self._waiting.get(frame.attempt)
+        if frame.kind is not Kind.TOLD or waiting is None:
+            return  # nobody waits for it any more
+        told = msgspec.json.decode(line, type=Told)
+        if told.kind == "note":
+            waiting.note(told.message)
+        elif not waiting.answer.done():
+            waiting.answer.set_result((told, body))
+
+    def _on_end(self, why: str | None) -> None:
+        if not self._is_closed:
+            logger.error("device.lost", device=self._spec.name, why=why)
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+        kind = ClosedError if self._is_closed else LostError
+        for waiting in self._waiting.values():
+            if not waiting.answer.done():
+                waiting.answer.set_exception(kind("the process of the device ended"))
+
+    async def _end(self) -> None:
+        if self._wire is not None:
+            self._on_end(None)
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+            self._process = None
