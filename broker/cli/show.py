@@ -129,8 +129,8 @@ def _of_a_call(event: dict[str, Any]) -> str:
     if "vendor_job_id" in event:
         return f" is the vendor's job {event['vendor_job_id']}"
     took, cost = event.get("device_seconds"), event.get("cost")
-    said = [f"{took:g} s on the device"] * (took is not None)
-    said += [f"{cost:g} {event.get('currency', '')}".rstrip()] * (cost is not None)
+    said = [] if took is None else [f"{took:g} s on the device"]
+    said += [] if cost is None else [f"{cost:g} {event.get('currency') or ''}".rstrip()]
     said += ["it has ended"] * bool(event.get("final"))
     return f": {', '.join(said)}" if said else ""
 

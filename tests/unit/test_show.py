@@ -81,3 +81,17 @@ def test_a_program_that_counts_its_iterations_says_how_far_it_is() -> None:
     assert how_far({"kind": "interim", "value": {"iteration": 2}}) == (3, None)
     assert how_far({"kind": "queued", "job": {"params": {"iterations": 0}}}) == (None, None)
     assert how_far({"kind": "interim", "value": "text"}) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"device_seconds": 1.5, "final": True}, "t1: 1.5 s on the device, it has ended"),
+        ({"cost": 2.0, "currency": None}, "t1: 2"),
+        ({"cost": 2.0, "currency": "EUR"}, "t1: 2 EUR"),
+        ({}, "t1"),
+    ],
+)
+def test_what_a_call_took_is_shown_as_far_as_it_is_known(facts: dict[str, Any], said: str) -> None:
+    event = {"kind": "call_metered", "tag": "t1", "time": "2026-01-01T00:00:00.000Z"}
+    assert texts(event | facts) == [said]
