@@ -10,7 +10,9 @@ from broker.core.admission import Admitted, Refused, Site, refused
 from broker.core.changes import Changes
 from broker.core.inputs import SessionAsked
 from broker.core.open_sessions import MOST
-from broker.core.routing import requirements, route
+from broker.core.orders import mode_of
+from broker.core.routing import requirements
+from schemas.backends import BackendMode
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.requests import CancelSession, CloseSession, OpenSession, SubmitJob
 from schemas.sessions import Closing, Mode, Session, SessionDetails, session_key
@@ -77,8 +79,10 @@ def _backend(
     if asked.backend:
         if asked.backend not in site.backends and site.complete:
             return (Reason.UNKNOWN_BACKEND, no("backend", asked.backend, site.backends)), ""
+        if mode_of(asked.backend, site.orders) is BackendMode.DRAINING:
+            return (Reason.BACKEND_DRAINING, str(site.orders[asked.backend])), ""
         return None, asked.backend
-    backend = route(site.backends.values(), requirements(None, None), site.load)
+    backend = site.route(requirements(None, None))
     if backend is None:
         return (Reason.UNKNOWN_BACKEND, "no backend is there; name one, or ask later"), ""
     return None, backend

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from broker.core import decide, facts, session_turns
+from broker.core import decide, fact_turns, session_turns
 from broker.core.admission import Admitted, Refused, Site, admit
 from broker.core.catalogue import Catalogue
 from broker.core.changes import Changes
@@ -32,7 +32,7 @@ from broker.core.usage import Usage, no_quota
 from schemas.jobs import Job
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.mocks import with_mocks
-from schemas.reports import AWAITED, FACTS, Fact, Report, each
+from schemas.reports import FACTS, Report, each
 from schemas.tenants import Quota
 from schemas.values import JobKey, Reason, State
 from schemas.workers import BackendAnnounced, Heartbeat
@@ -197,39 +197,12 @@ class Turn(Changes):
         key = JobKey(report.tenant, report.job_id)
         job = self.book.jobs.get(key)
         if isinstance(report.body, FACTS):
-            return self._fact(job, report.body, report, position)
+            return fact_turns.take(self, job, report.body, report, position)
         event = decide.on_report(job, report, self.time) if job else None
         if event is None:
             return "report.void"
         self.record(key, event, position=position, report=report.number)
         return None
-
-    def _fact(
-        self, job: Job | None, fact: Fact, report: Report, position: InputPosition
-    ) -> str | None:
-        """Whichever attempt says it; of a job that has ended, for an operator."""
-        key = JobKey(report.tenant, report.job_id)
-        if job is None or job.terminal:
-            return self._late(key, job, fact, position)
-        told = facts.on_fact(job, fact, report, self.time)
-        if told.event is not None:
-            number = report.number if decide.is_current(job, report) else 0
-            self.record(key, told.event, position=position, report=number)
-        if told.known and isinstance(fact, AWAITED):
-            self.tell_recorded(report)
-        if not told.known and facts.may_be_paid(fact):
-            self.letters.append(facts.letter(key, fact, position))
-        return None if told.event is not None else "fact.known_already"
-
-    def _late(
-        self, key: JobKey, job: Job | None, fact: Fact, position: InputPosition
-    ) -> str | None:
-        """Nothing follows a job's end on the ledger: what it may cost is put aside."""
-        was_there = job is not None or self.book.has_ended(key.encode())
-        if not (was_there and facts.may_be_paid(fact)) or (job and facts.knows(job, fact)):
-            return "fact.void"
-        self.letters.append(facts.letter(key, fact, position))
-        return "fact.late"
 
     def _resolve(self, item: ResolveAsked) -> str | None:
         job = self.book.jobs.get(item.key)

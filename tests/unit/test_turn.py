@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
-from broker.core.inputs import CancelAsked, Reported, Submitted
+from broker.core.inputs import CancelAsked, Reported, SessionAsked, Submitted
 from broker.core.roster import Roster, Suspect
 from broker.core.turn import FAILED_AT_ONCE, Turn
 from executors.scripted import scripted_backend
@@ -15,7 +15,8 @@ from schemas.inbox import CancelAttempt, Dispatch
 from schemas.ledger import InputPosition
 from schemas.mocks import mock_of
 from schemas.reports import BEGAN, Body, Died, Report, Returned
-from schemas.requests import SubmitJob
+from schemas.requests import OpenSession, SubmitJob
+from schemas.sessions import Mode, SessionRejected, session_key
 from schemas.values import JobKey, State
 from schemas.workers import AttemptName, Heartbeat
 from tests.support.broker import hello_world
@@ -443,3 +444,18 @@ def test_jobs_that_named_no_backend_leave_one_that_is_paused() -> None:
         pass
     assert desk.book.queues.waiting("scripted", 9) == keys[::2]
     assert desk.book.queues.waiting("zealous", 9) == keys[1::2]
+
+
+def test_a_session_is_not_opened_where_no_jobs_are_taken() -> None:
+    desk = Desk()
+    desk.turn().take(scripted_backend())
+    desk.order(BackendMode.DRAINING)
+    key = session_key("default", "s1")
+    turn = desk.turn()
+    turn.take(
+        SessionAsked(desk.position(), key, "s1", OpenSession(mode=Mode.BATCH, backend="scripted"))
+    )
+    [refused] = [entry.event for entry in turn.entries]
+    assert isinstance(refused, SessionRejected)
+    assert refused.reason == "backend_draining"
+    assert "new fridge" in refused.message
