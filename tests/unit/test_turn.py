@@ -455,7 +455,7 @@ def test_a_session_is_not_opened_where_no_jobs_are_taken() -> None:
     turn.take(
         SessionAsked(desk.position(), key, "s1", OpenSession(mode=Mode.BATCH, backend="scripted"))
     )
-    [refused] = [entry.event for entry in turn.entries]
+    [refused] = [entry.event for entry in turn.of_sessions]
     assert isinstance(refused, SessionRejected)
     assert refused.reason == "backend_draining"
     assert "new fridge" in refused.message
