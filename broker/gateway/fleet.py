@@ -15,7 +15,7 @@ from schemas.limits import MIB
 from schemas.mocks import meant_by, mock_of
 from schemas.records import Stored
 from schemas.topics import STATUS
-from schemas.values import JobKey
+from schemas.values import JobKey, State
 from schemas.workers import (
     BackendAnnounced,
     EnvironmentAnnounced,
@@ -170,9 +170,14 @@ class Fleet:
         name = str(key)
         return waiting.index(name) if name in waiting else None
 
-    def limit_of(self, tenant: str, backend: str) -> int | None:
-        """How many jobs of *tenant* run at most, if its others wait at *backend* for one to end."""
-        return self.queue(backend).held.get(tenant)
+    def why_held(self, job: Job) -> str:
+        """Why *job* waits though slots may be free; empty if it does not."""
+        if job.state is not State.QUEUED:
+            return ""
+        most = self.queue(job.backend or "").held.get(job.tenant)
+        if most is None:
+            return ""
+        return f"tenant {job.tenant} may have {most} running jobs; one of them has to end first"
 
     def usual_seconds(self, backend: str) -> float | None:
         """What jobs on *backend* took lately, in seconds."""

@@ -4,8 +4,9 @@ import msgspec
 import pytest
 from multidict import MultiDict
 
+from broker.gateway.api.asked_of_jobs import JobAsked
 from broker.gateway.api.asking import asked
-from broker.gateway.api.shapes_of_jobs import JobAsked, job_object, state_of, status_of
+from broker.gateway.api.shapes_of_jobs import job_object, state_of, status_of
 from broker.gateway.api.usage import metrics_object
 from broker.gateway.fleet import Fleet
 from schemas.calls import Calibration, Call
@@ -98,6 +99,6 @@ def test_a_parked_job_runs_and_says_why_it_does_not_go_on() -> None:
 def test_what_a_device_took_counts_as_quantum_seconds() -> None:
     job = _job(State.COMPLETED, device_seconds=2.5)
 
-    usage = metrics_object(Fleet(), job, 0.0)["usage"]
-    assert (usage["quantum_seconds"], usage["qpu_charge_time_seconds"]) == (2.5, 2.5)
-    assert usage["seconds"] == 0.0
+    usage = metrics_object(Fleet(), job, 0.0).usage
+    assert (usage.quantum_seconds, usage.qpu_charge_time_seconds) == (2.5, 2.5)
+    assert usage.seconds == 0.0

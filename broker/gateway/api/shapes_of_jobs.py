@@ -171,6 +171,9 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="`active`; `paused`: nothing begins; `draining`: no jobs are taken.")
     ]
     backend_message: Annotated[str, Meta(description="What the operator says about that.")]
+    waiting_message: Annotated[
+        str, Meta(description="Why it waits though slots may be free: a limit of its tenant.")
+    ]
     position: Annotated[
         int | None, Meta(description="1 is next; null: too far back to say, or it does not wait.")
     ]
@@ -246,6 +249,7 @@ def queue_object(fleet: Fleet, job: jobs.Job) -> Queue:
         backend_online=fleet.is_online(backend),
         backend_mode=known.mode,
         backend_message=known.why,
+        waiting_message=fleet.why_held(job),
         position=None if ahead is None else ahead + 1,
         ahead=ahead,
         queued=known.queued,

@@ -116,7 +116,7 @@ def metrics_object(fleet: Fleet, job: Job, now: float) -> Metrics:
     spent = spent_on(job, now)
     device = spent if job.device_seconds is None else job.device_seconds
     position, start, end = _place(fleet, job, now)
-    held = _held(fleet, job)
+    held = fleet.why_held(job)
     return Metrics(
         timestamps=Times(job.created, job.started, job.ended),
         usage=Used(
@@ -158,11 +158,3 @@ def _place(
         return ahead + 1, UNSET, UNSET
     start = now + wait
     return ahead + 1, iso(start), iso(start + (fleet.usual_seconds(backend) or 0.0))
-
-
-def _held(fleet: Fleet, job: Job) -> str:
-    """Why *job* waits though slots may be free; empty if it does not."""
-    most = fleet.limit_of(job.tenant, job.backend or "") if job.state is State.QUEUED else None
-    if most is None:
-        return ""
-    return f"tenant {job.tenant} may have {most} running jobs; one of them has to end first"
