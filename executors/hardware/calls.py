@@ -21,6 +21,7 @@ from schemas.reports import Accepted, Body, Intended, Metered, Parked
 
 MOST_OPEN = 64  # calls of one attempt that are under way
 AGAIN_FIRST, AGAIN_MOST = 0.2, 30.0  # s until a vendor that is away is asked again
+LETTING_GO = 60.0  # s for which a vendor that is away is asked to end a call that nobody waits for
 
 T = TypeVar("T")
 
@@ -40,13 +41,22 @@ class OpenCall:
 
 
 class Calls:
-    """Sees the calls of *task*'s attempt through, at the vendor of *device*."""
+    """Sees the calls of *task*'s attempt through, at the vendor of *device*.
 
-    def __init__(self, task: Task, process: DeviceProcess, device: DescribedDevice) -> None:
+    *letting_go*: seconds for which a vendor that is away is asked to end a call.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        process: DeviceProcess,
+        device: DescribedDevice,
+        letting_go: float = LETTING_GO,
+    ) -> None:
         self.device = device
         # The next attempt draws the same, and so makes the same calls.
         self.seed = zlib.crc32(f"{task.tenant}/{task.job_id}".encode())
-        self._task, self._process = task, process
+        self._task, self._process, self._letting_go = task, process, letting_go
         self._open: dict[int, OpenCall] = {}
         self._last = 0  # number of the newest
         self._made: set[str] = set()  # tags of this attempt's calls
@@ -113,7 +123,9 @@ class Calls:
 
     async def _cancelled(self, tag: str, vendor_job_id: str) -> Metered:
         try:
-            meter = await _until_known(lambda: self._process.cancel(vendor_job_id))
+            meter = await _until_there(
+                lambda: self._process.cancel(vendor_job_id), LostError, within=self._letting_go
+            )
         except (VendorError, DeviceError) as error:
             logger.warning("call.not_cancelled", tag=tag, error=str(error))
             return Metered(tag)
@@ -200,12 +212,17 @@ async def _until_known(what: Callable[[], Awaitable[T]]) -> T:
     return await _until_there(what, LostError)
 
 
-async def _until_there(what: Callable[[], Awaitable[T]], *more: type[Exception]) -> T:
-    """Do *what* until the vendor is not away any more; nothing has begun while it is."""
+async def _until_there(
+    what: Callable[[], Awaitable[T]], *more: type[Exception], within: float | None = None
+) -> T:
+    """Do *what* until the vendor is not away any more; nothing has begun while it is.
+
+    *within* seconds; after them the last error is raised.
+    """
     async for attempt in stamina.retry_context(
         (AwayError, DeviceError, *more),
         attempts=None,
-        timeout=None,
+        timeout=within,
         wait_initial=AGAIN_FIRST,
         wait_max=AGAIN_MOST,
         wait_jitter=AGAIN_FIRST,

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from executors.base import Stop, Task
-from executors.hardware.calls import Calls
+from executors.hardware.calls import LETTING_GO, Calls
 from executors.hardware.process import DeviceProcess
 from executors.simulator import SimulatorExecutor
 from schemas.mocks import is_mock
@@ -21,8 +21,13 @@ _GOES_ON = (Reason.WORKER_LOST, Reason.WORKER_STOPPED)  # elsewhere: its calls a
 class HardwareExecutor:
     """Runs *programs*; their circuits go to the device of *process*, which alone has credentials."""
 
-    def __init__(self, programs: SimulatorExecutor, process: DeviceProcess) -> None:
-        self._programs, self._process = programs, process
+    def __init__(
+        self,
+        programs: SimulatorExecutor,
+        process: DeviceProcess,
+        letting_go: float = LETTING_GO,
+    ) -> None:
+        self._programs, self._process, self._letting_go = programs, process, letting_go
 
     async def start(self) -> Sequence[BackendAnnounced]:
         """Reach the device, and get children ready. Raises `DeviceError` or `ForkServerError`."""
@@ -33,7 +38,7 @@ class HardwareExecutor:
     async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         """Run *task*; see `Executor.run`."""
         description = await self._process.describe()
-        calls = Calls(task, self._process, description.device)
+        calls = Calls(task, self._process, description.device, self._letting_go)
         properties = description.announced.properties
         calibrated = Calibrated(description.device.calibration, msgspec.Raw(properties))
         try:

@@ -237,6 +237,24 @@ async def test_a_cancel_reaches_the_vendor(books: Books, at: At) -> None:
     assert [body.cost for body in found if isinstance(body, Metered)] == [0.0]
 
 
+async def test_a_cancel_is_not_held_up_by_a_vendor_that_is_away(
+    books: Books, children: Children
+) -> None:
+    stop = Stop()
+    executor = hardware(books.spec(queue=600.0), children, letting_go=0.5)
+    async with started(executor) as device:
+        run = device.run(near("calls", {}), stop)
+        await until_fact(run, Accepted)
+        rest = asyncio.ensure_future(anext(run))
+        await eventually(lambda: books.asked("status"))
+        books.maintenance.touch()
+        stop.ask("user_request")
+        found = [await rest, *[body async for body in run]]
+
+    assert found[-1] == Stopped("user_request")
+    assert [body.final for body in found if isinstance(body, Metered)] == [False]
+
+
 async def test_a_call_that_its_program_does_not_wait_for_is_ended(books: Books, at: At) -> None:
     async with at(queue=600.0) as device:
         found = await bodies(device, near("leaves-a-call", {}))

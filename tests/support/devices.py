@@ -78,10 +78,13 @@ class Children(SimulatorExecutor):
 
 
 def hardware(
-    spec: DeviceSpec, programs: SimulatorExecutor, described_for: float = 60.0
+    spec: DeviceSpec,
+    programs: SimulatorExecutor,
+    described_for: float = 60.0,
+    letting_go: float = 60.0,
 ) -> HardwareExecutor:
     """What runs *programs* near the device of *spec*."""
-    return HardwareExecutor(programs, DeviceProcess(spec, described_for))
+    return HardwareExecutor(programs, DeviceProcess(spec, described_for), letting_go)
 
 
 def near(program_id: str, inputs: Mapping[str, Any], **more: Any) -> Task:
