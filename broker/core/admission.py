@@ -66,6 +66,8 @@ class Site:
 
     def route(self, needs: Requirements) -> str | None:
         """The best backend that meets *needs*, or None; one that is paused if there is no other."""
+        if not self.orders:
+            return route(self.backends.values(), needs, self.load)
         for mode in (BackendMode.ACTIVE, BackendMode.PAUSED):
             alike = (it for it in self.backends.values() if mode_of(it.name, self.orders) is mode)
             if (found := route(alike, needs, self.load)) is not None:

@@ -133,7 +133,7 @@ class Queues:
         Jobs of tenants that are held wait, and others pass. Who was held is asked about again only
         when it is released.
         """
-        return choose(lambda backend: self._head(backend, is_held), offers)
+        return choose(lambda backend: self._head(backend, is_held), self._queues.keys(), offers)
 
     def _head(self, backend: str, is_held: IsHeld) -> Head | None:
         """Who goes next on *backend*."""

@@ -1,6 +1,6 @@
 """Whose turn it is on which worker."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,13 +44,18 @@ class Choice(NamedTuple):
     offer: Offer
 
 
-def choose(head_of: Callable[[str], Head | None], offers: Sequence[Offer]) -> Choice | None:
-    """Who goes next, and where: the pool with the most free slots. None if nobody can go."""
+def choose(
+    head_of: Callable[[str], Head | None], waited: Set[str], offers: Sequence[Offer]
+) -> Choice | None:
+    """Who goes next, and where: the pool with the most free slots. None if nobody can go.
+
+    *waited*: the backends that somebody waits for.
+    """
     offers = [offer for offer in offers if offer.free + offer.ahead > 0]
     if not offers:
         return None
     best: tuple[Rank, Choice] | None = None
-    for backend in frozenset[str]().union(*(offer.backends for offer in offers)):
+    for backend in waited & frozenset[str]().union(*(offer.backends for offer in offers)):
         head = head_of(backend)
         if head is None or (best and head.rank >= best[0]):
             continue
