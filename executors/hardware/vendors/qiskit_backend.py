@@ -45,6 +45,7 @@ class BackendVendor:
     def __init__(self, backend: BackendV2) -> None:
         self._backend = backend
         self._jobs: dict[str, Any] = {}
+        self._shots: dict[str, int | None] = {}  # that were asked for
         self.description = str(backend.description or f"{backend.name}, through Qiskit")
 
     def target(self) -> Target:
@@ -62,15 +63,25 @@ class BackendVendor:
     def submit(
         self, circuits: Sequence[QuantumCircuit], options: Mapping[str, Any], tag: str
     ) -> str:
-        """Run them with those of *options* that the backend has. Backends know no *tag*."""
+        """Run them with those of *options* that the backend has. Backends know no *tag*.
+
+        All take `shots`, also those that do not list them.
+        """
         known = self._backend.options
-        chosen = {name: value for name, value in options.items() if hasattr(known, name)}
+        chosen = {
+            name: value
+            for name, value in options.items()
+            if name == "shots" or hasattr(known, name)
+        }
         with _told():
             job = self._backend.run(list(circuits), **chosen)
             number = str(job.job_id())
         if len(self._jobs) >= MOST_KEPT:
-            del self._jobs[next(iter(self._jobs))]
+            oldest = next(iter(self._jobs))
+            del self._jobs[oldest]
+            self._shots.pop(oldest, None)
         self._jobs[number] = job
+        self._shots[number] = options.get("shots")
         return number
 
     def status(self, vendor_job_id: str) -> Status:
@@ -89,7 +100,11 @@ class BackendVendor:
             result = job.result()
         if not result.success:
             raise RefusedError(f"the device says: {result.status}")
-        return [_outcomes(one) for one in result.results]
+        found = [_outcomes(one) for one in result.results]
+        asked, most = self._shots.get(vendor_job_id), max((one.shots for one in found), default=0)
+        if asked is not None and most > asked:
+            raise RefusedError(f"the device ran {most} shots, and {asked} were asked for")
+        return found
 
     def meter(self, vendor_job_id: str) -> Meter:
         """The time that the result says it took, which not all backends tell."""
