@@ -1,13 +1,14 @@
 """What each shot of a circuit measured, by classical register."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.primitives import BitArray
 
 from executors.backends.aer import LocalSimulator
-from executors.faults import BackendError, blame
+from executors.faults import BackendError
 from executors.programs.expectation import Bound, Numbers
 from executors.programs.primitive_options import in_place
 from executors.programs.running import run
@@ -40,11 +41,28 @@ def sampled(
         seed = int(random.integers(2**31))
         options = {"shots": shots, "memory": True, "seed_simulator": seed, "method": method}
         result = run(backend, made.at(values[place]), options)
-        with blame(BackendError, f"{backend.name} told no outcome of each shot"):
-            outcomes = result.data(0)["memory"]
+        outcomes = _each(result.data(0), backend.name, random)
+        if len(outcomes) != shots:
+            message = f"{backend.name} told {len(outcomes)} outcomes of {shots} shots"
+            raise BackendError(message)
         for name, bits in places.items():
             found[name][place] = _packed(outcomes, circuit.num_clbits, bits)
     return {name: BitArray(array, len(places[name])) for name, array in found.items()}
+
+
+def _each(data: Mapping[str, Any], name: str, random: np.random.Generator) -> Sequence[str]:
+    """The outcome of each shot; of a device that tells counts alone, in an order that says nothing."""
+    if "memory" in data:
+        memory: Sequence[str] = data["memory"]
+        return memory
+    if "counts" not in data:
+        raise BackendError(f"{name} told neither counts nor the outcome of each shot")
+    print(f"{name} tells counts alone: the order of the shots is not the device's")  # noqa: T201 - the job's log
+    counts = data["counts"]
+    shuffled: list[str] = random.permutation(
+        np.repeat(list(counts), list(counts.values()))
+    ).tolist()
+    return shuffled
 
 
 def _packed(outcomes: Sequence[str], clbits: int, bits: Sequence[int]) -> Numbers:
