@@ -17,7 +17,7 @@ REFUSALS = DESCRIPTION["components"]["responses"]
 ERROR = REFUSALS["Error"]["content"]["application/json"]
 # What any request may meet; and why a broker rejects a job, which is told by its reason.
 ANYWHERE = {*ERROR["examples"], *Reason, "internal_error"}
-UNNAMED = (417, 421, 500)  # whatever is asked for
+UNNAMED = (417, 421, 431, 500)  # whatever is asked for
 
 
 def template_of(path: str) -> str:
