@@ -5,11 +5,9 @@ from typing import Any
 import click
 import msgspec
 
-from broker.cli import show
 from broker.cli.client import Client
-from broker.cli.exits import Exit
-from broker.cli.nouns import Nouns
-from broker.cli.options import Address, of_a_client, run
+from broker.cli.nouns import Nouns, listed, shown
+from broker.cli.options import Address, of_a_client
 from broker.cli.output import say, say_json
 from broker.cli.tenants import Desk, of_the_desk
 from broker.telemetry.times import now
@@ -28,19 +26,8 @@ def backends() -> None:
 @of_a_client
 def list_(at: Address, as_json: bool) -> None:
     """List the backends, with their state and queue."""
-
-    async def work() -> Exit:
-        async with Client(at) as client:
-            found = await client.backends()
-        if as_json:
-            for item in found:
-                say_json(item)
-        else:
-            heads = ("BACKEND", "QUBITS", "STATUS", "QUEUE", "RUNNING", "SLOTS", "SANDBOX")
-            show.table(heads, [*map(_row, found)])
-        return Exit.DONE
-
-    run(work())
+    heads = ("BACKEND", "QUBITS", "STATUS", "QUEUE", "RUNNING", "SLOTS", "SANDBOX")
+    listed(at, as_json, Client.backends, heads, _row)
 
 
 def _row(backend: dict[str, Any]) -> tuple[str, ...]:
@@ -65,14 +52,7 @@ def _status(status: dict[str, Any]) -> str:
 @of_a_client
 def show_(at: Address, as_json: bool, backend: str) -> None:
     """Show what BACKEND is like."""
-
-    async def work() -> Exit:
-        async with Client(at) as client:
-            found = await client.configuration(backend)
-        say_json(found) if as_json else show.result(found)
-        return Exit.DONE
-
-    run(work())
+    shown(at, as_json, lambda client: client.configuration(backend))
 
 
 # Orders

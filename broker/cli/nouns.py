@@ -1,6 +1,17 @@
 """Commands that are named after the things which they list."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
 import click
+
+from broker.cli import show
+from broker.cli.client import Client
+from broker.cli.exits import Exit
+from broker.cli.options import Address, run
+from broker.cli.output import say_json
+
+Thing = dict[str, Any]  # as the API shows it
 
 _WITH_VALUE = (
     "--url",
@@ -33,3 +44,37 @@ def _first_word(args: list[str]) -> int | None:
             return at
         is_value = not is_value and arg in _WITH_VALUE
     return None
+
+
+def listed(
+    at: Address,
+    as_json: bool,
+    ask: Callable[[Client], Awaitable[Sequence[Thing]]],
+    heads: Sequence[str],
+    row: Callable[[Thing], Sequence[str]],
+) -> None:
+    """Show what the gateway *at* answers: a table with those *heads*, or JSON, one thing a line."""
+
+    async def work() -> Exit:
+        async with Client(at) as client:
+            found = await ask(client)
+        if as_json:
+            for item in found:
+                say_json(item)
+        else:
+            show.table(heads, [*map(row, found)])
+        return Exit.DONE
+
+    run(work())
+
+
+def shown(at: Address, as_json: bool, ask: Callable[[Client], Awaitable[Thing]]) -> None:
+    """Show the one thing that the gateway *at* answers."""
+
+    async def work() -> Exit:
+        async with Client(at) as client:
+            found = await ask(client)
+        say_json(found) if as_json else show.result(found)
+        return Exit.DONE
+
+    run(work())

@@ -7,7 +7,7 @@ import click
 from broker.cli import schema, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
-from broker.cli.nouns import Nouns
+from broker.cli.nouns import Nouns, listed
 from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.shown import on_one_line
@@ -25,18 +25,7 @@ def programs() -> None:
 @of_a_client
 def list_(at: Address, as_json: bool) -> None:
     """List the programs that can be run."""
-
-    async def work() -> Exit:
-        async with Client(at) as client:
-            found = await client.programs()
-        if as_json:
-            for item in found:
-                say_json(item)
-        else:
-            show.table(("PROGRAM", "ACCESS", "DESCRIPTION"), [*map(_row, found)])
-        return Exit.DONE
-
-    run(work())
+    listed(at, as_json, Client.programs, ("PROGRAM", "ACCESS", "DESCRIPTION"), _row)
 
 
 def _row(program: dict[str, Any]) -> tuple[str, ...]:

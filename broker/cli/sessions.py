@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from broker.cli import show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
+from broker.cli.nouns import listed, shown
 from broker.cli.options import Address, integer, of_a_client, run
 from broker.cli.output import say, say_json
 
@@ -25,19 +25,8 @@ def list_(at: Address, as_json: bool, is_open: bool | None, limit: int) -> None:
     asked: dict[str, Any] = {"limit": limit}
     if is_open is not None:
         asked["state"] = "open" if is_open else "closed"
-
-    async def work() -> Exit:
-        async with Client(at) as client:
-            found = await client.sessions(**asked)
-        if as_json:
-            for item in found:
-                say_json(item)
-        else:
-            heads = ("SESSION", "MODE", "BACKEND", "STATE", "OPENED")
-            show.table(heads, [*map(_row, found)])
-        return Exit.DONE
-
-    run(work())
+    heads = ("SESSION", "MODE", "BACKEND", "STATE", "OPENED")
+    listed(at, as_json, lambda client: client.sessions(**asked), heads, _row)
 
 
 def _row(session: dict[str, Any]) -> tuple[str, ...]:
@@ -52,14 +41,7 @@ def _row(session: dict[str, Any]) -> tuple[str, ...]:
 @of_a_client
 def show_(at: Address, as_json: bool, session: str) -> None:
     """Show how SESSION stands."""
-
-    async def work() -> Exit:
-        async with Client(at) as client:
-            found = await client.session(session)
-        say_json(found) if as_json else show.result(found)
-        return Exit.DONE
-
-    run(work())
+    shown(at, as_json, lambda client: client.session(session))
 
 
 @sessions.command("close")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from broker.core.sharing import Charge
 from schemas.jobs import Job
@@ -47,6 +48,12 @@ class Attempts(Mapping[JobKey, LiveAttempt]):
 
     def __getitem__(self, key: JobKey) -> LiveAttempt:
         return self._attempts[key]
+
+    def __contains__(self, key: object) -> bool:  # those of `Mapping` raise and catch
+        return key in self._attempts
+
+    def get(self, key: JobKey, default: Any = None) -> Any:
+        return self._attempts.get(key, default)
 
     def begin(self, job: Job) -> LiveAttempt:
         """*job* has an attempt under way, with the worker that it names."""

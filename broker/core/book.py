@@ -22,6 +22,7 @@ from schemas.events import AnyEvent, Dispatched, Parked, Retried
 from schemas.jobs import Job
 from schemas.ledger import Entry, InputPosition, SessionEntry
 from schemas.sessions import Session, session_key
+from schemas.tenants import NO_QUOTA, Quota
 from schemas.values import JobKey, Reason, State
 
 RUN = 2_000  # jobs that are sorted at once
@@ -133,9 +134,9 @@ class Book:
             self._take_out(job, None)
         self._ended.add(key.encode())
 
-    def usage_of(self, tenant: str) -> Usage:
-        """What *tenant* has now."""
-        return Usage(tenant, self.queues.count_of(tenant), self.attempts.count_of(tenant))
+    def usage_of(self, tenant: str, quota: Quota = NO_QUOTA) -> Usage:
+        """What *tenant* has now, beside its *quota*."""
+        return Usage(tenant, self.queues.count_of(tenant), self.attempts.count_of(tenant), quota)
 
     def attempts_of(self, worker: str) -> Mapping[JobKey, LiveAttempt]:
         """The attempts that *worker* is to have under way."""

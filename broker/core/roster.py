@@ -47,6 +47,10 @@ class KnownPool:
         """What is given to it: jobs for its backends, and dry runs for them."""
         return with_mocks(self.backends)
 
+    def without(self, left: frozenset[str]) -> frozenset[str]:
+        """What is given to it but for the backends *left*."""
+        return self.offered - left if left else self.offered
+
 
 @dataclass(slots=True)
 class KnownWorker:
@@ -177,7 +181,7 @@ class Roster:
     def offers(self, book: Book, without: frozenset[str] = frozenset()) -> list[Offer]:
         """The free slots, and how much may be given ahead of them; for no backend of *without*."""
         return [
-            Offer(worker.name, worker.instance, pool.offered - without, free, pool.ahead)
+            Offer(worker.name, worker.instance, pool.without(without), free, pool.ahead)
             for worker in self.takers()
             for pool in worker.pools
             if (free := pool.slots - _taken(worker, pool, book)) + pool.ahead > 0

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from schemas.values import JobKey
 
+MANY = 16  # backends that are waited for: from then on it pays to know which are offered
+
 
 @dataclass(slots=True)
 class Offer:
@@ -55,11 +57,12 @@ def choose(
     if not offers:
         return None
     best: tuple[Rank, Choice] | None = None
-    for backend in waited & frozenset[str]().union(*(offer.backends for offer in offers)):
-        head = head_of(backend)
-        if head is None or (best and head.rank >= best[0]):
+    if len(waited) > MANY:
+        waited = waited & frozenset[str]().union(*(offer.backends for offer in offers))
+    for backend in waited:
+        if (offer := _roomiest(offers, backend)) is None or (head := head_of(backend)) is None:
             continue
-        if offer := _roomiest(offers, backend):
+        if best is None or head.rank < best[0]:
             best = head.rank, Choice(head.key, backend, offer)
     return best[1] if best else None
 

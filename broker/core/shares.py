@@ -51,14 +51,13 @@ class Shares:
         changed = self._pass(at)
         before = self.reached(tenant)
         self._level = max(self._level, before)
-        self._put(tenant, _Account(before + cost, cost, self._now))
+        self._put(tenant, before + cost, cost)
         return [*changed, tenant]
 
     def correct(self, tenant: str, more: float, at: float) -> list[str]:
         """It took so much more, or less; who stands otherwise."""
         changed = self._pass(at)
-        last = self.usual(tenant)
-        self._put(tenant, _Account(self.reached(tenant) + more, last, self._now))
+        self._put(tenant, self.reached(tenant) + more, self.usual(tenant))
         return [*changed, tenant]
 
     def told(self, most: int) -> dict[str, float]:
@@ -72,10 +71,13 @@ class Shares:
         self._level = 0.0
         self._levels = deque([(self._now, min((0.0, *told.values())))])
         for tenant, ahead in told.items():
-            self._put(tenant, _Account(ahead, 1.0, self._now))
+            self._put(tenant, ahead, 1.0)
 
-    def _put(self, tenant: str, account: _Account) -> None:
-        self._accounts[tenant] = account
+    def _put(self, tenant: str, reached: float, last: float) -> None:
+        if (account := self._accounts.get(tenant)) is None:
+            self._accounts[tenant] = _Account(reached, last, self._now)
+            return
+        account.reached, account.last, account.at = reached, last, self._now
         self._accounts.move_to_end(tenant)
 
     def _pass(self, at: float) -> Iterable[str]:

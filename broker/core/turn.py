@@ -115,9 +115,10 @@ class Turn(Changes):
         """
         if not len(self.book.queues):
             return False
-        self.book.queues.look_elsewhere(paused(self.orders))
+        left = paused(self.orders)
+        self.book.queues.look_elsewhere(left)
         is_looking = self.place(limit)
-        offers = self.roster.offers(self.book, paused(self.orders))
+        offers = self.roster.offers(self.book, left)
         for _ in range(limit):
             choice = self.book.queues.next(offers, self._is_held)
             if choice is None:
@@ -288,7 +289,7 @@ class Turn(Changes):
         return self.quota_of(tenant).running is not None and self._usage_of(tenant).is_held
 
     def _usage_of(self, tenant: str) -> Usage:
-        return dataclasses.replace(self.book.usage_of(tenant), quota=self.quota_of(tenant))
+        return self.book.usage_of(tenant, self.quota_of(tenant))
 
     def _verdict(self, item: Submitted, usage: Usage) -> Admitted | Refused:
         if isinstance(item.body, Refused):

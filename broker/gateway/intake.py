@@ -217,9 +217,10 @@ class Intake:
         """
         if key in self._awaited:
             return
-        has = Usage(key.tenant, self._model.tallies.queued(key.tenant), quota=quota)
-        if (refused := over_quota(request, has)) is not None:
-            raise QuotaError(refused.message)
+        if quota.queued is not None:
+            has = Usage(key.tenant, self._model.tallies.queued(key.tenant), quota=quota)
+            if (refused := over_quota(request, has)) is not None:
+                raise QuotaError(refused.message)
         self._model.expect(key)
 
     async def cancel(self, key: JobKey, trace: str) -> None:
