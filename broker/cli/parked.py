@@ -139,4 +139,5 @@ async def resolve(
         vendor_job_id=vendor_job_id,
     )
     await at.say(said)
-    say_json(msgspec.to_builtins(said)) if as_json else say(f"The job {job_id} goes on.")
+    told = f"The job {job_id} {'is given up' if fail else 'goes on'}."
+    say_json(msgspec.to_builtins(said)) if as_json else say(told)
