@@ -97,7 +97,7 @@ def _terminal(log: MemoryLog) -> int:
     return sum(
         1
         for p in range(log.partitions(EVENTS))
-        for record in log._tails[TopicPartition(EVENTS, p)].all()
+        for record in log.tails[TopicPartition(EVENTS, p)].all()
         if record.header("ce_type") == b"qjb.event.completed"
     )
 

@@ -110,12 +110,10 @@ class Laboratory:
     """The core of a broker, its workers by hand, and a clock that goes from event to event."""
 
     def __init__(self, asked: Iterable[Asked], *, are_told_apart: bool) -> None:
-        self._asked = sorted(asked)
+        self.asked = sorted(asked)
         self._apart = are_told_apart
-        self._book, self._roster = (
-            Book(10, weight_of=lambda tenant: WEIGHTS.get(tenant, 1.0)),
-            Roster(),
-        )
+        self.book = Book(10, weight_of=lambda tenant: WEIGHTS.get(tenant, 1.0))
+        self.roster = Roster()
         self._catalogue = Catalogue([hello_world()])
         self._until = math.inf
         self._ends: list[tuple[float, int, Dispatch]] = []
@@ -127,9 +125,9 @@ class Laboratory:
 
     def run(self, until: float) -> Day:
         """Until then; what came of it."""
-        number, self._until = 0, until
-        while number < len(self._asked) or self._ends:
-            at = self._asked[number].at if number < len(self._asked) else math.inf
+        number, self._until, first = 0, until, 0
+        while number < len(self.asked) or self._ends:
+            at = self.asked[number].at if number < len(self.asked) else math.inf
             if self._ends and self._ends[0][0] <= at:
                 now, _, ended = heappop(self._ends)
                 if now > until:
@@ -141,23 +139,32 @@ class Laboratory:
                 now = at
                 self._submit(now, number)
                 number += 1
-                if number < len(self._asked) and self._asked[number].at == at:
+                if number < len(self.asked) and self.asked[number].at == at:
                     continue
             self._dispatch(now)
-        self.day.left = len(self._book.queues)
+            self.asked_for(now, range(first, number))
+            first = number
+        self.day.left = len(self.book.queues)
         return self.day
 
-    def _turn(self, now: float) -> Turn:
-        return Turn(self._book, self._roster, 1, iso(START + now), self._catalogue)
+    def asked_for(self, now: float, numbers: range) -> None:
+        """Jobs of these numbers have come; those that could have begun."""
 
-    def _key(self, number: int) -> JobKey:
-        tenant = self._asked[number].tenant if self._apart else DEFAULT_TENANT
+    def begins(self, now: float, number: int) -> None:
+        """That job begins."""
+
+    def _turn(self, now: float) -> Turn:
+        return Turn(self.book, self.roster, 1, iso(START + now), self._catalogue)
+
+    def key(self, number: int) -> JobKey:
+        """Of that job."""
+        tenant = self.asked[number].tenant if self._apart else DEFAULT_TENANT
         return JobKey(tenant, f"j{number}")
 
     def _submit(self, now: float, number: int) -> None:
-        body = SubmitJob(program_id="hello-world", backend=self._asked[number].backend)
+        body = SubmitJob(program_id="hello-world", backend=self.asked[number].backend)
         position = InputPosition("requests", 0, number)
-        self._turn(now).take(Submitted(position, self._key(number), body))
+        self._turn(now).take(Submitted(position, self.key(number), body))
 
     def _dispatch(self, now: float) -> None:
         turn = self._turn(now)
@@ -165,18 +172,19 @@ class Laboratory:
         for told in turn.instructions:
             assert isinstance(told.body, Dispatch)
             number = int(told.body.job_id[1:])
-            asked = self._asked[number]
+            asked = self.asked[number]
             self._say(now, told.body, 1, Began())
+            self.begins(now, number)
             heappush(self._ends, (now + asked.takes, number, told.body))
             if asked.backend == DEVICE:
                 self.day.waits[asked.tenant].append(now - asked.at)
                 self.day.got[asked.tenant] += min(asked.takes, self._until - now)
-        if self._book.queues.count(DEVICE):
+        if self.book.queues.count(DEVICE):
             self.day.idle += not any(end[2].backend == DEVICE for end in self._ends)
 
     def _end(self, now: float, dispatch: Dispatch) -> None:
         self._say(now, dispatch, 2, Returned(msgspec.Raw(b"1")))
-        self._book.forget(JobKey(dispatch.tenant, dispatch.job_id))
+        self.book.forget(JobKey(dispatch.tenant, dispatch.job_id))
 
     def _say(self, now: float, dispatch: Dispatch, number: int, body: Body) -> None:
         report = Report(

@@ -7,19 +7,25 @@ dictionary by which jobs are found.
 """
 
 import argparse
+import math
 import resource
 import time
 from collections import deque
 from itertools import islice
 
 from benchmarks.common import machine
+from broker.core.gaps import LOOKED
 from broker.core.lanes import place_of
+from broker.core.precedence import NO_CLAIMS, Claims
 from broker.core.queues import Queues
-from broker.core.scheduler import Offer
+from broker.core.restoring import Restoring
+from broker.core.scheduler import Choice, Offer
+from broker.core.windows import Around, Reserved
 from broker.ledger.collecting import rarely_collected
 from broker.telemetry.times import iso
 from schemas.events import Completed
 from schemas.jobs import Job
+from schemas.reservations import Reservation
 from schemas.values import JobKey, State
 
 AT_ONCE = 4_000  # jobs that are restored together
@@ -40,18 +46,42 @@ def memory() -> int:
 def filled(waiting: list[bytes], tenants: int) -> Queues:
     """The queues with all of *waiting*."""
     places = [place_of(BACKEND, 0, again=False, tenant=f"t{number}") for number in range(tenants)]
-    queues = Queues()
+    queues, restoring = Queues(), Restoring()
     for start in range(0, len(waiting), AT_ONCE):
         some = waiting[start : start + AT_ONCE]
         where = [places[number % tenants] for number in range(start, start + len(some))]
-        queues.restore(some, where)
+        restoring.take(some, where)
+    for block in restoring.blocks():
+        queues.restore(block)
     return queues
 
 
-def decide(queues: Queues, number: int) -> JobKey:
+def before_a_window() -> Claims:
+    """One job in ten ends before a window of others begins; whoever is next does not."""
+    made = Reservation(id="r", backend=BACKEND, tenant="lab", begin="", end="", created="")
+    around = Around(None, Reserved(START, START + 3600, made))
+
+    def ends(key: JobKey, backend: str) -> float:
+        number = int(key.job_id.partition("-")[0], 16)
+        return START if number % 10 == 9 else math.inf
+
+    return Claims(windows=lambda backend: around, ends=ends)
+
+
+def chosen(queues: Queues, claims: Claims) -> Choice:
+    """Whose turn it is. Raises `LookupError` if nobody may go."""
+    choice = None
+    while choice is None:
+        queues.gaps.is_looking = False
+        choice = queues.next([Offer("w", "i", frozenset({BACKEND}), free=1)], claims=claims)
+        if choice is None and not queues.gaps.is_looking:
+            raise LookupError("nobody may go")
+    return choice
+
+
+def decide(queues: Queues, number: int, claims: Claims = NO_CLAIMS) -> JobKey:
     """Whose turn it is; what follows until that job has ended."""
-    choice = queues.next([Offer("w", "i", frozenset({BACKEND}), free=1)])
-    assert choice is not None
+    choice = chosen(queues, claims)
     key, at = choice.key, START + number / 100
     queues.remove(key)
     job = Job(
@@ -78,16 +108,27 @@ def by_share(waiting: list[bytes], tenants: int, decisions: int) -> float:
         queues = filled(waiting, tenants)
     took = time.thread_time() - began
     print(f"restored in {took:.2f} s; memory +{memory() - before} MiB beside the keys")
+    mean = measured(queues, decisions, NO_CLAIMS, "a decision and all that follows")
+    began = time.thread_time()
+    decide(queues, 0, before_a_window())
+    print(f"the first one before a window: {(time.thread_time() - began) * 1e3:.1f} ms")
+    few = min(decisions, LOOKED // 10 - 1)
+    measured(queues, few, before_a_window(), "the others, one job in ten being short enough")
+    return mean
+
+
+def measured(queues: Queues, decisions: int, claims: Claims, what: str) -> float:
+    """Print what *decisions* took of a processor; the mean of them, in seconds."""
     times = []
     for number in range(decisions):
         began = time.thread_time()
-        decide(queues, number)
+        decide(queues, number, claims)
         times.append(time.thread_time() - began)
     mean = sum(times) / decisions
     times.sort()
     median, last = times[decisions // 2], times[decisions * 99 // 100]
     print(
-        f"processor time of a decision and all that follows: mean {mean * 1e6:.1f}, p50 {median * 1e6:.1f},"
+        f"processor time of {what}: mean {mean * 1e6:.1f}, p50 {median * 1e6:.1f},"
         f" p99 {last * 1e6:.1f}, at most {times[-1] * 1e6:.0f} µs"
     )
     return mean

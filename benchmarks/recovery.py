@@ -1,7 +1,7 @@
 """How long a broker and a gateway take to begin, where there is much to read.
 
-`python -m benchmarks.recovery [--ended N] [--queued N] [--events N]`. Fills an embedded log with
-snapshots of jobs that have ended and that wait, and starts a broker on it; then with events, and
+`python -m benchmarks.recovery [--ended N] [--queued N] [--events N] [--tenants N]`. Fills an embedded log with
+snapshots of jobs that have ended and that wait, of tenants in turns, and starts a broker on it; then with events, and
 starts a gateway without a local copy. The reference is a plain reading of the same rows in the same
 run. A ticker beside it tells the longest time for which the event loop was held.
 """
@@ -46,13 +46,13 @@ AT_ONCE = 1000  # rows that the reference reads at once
 PAUSE = 0.01  # s between looks at whether the loop is held: more of them would hold it
 
 
-def snapshots(ended: int, queued: int) -> Iterator[Row]:
+def snapshots(ended: int, queued: int, tenants: int) -> Iterator[Row]:
     """Jobs that have ended, then jobs that wait, as rows of the state topic."""
     for number in range(ended + queued):
         done = number < ended
         at = START + number / 100
         job = Job(
-            tenant="default",
+            tenant=f"t{number % tenants}" if tenants > 1 else "default",
             job_id=f"{number:x}-{number * 7919:016x}",
             seq=4 if done else 1,
             state=State.COMPLETED if done else State.QUEUED,
@@ -77,7 +77,7 @@ def snapshots(ended: int, queued: int) -> Iterator[Row]:
         yield number, int(at * 1000), key, record.value, brief(record.headers, key)
 
 
-async def fill(path: Path, ended: int, queued: int) -> None:
+async def fill(path: Path, ended: int, queued: int, tenants: int) -> None:
     """Make the log, and put the rows into it."""
     log = EmbeddedLog(path)
     await log.open()
@@ -86,7 +86,7 @@ async def fill(path: Path, ended: int, queued: int) -> None:
     db = database.connect(path)
     with db:
         db.executemany(
-            f"INSERT INTO {shelf.table} VALUES (?, ?, ?, ?, ?)", snapshots(ended, queued)
+            f"INSERT INTO {shelf.table} VALUES (?, ?, ?, ?, ?)", snapshots(ended, queued, tenants)
         )
     database.checkpoint(db, apsw.SQLITE_CHECKPOINT_TRUNCATE)
     db.close()
@@ -233,7 +233,7 @@ async def measure_gateway(path: Path) -> None:
     await log.close()
 
 
-async def run(ended: int, queued: int, count: int) -> None:
+async def run(ended: int, queued: int, tenants: int, count: int) -> None:
     """Fill and measure."""
     print(machine())
     if count:
@@ -246,9 +246,11 @@ async def run(ended: int, queued: int, count: int) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.db"
-        await fill(path, ended, queued)
+        await fill(path, ended, queued, tenants)
         size = path.stat().st_size / 1024**2
-        print(f"{ended} jobs that have ended and {queued} that wait: {size:.0f} MiB")
+        print(
+            f"{ended} jobs that have ended, {queued} that wait, {tenants} tenants: {size:.0f} MiB"
+        )
         await measure(path)
 
 
@@ -257,9 +259,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ended", type=int, default=1_000_000)
     parser.add_argument("--queued", type=int, default=1_000_000)
+    parser.add_argument("--tenants", type=int, default=1)
     parser.add_argument("--events", type=int, default=1_000_000)
     asked = parser.parse_args()
-    asyncio.run(run(asked.ended, asked.queued, asked.events))
+    asyncio.run(run(asked.ended, asked.queued, asked.tenants, asked.events))
 
 
 if __name__ == "__main__":

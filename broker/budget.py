@@ -22,6 +22,7 @@ JOB = 2048  # bytes that a job's state costs beside its inputs and its result
 SMALLEST_BOOK, LARGEST_BOOK = 64 * MIB, 2 * 1024 * MIB  # live jobs; the largest is a million
 NAME = 80  # bytes that a name costs beside its letters
 ATTEMPT = 320  # bytes that the name of an attempt costs
+RUN = 256  # bytes that a run costs that a queue tells of, or a line beside the name of its tenant
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -56,7 +57,11 @@ def weight_of_status(status: Status) -> int:
             packages = status.packages
             return RECORD + sum(RECORD + _weight_of_names(one.modules) for one in packages)
         case QueueSnapshot():
-            return RECORD + _weight_of_names((*status.waiting, *status.held))
+            tenants = (line.tenant for line in status.lines)
+            said = RUN * (len(status.runs) + len(status.lines))
+            said += sum(RECORD + len(window.why) for window in status.windows)
+            named = (*status.waiting, *status.held, *status.spent, *status.sessions, *tenants)
+            return RECORD + said + _weight_of_names(named)
         case _:
             return RECORD
 

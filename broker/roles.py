@@ -19,9 +19,12 @@ from broker.judging.judge import Judge
 from broker.ledger.broker import Broker
 from broker.ledger.options import Options as BrokerOptions
 from broker.library import Library
+from broker.offering import pools_of
 from broker.processes import GatewayProcesses
-from broker.settings import PREFIX, Settings, as_environment, host_name
-from broker.telemetry import metrics
+from broker.settings.gateway import GatewaySettings, OidcSettings
+from broker.settings.group import PREFIX
+from broker.settings.role import BROKER, GATEWAYS, WORKER
+from broker.settings.settings import Settings, host_name
 from broker.tenancy import Tenancy
 from broker.transports.blobs import Blobs
 from broker.transports.lock import FileLock
@@ -30,13 +33,9 @@ from broker.transports.space import Space
 from broker.worker.host import Worker
 from broker.worker.options import Options as WorkerOptions
 from broker.worker.pools import Pool
-from executors.children.capacity import available, per_child
-from executors.hardware.specs import device_of
-from executors.registry import make_device, make_executor
+from executors.children.capacity import available
 from schemas.specification import Program, parse_specification
 
-BROKER, WORKER, GATEWAY, GATEWAYS = "broker", "worker", "gateway", "gateways"
-EVERYTHING = (BROKER, WORKER, GATEWAY)
 NUMBERS = range(1, 1000)  # workers or gateways that share a data folder
 
 Role: TypeAlias = Broker | Worker | Gateway | GatewayProcesses
@@ -64,10 +63,12 @@ class Roles:
         held: AsyncExitStack,
         space: Space | None = None,
         sockets: Sequence[socket.socket] = (),
+        pools: Sequence[Pool] | None = None,
     ) -> None:
         self.settings, self._space, self._sockets = settings, space, sockets
+        self._pools = pools
         self.alone = log.reach is not Reach.NETWORK
-        self.broker_id = settings.broker_id or f"{host_name()}-{os.getpid()}"
+        self.broker_id = settings.broker.broker_id or f"{host_name()}-{os.getpid()}"
         self._log = log
         self._blobs = blobs
         self._held = held
@@ -88,9 +89,9 @@ class Roles:
         settings = self.settings
         options = BrokerOptions(
             alone=self.alone,
-            remembered=settings.known_jobs,
-            book=settings.book_memory or book_memory(available()),
-            kept=settings.kept_jobs,
+            remembered=settings.broker.known_jobs,
+            book=settings.broker.book_memory or book_memory(available()),
+            kept=settings.storage.kept_jobs,
         )
         return Broker(
             self._log,
@@ -104,13 +105,13 @@ class Roles:
 
     def worker(self) -> Worker:
         """The worker role."""
-        settings = self.settings
+        settings = self.settings.worker
         name = settings.worker_id or host_name()
         own = self._own(f"worker-{name}", numbered=not settings.worker_id)
         return Worker(
             self._log,
             self._blobs,
-            self._pools(),
+            pools_of(settings) if self._pools is None else self._pools,
             own.name.removeprefix("worker-"),
             programs=self._library,
             options=WorkerOptions(grace=settings.grace),
@@ -119,28 +120,28 @@ class Roles:
 
     def gateway(self) -> Gateway:
         """The gateway role."""
-        settings = self.settings
+        settings, gateway = self.settings, self.settings.gateway
         options = GatewayOptions(
-            memory=settings.stream_memory,
-            max_body=settings.max_body,
-            connections=settings.connections,
-            stream_age=settings.stream_age,
-            drain=settings.stream_drain,
-            hosts=settings.hosts,
-            oidc=_oidc(settings),
-            open_to_all=settings.open,
-            cors_origins=settings.cors_origins,
-            public_url=settings.public_url,
-            tls=_tls(settings),
-            kept_jobs=settings.kept_jobs,
+            memory=settings.streams.memory,
+            max_body=gateway.max_body,
+            connections=gateway.connections,
+            stream_age=settings.streams.age,
+            drain=settings.streams.drain,
+            hosts=gateway.hosts,
+            oidc=_oidc(settings.oidc),
+            open_to_all=gateway.open,
+            cors_origins=gateway.cors_origins,
+            public_url=gateway.public_url,
+            tls=_tls(gateway),
+            kept_jobs=settings.storage.kept_jobs,
         )
         return Gateway(
             self._log,
             self._blobs,
             self._library,
             cache=self._own("gateway").with_suffix(".db"),
-            host=settings.host,
-            port=settings.port,
+            host=gateway.host,
+            port=gateway.port,
             sockets=self._sockets,
             options=options,
             judge=self._judge,
@@ -150,13 +151,14 @@ class Roles:
 
     def gateways(self) -> GatewayProcesses:
         """As many as are wanted, each a process of its own."""
-        settings, tls = self.settings, _tls(self.settings)
+        settings = self.settings
+        gateway, tls = settings.gateway, _tls(settings.gateway)
         if tls is not None:
             tls.context()  # what is wrong with it is told once
-        environment = as_environment(settings) | {f"{PREFIX}HEALTH_FILE": "", f"{PREFIX}TLS": ""}
+        environment = settings.as_environment() | {f"{PREFIX}HEALTH_FILE": "", f"{PREFIX}TLS": ""}
         return GatewayProcesses(
-            settings.host,
-            settings.port,
+            gateway.host,
+            gateway.port,
             [
                 environment | {f"{PREFIX}METRICS_PORT": str(port) if port else ""}
                 for port in _metrics_ports(settings)
@@ -164,33 +166,15 @@ class Roles:
             "https" if tls else "http",
         )
 
-    def _pools(self) -> list[Pool]:
-        """The simulators, and each device: they share the memory by their slots."""
-        settings = self.settings
-        try:
-            devices = [device_of(text, os.environ) for text in settings.backends]
-        except ValueError as error:
-            raise SettingsError(f"QJB_BACKENDS: {error}") from error
-        share = per_child(settings.slots + sum(it.slots for it in devices), settings.memory)
-        common = metrics.CHILDREN_STARTED.inc, settings.sandbox
-        memory = share * settings.slots if devices else settings.memory
-        simulators = make_executor(settings.executor, settings.slots, memory, *common)
-        return [
-            Pool(settings.executor, simulators, settings.slots),
-            *(
-                Pool(it.name, make_device(it, share * it.slots, *common), it.slots)
-                for it in devices
-            ),
-        ]
-
     def _own(self, name: str, *, numbered: bool = True) -> Path:
         """A name in the data folder that no other process on this host uses: `x`, else `x-2` …"""
+        folder = self.settings.storage.data
         taken: SettingsError | None = None
         for number in NUMBERS if numbered else (1,):
-            path = self.settings.data / (name if number == 1 else f"{name}-{number}")
+            path = folder / (name if number == 1 else f"{name}-{number}")
             lock = FileLock(path.with_name(f"{path.name}.lock"))
             try:
-                lock.take(f"the name {path.name!r} in {self.settings.data}")
+                lock.take(f"the name {path.name!r} in {folder}")
             except SettingsError as error:
                 taken = error
                 continue
@@ -200,26 +184,26 @@ class Roles:
         raise taken
 
 
-def _oidc(settings: Settings) -> Oidc | None:
-    if not settings.oidc_issuer:
+def _oidc(settings: OidcSettings) -> Oidc | None:
+    if not settings.issuer:
         return None
     return Oidc(
-        settings.oidc_issuer,
-        settings.oidc_audience,
-        settings.oidc_tenant,
-        settings.oidc_scopes,
-        settings.oidc_ca,
-        settings.oidc_client_id,
-        settings.oidc_client_secret,
-        settings.oidc_login_scopes,
+        settings.issuer,
+        settings.audience,
+        settings.tenant,
+        settings.scopes,
+        settings.ca,
+        settings.client_id,
+        settings.client_secret,
+        settings.login_scopes,
     )
 
 
-def _tls(settings: Settings) -> TlsFiles | None:
+def _tls(settings: GatewaySettings) -> TlsFiles | None:
     return TlsFiles(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
 
 
 def _metrics_ports(settings: Settings) -> list[int | None]:
     """For each gateway one: those behind that of the broker and the worker."""
-    port = settings.metrics_port
-    return [port and port + number for number in range(1, settings.gateways + 1)]
+    port = settings.telemetry.metrics_port
+    return [port and port + number for number in range(1, settings.gateway.gateways + 1)]

@@ -8,6 +8,7 @@ from secrets import token_hex
 from broker.appending import append_surely
 from broker.core.orders import Orders
 from broker.core.tenants import Register
+from broker.core.windows import Windows
 from broker.errors import LogUnavailableError
 from broker.keeping_up import KeptUp
 from broker.telemetry import metrics
@@ -68,6 +69,11 @@ class Tenancy(KeptUp[Said]):
     def orders(self) -> Orders:
         """What operators want of backends."""
         return self.register.orders
+
+    @property
+    def windows(self) -> Windows:
+        """What operators reserved."""
+        return self.register.windows
 
     def quota(self, tenant: str) -> Quota:
         """The most that *tenant* may have."""

@@ -6,39 +6,30 @@ import os
 import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 import structlog
 
-from broker.errors import LogNotServedError, QjbError, SettingsError
+from broker.errors import QjbError, SettingsError
 from broker.gateway.server import Gateway
 from broker.ledger.broker import Broker
+from broker.opening import log_of, make_data_folder
 from broker.processes import GatewayProcesses
-from broker.roles import (
-    BROKER,
-    EVERYTHING,
-    GATEWAY,
-    GATEWAYS,
-    WORKER,
-    Role,
-    Roles,
-    built_in_programs,
-)
-from broker.settings import Settings
+from broker.roles import Role, Roles, built_in_programs
+from broker.settings.role import BROKER, EVERYTHING, GATEWAY, GATEWAYS, WORKER
+from broker.settings.settings import Settings
 from broker.shown import url_visible
 from broker.transports.blobs import open_blobs
 from broker.transports.embedded import EmbeddedLog
-from broker.transports.files import make_folder
 from broker.transports.log import Log, Reach
 from broker.transports.space import Space
-from broker.transports.topics import keeping_events
 from broker.transports.unix import LogServer, RemoteLog
 from broker.transports.unix.address import socket_of
 from broker.transports.upkeep import Upkeep
-from broker.transports.urls import open_log
 from broker.worker.host import Worker
+from broker.worker.pools import Pool
 
 ALL_IN_ONE_PROCESS = (
     "QJB_LOG: what runs in several processes needs a log that all of them reach, such as "
@@ -67,7 +58,8 @@ class Serving:
     @property
     def trusted(self) -> Path | None:
         """What clients have to trust, if the authority is our own."""
-        found = self.settings.tls_cert if self.settings.tls else None
+        gateway = self.settings.gateway
+        found = gateway.tls_cert if gateway.tls else None
         return found and found.with_name("ca.pem")
 
 
@@ -77,27 +69,32 @@ async def serving(
     roles: Collection[str] = EVERYTHING,
     sockets: Sequence[socket.socket] = (),
     upkeep: Upkeep = Upkeep(),  # noqa: B008 -- it is frozen
+    pools: Sequence[Pool] | None = None,
 ) -> AsyncIterator[Serving]:
-    """Run *roles* while the block runs; then end them in order. A gateway listens on *sockets*.
+    """Run *roles* while the block runs; then end them in order. A gateway listens on *sockets*, a
+    worker offers *pools*, if they are given.
 
     The block begins when all of them are ready. Raises what keeps one from starting, and cancels
     the block if one fails.
     """
     async with AsyncExitStack() as stack:
-        log = _log(settings, roles, upkeep)
-        if log.reach is Reach.PROCESS and (settings.gateways or set(roles) != set(EVERYTHING)):
+        log = log_of(
+            settings, joining=BROKER not in roles, outlives=WORKER not in roles, upkeep=upkeep
+        )
+        several = settings.gateway.gateways or set(roles) != set(EVERYTHING)
+        if log.reach is Reach.PROCESS and several:
             raise SettingsError(ALL_IN_ONE_PROCESS)
-        _make_data_folder(settings.data)
+        make_data_folder(settings.storage.data)
         settings = await stack.enter_async_context(_certified(settings, roles))
-        blobs = open_blobs(settings.blobs)
+        blobs = open_blobs(settings.storage.blobs)
         stack.push_async_callback(log.close)
         await _open(log, settings)
         if isinstance(log, EmbeddedLog):
-            await _serve(log, stack, needed=settings.gateways > 0)
+            await _serve(log, stack, needed=settings.gateway.gateways > 0)
         logs = log.path if isinstance(log, EmbeddedLog | RemoteLog) else None
-        space = Space(settings.min_free, settings.data, logs, blobs.folder)
+        space = Space(settings.storage.min_free, settings.storage.data, logs, blobs.folder)
         await asyncio.to_thread(space.look)
-        made = Roles(settings, log, blobs, stack, space, sockets)
+        made = Roles(settings, log, blobs, stack, space, sockets, pools)
         with _plain_errors(settings):
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(log.watch(), name="log")
@@ -107,48 +104,6 @@ async def serving(
                 await _drain(running)
                 watch.cancel()
                 watch_space.cancel()
-
-
-@asynccontextmanager
-async def operating(settings: Settings) -> AsyncIterator[tuple[Log, bool]]:
-    """The log of a service, open while the block runs, and whether the service runs.
-
-    Raises `SettingsError`.
-    """
-    if not {"data", "log"} & settings.model_fields_set and not (settings.data / "log.db").exists():
-        raise SettingsError(
-            f"no service has its log in {settings.data}: name the folder of yours with --data or"
-            " QJB_DATA, or its log with --log or QJB_LOG"
-        )
-    _make_data_folder(settings.data)
-    log = _log(settings, (), Upkeep())
-    if log.reach is Reach.PROCESS:
-        raise SettingsError("QJB_LOG: nobody else reaches a log in memory")
-    is_served = True
-    try:
-        await log.open()
-    except LogNotServedError:  # nobody has it open
-        is_served = False
-        await log.close()
-        log = _log(settings, EVERYTHING, Upkeep())
-        await log.open()
-    try:
-        yield log, is_served
-    finally:
-        await log.close()
-
-
-def _log(settings: Settings, roles: Collection[str], upkeep: Upkeep) -> Log:
-    """The log, not opened yet. An embedded one belongs to the process that has the broker."""
-    return open_log(
-        settings.log,
-        partitions=settings.partitions,
-        prefix=settings.topic_prefix,
-        topics=keeping_events(settings.kept_events),
-        joining=BROKER not in roles,
-        outlives=WORKER not in roles,
-        upkeep=upkeep,
-    )
 
 
 async def _serve(log: EmbeddedLog, held: AsyncExitStack, *, needed: bool) -> None:
@@ -163,30 +118,25 @@ async def _serve(log: EmbeddedLog, held: AsyncExitStack, *, needed: bool) -> Non
     held.push_async_callback(server.close)
 
 
-def _make_data_folder(folder: Path) -> None:
-    try:
-        make_folder(folder)
-    except OSError as error:
-        why = os.strerror(error.errno or 0).lower()
-        raise SettingsError(f"QJB_DATA: the folder {folder} can not be used: {why}") from error
-
-
 @asynccontextmanager
 async def _certified(settings: Settings, roles: Collection[str]) -> AsyncIterator[Settings]:
     """*settings* with the certificate of an authority of our own, if that is wanted.
 
     It is renewed while the block runs.
     """
-    if not settings.tls or GATEWAY not in roles:
+    gateway = settings.gateway
+    if not gateway.tls or GATEWAY not in roles:
         yield settings
         return
     from broker.authority import Authority, names_of  # it takes a while to load
 
-    authority = Authority(settings.data / "tls", names_of(settings.host, settings.hosts))
+    names = names_of(gateway.host, gateway.hosts)
+    authority = Authority(settings.storage.data / "tls", names)
     await asyncio.to_thread(authority.renew)
     renewing = asyncio.create_task(authority.watch(), name="authority")
     try:
-        yield settings.model_copy(update={"tls_cert": authority.certificate})
+        certified = gateway.model_copy(update={"tls_cert": authority.certificate})
+        yield replace(settings, gateway=certified)
     finally:
         renewing.cancel()
 
@@ -194,7 +144,8 @@ async def _certified(settings: Settings, roles: Collection[str]) -> AsyncIterato
 async def _open(log: Log, settings: Settings) -> None:
     """Open the log, and say so if it has to be waited for."""
     late = asyncio.get_running_loop().call_later(
-        SILENT_OPENING, lambda: logger.warning("log.waited_for", log=url_visible(settings.log))
+        SILENT_OPENING,
+        lambda: logger.warning("log.waited_for", log=url_visible(settings.storage.log)),
     )
     try:
         await log.open()
@@ -205,7 +156,7 @@ async def _open(log: Log, settings: Settings) -> None:
 def _start(made: Roles, roles: Collection[str], tasks: asyncio.TaskGroup) -> Running:
     """Start *roles*, the worker first: its children take the longest."""
     order = [role for role in (WORKER, BROKER, GATEWAY) if role in roles]
-    if made.settings.gateways and set(roles) == set(EVERYTHING):
+    if made.settings.gateway.gateways and set(roles) == set(EVERYTHING):
         order[-1] = GATEWAYS
     return [
         (role, tasks.create_task(role.run(), name=type(role).__name__))
@@ -262,7 +213,9 @@ def _plain_errors(settings: Settings) -> Iterator[None]:
 def _named(error: BaseException, settings: Settings) -> BaseException:
     if isinstance(error, OSError) and error.errno in CAN_NOT_LISTEN:
         why = os.strerror(error.errno).lower()
-        return SettingsError(f"QJB_PORT: {settings.host}:{settings.port} can not be used: {why}")
+        return SettingsError(
+            f"QJB_PORT: {settings.gateway.host}:{settings.gateway.port} can not be used: {why}"
+        )
     return error
 
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 # These need the path above when this is run as a script.
 from broker.core.job import PARKED, TRANSITIONS, Standing  # noqa: E402
-from broker.settings import PREFIX, Settings  # noqa: E402
+from broker.settings.settings import every as every_setting  # noqa: E402
 from broker.transports.kafka import topics as kafka_topics  # noqa: E402
 from broker.transports.topics import TOPICS, Topic  # noqa: E402
 from schemas import asyncapi, published  # noqa: E402
@@ -91,8 +91,8 @@ def standing_after(stands: Standing, kind: type[Event], target: State) -> Standi
 def settings() -> str:
     """The settings, as a table."""
     rows = [
-        f"| `{PREFIX}{name.upper()}` | {default_of(field)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
+        f"| `{variable}` | {default_of(field)} | {field.description} |"
+        for variable, field in every_setting().items()
     ]
     return "\n".join(["| Variable | Default | |", "|---|---|---|", *rows])
 

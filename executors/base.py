@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.calls import Call
 from schemas.reports import Body
+from schemas.sessions import InSession, Mode
 from schemas.specification import Specification
 from schemas.workers import BackendAnnounced
 
@@ -37,6 +38,8 @@ class Task:
     calls_left_out: int = (
         0  # how many more there were: what is not among `calls` may be one of them
     )
+    session: InSession | None = None  # that the job is in, where its backend is a device
+    leaves: bool = False  # it ends if its device is down for long: the job is tried again
 
 
 class Stop:
@@ -80,11 +83,43 @@ class Stop:
         return self.reason
 
 
+@runtime_checkable
+class Changing(Protocol):
+    """What an executor has as well whose backends change by themselves."""
+
+    async def look(self) -> Sequence[BackendAnnounced]:
+        """The backends as they are now, or were lately; those that are gone are left out."""
+
+
+@runtime_checkable
+class OfDevice(Changing, Protocol):
+    """What one has that is near a device."""
+
+    async def calibrate(self) -> Sequence[BackendAnnounced]:
+        """Have it calibrated; as it is then. Raises what says that it was not."""
+
+    async def close_session(self, tenant: str, session_id: str, mode: Mode) -> None:
+        """That session has ended: close what was opened for it at the vendor, if anything was.
+        Raises what says that it was not.
+        """
+
+
+@runtime_checkable
+class OfMachine(Protocol):
+    """What an executor has as well that finds out by itself how much the machine has for it."""
+
+    @property
+    def slots(self) -> int:
+        """How many attempts it runs at once, now that it has started."""
+
+
 class Executor(Protocol):
     """Runs programs against backends."""
 
     async def start(self) -> Sequence[BackendAnnounced]:
-        """Get ready to run; the backends on offer. Called before any `run`, again if it raised."""
+        """Get ready to run; the backends on offer, if there are any. Called before any `run`, again
+        if it raised.
+        """
 
     def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         """Yield what happens, `Began` first if the program begins; last, exactly one of

@@ -25,6 +25,10 @@ def told(size: float) -> str:
 
 
 def exceeded(limit: int | None, detail: str = "") -> str:
-    """What to say of a program that needed more than *limit*, where there is one."""
+    """What to say of a program that needed more than *limit*, where there is one; as *detail* has it
+    if that was not the machine's memory.
+    """
+    if "cuda" in detail.lower():
+        return f"the program needed more memory than is free on the GPU ({detail})"
     here = f"the {told(limit)} of memory that a job may use here" if limit else "there is memory"
     return f"the program needed more than {here}" + (f" ({detail})" if detail else "")

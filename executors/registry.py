@@ -1,13 +1,15 @@
 """Name in the settings → executor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from executors.base import Executor
 from executors.hardware.specs import DeviceSpec
 from executors.scripted import ScriptedExecutor, drill
 from schemas.values import Sandbox
 
-NAMES = ("simulator", "scripted")
+SIMULATOR = "simulator"
+NAMES = (SIMULATOR, "scripted")
 
 
 def make_executor(
@@ -24,11 +26,25 @@ def make_executor(
     """
     if name == "scripted":
         return ScriptedExecutor(drill)
-    if name == "simulator":
+    if name == SIMULATOR:
         from executors.simulator import SimulatorExecutor
 
         return SimulatorExecutor(slots, memory=memory, on_child=on_child, sandbox=sandbox)
     raise ValueError(f"there is no executor {name!r}: choose one of {', '.join(NAMES)}")
+
+
+def make_gpus(
+    names: Sequence[str],
+    memory: int,
+    on_child: Callable[[], None] = lambda: None,
+    sandbox: Sandbox = Sandbox.FULL,
+) -> Executor:
+    """What runs programs on the GPUs of those *names*, each with *memory* bytes of the machine."""
+    from executors.gpus import GpuExecutor
+    from executors.simulator import SimulatorExecutor
+
+    common: dict[str, Any] = {"memory": memory, "on_child": on_child, "sandbox": sandbox}
+    return GpuExecutor(names, lambda gpu: SimulatorExecutor(1, gpu=gpu, **common))
 
 
 def make_device(

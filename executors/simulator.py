@@ -10,6 +10,7 @@ from executors.children.capacity import per_child
 from executors.children.frames import ChildKind
 from executors.children.pool import CHILD_WITHIN, NoChildError, Pool
 from executors.children.run import Caller, Run, closed
+from executors.gpu import Gpu
 from schemas.reports import Body, Died, Raised, Stopped
 from schemas.values import Reason, Sandbox
 from schemas.workers import BackendAnnounced
@@ -26,7 +27,8 @@ class SimulatorExecutor:
     *memory*: bytes that they share, by default what is free now but for some room. *decoding*:
     seconds that it may take to decode a job's inputs. *on_child* is called for each child that is
     started. *child_within*: seconds for which an attempt waits where no child can be made.
-    *sandbox*: the least that programs which users have uploaded need to run here.
+    *sandbox*: the least that programs which users have uploaded need to run here. *gpu*: that they
+    can simulate on, too.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class SimulatorExecutor:
         on_child: Callable[[], None] = lambda: None,
         child_within: float = CHILD_WITHIN,
         sandbox: Sandbox = Sandbox.FULL,
+        gpu: Gpu | None = None,
     ) -> None:
-        self._pool = Pool(slots, programs or {}, per_child(slots, memory), on_child, child_within)
+        share = per_child(slots, memory)
+        self._pool = Pool(slots, programs or {}, share, on_child, child_within, gpu)
         self._decoding = decoding
         self._least = sandbox
         self._refusal: str | None = None  # why no uploaded program runs here

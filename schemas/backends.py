@@ -5,7 +5,9 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.workers import Name
+from schemas.values import Name
+
+CALIBRATING = "calibrating"  # what a queue says as its mode while nothing begins for that
 
 
 class BackendMode(enum.StrEnum):
@@ -23,6 +25,7 @@ class BackendOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     mode: BackendMode
     since: str
     why: Annotated[str, msgspec.Meta(max_length=500)] = ""  # told to whoever waits
+    calibrate: Name = ""  # when it was asked for that it be calibrated anew, if it was
 
     @property
     def key(self) -> bytes:

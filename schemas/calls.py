@@ -29,7 +29,7 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     cost: Amount | None = None
     currency: Currency | None = None
     final: bool = False  # it has ended at the vendor: nothing more is paid for it
-    again: bool = False  # an operator says that the vendor has not got it: submit it again
+    again: bool = False  # the vendor has not got it, as an operator or the attempt says: submit it
 
 
 class Calibration(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -142,15 +142,20 @@ def instruction_record(
 ) -> Record:
     """*body* for the inbox of *worker*."""
     tag = body.__struct_config__.tag
-    ident = f"{worker}/{body.tenant}/{body.job_id}/{body.attempt}/{body.epoch}/{tag}".encode()
-    kind = f"qjb.inbox.{tag}".encode()
-    headers = headers_of(kind, ident, body.job_id.encode(), time, traced(traceparent))
+    if isinstance(body, inbox.Calibrate):
+        about, what = body.backend, f"{body.backend}/{body.asked}"
+    elif isinstance(body, inbox.CloseVendorSession):
+        about, what = body.backend, f"{body.tenant}/{body.session_id}"
+    else:
+        about, what = body.job_id, f"{body.tenant}/{body.job_id}/{body.attempt}/{body.epoch}"
+    ident, kind = f"{worker}/{what}/{tag}".encode(), f"qjb.inbox.{tag}".encode()
+    headers = headers_of(kind, ident, about.encode(), time, traced(traceparent))
     return Record(encode(body), worker.encode(), headers, said=body)
 
 
 def read_instruction(record: Stored) -> inbox.Instruction:
     """What *record* of an inbox says; raises `UnreadableError`."""
-    if isinstance(record.said, (inbox.Dispatch, inbox.CancelAttempt, inbox.Recorded)):
+    if isinstance(record.said, inbox.Instruction):
         return record.said
     instruction: inbox.Instruction = decode(record.value, inbox.Instruction)
     return instruction

@@ -38,6 +38,16 @@ class Queued(Event, frozen=True, kw_only=True, tag="queued"):
     backend: str
     digest: str = ""  # of what was asked for; the same id with another one is another job's
     warnings: tuple[str, ...] = ()  # names in the request that nobody knows, and what may be meant
+    why: str = ""  # that backend; empty: it was asked for
+    # As jobs of the program with inputs of that size took there; not there: none ran so far.
+    estimated_device_seconds: Amount | None = None
+
+
+class Moved(Event, frozen=True, kw_only=True, tag="moved"):
+    """Nothing begins where the job waited: it waits for `backend` now."""
+
+    backend: str
+    why: str
 
 
 class Rejected(Event, frozen=True, kw_only=True, tag="rejected"):
@@ -90,12 +100,20 @@ class Log(Event, frozen=True, kw_only=True, tag="log"):
 
 
 class Retried(Event, frozen=True, kw_only=True, tag="retried"):
-    """Attempt `attempt` was lost, nothing of it counts, and the job is queued again."""
+    """Attempt `attempt` was lost, nothing of it counts, and the job is queued again.
+
+    `error_class`: `transport` or `device_down`, of which this is retry number `retry` of at most
+    `retries`, at once or from `next_attempt_at` on; or `handed_back`, which does not count.
+    """
 
     attempt: int
     reason: str
     message: str
     backend: str
+    error_class: str = ""
+    retry: int = 0
+    retries: int = 0
+    next_attempt_at: str | None = None
 
 
 class CancelRequested(Event, frozen=True, kw_only=True, tag="cancel_requested"):
@@ -106,17 +124,22 @@ class CancelRequested(Event, frozen=True, kw_only=True, tag="cancel_requested"):
 
 
 class Completed(Event, frozen=True, kw_only=True, tag="completed"):
-    """The program returned: the final result, `value` inline or `value_ref`."""
+    """The program returned: the final result, `value` inline or `value_ref`.
+
+    `device_seconds`: what the job took of devices, as far as vendors say; else how long its attempt ran.
+    """
 
     attempt: int
     value: msgspec.Raw = NOTHING
     value_ref: BlobRef | None = None
+    device_seconds: Amount | None = None
 
 
 class Failed(Event, frozen=True, kw_only=True, tag="failed"):
     """The job ended without a result. One that broke its schema is kept: `value` or `value_ref`.
 
-    `warnings`: calls that may still run at the vendor, and be paid for.
+    `warnings`: calls that may still run at the vendor, and be paid for. `device_seconds` as in
+    `completed`.
     """
 
     attempt: int
@@ -126,18 +149,21 @@ class Failed(Event, frozen=True, kw_only=True, tag="failed"):
     violations: tuple[Violation, ...] = ()
     value: msgspec.Raw = NOTHING
     value_ref: BlobRef | None = None
+    device_seconds: Amount | None = None
 
 
 class Cancelled(Event, frozen=True, kw_only=True, tag="cancelled"):
     """The job was ended before it had a result, by `user_request` or as it `ran_too_long`.
 
-    `warnings`: calls that may still run at the vendor, and be paid for.
+    `warnings`: calls that may still run at the vendor, and be paid for. `device_seconds` as in
+    `completed`.
     """
 
     reason: str
     message: str
     attempt: int = 0
     warnings: tuple[str, ...] = ()
+    device_seconds: Amount | None = None
 
 
 class CallIntended(Event, frozen=True, kw_only=True, tag="call_intended"):
@@ -146,6 +172,13 @@ class CallIntended(Event, frozen=True, kw_only=True, tag="call_intended"):
     attempt: int
     tag: Tag
     call: int = 0  # which one of the program, if that was said
+
+
+class CallWithdrawn(Event, frozen=True, kw_only=True, tag="call_withdrawn"):
+    """The vendor has not got the call that the attempt meant to submit: the next one submits it."""
+
+    attempt: int
+    tag: Tag
 
 
 class CallAccepted(Event, frozen=True, kw_only=True, tag="call_accepted"):
@@ -157,11 +190,15 @@ class CallAccepted(Event, frozen=True, kw_only=True, tag="call_accepted"):
 
 
 class CallMetered(Event, frozen=True, kw_only=True, tag="call_metered"):
-    """What a call has taken on the device so far; `final`: it has ended there."""
+    """What a call has taken on the device so far; `final`: it has ended there.
+
+    `job_device_seconds`: what all calls of the job have taken so far.
+    """
 
     attempt: int
     tag: Tag
     device_seconds: Amount | None = None
+    job_device_seconds: Amount | None = None
     cost: Amount | None = None
     currency: Currency | None = None
     final: bool = False
@@ -210,10 +247,12 @@ AnyEvent = (
     | Failed
     | Cancelled
     | CallIntended
+    | CallWithdrawn
     | CallAccepted
     | CallMetered
     | Calibrated
     | Parked
     | Resolved
+    | Moved
 )
 EVENT_TYPES: tuple[type[Event], ...] = get_args(AnyEvent)

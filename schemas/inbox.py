@@ -3,6 +3,7 @@
 import msgspec
 
 from schemas.calls import Call
+from schemas.sessions import InSession, Mode
 from schemas.values import NOTHING, BlobRef
 
 
@@ -31,6 +32,8 @@ class Dispatch(
     told_by: int = 0  # epoch of the broker that tells it again, if another one gave it
     calls: tuple[Call, ...] = ()  # that earlier attempts have made
     calls_left_out: int = 0  # how many more there were, which nobody here knows
+    session: InSession | None = None  # that it is in, where it goes to a device
+    leaves: bool = False  # it ends if its device is down for long: the job is tried again
 
 
 class CancelAttempt(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_field="kind"):
@@ -53,4 +56,23 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, tag="recorded", tag_fi
     number: int
 
 
-Instruction = Dispatch | CancelAttempt | Recorded
+class Calibrate(msgspec.Struct, frozen=True, kw_only=True, tag="calibrate", tag_field="kind"):
+    """Have a device calibrated anew. A worker that was asked before, or started since, ignores it."""
+
+    instance: str
+    backend: str
+    asked: str  # when an operator asked for it
+
+
+class CloseVendorSession(
+    msgspec.Struct, frozen=True, kw_only=True, tag="close_session", tag_field="kind"
+):
+    """A session on a device has ended: close what was opened for it at the vendor, if that was."""
+
+    tenant: str
+    session_id: str
+    mode: Mode
+    backend: str
+
+
+Instruction = Dispatch | CancelAttempt | Recorded | Calibrate | CloseVendorSession

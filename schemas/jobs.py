@@ -3,10 +3,56 @@
 None of this can be part of a cycle, so that the garbage collector need not look at a million jobs.
 """
 
+from typing import Annotated, Protocol, TypeAlias
+
 import msgspec
 
 from schemas.calls import Calibration, Call
-from schemas.values import NOTHING, BlobRef, JobKey, State, Violation
+from schemas.values import NOTHING, BlobRef, ErrorClass, JobKey, State, Violation
+
+# What a request may say of each thing that a backend must have.
+Needed: TypeAlias = int | float | bool | str | tuple[str, ...]
+
+
+RETRIES = 2  # attempts more, where neither the request nor the tenant's quota says anything else
+RETRIED = (ErrorClass.TRANSPORT, ErrorClass.DEVICE_DOWN)  # so often as is counted
+
+
+class Retries(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """How many more attempts a job may have, by the class of the error that ended the one before."""
+
+    transport: Annotated[int, msgspec.Meta(ge=0, le=10)] = RETRIES
+    # None: as many; and an attempt does not end because its device is away.
+    device_down: Annotated[int, msgspec.Meta(ge=0, le=10)] | None = None
+
+    def of(self, error_class: str) -> int:
+        """How many there are for errors of that class."""
+        if error_class == ErrorClass.DEVICE_DOWN and self.device_down is not None:
+            return self.device_down
+        return self.transport if error_class in RETRIED else 0
+
+
+class Needs(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What the inputs ask of a backend, as was found in their circuits."""
+
+    qubits: int = 0
+    exact: str = ""  # the input that asks for values without noise
+    flow: str = ""  # the circuit with control flow
+    mitigation: str = ""  # the input that asks for what only a vendor that estimates can do
+
+
+class Inputs(Protocol):
+    """What has inputs."""
+
+    @property
+    def params(self) -> msgspec.Raw: ...
+    @property
+    def params_ref(self) -> BlobRef | None: ...
+
+
+def inputs_size(of: Inputs) -> int:
+    """Bytes of the inputs."""
+    return of.params_ref.size if of.params_ref else len(of.params)
 
 
 class JobDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -23,7 +69,16 @@ class JobDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, 
     session_id: str | None = None
     priority: int = 0
     time_limit: float  # s, from the start of an attempt: request, program and system, the smallest
-    backend_requirements: dict[str, int | float | bool | str] | None = None
+    backend_requirements: dict[str, Needed] | None = None
+    retries: Retries = Retries()
+    max_device_seconds: float | None = None  # that it may take, in all its attempts
+    shots: int = 0  # that the inputs ask for, as far as they say
+    needs: Needs | None = None  # None: nobody has looked at the circuits
+
+    @property
+    def size(self) -> int:
+        """Bytes of the inputs."""
+        return inputs_size(self)
 
 
 class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -43,7 +98,10 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     instance: str | None = None  # which start of that worker
     reports: int = 0  # number of the newest report of this attempt that became an event
     started: str | None = None  # of the newest attempt
-    losses: int = 0  # attempts that were lost, but for those that were handed back in good order
+    losses: int = 0  # attempts that ended by errors of the class `transport`
+    device_losses: int = 0  # … and of the class `device_down`
+    error_class: str | None = None  # of the newest attempt that was lost or handed back
+    next_attempt_at: str | None = None  # before this time it is not tried again
     crash: str | None = None  # how the attempt before crashed by itself, if it did
     ended: str | None = None
     reason: str | None = None
@@ -66,9 +124,24 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
         return JobKey(self.tenant, self.job_id)
 
     @property
+    def size(self) -> int:
+        """Bytes of the inputs."""
+        return self.details.size if self.details else 0
+
+    @property
     def terminal(self) -> bool:
         """Whether nothing can happen to it any more. The JSON says so as well, behind the state."""
         return self.state.is_terminal
+
+    @property
+    def retries(self) -> Retries:
+        """How often it may be tried again."""
+        return self.details.retries if self.details else Retries()
+
+    def lost_by(self, error_class: str) -> int:
+        """How many attempts errors of that class have ended."""
+        lost = {ErrorClass.TRANSPORT: self.losses, ErrorClass.DEVICE_DOWN: self.device_losses}
+        return lost[ErrorClass(error_class)]
 
 
 class Wish(msgspec.Struct, frozen=True, gc=False):
@@ -88,3 +161,5 @@ class Outline(msgspec.Struct, frozen=True, gc=False):
     details: Wish = Wish()
     attempt: int = 0
     backend: str | None = None
+    next_attempt_at: str | None = None
+    device_seconds: float | None = None

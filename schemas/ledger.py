@@ -1,6 +1,6 @@
 """What stands on the ledger beside events, and what a record of it carries in its headers."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -102,12 +102,29 @@ class LedgerPlace(NamedTuple):
     epoch: Count
 
 
+ANY_SIZE = -1
+
+
 class Took(msgspec.Struct, frozen=True, array_like=True):
     """How many seconds a program takes on a backend, as was seen; no program: any."""
 
     program_id: str
     backend: str
     seconds: float
+    spread: float | None = None  # the standard deviation; an older broker does not say
+    size: int = ANY_SIZE  # the class of the size of its inputs
+
+
+class DaySpent(msgspec.Struct, frozen=True, array_like=True):
+    """What a tenant used on a day (ISO 8601, UTC): of jobs that ended, and that were accepted."""
+
+    day: str
+    device_seconds: float = 0.0
+    shots: Count = 0
+    bytes: Count = 0  # of inputs
+
+
+SpentByDay: TypeAlias = dict[str, tuple[DaySpent, ...]]  # by tenant
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -120,6 +137,7 @@ class Shared(msgspec.Struct, frozen=True):
     at: float = 0.0
     used: dict[str, dict[str, float]] = {}
     takes: tuple[Took, ...] = ()
+    stays: tuple[Took, ...] = ()  # in a slot, where a device says that it took less
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +148,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     `tried`: inputs (`topic:partition:offset`) that are decided on now, or were when a broker was
     lost, with the number of terms in which that was begun. `mirrored`: by tenant that has a topic of
     its own for events, how far the ledger was told there; nothing of it before that is missing.
+    `spent`: by tenant, what it has used by then.
     """
 
     epoch: Count
@@ -139,6 +158,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     mirrored: dict[str, dict[Count, LedgerPlace]] = {}
     serving: bool = False  # the broker goes on; false once it has handed over
     shared: Shared = Shared()
+    spent: SpentByDay = {}
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -80,6 +80,12 @@ class Intended(_Body, frozen=True, tag="intended"):
     call: Count = 0  # which one of the program: 1, 2, 3 …
 
 
+class Withdrawn(_Body, frozen=True, tag="withdrawn"):
+    """The vendor has not got the call that this attempt has intended, and will not get it from it."""
+
+    tag: Tag
+
+
 class Accepted(_Body, frozen=True, tag="accepted"):
     """The vendor has taken the call, as this job of its own. On the ledger before it is waited for."""
 
@@ -117,8 +123,10 @@ class Parked(_Body, frozen=True, tag="parked"):
 
 BEGAN = Began()
 
-Fact = Intended | Accepted | Metered | Calibrated  # what is so whatever becomes of the attempt
-FACTS = (Intended, Accepted, Metered, Calibrated)
+Fact = (
+    Intended | Withdrawn | Accepted | Metered | Calibrated
+)  # what is so whatever becomes of the attempt
+FACTS = (Intended, Withdrawn, Accepted, Metered, Calibrated)
 Body = Began | Published | Withheld | Logged | Returned | Raised | Stopped | Died | Fact | Parked
 LAST = (Returned, Raised, Stopped, Died, Parked)  # one of these ends an attempt, as the last
 AWAITED = (Intended, Accepted)  # the broker says when they are on the ledger

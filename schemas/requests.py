@@ -4,16 +4,37 @@ from typing import Annotated
 
 import msgspec
 
+from schemas.jobs import Needed
 from schemas.sessions import Mode, Ttl
 from schemas.values import BlobRef, Id
 
 MAX_TAGS = 32
 LONGEST_TAG = 256  # characters
+ONCE = "qjb-once-"  # a tag that begins so is its job's id, for clients that can not name jobs
 
 Tags = Annotated[
     tuple[Annotated[str, msgspec.Meta(max_length=LONGEST_TAG)], ...],
     msgspec.Meta(max_length=MAX_TAGS),
 ]
+
+
+_Times = Annotated[int, msgspec.Meta(ge=0, le=10)]
+_Never = Annotated[
+    int,
+    msgspec.Meta(
+        description="Such errors are never retried: nothing but 0 can be asked for.",
+        extra_json_schema={"const": 0},
+    ),
+]
+
+
+class AskedRetries(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How often a job is tried again, by the class of the error. What is left out is as usual."""
+
+    transport: _Times | None = None
+    device_down: _Times | None = None
+    deterministic: _Never = 0
+    budget: _Never = 0
 
 
 class SubmitJob(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,9 +52,11 @@ class SubmitJob(msgspec.Struct, frozen=True, omit_defaults=True):
     session_id: Id | None = None
     max_execution_time: Annotated[float, msgspec.Meta(gt=0)] | None = None  # s
     cost: Annotated[float, msgspec.Meta(gt=0)] | None = None  # s
+    retries: AskedRetries | None = None
+    max_device_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None  # of all its attempts
     job_id: Id | None = None
     priority: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 0
-    backend_requirements: dict[str, int | float | bool | str] | None = None
+    backend_requirements: dict[str, Needed] | None = None
     start_session: bool = False  # the job begins a session, whose id is the job's
     session_time: Ttl | None = None  # the `max_ttl` of that session, s
     private: Annotated[
@@ -51,6 +74,13 @@ class SubmitJob(msgspec.Struct, frozen=True, omit_defaults=True):
         ),
     ] = None
     unknown_fields: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_TAGS)] = ()  # were there
+
+    @property
+    def named(self) -> str | None:
+        """The id that the client gives it, by itself or by a tag; of a tag it may be no `Id`."""
+        if self.job_id is not None:
+            return self.job_id
+        return next((tag for tag in self.tags if tag.startswith(ONCE)), None)
 
     @property
     def asked_limit(self) -> float | None:

@@ -64,6 +64,14 @@ class SessionDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     instance: str | None = None
 
 
+class InSession(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The session of its tenant that a job is in, as who runs it has to know it."""
+
+    session_id: str
+    mode: Mode
+    left: float  # s of its `max_ttl`, when the job was dispatched
+
+
 class Session(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """The newest state of one session. Changed only by `broker.core.sessions.apply`."""
 

@@ -12,7 +12,10 @@ import orjson
 from schemas import unknown
 from schemas.bounds import TooCostlyError, check_schema
 from schemas.checking import SHOWN, Schema, is_deeper, shown
+from schemas.control_flow import first_with_flow
 from schemas.limits import INLINE
+from schemas.mitigation import first_that_asks
+from schemas.shots import shots_in
 from schemas.values import Violation
 from schemas.weighing import too_heavy
 from schemas.widths import NO_CIRCUIT, Widest, widest
@@ -36,6 +39,8 @@ class BackendRequirements(msgspec.Struct, frozen=True, omit_defaults=True):
     simulator: bool | None = None
     circuits: tuple[str, ...] = ()  # inputs with circuits, for which a device must be wide enough
     exact: tuple[str, ...] = ()  # inputs that may ask for values without noise, of shots or devices
+    # Paths of inputs that may ask for mitigation which only a vendor has that estimates by itself.
+    mitigation: tuple[str, ...] = ()
 
 
 class Schemas(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,8 +93,12 @@ class Findings(msgspec.Struct, frozen=True, omit_defaults=True):
     violations: tuple[Violation, ...] = ()  # at most `MAX_VIOLATIONS`, the first that were found
     widest: Widest = NO_CIRCUIT  # of their circuits, as far as they declare it
     exact: str = ""  # the input that asks for values without noise
+    flow: str = ""  # the first of their circuits with control flow
+    mitigation: str = ""  # the first input that asks for what only a vendor can do
+    has_looked: bool = False  # at the circuits
     warnings: tuple[str, ...] = ()  # about names that the program does not know
     sha256: str = ""  # of the inputs in one order of their names, unless they are large
+    shots: int = 0  # that they ask for, as far as they say
 
 
 class Program:
@@ -119,7 +128,7 @@ class Program:
     def examine(self, data: Text, *, circuits: bool = True, hashed: bool = True) -> Findings:
         """What is to be said about inputs, given as JSON text.
 
-        *circuits*: also how wide they are; *hashed*: also what tells them from others. What was
+        *circuits*: also how wide they are, and whether they have control flow; *hashed*: also what tells them from others. What was
         found lately is remembered: the roles in one process look at the same inputs.
         """
         if len(data) <= REMEMBERED_BYTES:
@@ -135,22 +144,47 @@ class Program:
             wrong = Violation("/params", "type: object", shown(inputs), text)
             return Findings((inputs if isinstance(inputs, Violation) else wrong,))
         violations = _violations(self._parameters, inputs, "/params")
+        mitigation = self._mitigation(inputs) if not violations else ""
+        circuits = circuits or bool(mitigation)  # which takes a device
         return Findings(
             violations,
             self._widest(inputs) if circuits and not violations else NO_CIRCUIT,
             self._exact(inputs) if not violations else "",
+            self._flow(inputs) if circuits and not violations else "",
+            mitigation,
+            circuits,
             unknown.inputs(self.id, inputs, self.specification.spec.parameters),
             _sha256(inputs, data) if hashed and len(data) <= INLINE else "",
+            shots_in(inputs, self._defaults) if not violations else 0,
         )
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        """Of the inputs that have some."""
+        found = self.specification.spec.parameters.get("properties")
+        declared = found if isinstance(found, dict) else {}
+        return {
+            name: each["default"]
+            for name, each in declared.items()
+            if isinstance(each, dict) and "default" in each
+        }
 
     def _widest(self, inputs: dict[str, Any]) -> Widest:
         names = self.specification.spec.backend_requirements.circuits
         found = (widest(inputs[name], name) for name in names if name in inputs)
         return max(found, key=lambda one: one.qubits, default=NO_CIRCUIT)
 
+    def _flow(self, inputs: dict[str, Any]) -> str:
+        names = self.specification.spec.backend_requirements.circuits
+        found = (first_with_flow(inputs[name], name) for name in names if name in inputs)
+        return next(filter(None, found), "")
+
     def _exact(self, inputs: dict[str, Any]) -> str:
         names = self.specification.spec.backend_requirements.exact
         return next((name for name in names if _asks_for_exact(inputs.get(name))), "")
+
+    def _mitigation(self, inputs: dict[str, Any]) -> str:
+        return first_that_asks(inputs, self.specification.spec.backend_requirements.mitigation)
 
     def examine_result(self, data: Text, *, final: bool) -> tuple[Violation, ...]:
         """What is wrong with what is said to be a result, of which nobody knows that it is JSON."""

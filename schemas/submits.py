@@ -18,6 +18,7 @@ from msgspec.structs import fields, replace
 from schemas import unknown
 from schemas.checking import SHOWN, Schema, is_deeper, shown
 from schemas.decoding import Buffer, UnreadableError, decode
+from schemas.jobs import RETRIES
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, with_whole_numbers
 from schemas.unknown import LONGEST_NAME, MOST_WARNINGS, PASSED_OVER
@@ -27,6 +28,11 @@ LONGEST_FIELD = 64 * 1024  # bytes of JSON; only params may be longer
 DEEPEST = 16  # lists and objects inside each other in such a field
 EXACT = 2**53  # up to here a float is a whole number without doubt
 EMPTY = msgspec.Raw(b"{}")
+
+_NEVER_RETRIED = {
+    "deterministic": "such an error would come again",
+    "budget": "a budget that is used up stays so",
+}
 
 _FIELDS = {field.encode_name: field for field in fields(SubmitJob)}
 _KNOWN = PASSED_OVER.union(_FIELDS)
@@ -84,6 +90,12 @@ def digest(request: SubmitJob, params_sha256: str) -> str:
         request.priority,
         with_whole_numbers(request.backend_requirements or None),
     ]
+    if (retries := request.retries) is not None:
+        transport = RETRIES if retries.transport is None else retries.transport
+        also = [] if retries.device_down is None else [retries.device_down]
+        asked.append(["retries", transport, *also])
+    if request.max_device_seconds is not None:
+        asked.append(["max_device_seconds", request.max_device_seconds])
     if request.start_session:
         asked.append(["start_session", request.session_time])
     return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
@@ -99,6 +111,10 @@ def _not_offered(request: SubmitJob) -> tuple[Violation, ...]:
         message = f"calibration_id: no backend here has the calibration {calibration[:80]!r}"
         value = shown(calibration)
         refused.append(Violation("/calibration_id", "const: null", value, message))
+    for name, why in _NEVER_RETRIED.items():
+        if times := getattr(request.retries, name, None):
+            message = f"retries.{name}: {why}, and is never retried; leave it out"
+            refused.append(Violation(f"/retries/{name}", "const: 0", str(times), message))
     return tuple(refused)
 
 
@@ -187,7 +203,11 @@ def _schema() -> Schema:
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "properties": {name: _to_check(part) for name, part in zip(names, parts, strict=True)},
             "required": [name for name in names if _required(name)],
-            "$defs": definitions,
+            "$defs": {
+                name: each
+                | {"properties": {n: _to_check(it) for n, it in each["properties"].items()}}
+                for name, each in definitions.items()
+            },
         }
     )
 

@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from schemas.backends import BackendOrder
+from schemas.reservations import Reservation
 from schemas.values import Id
 
 TOKEN_KEY = b"token/"  # how keys of their records begin
@@ -39,6 +40,16 @@ class Quota(msgspec.Struct, frozen=True, omit_defaults=True):
     running: Whole | None = None  # jobs
     rate: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None  # requests a second
     body: Annotated[int, msgspec.Meta(ge=1024, le=2**53)] | None = None  # bytes of a request
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] | None = None  # of a job, at most
+    # Within 28 days, in UTC, with the one that is under way:
+    device_seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)] | None = None
+    shots: Whole | None = None  # that inputs ask for
+    bytes: Whole | None = None  # of inputs
+
+    @property
+    def limits_use(self) -> bool:
+        """Whether it matters what was used within the period."""
+        return not (self.device_seconds is None and self.shots is None and self.bytes is None)
 
 
 NO_QUOTA = Quota()
@@ -93,7 +104,7 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
         return f"signing-key/{self.id}".encode()
 
 
-Said: TypeAlias = Tenant | Token | SigningKey | BackendOrder
+Said: TypeAlias = Tenant | Token | SigningKey | BackendOrder | Reservation
 
 
 def hashed(token: str) -> str:

@@ -51,6 +51,7 @@ class Reason(enum.StrEnum):
     UNKNOWN_BACKEND = "unknown_backend"
     BACKEND_UNSUITABLE = "backend_unsuitable"
     BACKEND_DRAINING = "backend_draining"
+    BACKEND_UNAVAILABLE = "backend_unavailable"
     TOO_LARGE = "too_large"
     PAYLOAD_MISSING = "payload_missing"
     QUOTA = "quota"
@@ -59,6 +60,7 @@ class Reason(enum.StrEnum):
     SESSION_TIMED_OUT = "session_timed_out"
     USER_REQUEST = "user_request"
     RAN_TOO_LONG = "ran_too_long"
+    BUDGET = "budget"
     PROGRAM_ERROR = "program_error"
     INVALID_RESULT = "invalid_result"
     OUT_OF_MEMORY = "out_of_memory"
@@ -68,10 +70,23 @@ class Reason(enum.StrEnum):
     WORKER_STOPPED = "worker_stopped"
     WORKER_BUSY = "worker_busy"
     STORE_UNAVAILABLE = "store_unavailable"
+    DEVICE_AWAY = "device_away"
+    DEVICE_LOST = "device_lost"
+    BACKEND_WITHDRAWN = "backend_withdrawn"
     BACKEND_ERROR = "backend_error"
     NO_SANDBOX = "no_sandbox"
     PARKED = "parked"
     BROKER_LOST = "broker_lost"
+
+
+class ErrorClass(enum.StrEnum):
+    """What kind of error has ended an attempt: stable codes, part of the contract."""
+
+    TRANSPORT = "transport"  # what ran the program was lost
+    DEVICE_DOWN = "device_down"  # what the program runs on is away
+    HANDED_BACK = "handed_back"  # in good order: nothing was lost
+    DETERMINISTIC = "deterministic"  # it would come again
+    BUDGET = "budget"
 
 
 class Sandbox(enum.StrEnum):
@@ -87,10 +102,8 @@ class Sandbox(enum.StrEnum):
         return order.index(self) <= order.index(least)
 
 
-# How a worker gives an attempt back in good order: not the job's fault, however often it happens.
-HANDED_BACK = frozenset({Reason.WORKER_STOPPED, Reason.WORKER_BUSY, Reason.STORE_UNAVAILABLE})
-
-
+# Long enough for a tenant and an id; memory is counted by how many names there are.
+Name = Annotated[str, msgspec.Meta(max_length=512)]
 MOST = 2**53  # what any reader of JSON can count to
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.values import Count
+from schemas.reservations import Window
+from schemas.values import Count, Name
 
+LABELS = 64  # that a backend may have
 QUEUE_SHOWN = 1_000  # jobs that a queue snapshot names, and tenants
-
-# Long enough for a tenant and an id; memory is counted by how many names there are.
-Name = Annotated[str, msgspec.Meta(max_length=512)]
+RUNS_SHOWN = 64  # attempts that a queue snapshot tells of
+UNTOLD = (-0.5, 0.0, 1.0)  # how late starts come as long as nobody has seen it
 
 
 class AttemptName(msgspec.Struct, frozen=True, array_like=True):
@@ -72,6 +73,15 @@ class BackendAnnounced(msgspec.Struct, frozen=True, kw_only=True, tag="backend",
     sandbox: Name = (
         ""  # a `Sandbox`: how its worker shuts uploaded programs in; empty: it runs none
     )
+    gpu: bool = False  # it simulates on GPUs, and runs nothing that users have uploaded
+    # The median of what a gate on two qubits (on one, if there is none) fails; none: nobody says.
+    error: float | None = None
+    calibrated: Name = ""  # since when that is so (ISO 8601); empty: nobody says
+    calibration: Name = ""  # its name
+    calibrates: bool = False  # if an operator asks for it
+    estimates: bool = False  # expectation values, by its vendor: with mitigation of its own
+    is_calibrating: bool = False  # now: nothing begins on it
+    labels: Annotated[tuple[Name, ...], msgspec.Meta(max_length=LABELS)] = ()  # as an operator says
 
 
 class Package(msgspec.Struct, frozen=True, array_like=True):
@@ -107,6 +117,27 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick", tag_field="kin
     retiring: bool = False  # an orderly stop: the next may claim at once
 
 
+class QueueLine(msgspec.Struct, frozen=True, array_like=True):
+    """The jobs of one tenant and priority that wait for a backend."""
+
+    tenant: Name
+    priority: int
+    again: bool  # their attempts were lost: they go before the others of their priority
+    count: Count
+    reached: float  # how far the tenant has come with its share: who has come least far goes next
+    usual: float  # how far a job takes it
+    seconds: float  # that a job of it is to take
+    running: Count = 0  # attempts of the tenant, wherever they run
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt that takes a slot: when it began (Unix time, 0: it has not), how long it is to take."""
+
+    began: float
+    seconds: float
+    spread: float  # the standard deviation of that
+
+
 class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag="queue", tag_field="kind"):
     """How long the queue of a backend is. Key `queue/<backend>`; once a second when changed."""
 
@@ -114,12 +145,27 @@ class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag="queue", tag_
     queued: Count
     running: Count
     slots: Count
-    mode: Name = "active"  # a `BackendMode`
+    mode: Name = "active"  # a `BackendMode`, or `calibrating`
     why: Name = ""  # an operator wants that
     # Keys (tenant/job id) of the next jobs in order.
     waiting: Annotated[tuple[Name, ...], msgspec.Meta(max_length=QUEUE_SHOWN)] = ()
     # Tenants whose jobs wait as so many of theirs run as may.
     held: Annotated[dict[Name, Count], msgspec.Meta(max_length=QUEUE_SHOWN)] = {}
+    # Tenants whose jobs wait as their device seconds are used up, and how many those were.
+    spent: Annotated[dict[Name, float], msgspec.Meta(max_length=QUEUE_SHOWN)] = {}
+    # What is reserved of it: what holds, and what begins next.
+    windows: Annotated[tuple[Window, ...], msgspec.Meta(max_length=2)] = ()
+    # Keys of the sessions that hold it: only their jobs begin.
+    sessions: Annotated[tuple[Name, ...], msgspec.Meta(max_length=QUEUE_SHOWN)] = ()
+    # All jobs that wait, the first ones first; some of those that have few may be missing.
+    lines: Annotated[tuple[QueueLine, ...], msgspec.Meta(max_length=QUEUE_SHOWN)] = ()
+    free: Count | None = None  # slots that nobody has, whichever backends share them
+    # What has these slots, whichever backend it is for.
+    runs: Annotated[tuple[Run, ...], msgspec.Meta(max_length=RUNS_SHOWN)] = ()
+    seconds: float = 1.0  # that any job there is to take
+    # By how much starts came later than forecast, by the forecast and a job's length: one of ten
+    # by no more than the first, half by no more than the second, nine of ten by no more than the last.
+    late: tuple[float, float, float] = UNTOLD
 
 
 Status = Heartbeat | BackendAnnounced | EnvironmentAnnounced | Tick | QueueSnapshot

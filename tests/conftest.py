@@ -8,14 +8,22 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
+import pytest_asyncio
 
+from tests.support.device_programs import PROGRAMS
+from tests.support.devices import Books, Children
 from tests.support.kafka import KafkaCluster, NoKafkaError
 from tests.support.systems import System, embedded_system, kafka_system
 
 # Loops are in debug mode (`asyncio_debug`), which notes where each step comes from: ten frames of
 # each would double the time that tests take.
 asyncio.constants.DEBUG_STACK_DEPTH = 1
+
+# How long an example takes says what else the machine does.
+hypothesis.settings.register_profile("whatever time", deadline=None)
+hypothesis.settings.load_profile("whatever time")
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +97,18 @@ async def on_kafka(tmp_path: Path, kafka: str) -> AsyncIterator[System]:
     await system.start()
     yield system
     system.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def children() -> AsyncIterator[Children]:
+    """Where programs near devices run, for all tests of a module."""
+    made = Children(2, PROGRAMS)
+    await made.start()
+    yield made
+    await made.end()
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Books:
+    """Those of a device that behaves badly."""
+    return Books(tmp_path)

@@ -4,19 +4,23 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from broker.cli.client import Client
 from broker.cli.nouns import Nouns, listed, shown
 from broker.cli.options import Address, of_a_client
 from broker.cli.output import say, say_json
+from broker.cli.reservations import release, reservations, reserve
 from broker.cli.tenants import Desk, of_the_desk
+from broker.errors import InvalidRequestError
 from broker.telemetry.times import now
 from schemas.backends import BackendMode, BackendOrder
 
 
 @click.group(cls=Nouns, subcommand_metavar="[COMMAND | BACKEND] [ARGS]...")
 def backends() -> None:
-    """List the backends, or show what BACKEND is like; as an operator, pause or drain one.
+    """List the backends, or show what BACKEND is like; as an operator, pause, drain, calibrate or reserve
+    one.
 
     `qjb backends` is `qjb backends list`, and `qjb backends BACKEND` is `qjb backends show BACKEND`.
     """
@@ -26,13 +30,14 @@ def backends() -> None:
 @of_a_client
 def list_(at: Address, as_json: bool) -> None:
     """List the backends, with their state and queue."""
-    heads = ("BACKEND", "QUBITS", "STATUS", "QUEUE", "RUNNING", "SLOTS", "SANDBOX")
+    heads = ("BACKEND", "KIND", "QUBITS", "STATUS", "QUEUE", "RUNNING", "SLOTS", "SANDBOX")
     listed(at, as_json, Client.backends, heads, _row)
 
 
 def _row(backend: dict[str, Any]) -> tuple[str, ...]:
     return (
         str(backend["name"]),
+        "simulator" if backend.get("simulator") else "device",
         str(backend.get("qubits", "")),
         _status(backend.get("status") or {}),
         str(backend.get("queue_length", "")),
@@ -44,7 +49,7 @@ def _row(backend: dict[str, Any]) -> tuple[str, ...]:
 
 def _status(status: dict[str, Any]) -> str:
     name, reason = str(status.get("name", "")), str(status.get("reason", ""))
-    return f"{name}: {reason}" if name in ("paused", "draining") else name
+    return f"{name}: {reason}" if name in ("paused", "draining", "calibrating") else name
 
 
 @backends.command("show")
@@ -56,6 +61,9 @@ def show_(at: Address, as_json: bool, backend: str) -> None:
 
 
 # Orders
+
+for command in (reserve, reservations, release):
+    backends.add_command(command)
 
 _WHY = click.option("--why", default="", help="What whoever waits is told.")
 
@@ -89,10 +97,27 @@ async def resume(at: Desk, as_json: bool, backend: str) -> None:
     await _order(at, as_json, backend, BackendMode.ACTIVE, "", told)
 
 
+@backends.command("calibrate")
+@click.argument("backend")
+@of_the_desk
+async def calibrate(at: Desk, as_json: bool, backend: str) -> None:
+    """Have the device BACKEND calibrated anew: nothing begins on it meanwhile."""
+    announced = await at.check_backend(backend)
+    if announced is not None and not announced.calibrates:
+        raise InvalidRequestError(f"{backend} can not be calibrated from here")
+    known = at.register.orders.get(backend)
+    order = known or BackendOrder(name=backend, mode=BackendMode.ACTIVE, since=now())
+    order = replace(order, calibrate=now())
+    await at.say(order)
+    told = "is to be calibrated: nothing begins on it meanwhile"
+    say_json(msgspec.to_builtins(order)) if as_json else say(f"{backend} {told}.")
+
+
 async def _order(
     at: Desk, as_json: bool, backend: str, mode: BackendMode, why: str, told: str
 ) -> None:
     await at.check_backend(backend)
-    order = BackendOrder(name=backend, mode=mode, since=now(), why=why)
+    asked = at.calibration_of(backend)
+    order = BackendOrder(name=backend, mode=mode, since=now(), why=why, calibrate=asked)
     await at.say(order)
     say_json(msgspec.to_builtins(order)) if as_json else say(f"{backend} {told}.")

@@ -145,6 +145,10 @@ class Client(_Asking):
         params = {"exclude_params": "true"}
         return await self._object("state", "GET", f"/jobs/{segment(job_id)}", params=params)
 
+    async def queue(self, job_id: str) -> dict[str, Any]:
+        """Why a job waits, and where it stands."""
+        return await self._object("waiting", "GET", f"/jobs/{segment(job_id)}/queue")
+
     async def result(self, job_id: str, *, invalid: bool = False) -> Any:
         """A job's final result, or the *invalid* one by which it failed.
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import click
 
-from broker import wiring
 from broker.cli import histogram, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.jobs import show_events
 from broker.cli.options import Address, invocation, run, seconds_since_start
 from broker.cli.output import Coloured, say
-from broker.settings import Settings, load
+from broker.settings.role import EVERYTHING
+from broker.settings.settings import Settings, load
+from broker.starting import started
 from broker.telemetry import logging
 
 SHOTS = 1024
@@ -44,7 +45,7 @@ def demo() -> None:
 
 async def _demo(settings: Settings) -> Exit:
     say("Starting a broker, a worker and a gateway in this process …")
-    async with wiring.serving(settings) as serving:
+    async with started(settings, EVERYTHING) as serving:
         assert serving.url is not None
         say(f"They are ready after {seconds_since_start():.1f} s, at {serving.url}\n")
         say(Coloured(BELL, "bright_black"))

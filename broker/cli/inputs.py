@@ -51,6 +51,21 @@ def parse(pairs: Sequence[str]) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
+def named(option: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """What *pairs* of `name=value` of an *option* say; a name that comes several times makes a list."""
+    found: dict[str, list[Any]] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not name or not equals:
+            raise InputError(f"{option}: {pair!r} is not name=value")
+        try:
+            value = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            value = text
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
 def is_file(text: str) -> bool:
     """Whether *text* is the name of a file, or looks like one of a circuit."""
     try:

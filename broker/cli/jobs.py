@@ -8,6 +8,7 @@ import click
 from broker.cli import show
 from broker.cli.client import Client
 from broker.cli.exits import OF_EVENTS, Exit
+from broker.cli.nouns import cancelled
 from broker.cli.options import Address, integer, of_a_client, run
 from broker.cli.output import say, say_json, say_json_text
 
@@ -109,9 +110,7 @@ def cancel(at: Address, as_json: bool, job: str) -> None:
     async def work() -> Exit:
         async with Client(at) as client:
             await client.cancel(job)
-            text = f"The job {job} is being cancelled."
-            say_json({"id": job}) if as_json else say(text)
-            return Exit.DONE
+        return cancelled("job", job, as_json)
 
     run(work())
 

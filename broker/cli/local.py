@@ -15,16 +15,17 @@ from broker.cli import inputs, show
 from broker.cli.exits import OF_EVENTS, Exit
 from broker.cli.options import run
 from broker.cli.output import say_json_text
-from broker.core.admission import Site, admit
+from broker.core.admission import admit
 from broker.core.catalogue import Catalogue
 from broker.core.decide import on_dispatch, on_report, on_submit
 from broker.core.job import apply
 from broker.core.roster import backend_of
 from broker.core.routing import Load
+from broker.core.site import Site
 from broker.errors import InvalidRequestError
 from broker.gateway.imports import missing
 from broker.judging.code import read_code
-from broker.settings import load
+from broker.settings.settings import load
 from broker.telemetry import logging, times
 from broker.worker.environment import installed
 from executors.base import Executor, Stop, Task, Uploaded
@@ -215,7 +216,9 @@ async def _run(request: SubmitJob, program: Program, uploaded: Uploaded, *, as_j
 @asynccontextmanager
 async def _executor() -> AsyncIterator[tuple[Executor, list[BackendAnnounced]]]:
     settings = load()
-    executor = make_executor("simulator", 1, settings.memory, sandbox=settings.sandbox)
+    executor = make_executor(
+        "simulator", 1, settings.worker.memory, sandbox=settings.worker.sandbox
+    )
     try:
         yield executor, list(await executor.start())
     finally:

@@ -34,6 +34,7 @@ USE = {
     "submit": ("submitting:submit", "Submit a job."),
     "run-local": ("local:run_local", "Run a program of yours here, without a server."),
     "watch": ("jobs:watch", "Show what happens to a job."),
+    "why": ("why:why", "Say why a job waits."),
     "result": ("jobs:result", "Print a job's final result."),
     "cancel": ("jobs:cancel", "Cancel a job."),
     "jobs": ("jobs:jobs", "List jobs."),

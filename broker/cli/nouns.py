@@ -9,7 +9,7 @@ from broker.cli import show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.options import Address, run
-from broker.cli.output import say_json
+from broker.cli.output import say, say_json
 
 Thing = dict[str, Any]  # as the API shows it
 
@@ -78,3 +78,10 @@ def shown(at: Address, as_json: bool, ask: Callable[[Client], Awaitable[Thing]])
         return Exit.DONE
 
     run(work())
+
+
+def cancelled(noun: str, ident: str, as_json: bool) -> Exit:
+    """Say that what is called *ident* is to end."""
+    text = f"The {noun} {ident} is being cancelled."
+    say_json({"id": ident}) if as_json else say(text)
+    return Exit.DONE

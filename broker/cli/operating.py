@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from broker import wiring
 from broker.cli.exits import Exit
 from broker.cli.options import run
-from broker.settings import load
+from broker.opening import operating
+from broker.settings.settings import load
 from broker.shown import url_visible
 from broker.transports.log import Log
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 async def opened(data: Path | None, log: str | None) -> AsyncIterator[tuple[Log, str]]:
     """The log of the service with that data folder, or that log, and what operators are told of it."""
     settings = load({"data": data, "log": log})
-    async with wiring.operating(settings) as (found, is_served):
-        where = f"the log {url_visible(settings.log)}"
+    async with operating(settings) as (found, is_served):
+        where = f"the log {url_visible(settings.storage.log)}"
         yield found, where if is_served else f"{where}, which no running service has open"
 
 

@@ -12,12 +12,11 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 
-from broker import wiring
 from broker.cli.exits import Exit
 from broker.cli.options import (
     DEFAULT_URL,
@@ -31,10 +30,14 @@ from broker.cli.output import say, say_json_text
 from broker.durations import in_words
 from broker.errors import LogNotServedError, LogRestartedError, SettingsError
 from broker.processes import Parent
-from broker.roles import BROKER, EVERYTHING, GATEWAY, WORKER
-from broker.settings import Settings, load, unknown_variables
+from broker.settings.role import BROKER, EVERYTHING, GATEWAY, WORKER
+from broker.settings.settings import Settings, load, unknown_variables
 from broker.shown import on_one_line, url_visible
+from broker.starting import started
 from broker.telemetry import logging
+
+if TYPE_CHECKING:  # it takes a while to load
+    from broker.wiring import Serving
 
 AGAIN = 1.0  # s after which a log that was served before is looked for again
 ALIVE_WITHIN = 10.0  # s; a role touches its file every second
@@ -126,7 +129,7 @@ def health(at: Address, as_json: bool) -> None:
 
     With QJB_HEALTH_FILE, the role that touches this file; else the gateway at --url.
     """
-    file = load().health_file
+    file = load().telemetry.health_file
     if file is not None:
         age = _age(file)
         alive = age is not None and age < ALIVE_WITHIN
@@ -154,8 +157,8 @@ def _age(file: Path) -> float | None:
 
 def _serve(roles: tuple[str, ...], options: dict[str, Any], handed: Sequence[int] = ()) -> None:
     settings = load(options)
-    level = settings.log_level or ("warning" if sys.stderr.isatty() else "info")
-    logging.configure(level, settings.log_format)
+    level = settings.telemetry.log_level or ("warning" if sys.stderr.isatty() else "info")
+    logging.configure(level, settings.telemetry.log_format)
     for name in unknown_variables():
         logger.warning("setting.unknown", variable=name)
     _use_all_descriptors()
@@ -181,7 +184,7 @@ async def _until_told(settings: Settings, roles: tuple[str, ...], handed: Sequen
     sockets = [socket.socket(fileno=fd) for fd in handed]
     while not signals.told.is_set():
         try:
-            await _serve_once(settings, roles, sockets, signals)
+            await _serve_once(settings, roles, sockets, signals, ahead=not has_joined)
         except LogRestartedError as error:
             logger.warning("log.joined_again", reason=error.message)
             has_joined = True
@@ -197,14 +200,19 @@ async def _serve_once(
     roles: tuple[str, ...],
     sockets: Sequence[socket.socket],
     signals: "_Signals",
+    *,
+    ahead: bool,  # of the log, which may not be there for long
 ) -> None:
     parent = Parent() if sockets else None
-    async with _serving_metrics(settings), wiring.serving(settings, roles, sockets) as serving:
+    async with (
+        _serving_metrics(settings),
+        started(settings, roles, sockets, ahead=ahead) as serving,
+    ):
         signals.serving = True
         _settle_in()
         if parent is not None:
             parent.tell_ready()
-        alive = asyncio.create_task(_touch(settings.health_file), name="health")
+        alive = asyncio.create_task(_touch(settings.telemetry.health_file), name="health")
         _tell(serving, roles)
         await signals.told.wait()
         with suppress(OSError):  # nobody may be there to read it
@@ -262,7 +270,7 @@ async def _touch(file: Path | None) -> None:
 
 @asynccontextmanager
 async def _serving_metrics(settings: Settings) -> AsyncIterator[None]:
-    port = settings.metrics_port
+    port = settings.telemetry.metrics_port
     if port is None:
         yield
         return
@@ -270,14 +278,16 @@ async def _serving_metrics(settings: Settings) -> AsyncIterator[None]:
 
     async with AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(serving_metrics(settings.host, port, settings.hosts))
+            await stack.enter_async_context(
+                serving_metrics(settings.gateway.host, port, settings.gateway.hosts)
+            )
         except OSError as error:
             why = os.strerror(error.errno or 0).lower()
             raise SettingsError(f"QJB_METRICS_PORT: port {port} can not be used: {why}") from error
         yield
 
 
-def _tell(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
+def _tell(serving: "Serving", roles: tuple[str, ...]) -> None:
     """Print the summary; nobody may be there to read it, as after `| head`."""
     try:
         _summary(serving, roles)
@@ -285,17 +295,17 @@ def _tell(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
+def _summary(serving: "Serving", roles: tuple[str, ...]) -> None:
     from importlib.metadata import version
 
     settings = serving.settings
     rows = [
         ("address", serving.url),
-        ("log", url_visible(settings.log)),
-        ("data", str(settings.data)),
+        ("log", url_visible(settings.storage.log)),
+        ("data", str(settings.storage.data)),
         ("keeps", _kept(settings)),
         ("broker", serving.broker_id),
-        ("worker", serving.worker_id and f"{serving.worker_id}, slots: {settings.slots}"),
+        ("worker", serving.worker_id and f"{serving.worker_id}, slots: {settings.worker.slots}"),
         ("backends", ", ".join(serving.backends)),
         ("programs", ", ".join(serving.programs) if serving.url else ""),
         ("trust", str(serving.trusted or "")),
@@ -313,9 +323,8 @@ def _summary(serving: wiring.Serving, roles: tuple[str, ...]) -> None:
 
 
 def _kept(settings: Settings) -> str:
-    return (
-        f"jobs and results {in_words(settings.kept_jobs)}, events {in_words(settings.kept_events)}"
-    )
+    jobs, events = settings.storage.kept_jobs, settings.storage.kept_events
+    return f"jobs and results {in_words(jobs)}, events {in_words(events)}"
 
 
 def _hint(url: str) -> None:

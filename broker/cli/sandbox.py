@@ -8,7 +8,7 @@ import msgspec
 
 from broker.cli.exits import Exit
 from broker.cli.output import say, say_json_text
-from broker.settings import load
+from broker.settings.settings import load
 from executors.sandbox.check import Report
 
 
@@ -19,7 +19,7 @@ def check(as_json: bool) -> None:
 
     Exit status 0 if it is as good as QJB_SANDBOX asks for, and keeps what it promises.
     """
-    least = load().sandbox
+    least = load().worker.sandbox
     done = subprocess.run(  # its process is shut in, and threads must not be there
         [sys.executable, "-P", "-m", "executors.sandbox.check"], stdout=subprocess.PIPE, check=True
     )

@@ -6,7 +6,7 @@ import click
 
 from broker.cli.client import Client
 from broker.cli.exits import Exit
-from broker.cli.nouns import listed, shown
+from broker.cli.nouns import cancelled, listed, shown
 from broker.cli.options import Address, integer, of_a_client, run
 from broker.cli.output import say, say_json
 
@@ -70,8 +70,6 @@ def cancel(at: Address, as_json: bool, session: str) -> None:
     async def work() -> Exit:
         async with Client(at) as client:
             await client.cancel_session(session)
-        text = f"The session {session} is being cancelled."
-        say_json({"id": session}) if as_json else say(text)
-        return Exit.DONE
+        return cancelled("session", session, as_json)
 
     run(work())

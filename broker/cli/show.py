@@ -101,16 +101,20 @@ def _texts(kind: str, event: dict[str, Any]) -> list[str]:
     match kind:
         case "queued":
             warnings = event.get("warnings") or ()
-            return [f"for {event.get('backend')}", *(f"note: {text}" for text in warnings)]
+            return [_where(event), *(f"note: {text}" for text in warnings)]
+        case "moved":
+            return [f"to {event.get('backend')}: {event.get('why', '')}"]
         case "dispatched":
             return [f"attempt {event.get('attempt')}, to worker {event.get('worker')}"]
         case "started":
             return [f"on {event.get('backend')}"]
         case "interim":
             return [_shortened(event["value"]) if "value" in event else "(large)"]
+        case "retried":
+            return [f"{event.get('reason')}: {event.get('message', '')}".rstrip() + _tries(event)]
         case "log":
             return [str(event.get("message", "")).rstrip("\r\n")]
-        case "call_intended" | "call_accepted" | "call_metered":
+        case "call_intended" | "call_withdrawn" | "call_accepted" | "call_metered":
             return [f"{event.get('tag')}{_of_a_call(event)}"]
         case "calibrated":
             return [f"the device, as {event.get('calibration_id')}"]
@@ -122,6 +126,23 @@ def _texts(kind: str, event: dict[str, Any]) -> list[str]:
             kept = [f"it returned {_shortened(event['value'])}"] if _is_invalid(event) else ()
             notes = [f"note: {text}" for text in event.get("warnings") or ()]
             return [": ".join(why).rstrip(), *map(violation_line, rules), *kept, *notes]
+
+
+def _where(event: dict[str, Any]) -> str:
+    """For which backend the job waits; and why, if that is not the one that was asked for."""
+    backend, asked = event.get("backend"), (event.get("job") or {}).get("backend")
+    because = f": {event['why']}" if asked and asked != backend and event.get("why") else ""
+    return f"for {backend}{because}"
+
+
+def _tries(event: dict[str, Any]) -> str:
+    """The class of the error; which try follows, of how many, and when."""
+    said = [str(event["error_class"])] if event.get("error_class") else []
+    if event.get("retry"):
+        said.append(f"retry {event['retry']} of {event.get('retries')}")
+    if event.get("next_attempt_at"):
+        said.append(f"not before {_clock(event['next_attempt_at'])}")
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _of_a_call(event: dict[str, Any]) -> str:

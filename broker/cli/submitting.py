@@ -14,6 +14,8 @@ from broker.cli.output import say, say_json
 from broker.cli.programs import about
 from broker.shown import on_one_line
 
+_OF_PAIRS = {"backend_requirements": "--require", "retries": "--retries"}
+
 
 @click.command()
 @click.argument("program", required=False)
@@ -27,7 +29,14 @@ from broker.shown import on_one_line
     help="An input of the program: JSON, else text; @FILE for OpenQASM, QPY or JSON in a file, "
     "@- for standard input. The same name several times makes a list.",
 )
-@click.option("--backend", metavar="NAME", help="Where to run; by default where it starts first.")
+@click.option("--backend", metavar="NAME", help="Where to run; by default where it ends first.")
+@click.option(
+    "--require",
+    "backend_requirements",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What its backend must have, such as min_num_qubits=10, max_error=0.02 or labels=lab.",
+)
 @click.option("--shots", type=integer(1), help="How often each circuit is run.")
 @click.option(
     "--job-id", metavar="ID", help="The job's id: the same id twice is one job, the first."
@@ -40,6 +49,19 @@ from broker.shown import on_one_line
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     help="Cancel the job when it has run for so long.",
+)
+@click.option(
+    "--max-device-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Cancel the job when it has taken so many seconds of devices, in all its attempts.",
+)
+@click.option(
+    "--retries",
+    "retries",
+    multiple=True,
+    metavar="CLASS=N",
+    help="Attempts more after errors of that class: transport=3 or device_down=5.",
 )
 @click.option("--watch", is_flag=True, help="Show what happens until the job has ended.")
 @click.option(
@@ -86,8 +108,15 @@ def submit(
     for doubt in inputs.doubts(pairs):
         show.note(doubt)
     request = {"program_id": program, "params": params}
-    request |= {name: value for name, value in options.items() if value not in (None, ())}
+    request |= _fields(options)
     run(_submit(at, request, shots, watch=watch, as_json=as_json))
+
+
+def _fields(options: dict[str, Any]) -> dict[str, Any]:
+    """What *options* say, as fields of a submit."""
+    found = {name: value for name, value in options.items() if value not in (None, ())}
+    pairs = {name: option for name, option in _OF_PAIRS.items() if name in found}
+    return found | {name: inputs.named(option, found[name]) for name, option in pairs.items()}
 
 
 async def _submit(

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from broker.tenancy import Tenancy
 from broker.transports.log import Log
 from schemas.cloudevents import tenant_record
 from schemas.decoding import UnreadableError, decode
+from schemas.records import Record
 from schemas.tenants import Quota, Said, Scope, Tenant, Token, hashed
 from schemas.topics import STATUS, TENANTS, events_of, requests_of
 from schemas.unknown import no
@@ -31,7 +32,8 @@ from schemas.values import DEFAULT_TENANT
 from schemas.workers import BackendAnnounced
 
 USUAL = (Scope.SUBMIT, Scope.READ, Scope.PROGRAMS)
-QUOTAS = ("queued", "running", "rate", "body")
+QUOTAS = ("queued", "running", "rate", "body", "device_seconds", "shots", "bytes", "retries")
+FRACTIONS = ("rate", "device_seconds")
 
 
 class Desk:
@@ -55,14 +57,22 @@ class Desk:
             raise InvalidRequestError(no("token", token_id, known))
         return found
 
-    async def check_backend(self, name: str) -> None:
-        """Raises `InvalidRequestError` if workers have announced others, and none of that name."""
-        known = set()
+    async def check_backend(self, name: str) -> BackendAnnounced | None:
+        """What workers said of it last, if they did. Raises `InvalidRequestError` if they have
+        announced others, and none of that name.
+        """
+        known: dict[str, BackendAnnounced] = {}
         async for records in pages(self._log, places_of(self._log, STATUS)):
             said = (said_in(record, STATUS.read) for record in records)
-            known |= {each.name for each in said if isinstance(each, BackendAnnounced)}
-        if known and name not in known | self.register.orders.keys():
+            known |= {each.name: each for each in said if isinstance(each, BackendAnnounced)}
+        if known and name not in known.keys() | self.register.orders.keys():
             raise InvalidRequestError(no("backend", name, known))
+        return known.get(name)
+
+    def calibration_of(self, backend: str) -> str:
+        """When it was asked for last that *backend* be calibrated; empty if it was not."""
+        order = self.register.orders.get(backend)
+        return order.calibrate if order else ""
 
     async def say(self, said: Said) -> None:
         """Have *said* stand there. Raises `InvalidRequestError` for what may not."""
@@ -76,6 +86,10 @@ class Desk:
             await self._log.provide([requests_of(said.name).name, *mirror])
         await append_surely(self._log, TENANTS, [record])
         say(f"Written to {self._where}.", err=True)
+
+    async def forget(self, keys: Iterable[bytes]) -> None:
+        """Have what stands there with those *keys* hold no more."""
+        await append_surely(self._log, TENANTS, [Record(b"", key) for key in keys])
 
 
 def _said(said: Said, why: str) -> str:
@@ -127,7 +141,7 @@ def _state(tenant: Tenant) -> str:
 
 def _quota(tenant: Tenant) -> str:
     found = [(name, getattr(tenant.quota, name)) for name in QUOTAS]
-    return ", ".join(f"{name} {value:g}" for name, value in found if value is not None)
+    return ", ".join(f"{name} {value:.15g}" for name, value in found if value is not None)
 
 
 @tenants.command("add")
@@ -149,6 +163,10 @@ async def add(at: Desk, as_json: bool, name: str, weight: float, kafka: bool) ->
 @click.option("--running", metavar="N", help="Jobs that may run at once.")
 @click.option("--rate", metavar="N", help="Requests a second, of each gateway.")
 @click.option("--body", metavar="BYTES", help="Size of a request.")
+@click.option("--device-seconds", metavar="N", help="Seconds of devices in 28 days.")
+@click.option("--shots", metavar="N", help="Shots that jobs ask for in 28 days.")
+@click.option("--bytes", metavar="N", help="Bytes of inputs in 28 days.")
+@click.option("--retries", metavar="N", help="Attempts that a job may have after the first.")
 @of_the_desk
 async def quota(at: Desk, as_json: bool, name: str, **given: str | None) -> None:
     """Set the most that the tenant NAME may have; `none` lifts a limit."""
@@ -166,9 +184,10 @@ def _number(name: str, text: str) -> float | None:
     if text == "none":
         return None
     try:
-        return float(text) if name == "rate" else int(text)
+        return float(text) if name in FRACTIONS else int(text)
     except ValueError:
-        raise InvalidRequestError(f"--{name}: {text!r} is no number, and not `none`") from None
+        option = name.replace("_", "-")
+        raise InvalidRequestError(f"--{option}: {text!r} is no number, and not `none`") from None
 
 
 @tenants.command("weight")

@@ -1,28 +1,21 @@
 """May it run? Every rule that a request breaks, or what was accepted and where it will run."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from broker.core.catalogue import Catalogue
-from broker.core.lanes import UNPLACED
-from broker.core.orders import Orders, mode_of
-from broker.core.routing import (
-    Backend,
-    Load,
-    Requirements,
-    requirements,
-    route,
-    wrongly_asked,
-)
+from broker.core.requirements import Backend, wrongly_asked
+from broker.core.routing import Found
+from broker.core.site import Nowhere, Site, is_to_be_ideal, place
+from broker.core.spending import Spent
 from broker.core.usage import Usage
-from schemas.backends import BackendMode
-from schemas.jobs import JobDetails
-from schemas.mocks import meant_by, not_there
-from schemas.requests import LONGEST_TAG, SubmitJob
+from schemas.jobs import RETRIES, JobDetails, Needs, Retries, inputs_size
+from schemas.requests import LONGEST_TAG, AskedRetries, SubmitJob
 from schemas.specification import MAX_VIOLATIONS, Findings, Program
 from schemas.submits import digest, warnings
+from schemas.tenants import Quota
 from schemas.unknown import MOST_WARNINGS, no
 from schemas.values import MOST, NOTHING, Reason, Violation
 
@@ -38,6 +31,8 @@ class Admitted:
     backend: str
     digest: str = ""
     warnings: tuple[str, ...] = ()
+    why: str = ""  # that backend, if none was asked for
+    estimated_device_seconds: float | None = None  # as such jobs took there; None: nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +44,6 @@ class Refused:
     program_id: str
     violations: tuple[Violation, ...]
     digest: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What there is to run on. *complete*: long enough known that what is missing is not there."""
-
-    backends: Mapping[str, Backend]
-    load: Callable[[str], Load]
-    complete: bool
-    orders: Orders = field(default_factory=dict)
-
-    def named(self, name: str) -> Backend | None:
-        """The backend that *name* means: its own, or that of which it is the mock."""
-        return self.backends.get(meant_by(name, self.backends))
-
-    def route(self, needs: Requirements) -> str | None:
-        """The best backend that meets *needs*, or None; one that is paused if there is no other."""
-        if not self.orders:
-            return route(self.backends.values(), needs, self.load)
-        for mode in (BackendMode.ACTIVE, BackendMode.PAUSED):
-            alike = (it for it in self.backends.values() if mode_of(it.name, self.orders) is mode)
-            if (found := route(alike, needs, self.load)) is not None:
-                return found
-        return None
 
 
 def admit(
@@ -91,30 +62,41 @@ def admit(
     program = catalogue.get(request.program_id, usage.tenant)
     if program is None:
         return _unknown_program(request, catalogue.names(usage.tenant))
-    found = _shape(request)
+    spec, found, site = program.specification.spec, _shape(request), site.of(usage.tenant)
     where_to = replace(request, backend=bound) if bound else request
-    if findings is None:
-        findings = Findings()  # a worker looks at what is too large for us
-        if not found.by_reference:
-            on_device = not _is_ideal(where_to.backend, site)
-            findings = program.examine(bytes(request.params), circuits=on_device)
+    is_uploaded = not catalogue.is_built_in(program.id)
+    findings = findings or _looked_at(where_to, program, site, found, is_uploaded)
     asked_for = digest(request, findings.sha256)
-    asked = wrongly_asked(program.specification.spec.backend_requirements, _asked(request))
-    backend, where = _place(where_to, program, site, findings)
-    problems = (
+    asked = wrongly_asked(spec.backend_requirements, request.backend_requirements)
+    placed = place(where_to, spec.backend_requirements, site, findings, is_uploaded)
+    problems = [
         (Reason.INVALID_REQUEST, [*found.violations, *asked]),
         (Reason.INVALID_INPUTS, findings.violations),
-        (where[0] if where else Reason.UNKNOWN_BACKEND, [where[1]] if where else []),
-    )
-    violations = [violation for _, broken in problems for violation in broken]
-    if violations:
+    ]
+    if isinstance(placed, Nowhere):
+        problems.append((placed.reason, [placed.violation]))
+    if violations := [violation for _, broken in problems for violation in broken]:
         reason = next(reason for reason, broken in problems if broken)
         return _refused(reason, request.program_id, violations, asked_for)
-    if (over := over_quota(request, usage)) is not None:
+    asks = Spent(0.0, findings.shots, inputs_size(request))
+    if (over := over_quota(request, usage, asks)) is not None:
         return over
-    details = _details(request, program, site.named(backend))
+    assert isinstance(placed, Found)
+    details = _details(request, program, site.named(placed.backend), findings, usage.quota)
     told = (*warnings(request), *findings.warnings)
-    return Admitted(details, backend, asked_for, told[:MOST_WARNINGS])
+    estimated = site.estimates.known(program.id, placed.backend, details.size)
+    return Admitted(details, placed.backend, asked_for, told[:MOST_WARNINGS], placed.why, estimated)
+
+
+def _looked_at(
+    request: SubmitJob, program: Program, site: Site, found: "_Shape", is_uploaded: bool
+) -> Findings:
+    """About its inputs; a worker looks at what is too large for us."""
+    if found.by_reference:
+        return Findings()
+    needed = program.specification.spec.backend_requirements
+    matters = not is_to_be_ideal(request, needed, site, is_uploaded)
+    return program.examine(bytes(request.params), circuits=matters)
 
 
 def malformed(program_id: str, violations: Sequence[Violation]) -> Refused:
@@ -158,14 +140,15 @@ def _unknown_program(request: SubmitJob, known: Collection[str]) -> Refused:
     return Refused(Reason.UNKNOWN_PROGRAM, message, request.program_id, (violation,))
 
 
-def over_quota(request: SubmitJob, usage: Usage) -> Refused | None:
-    """What is said if as many jobs of its tenant wait as may; None if not."""
-    most, has = usage.quota.queued, usage.queued
-    if most is None or has < most:
+def over_quota(request: SubmitJob, usage: Usage, asks: Spent) -> Refused | None:
+    """What is said if its tenant may not have one more job, which *asks* for so much; else None."""
+    retries = request.retries or AskedRetries()
+    most = max(retries.transport or 0, retries.device_down or 0)
+    if (over := usage.over(asks, most)) is None:
         return None
-    message = f"tenant {usage.tenant} may have {most} queued jobs and has {has}"
-    violation = Violation("", f"quota.queued: {most}", str(has), message)
-    return Refused(Reason.QUOTA, message, request.program_id, (violation,))
+    rule = f"quota.{over.limit}: {over.most:.15g}"
+    violation = Violation("", rule, f"{over.has:.15g}", over.message)
+    return Refused(Reason.QUOTA, over.message, request.program_id, (violation,))
 
 
 # Rules of our own
@@ -193,73 +176,9 @@ def _shape(request: SubmitJob) -> _Shape:
     return _Shape(violations, by_reference)
 
 
-def _asked(request: SubmitJob) -> Mapping[str, int | float | bool | str]:
-    return request.backend_requirements or {}
-
-
-def _is_ideal(name: str | None, site: Site) -> bool:
-    """Whether the job may run on a simulator that holds circuits of any width."""
-    if name:
-        return (known := site.named(name)) is not None and known.ideal
-    return any(backend.ideal for backend in site.backends.values())
-
-
-def _place(
-    request: SubmitJob, program: Program, site: Site, findings: Findings
-) -> tuple[str, tuple[Reason, Violation] | None]:
-    """Where it will run; or what is wrong with where it is to run."""
-    wanted, widest = program.specification.spec.backend_requirements, findings.widest
-    needs = requirements(wanted, _asked(request), widest, findings.exact)
-    if request.backend is None or request.backend == "":
-        return _anywhere(needs, site)
-    name = request.backend
-    backend = site.named(name)
-    if backend is None:
-        if not site.complete and len(name) <= LONGEST_TAG:
-            return name, None
-        message = not_there(name, site.backends)
-        listed = f"known: {', '.join(sorted(site.backends))}"[:500]
-        return name, (
-            Reason.UNKNOWN_BACKEND,
-            Violation("/backend", listed, name[:100], message),
-        )
-    if not needs.holds(backend):
-        message = f"{widest.where} has {widest.qubits} qubits, {name} has {backend.num_qubits}"
-        broken = Violation("/backend", f"num_qubits: {widest.qubits} or more", name, message)
-        return name, (Reason.BACKEND_UNSUITABLE, broken)
-    if not needs.met_by(backend):
-        message = f"{name} does not meet the requirements: {needs}"
-        return name, (
-            Reason.BACKEND_UNSUITABLE,
-            Violation("/backend", f"requirements: {needs}", name, message),
-        )
-    if mode_of(name, site.orders) is BackendMode.DRAINING:
-        return name, (Reason.BACKEND_DRAINING, _draining("/backend", [name], site))
-    return name, None
-
-
-def _anywhere(needs: Requirements, site: Site) -> tuple[str, tuple[Reason, Violation] | None]:
-    """Where a job that names no backend will run; or why it can not."""
-    if (name := site.route(needs)) is not None:
-        return name, None
-    if not site.complete:
-        return UNPLACED, None
-    if suitable := [it.name for it in site.backends.values() if needs.met_by(it)]:
-        broken = _draining("/backend_requirements", suitable, site)
-        return UNPLACED, (Reason.BACKEND_DRAINING, broken)
-    message = f"no backend meets the requirements: {needs}"
-    broken = Violation("/backend_requirements", str(needs), "", message)
-    return UNPLACED, (Reason.BACKEND_UNSUITABLE, broken)
-
-
-def _draining(path: str, names: Sequence[str], site: Site) -> Violation:
-    told = "; ".join(str(site.orders[name]) for name in sorted(names))
-    return Violation(
-        path, "no jobs are taken", ", ".join(names)[:100], f"no jobs are taken: {told}"[:500]
-    )
-
-
-def _details(request: SubmitJob, program: Program, backend: Backend | None) -> JobDetails:
+def _details(
+    request: SubmitJob, program: Program, backend: Backend | None, found: Findings, quota: Quota
+) -> JobDetails:
     limit = program.specification.max_execution_time
     if request.asked_limit is not None:
         limit = min(limit, request.asked_limit)
@@ -276,4 +195,22 @@ def _details(request: SubmitJob, program: Program, backend: Backend | None) -> J
         priority=request.priority,
         time_limit=limit,
         backend_requirements=request.backend_requirements,
+        retries=_retries(request, quota),
+        max_device_seconds=request.max_device_seconds,
+        shots=found.shots,
+        needs=_needs(found),
     )
+
+
+def _needs(found: Findings) -> Needs | None:
+    """None where nobody has looked."""
+    if not found.has_looked:
+        return None
+    return Needs(found.widest.qubits, found.exact, found.flow, found.mitigation)
+
+
+def _retries(request: SubmitJob, quota: Quota) -> Retries:
+    """As asked for; else as usual, within what the tenant may have."""
+    asked = request.retries or AskedRetries()
+    usual = RETRIES if quota.retries is None else min(RETRIES, quota.retries)
+    return Retries(usual if asked.transport is None else asked.transport, asked.device_down)

@@ -24,6 +24,7 @@ class LiveAttempt:
     since: float = 0.0  # tick time at which it was dispatched
     inbox: int | None = None  # a worker that has read its inbox so far has been told of it
     is_told: bool = False  # by this broker; a former one may have been lost before it could
+    has_budget: bool = False  # its request says how many device seconds it may take
     charge: Charge | None = None  # what it counts as while it runs; None: nobody knows any more
 
     @property
@@ -61,6 +62,7 @@ class Attempts(Mapping[JobKey, LiveAttempt]):
         attempt = LiveAttempt(
             key, job.attempt, job.epoch, worker, job.instance or "", job.backend or ""
         )
+        attempt.has_budget = bool(job.details and job.details.max_device_seconds)
         self._attempts[key] = attempt
         self._by_worker.setdefault(worker, {})[key] = attempt
         self._by_tenant[key.tenant] += 1

@@ -39,6 +39,9 @@ class _Line:
         lanes = list(self.lanes.values())
         return iter(lanes[0]) if len(lanes) == 1 else merge(*lanes)
 
+    def __len__(self) -> int:
+        return sum(map(len, self.lanes.values()))
+
     @property
     def arrival(self) -> int:
         if len(self.lanes) == 1:
@@ -62,6 +65,10 @@ class _Tier:
 
     def __bool__(self) -> bool:
         return bool(self._lines)
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """How many jobs each tenant has here."""
+        return ((tenant, len(line)) for tenant, line in self._lines.items())
 
     def in_turns(self, more: dict[str, float]) -> Iterator[Entry]:
         """All as they would go if nothing else came. *more*: how far those before take tenants."""
@@ -133,6 +140,11 @@ class _Tier:
             heappop(self._turns)
         return None
 
+    def first_of(self, tenant: str) -> Entry | None:
+        """Who goes next of *tenant*."""
+        line = self._lines.get(tenant)
+        return next(iter(line)) if line is not None else None
+
     def _refresh(self) -> None:
         for tenant in self._changed:
             if (line := self._lines.get(tenant)) is None:
@@ -153,7 +165,7 @@ class BackendQueue:
 
     def __init__(self, known: Known, standing: Standing) -> None:
         self._known = known
-        self._standing = standing
+        self.standing = standing
         self._tiers: dict[Step, _Tier] = {}
         self._order: list[Step] = []
         self._places: dict[Place, Place] = {}  # one for all of a lane: there may be very many
@@ -166,6 +178,16 @@ class BackendQueue:
         more: dict[str, float] = defaultdict(float)  # how far those that go before take tenants
         for step in self._order:
             yield from self._tiers[step].in_turns(more)
+
+    def count(self, place: Place) -> int:
+        """How many jobs wait at *place*."""
+        return len(self._tier(place).lane(place))
+
+    def lines(self) -> Iterator[tuple[Step, str, int]]:
+        """How many jobs each tenant has of each step, in the order of steps."""
+        for step in self._order:
+            for tenant, count in self._tiers[step].counts():
+                yield step, tenant, count
 
     def add(self, arrival: int, key: bytes, place: Place) -> Entry:
         """Put a job at the end of *place*: its entry."""
@@ -201,10 +223,15 @@ class BackendQueue:
                 return entry
         return None
 
+    def head_of(self, tenant: str) -> Entry | None:
+        """Who goes next of *tenant*."""
+        firsts = (self._tiers[step].first_of(tenant) for step in self._order)
+        return next((entry for entry in firsts if entry is not None), None)
+
     def _tier(self, place: Place) -> _Tier:
         step = step_of(place[1])
         if (tier := self._tiers.get(step)) is None:
-            tier = _Tier(self._known, self._standing, are_lost=not step[1])
+            tier = _Tier(self._known, self.standing, are_lost=not step[1])
             self._tiers[step] = tier
             insort(self._order, step)
         return tier

@@ -13,15 +13,18 @@ from broker.core.ended import Ended
 from broker.core.job import apply, retagged
 from broker.core.jobs import Jobs
 from broker.core.lanes import UNPLACED
-from broker.core.open_sessions import Sessions
+from broker.core.open_sessions import Sessions, session_of
+from broker.core.promises import Promises
 from broker.core.queues import Queues
 from broker.core.reminders import Reminders
-from broker.core.sharing import Sharing, same
+from broker.core.resting import Rest, Resting
+from broker.core.sharing import Sharing, moment, same
+from broker.core.spending import NOTHING_SPENT, Spending
 from broker.core.usage import Usage
-from schemas.events import AnyEvent, Dispatched, Parked, Retried
+from schemas.events import AnyEvent, Dispatched, Moved, Parked, Retried
 from schemas.jobs import Job
 from schemas.ledger import Entry, InputPosition, SessionEntry
-from schemas.sessions import Session, session_key
+from schemas.sessions import Session
 from schemas.tenants import NO_QUOTA, Quota
 from schemas.values import JobKey, Reason, State
 
@@ -42,6 +45,7 @@ class Book:
         weight_of: Callable[[str], float] = same,
     ) -> None:
         self.queues = Queues(Sharing(weight_of))
+        self.resting = Resting()
         self.jobs = Jobs(self._lose)
         self.sessions = Sessions()
         self._lost = lost  # hears of snapshots that turned out to be damaged
@@ -49,6 +53,8 @@ class Book:
         self._ended = Ended(remembered)
         self._origins: dict[JobKey, InputPosition] = {}  # of the requests that made live jobs
         self.reminders = Reminders()
+        self.promises = Promises()
+        self.spending = Spending()
 
     @property
     def weight(self) -> int:
@@ -88,11 +94,13 @@ class Book:
         before = self.jobs.get(key)
         after = apply(before, entry)
         self.jobs[key] = after
-        if after.details is not None and after.details.session_id is not None:
-            self.sessions.note(after, entry.event)
+        self._spend(before, after, entry.event)
+        self.sessions.note(after, entry.event)
         if isinstance(entry.event, Parked):
             self._take_out(before or after, entry.event)  # nothing runs, or waits for a slot
             return after
+        if isinstance(entry.event, Moved):
+            self._move(after, entry.event.backend)
         if before is not None and before.state is after.state:
             return after  # most events change no index
         self._leave(before, after, entry)
@@ -118,9 +126,22 @@ class Book:
         """Take in a job that is not known yet, as a snapshot has it."""
         key = job.key
         self.jobs[key] = job
-        if job.details is not None and job.details.session_id is not None and not job.terminal:
-            self.sessions.join(session_key(job.tenant, job.details.session_id), key)
+        if not job.terminal:
+            self.sessions.restore_job(job)
+            self.spending.meter(job.tenant, job.device_seconds or 0.0)
         self._enter(job, key, None, again=job.attempt > 0)
+
+    def wake(self, time: str) -> None:
+        """It is *time*: those that have rested until now wait in their queues again."""
+        if len(self.resting):
+            for rest in self.resting.wake(moment(time, 0.0)):
+                if job := self.jobs.get(rest.key):  # else its snapshot was damaged
+                    self._queue(job, again=True, rest=rest)
+
+    def join(self, session: JobKey, key: JobKey) -> None:
+        """The job, which was restored and waits, is in *session*."""
+        self.sessions.join(session, key)
+        self.queues.join(key, session)
 
     def remember(self, keys: Iterable[bytes]) -> None:
         """The jobs whose records have those *keys* have ended."""
@@ -134,9 +155,12 @@ class Book:
             self._take_out(job, None)
         self._ended.add(key.encode())
 
-    def usage_of(self, tenant: str, quota: Quota = NO_QUOTA) -> Usage:
-        """What *tenant* has now, beside its *quota*."""
-        return Usage(tenant, self.queues.count_of(tenant), self.attempts.count_of(tenant), quota)
+    def usage_of(self, tenant: str, quota: Quota = NO_QUOTA, time: str = "") -> Usage:
+        """What *tenant* has at *time*, as it stands in events, beside its *quota*."""
+        used = self.spending.of(tenant, time[:10]) if quota.limits_use else NOTHING_SPENT
+        queued = self.queues.count_of(tenant) + self.resting.count_of(tenant)
+        running = self.attempts.count_of(tenant)
+        return Usage(tenant, queued, running, quota, used)
 
     def attempts_of(self, worker: str) -> Mapping[JobKey, LiveAttempt]:
         """The attempts that *worker* is to have under way."""
@@ -147,6 +171,13 @@ class Book:
         return self.attempts.workers
 
     # Indexes
+
+    def _spend(self, before: Job | None, after: Job, event: AnyEvent) -> None:
+        self.spending.take(after.tenant, event)
+        had = (before.device_seconds if before else None) or 0.0
+        has = 0.0 if after.terminal else after.device_seconds or 0.0
+        if has != had:
+            self.spending.meter(after.tenant, has - had)
 
     def _leave(self, before: Job | None, after: Job, entry: Entry) -> None:
         """Take the job out of where it was before the event."""
@@ -159,11 +190,13 @@ class Book:
 
     def _lose(self, key: JobKey, why: str) -> None:
         self.queues.discard(key)
+        self.resting.take(key)
         if self._lost is not None:
             self._lost(key, why)
 
     def _take_out(self, job: Job, event: AnyEvent | None, keep_attempt: bool = False) -> None:
         self.queues.discard(job.key)
+        self.resting.take(job.key)
         if keep_attempt or (attempt := self.attempts.end(job.key)) is None:
             return
         if event is not None and attempt.charge is not None:
@@ -175,19 +208,31 @@ class Book:
         if after.terminal:
             self._ended.add(key.encode())
             self._origins.pop(key, None)
+        elif after.state is State.QUEUED and after.next_attempt_at is not None:
+            self.resting.add(key, moment(after.next_attempt_at, 0.0), self.queues.arrivals.next())
         elif after.state is State.QUEUED:
-            details = after.details
-            self.queues.add(
-                key,
-                after.backend or UNPLACED,
-                details.priority if details else 0,
-                again=again,
-            )
+            self._queue(after, again=again)
         elif after.worker is not None and key not in self.attempts:
             attempt = self.attempts.begin(after)
             if isinstance(event, Dispatched):
                 attempt.charge, changed = self.queues.sharing.begin(after, event.time)
                 self.queues.touch(attempt.backend, changed)
+
+    def _move(self, job: Job, backend: str) -> None:
+        """It goes when it would have gone; at once, if it rested."""
+        if (rest := self.resting.take(job.key)) is not None:
+            self._queue(job, again=True, rest=rest)
+        self.queues.place(job.key, backend)
+
+    def _queue(self, job: Job, *, again: bool, rest: Rest | None = None) -> None:
+        self.queues.add(
+            job.key,
+            job.backend or UNPLACED,
+            job.details.priority if job.details else 0,
+            again=again,
+            session=session_of(job),
+            arrived=rest.arrival if rest else None,
+        )
 
 
 def _waits_for_store(entry: Entry) -> bool:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from schemas.calls import Call
-from schemas.events import CallAccepted, CallIntended, CallMetered, Resolved
+from schemas.events import CallAccepted, CallIntended, CallMetered, CallWithdrawn, Resolved
 from schemas.jobs import Job
 
+OfCall = CallIntended | CallWithdrawn | CallAccepted | CallMetered | Resolved
 MOST = 400  # that are kept of a job: at their longest a quarter of what a record may take
 NAMED = 10  # in warnings
 
@@ -38,7 +39,7 @@ def has_room(job: Job) -> bool:
     return len(job.calls) < MOST
 
 
-def after(job: Job, event: CallIntended | CallAccepted | CallMetered | Resolved) -> Known:
+def after(job: Job, event: OfCall) -> Known:
     """What is known of the calls of *job* after *event*."""
     known = Known(job.calls, job.calls_left_out, job.device_seconds)
     before = find(job.calls, event.tag)
@@ -46,10 +47,12 @@ def after(job: Job, event: CallIntended | CallAccepted | CallMetered | Resolved)
         case CallIntended():
             call = Call(tag=event.tag, number=event.call, attempt=event.attempt)
             return _with(known, before, call)
+        case CallWithdrawn():
+            return _with(known, before, replace(before, again=True)) if before else known
         case CallAccepted():
             return _accepted(known, before, event)
         case CallMetered():
-            return _metered(known, before, event)
+            return _metered(known, before, event, total_after(job, event.tag, event.device_seconds))
         case Resolved():
             return _resolved(known, before, event)
 
@@ -68,11 +71,7 @@ def _accepted(known: Known, before: Call | None, event: CallAccepted) -> Known:
     return _with(known, None, call)
 
 
-def _metered(known: Known, before: Call | None, event: CallMetered) -> Known:
-    had = (before.device_seconds if before else None) or 0.0
-    total = known.device_seconds
-    if event.device_seconds is not None:
-        total = (total or 0.0) + event.device_seconds - had
+def _metered(known: Known, before: Call | None, event: CallMetered, total: float | None) -> Known:
     if before is None and len(known.calls) >= MOST:  # it is only counted: so is what it took
         return known._replace(device_seconds=total)
     said = before or Call(tag=event.tag, attempt=event.attempt)
@@ -84,6 +83,14 @@ def _metered(known: Known, before: Call | None, event: CallMetered) -> Known:
         final=event.final or said.final,
     )
     return _with(known, before, call)._replace(device_seconds=total)
+
+
+def total_after(job: Job, tag: str, seconds: float | None) -> float | None:
+    """Device seconds of all calls of *job*, once that of *tag* has taken so many."""
+    had = (call.device_seconds if (call := find(job.calls, tag)) else None) or 0.0
+    if seconds is None:
+        return job.device_seconds
+    return (job.device_seconds or 0.0) + seconds - had
 
 
 def _resolved(known: Known, before: Call | None, event: Resolved) -> Known:

@@ -4,20 +4,29 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from broker.core import decide
+from broker.core import decide, sessions
 from broker.core.attempts import LiveAttempt
 from broker.core.book import Book
-from broker.core.roster import Roster
+from broker.core.open_sessions import session_of
+from broker.core.retries import CLASSES
+from broker.core.roster import KnownWorker, Roster
 from schemas.events import AnyEvent
-from schemas.inbox import CancelAttempt, Dispatch, Instruction, Recorded
-from schemas.jobs import Job
+from schemas.inbox import (
+    Calibrate,
+    CancelAttempt,
+    CloseVendorSession,
+    Dispatch,
+    Instruction,
+    Recorded,
+)
+from schemas.jobs import RETRIED, Job
 from schemas.ledger import DeadLetter, Deletion, Entry, InputPosition, SessionEntry, Tagging
 from schemas.reports import Report
-from schemas.sessions import AnySessionEvent, Session
+from schemas.sessions import AnySessionEvent, InSession, Session, SessionClosed
 from schemas.values import JobKey, Reason, State
 from schemas.workers import AttemptName
 
-_LOSSES = (Reason.WORKER_LOST, Reason.CHILD_DIED, Reason.CHILD_CRASHED)
+_LOSSES = frozenset(reason for reason, found in CLASSES.items() if found in RETRIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,8 @@ class Changes:
         after = self.book.record_session(entry)
         self.of_sessions.append(entry)
         self.changed[key] = after
+        if isinstance(event, SessionClosed):
+            self._tell_closed(after)
         return after
 
     def delete(self, key: JobKey) -> None:
@@ -113,12 +124,14 @@ class Changes:
 
     def tell_to_run(self, job: Job, attempt: LiveAttempt, waits: bool) -> None:
         """Tell the worker of *attempt*, at *job*, to run it."""
-        told = Instructed(attempt.worker, _begin(job, attempt), job.traceparent, waits)
+        body = _begin(job, attempt, self._in_session(job))
+        told = Instructed(attempt.worker, body, job.traceparent, waits)
         self.instructions.append(told)
 
     def tell_again_to_run(self, job: Job, attempt: LiveAttempt) -> None:
         """The worker of *attempt* lives and has never heard of it, so nothing is lost."""
-        body = msgspec.structs.replace(_begin(job, attempt), told_by=self.epoch)
+        began = _begin(job, attempt, self._in_session(job))
+        body = msgspec.structs.replace(began, told_by=self.epoch)
         attempt.inbox = None  # until it is told
         self.instructions.append(Instructed(attempt.worker, body, job.traceparent))
 
@@ -132,6 +145,11 @@ class Changes:
         """Tell *worker* to end what it runs as *name*."""
         self.instructions.append(Instructed(worker, _end(name, reason), None))
 
+    def tell_to_calibrate(self, worker: KnownWorker, backend: str, asked: str) -> None:
+        """Tell *worker* to have *backend* calibrated, as it was *asked* for then."""
+        body = Calibrate(instance=worker.instance, backend=backend, asked=asked)
+        self.instructions.append(Instructed(worker.name, body, None))
+
     def tell_recorded(self, report: Report) -> None:
         """Tell the worker that what it said is on the ledger, once it is."""
         body = Recorded(
@@ -142,6 +160,33 @@ class Changes:
             number=report.number,
         )
         self.instructions.append(Instructed(report.worker, body, None, waits=True))
+
+    def _tell_closed(self, session: Session) -> None:
+        """Tell the workers of its device that *session* has ended, once that is on the ledger."""
+        details = session.details
+        if details is None or not self.roster.is_device(details.backend):
+            return
+        if session.activated is None and self.book.sessions.work(session.key).started is None:
+            return  # no job of it has begun, so nobody was asked for anything
+        body = CloseVendorSession(
+            tenant=session.tenant,
+            session_id=session.session_id,
+            mode=details.mode,
+            backend=details.backend,
+        )
+        for worker in self.roster.offering(details.backend):
+            self.instructions.append(Instructed(worker.name, body, None, waits=True))
+
+    def _in_session(self, job: Job) -> InSession | None:
+        """The session that *job* is in, where it goes to a device."""
+        key = session_of(job)
+        session = self.book.sessions.get(key) if key is not None else None
+        if session is None or session.details is None:
+            return None
+        if not self.roster.is_device(job.backend or ""):
+            return None
+        left = sessions.left(session, session.details, self.time)
+        return InSession(session.session_id, session.details.mode, left)
 
     def _bury(self, before: Job | None, after: Job) -> None:
         """A job that was given up after its last attempt, or is parked, is for an operator."""
@@ -158,8 +203,8 @@ class Changes:
             self.letters.append(letter)
 
 
-def _begin(job: Job, attempt: LiveAttempt) -> Dispatch:
-    """Run *attempt*, at *job*."""
+def _begin(job: Job, attempt: LiveAttempt, session: InSession | None) -> Dispatch:
+    """Run *attempt*, at *job*, which is in *session*."""
     details = job.details
     assert details is not None
     return Dispatch(
@@ -177,6 +222,8 @@ def _begin(job: Job, attempt: LiveAttempt) -> Dispatch:
         traceparent=job.traceparent,
         calls=job.calls,
         calls_left_out=job.calls_left_out,
+        session=session,
+        leaves=job.device_losses < (details.retries.device_down or 0),
     )
 
 

@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from broker.core import calls
+from broker.core import calls, retries
 from broker.core.admission import Admitted, Refused
 from broker.core.job import first_step, step
+from broker.core.routing import Found
+from broker.core.spending import took, why_over
 from schemas import reports
 from schemas.events import (
     AnyEvent,
@@ -17,6 +19,7 @@ from schemas.events import (
     Failed,
     Interim,
     Log,
+    Moved,
     Parked,
     Queued,
     Rejected,
@@ -41,25 +44,26 @@ from schemas.reports import (
     Report,
     Returned,
     Stopped,
+    Withdrawn,
 )
-from schemas.values import HANDED_BACK, Reason, State, Violation
+from schemas.values import Reason, State, Violation
 from schemas.workers import AttemptName
 
-MAX_LOSSES = 3
 ENDS_WITHIN = 1.0  # tick seconds from an attempt's last report until its worker names it no more
-_REPEATS = frozenset({Reason.OUT_OF_MEMORY, Reason.RAN_TOO_LONG})
 
 
 def on_submit(job_id: str, verdict: Admitted | Refused, time: str) -> Queued | Rejected:
     """The first event of a job that nobody has heard of before."""
     match verdict:
-        case Admitted(details, backend, digest, warnings):
+        case Admitted(details, backend, digest, warnings, why, estimated):
             return Queued(
                 **first_step(job_id, time, Queued),
                 job=details,
                 backend=backend,
                 digest=digest,
                 warnings=warnings,
+                why=why,
+                estimated_device_seconds=estimated,
             )
         case Refused(reason, message, program_id, violations, digest):
             return Rejected(
@@ -81,13 +85,8 @@ def on_cancel(
         case State.QUEUED:
             timed_out = why is Reason.SESSION_TIMED_OUT
             message = "the time of its session is over" if timed_out else "cancelled before it ran"
-            return Cancelled(
-                **step(job, time, Cancelled),
-                reason=reason,
-                message=message,
-                attempt=job.attempt,
-                warnings=calls.warnings(job),
-            )
+            message = why_over(job, time) if why is Reason.BUDGET else message
+            return _cancelled_as(job, reason, message, time)
         case State.RUNNING if job.parked is not None:
             return _cancelled(job, reason, time)
         case State.RUNNING:
@@ -160,9 +159,24 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
             )
         case Logged(text):
             return Log(**step(job, time, Log), attempt=attempt, message=shortened(text))
+        case reports.Parked(tag, message):
+            return _parked(job, tag, message, time)
+        case Returned() | Raised() | Stopped() | Died():
+            return _on_end(job, body, time)
+        case Intended() | Withdrawn() | Accepted() | Metered() | Calibrated():
+            return None  # facts: `on_fact` decides
+
+
+def _on_end(job: Job, body: Returned | Raised | Stopped | Died, time: str) -> AnyEvent:
+    """What becomes of a job whose attempt has come to an end."""
+    match body:
         case Returned(value, value_ref):
             return Completed(
-                **step(job, time, Completed), attempt=attempt, value=value, value_ref=value_ref
+                **step(job, time, Completed),
+                attempt=job.attempt,
+                value=value,
+                value_ref=value_ref,
+                device_seconds=took(job, time),
             )
         case Raised(reason, message, violations):
             message = shortened(message + _listed(violations))
@@ -178,10 +192,6 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
             return _cancelled(job, reason, time)
         case Died(reason, message):
             return after_death(job, reason, message, time)
-        case reports.Parked(tag, message):
-            return _parked(job, tag, message, time)
-        case Intended() | Accepted() | Metered() | Calibrated():  # facts: `on_fact` decides
-            return None
 
 
 def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Failed | Cancelled:
@@ -191,25 +201,21 @@ def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Fai
     if job.state is State.CANCELLING:
         return _cancelled(job, job.reason or Reason.USER_REQUEST, time)
     message = shortened(message)
-    if _may_go_better(job, reason, message):
+    if (again := retries.after(job, reason, message, time)) is not None:
         return Retried(
             **step(job, time, Retried),
             attempt=job.attempt,
             reason=str(reason),
             message=message,
             backend=job.backend or "",
+            error_class=str(again.error_class),
+            retry=again.number,
+            retries=again.most,
+            next_attempt_at=again.at,
         )
-    message = f"attempt {job.attempt} was lost{' as well' * (job.losses > 0)}: {message}"
+    is_repeated = job.losses + job.device_losses > 0
+    message = f"attempt {job.attempt} was lost{' as well' * is_repeated}: {message}"
     return _failed(job, reason, message, time)
-
-
-def _may_go_better(job: Job, reason: str, message: str) -> bool:
-    """Whether another try makes sense after the newest was lost because of *reason*."""
-    if reason in HANDED_BACK:
-        return True
-    if reason in _REPEATS or (reason == Reason.CHILD_CRASHED and message == job.crash):
-        return False
-    return job.losses + 1 < MAX_LOSSES
 
 
 def _parked(job: Job, tag: str, message: str, time: str) -> Parked | Cancelled:
@@ -252,6 +258,19 @@ def on_no_backend(job: Job, time: str) -> Failed:
     return _failed(job, reason, message, time)
 
 
+def on_unavailable(job: Job, why: str, time: str) -> Failed:
+    """Nothing begins where the job waits, and its request has it fail then."""
+    message = f"{why}, and the request has the job fail then"
+    return _failed(job, Reason.BACKEND_UNAVAILABLE, shortened(message), time)
+
+
+def on_move(job: Job, found: Found, why: str, time: str) -> Moved:
+    """Nothing begins where the job waits: it goes on elsewhere."""
+    return Moved(
+        **step(job, time, Moved), backend=found.backend, why=shortened(f"{why}; {found.why}")
+    )
+
+
 def _failed(job: Job, reason: str, message: str, time: str) -> Failed:
     return Failed(
         **step(job, time, Failed),
@@ -259,6 +278,7 @@ def _failed(job: Job, reason: str, message: str, time: str) -> Failed:
         reason=str(reason),
         message=message,
         warnings=calls.warnings(job),
+        device_seconds=took(job, time),
     )
 
 
@@ -273,12 +293,19 @@ def _cancelled(job: Job, reason: str, time: str) -> Cancelled:
     message = next((text for code, text in _CANCELLED.items() if code == reason), "cancelled")
     if limit is not None:
         message = f"{message} of {limit:g} s"
+    if reason == Reason.BUDGET:
+        message = why_over(job, time)
+    return _cancelled_as(job, reason, message, time)
+
+
+def _cancelled_as(job: Job, reason: str, message: str, time: str) -> Cancelled:
     return Cancelled(
         **step(job, time, Cancelled),
         reason=str(reason),
         message=message,
         attempt=job.attempt,
         warnings=calls.warnings(job),
+        device_seconds=took(job, time),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from broker.core.roster import Suspect
+from broker.core.leases import Suspect
 from schemas.values import JobKey
 
 P = TypeVar("P", bound=Hashable)  # what names a partition of the reports

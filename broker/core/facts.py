@@ -10,13 +10,20 @@ from broker.core import calls
 from broker.core.job import step
 from schemas import reports
 from schemas.calls import Calibration, Call
-from schemas.events import Calibrated, CallAccepted, CallIntended, CallMetered, Resolved
+from schemas.events import (
+    Calibrated,
+    CallAccepted,
+    CallIntended,
+    CallMetered,
+    CallWithdrawn,
+    Resolved,
+)
 from schemas.jobs import Job
 from schemas.ledger import DeadLetter, InputPosition
-from schemas.reports import Accepted, Fact, Intended, Metered, Report
+from schemas.reports import Accepted, Fact, Intended, Metered, Report, Withdrawn
 from schemas.values import JobKey, State
 
-FactEvent = CallIntended | CallAccepted | CallMetered | Calibrated | Resolved
+FactEvent = CallIntended | CallWithdrawn | CallAccepted | CallMetered | Calibrated | Resolved
 
 
 class Told(NamedTuple):
@@ -42,6 +49,8 @@ def on_fact(job: Job, fact: Fact, report: Report, time: str) -> Told:
             return _metered(job, fact, report, time)
         case Intended():
             return _intended(job, fact, report, time) if may_act(job, report) else VOID
+        case Withdrawn():
+            return _withdrawn(job, fact, time) if is_of(job, report) else VOID
         case reports.Calibrated():
             return _calibrated(job, fact, time) if may_act(job, report) else VOID
 
@@ -96,6 +105,16 @@ def _intended(job: Job, fact: Intended, report: Report, time: str) -> Told:
     return Told(event, known=True)
 
 
+def _withdrawn(job: Job, fact: Withdrawn, time: str) -> Told:
+    """It counts of what that attempt itself meant to submit: what another did, it can not know."""
+    call = calls.find(job.calls, fact.tag)
+    is_open = call is not None and call.vendor_job_id is None and call.attempt == job.attempt
+    if call is None or not is_open or call.again:
+        return VOID
+    event = CallWithdrawn(**step(job, time, CallWithdrawn), attempt=job.attempt, tag=fact.tag)
+    return Told(event, known=True)
+
+
 def _calibrated(job: Job, fact: reports.Calibrated, time: str) -> Told:
     if job.calibration == Calibration(fact.calibration_id, fact.properties_ref):
         return KNOWN
@@ -142,6 +161,7 @@ def _metered(job: Job, fact: Metered, report: Report, time: str) -> Told:
         attempt=report.attempt,
         tag=fact.tag,
         device_seconds=fact.device_seconds,
+        job_device_seconds=calls.total_after(job, fact.tag, fact.device_seconds),
         cost=fact.cost,
         currency=fact.currency,
         final=fact.final,

@@ -3,7 +3,7 @@
 import msgspec
 
 from broker.core.admission import Refused
-from broker.core.roster import Suspect
+from broker.core.leases import Suspect
 from schemas.ledger import InputPosition
 from schemas.operators import ResolveJob
 from schemas.reports import Report

@@ -6,6 +6,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from broker.core import calls
+from broker.core.retries import class_of
 from schemas.calls import Calibration, Call
 from schemas.events import (
     AnyEvent,
@@ -13,6 +14,7 @@ from schemas.events import (
     CallAccepted,
     CallIntended,
     CallMetered,
+    CallWithdrawn,
     Cancelled,
     CancelRequested,
     Completed,
@@ -21,6 +23,7 @@ from schemas.events import (
     Failed,
     Interim,
     Log,
+    Moved,
     Parked,
     Queued,
     Rejected,
@@ -31,7 +34,7 @@ from schemas.events import (
 )
 from schemas.jobs import Job
 from schemas.ledger import Entry
-from schemas.values import HANDED_BACK, BlobRef, Reason, State, Violation
+from schemas.values import BlobRef, ErrorClass, Reason, State, Violation
 
 _Row: TypeAlias = dict[type[Event], State]
 _ENDS: _Row = {
@@ -41,7 +44,12 @@ _ENDS: _Row = {
 }
 # What the vendor has done is so wherever the job stands, until it has ended.
 _OF_VENDORS: tuple[type[Event], ...] = (CallAccepted, CallMetered)
-_WAITS: _Row = {Dispatched: State.RUNNING, Failed: State.FAILED, Cancelled: State.CANCELLED}
+_WAITS: _Row = {
+    Moved: State.QUEUED,
+    Dispatched: State.RUNNING,
+    Failed: State.FAILED,
+    Cancelled: State.CANCELLED,
+}
 _IS_PARKED: _Row = {Resolved: State.QUEUED, Failed: State.FAILED, Cancelled: State.CANCELLED}
 # A job that is parked runs, to the outside; but no attempt of it does.
 PARKED: Literal["parked"] = "parked"
@@ -62,11 +70,13 @@ TRANSITIONS: dict[Standing, _Row] = {
         Retried: State.QUEUED,
         CancelRequested: State.CANCELLING,
     }
-    | dict.fromkeys(_OF_VENDORS, State.RUNNING),
+    | dict.fromkeys((CallWithdrawn, *_OF_VENDORS), State.RUNNING),
     PARKED: _IS_PARKED | dict.fromkeys(_OF_VENDORS, State.RUNNING),
     # What was on its way when the cancel came is still news.
     State.CANCELLING: _ENDS
-    | dict.fromkeys((Started, Interim, Withheld, Log, *_OF_VENDORS), State.CANCELLING),
+    | dict.fromkeys(
+        (Started, Interim, Withheld, Log, CallWithdrawn, *_OF_VENDORS), State.CANCELLING
+    ),
     State.COMPLETED: {},
     State.FAILED: {},
     State.CANCELLED: {},
@@ -176,6 +186,9 @@ class _Changes(TypedDict, total=False):
     reports: int
     started: str | None
     losses: int
+    device_losses: int
+    error_class: str | None
+    next_attempt_at: str | None
     crash: str | None
     ended: str
     reason: str | None
@@ -204,7 +217,10 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
                 "instance": event.instance,
                 "reports": 0,
                 "started": None,
+                "next_attempt_at": None,
             }
+        case Moved():
+            return {"backend": event.backend, "next_attempt_at": None}
         case Started():
             return {"started": event.time}
         case Retried():
@@ -217,7 +233,7 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
             return {}
         case Interim() | Withheld() | Log():
             return {}
-        case CallIntended() | CallAccepted() | CallMetered():
+        case CallIntended() | CallWithdrawn() | CallAccepted() | CallMetered():
             return _called(job, event)
         case Calibrated():
             found = Calibration(event.calibration_id, event.properties_ref)
@@ -230,6 +246,7 @@ def _changes(job: Job, event: AnyEvent, epoch: int) -> _Changes:
 
 def _ended(event: Completed | Failed | Cancelled) -> _Changes:
     changes: _Changes = {"worker": None, "reason": None, "ended": event.time, "parked": None}
+    changes["next_attempt_at"] = None
     if not isinstance(event, Cancelled):
         changes |= {"value": event.value, "value_ref": event.value_ref}
     if not isinstance(event, Completed):
@@ -240,9 +257,13 @@ def _ended(event: Completed | Failed | Cancelled) -> _Changes:
 
 
 def _without_attempt(job: Job, event: Retried) -> _Changes:
+    error_class = event.error_class or class_of(event.reason)  # older ones do not say it
     return {
         "epoch": 0,
-        "losses": job.losses + (event.reason not in HANDED_BACK),
+        "losses": job.losses + (error_class == ErrorClass.TRANSPORT),
+        "device_losses": job.device_losses + (error_class == ErrorClass.DEVICE_DOWN),
+        "error_class": error_class,
+        "next_attempt_at": event.next_attempt_at,
         "crash": event.message if event.reason == Reason.CHILD_CRASHED else None,
         "backend": event.backend,
         "worker": None,
@@ -251,7 +272,7 @@ def _without_attempt(job: Job, event: Retried) -> _Changes:
     }
 
 
-def _called(job: Job, event: CallIntended | CallAccepted | CallMetered | Resolved) -> _Changes:
+def _called(job: Job, event: calls.OfCall) -> _Changes:
     known = calls.after(job, event)
     return {
         "calls": known.calls,

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import repeat, takewhile
 
 from schemas.values import JobKey
 
@@ -20,32 +20,58 @@ def place_of(backend: str | None, priority: int, again: bool, tenant: str) -> Pl
     return backend or UNPLACED, (-priority, LOST if again else ARRIVED), tenant
 
 
+class Arrivals:
+    """Numbers of arrivals, from 1 on."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def next(self) -> int:
+        """One more comes."""
+        self._last += 1
+        return self._last
+
+    def reach(self, number: int) -> None:
+        """All up to *number* have come."""
+        self._last = max(self._last, number)
+
+
+NONE: deque[Entry] = deque(maxlen=0)  # of a block that is closed
+
+
 class Block:
     """Jobs that were restored together to one place. Entries are made once one of them is touched.
 
     One that waits no more leaves its entry behind.
     """
 
-    __slots__ = ("_arrivals", "_keys", "entries", "place")
+    __slots__ = ("_arrivals", "entries", "keys", "place")
 
     def __init__(self, arrivals: Sequence[int], keys: Sequence[bytes], place: Place) -> None:
-        self._arrivals, self._keys, self.place = arrivals, keys, place
-        self.entries: deque[Entry] = deque()
+        self._arrivals, self.keys, self.place = arrivals, keys, place
+        self.entries: deque[Entry] = NONE
 
     def __len__(self) -> int:
-        return len(self._keys) + len(self.entries)
+        return len(self.keys) + len(self.entries)
 
     def open(self, known: "Known") -> None:
         """Make the entries, by which those jobs are *known* from now on."""
-        if self._keys:
-            self.entries.extend(zip(self._arrivals, self._keys, repeat(self.place)))
-            known.update(zip(self._keys, self.entries, strict=True))
-            self._keys = ()
+        if self.keys:
+            self.entries = deque(zip(self._arrivals, self.keys, repeat(self.place)))
+            known.update(zip(self.keys, self.entries, strict=True))
+            self._arrivals = self.keys = ()
 
     @property
     def is_open(self) -> bool:
         """Whether the entries are made."""
-        return not self._keys
+        return not self.keys
+
+    @property
+    def last(self) -> int:
+        """The arrival of the last of them, while it is closed."""
+        return self._arrivals[-1]
 
     @property
     def arrival(self) -> int:
@@ -98,9 +124,13 @@ class Lane:
         return self._restored[0].arrival if self._restored else next(iter(self._added.values()))[0]
 
     def add(self, entry: Entry) -> None:
-        """Put a job at the end."""
+        """Put a job at the end; one that rested, before those that were lost meanwhile."""
         self._added[entry[1]] = entry
         self._length += 1
+        if entry[2][1][1] == LOST:
+            behind = takewhile(lambda it: it[1][0] >= entry[0], reversed(self._added.items()))
+            for key in [key for key, _ in behind][:0:-1]:
+                self._added.move_to_end(key)
 
     def restore(self, block: Block) -> None:
         """Add very many at once, before any other is added."""

@@ -1,9 +1,10 @@
 """The sessions that are not closed, with their jobs. Bounded, as jobs are: what has ended is let go."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from broker.core.holds import Holds
 from broker.core.sessions import Dates, Work, apply, due, seconds_between
 from schemas.events import Event, Queued, Resolved, Retried, Started
 from schemas.jobs import Job
@@ -37,6 +38,7 @@ class Sessions:
         self._to_end: dict[JobKey, deque[JobKey]] = {}  # jobs of sessions that end them
         self._of_tenant: dict[str, int] = {}
         self._members = 0
+        self.holds = Holds()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -80,7 +82,9 @@ class Sessions:
 
     def forget(self, key: JobKey) -> None:
         """Let go of one that has ended."""
-        self._count(key.tenant, -_lives(self._sessions.pop(key, None)))
+        if (session := self._sessions.pop(key, None)) is not None:
+            self._count(key.tenant, -_lives(session))
+            self.holds.forget(session)
         for table in (self._dates, self._due, self._touched, self._to_end):
             table.pop(key, None)
         if (jobs := self._jobs.get(key)) is not None and not jobs.live:
@@ -91,6 +95,7 @@ class Sessions:
         self._count(key.tenant, _lives(session) - _lives(before))
         self._sessions[key] = session
         self._touched[key] = None
+        self.holds.follow(session)
         if ends_queued(session) and (before is None or before.reason != session.reason):
             self._to_end[key] = deque(self._jobs[key].live if key in self._jobs else ())
 
@@ -114,10 +119,10 @@ class Sessions:
                 self._to_end[session].append(job)
 
     def note(self, job: Job, event: Event) -> None:
-        """*event* has happened to *job*, which is in a session."""
-        assert job.details is not None
-        assert job.details.session_id is not None
-        key = session_key(job.tenant, job.details.session_id)
+        """*event* has happened to *job*, which may be in a session."""
+        if (key := session_of(job)) is None:
+            return
+        self.holds.note(key, self._sessions.get(key), job, event)
         if isinstance(event, Queued):
             self.join(key, job.key)
         elif isinstance(event, Started):
@@ -130,6 +135,12 @@ class Sessions:
                 self._touched[key] = None
         elif job.terminal:
             self._leave(key, job, event.time)
+
+    def restore_job(self, job: Job) -> None:
+        """Take in a job that waits or runs, and may be in a session, as a snapshot has it."""
+        if (key := session_of(job)) is not None:
+            self.join(key, job.key)
+            self.holds.note(key, self._sessions.get(key), job, None)
 
     def _leave(self, key: JobKey, job: Job, time: str) -> None:
         jobs = self._jobs.get(key)
@@ -210,10 +221,11 @@ class Sessions:
             if ends_queued(session):
                 self._to_end[key] = deque(self._jobs[key].live if key in self._jobs else ())
 
-    def restore_jobs(self, members: Iterable[tuple[JobKey, JobKey]]) -> None:
-        """Each of these jobs waits, in that session: session, job."""
-        for session, job in members:
-            self.join(session, job)
+
+def session_of(job: Job) -> JobKey | None:
+    """The key of the session that *job* is in, if it is in one."""
+    named = job.details.session_id if job.details is not None else None
+    return session_key(job.tenant, named) if named is not None else None
 
 
 def _lives(session: Session | None) -> int:

@@ -1,27 +1,30 @@
 """Who waits for which backend, and whose turn it is. Tenants are told apart."""
 
-from collections import Counter, deque
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from broker.core.backend_queue import BackendQueue, IsHeld, Standing, step_of
+from broker.core.backend_queue import BackendQueue, IsHeld, Step, step_of
+from broker.core.gaps import Gaps
+from broker.core.held_tenants import HeldTenants
 from broker.core.lanes import (
     PLACED,
-    SPARE,
     UNPLACED,
+    Arrivals,
     Block,
     Entry,
     Known,
     Place,
     entry_in,
     place_of,
-    those_known,
 )
+from broker.core.members import Members
+from broker.core.newcomers import Newcomers
+from broker.core.precedence import NO_CLAIMS, Claims, Precedence
 from broker.core.scheduler import Choice, Head, Offer, Rank, choose
+from broker.core.seekers import Seekers
 from broker.core.sharing import Sharing
 from schemas.values import JobKey
-
-MOVED = 100_000  # jobs at a backend, the first ones, that are looked at when it is left
 
 
 class Queues:
@@ -34,13 +37,13 @@ class Queues:
         self.sharing = sharing or Sharing()
         self._queues: dict[str, BackendQueue] = {}
         self._entries: Known = {}
-        self._arrivals = 0
+        self.arrivals = Arrivals()
         self._by_tenant: Counter[str] = Counter()
-        self._held: dict[str, set[str]] = {}  # tenants that wait for their limit, and where
-        # Those that wait for any backend, and some that do not any more:
-        self._unlooked: deque[Entry] = deque()  # one that is there now may suit them
-        self._looked: deque[Entry] = deque()  # none does
-        self._left: frozenset[str] = frozenset()  # backends whose jobs may go elsewhere
+        self._members = Members()
+        self.newcomers = Newcomers(self._entries)
+        self.gaps = Gaps(self._entries)
+        self.held = HeldTenants()
+        self.seekers = Seekers(self._entries, self._queues)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -50,52 +53,58 @@ class Queues:
 
     # Who comes and goes
 
-    def add(self, key: JobKey, backend: str, priority: int, again: bool = False) -> None:
-        """Put a job at the end of its priority; with *again*, behind the lost ones at its front."""
-        self._arrivals += 1
+    def add(
+        self,
+        key: JobKey,
+        backend: str,
+        priority: int,
+        again: bool = False,
+        session: JobKey | None = None,
+        arrived: int | None = None,
+    ) -> None:
+        """Put a job at the end of its priority; with *again*, behind the lost ones at its front, as
+        the one that it *arrived* as, if it is not the next.
+        """
         place = place_of(backend, priority, again, key.tenant)
-        self._put(self._arrivals, key.encode(), place)
+        entry = self._put(arrived or self.arrivals.next(), key.encode(), place)
+        if session is not None:
+            self._members.join(session, entry)
+        if not again:
+            self.newcomers.add(entry, self._queues[place[0]].count(place) - 1)
 
-    def restore(self, keys: Sequence[bytes], places: Sequence[Place]) -> None:
-        """Put very many jobs at the ends of *places*. Only before any other is added."""
-        arrivals = range(self._arrivals + 1, self._arrivals + len(keys) + 1)
-        self._arrivals += len(keys)
-        if places.count(places[0]) == len(places):
-            self._restore(Block(arrivals, keys, places[0]), keys)
-            return
-        parts: dict[Place, list[tuple[int, bytes]]] = {}
-        for place, arrival, key in zip(places, arrivals, keys, strict=True):
-            parts.setdefault(place, []).append((arrival, key))
-        for place, part in parts.items():
-            theirs, names = zip(*part, strict=True)
-            self._restore(Block(theirs, names, place), names)
+    def join(self, key: JobKey, session: JobKey) -> None:
+        """A job that was restored is in *session*."""
+        if key in self:
+            self._members.join(session, entry_in(self._entries, key))
 
-    def _restore(self, block: Block, keys: Sequence[bytes]) -> None:
+    def restore(self, block: Block) -> None:
+        """Put many jobs at the end of their place. Only before any other is added."""
         backend, _, tenant = block.place
-        self._entries.update(dict.fromkeys(keys, block))
+        self.arrivals.reach(block.last)
+        self._entries.update(dict.fromkeys(block.keys, block))
         self._by_tenant[tenant] += len(block)
         self._queue(backend).restore(block)
         if backend == UNPLACED:
-            block.open(self._entries)
-            self._looked.extend(block.entries)
+            self.seekers.restore(block)
 
     def place(self, key: JobKey, backend: str) -> None:
         """*backend* was found for a job that waited for any; it goes when it would have gone."""
-        arrival, known, (_, (priority, _), tenant) = self._take(key)
-        self._put(arrival, known, (backend, (priority, PLACED), tenant))
+        entry, session = self._take(key)
+        arrival, known, (_, (priority, _), tenant) = entry
+        entry = self._put(arrival, known, (backend, (priority, PLACED), tenant))
+        if session is not None:
+            self._members.join(session, entry)
 
-    def _put(self, arrival: int, key: bytes, place: Place) -> None:
+    def _put(self, arrival: int, key: bytes, place: Place) -> Entry:
         entry = self._entries[key] = self._queue(place[0]).add(arrival, key, place)
         self._by_tenant[place[2]] += 1
-        if place[0] == UNPLACED:
-            self._looked.append(entry)
+        self.seekers.add(entry)
+        self.gaps.add(place[0], entry)
+        return entry
 
     def _queue(self, backend: str) -> BackendQueue:
         if (queue := self._queues.get(backend)) is None:
-            reached, usual = self.sharing.reached, self.sharing.usual
-            standing = Standing(
-                lambda tenant: reached(tenant, backend), lambda tenant: usual(tenant, backend)
-            )
+            standing = self.sharing.standing(backend)
             queue = self._queues[backend] = BackendQueue(self._entries, standing)
         return queue
 
@@ -108,7 +117,8 @@ class Queues:
         if key in self:
             self._take(key)
 
-    def _take(self, key: JobKey) -> Entry:
+    def _take(self, key: JobKey) -> tuple[Entry, JobKey | None]:
+        """Its entry, and its session."""
         entry = entry_in(self._entries, key)
         del self._entries[entry[1]]
         backend, _, tenant = entry[2]
@@ -119,61 +129,66 @@ class Queues:
         queue.remove(entry)
         if not queue:
             del self._queues[backend]
+            self.newcomers.take(backend)
+        self.gaps.remove(backend, entry[1])
         if backend == UNPLACED:
-            self._tidy()
-        return entry
+            self.seekers.tidy()
+        return entry, self._members.leave(entry)
 
     # Whose turn it is
 
     def next(
-        self, offers: Sequence[Offer], is_held: IsHeld = lambda tenant: False
+        self,
+        offers: Sequence[Offer],
+        is_held: IsHeld = lambda tenant: False,
+        claims: Claims = NO_CLAIMS,
     ) -> Choice | None:
         """Which job goes next, and to which of *offers*. None if nobody can go.
 
         Jobs of tenants that are held wait, and others pass. Who was held is asked about again only
         when it is released.
         """
-        return choose(lambda backend: self._head(backend, is_held), self._queues.keys(), offers)
+        return choose(
+            lambda backend: self._head(backend, is_held, claims), self._queues.keys(), offers
+        )
 
-    def _head(self, backend: str, is_held: IsHeld) -> Head | None:
+    def _head(self, backend: str, is_held: IsHeld, claims: Claims) -> Head | None:
         """Who goes next on *backend*."""
         queue = self._queues.get(backend)
         if queue is None:
             return None
-
-        def held(tenant: str) -> bool:
-            if is_held(tenant):
-                self._held.setdefault(tenant, set()).add(backend)
-                return True
-            return False
-
-        if (entry := queue.head(held)) is None:
+        is_held = self.held.noting(backend, is_held)
+        if (entry := self._chosen(backend, queue, is_held, claims)) is None:
             return None
         arrival, key, (_, rung, tenant) = entry
         step = step_of(rung)
         reached = self.sharing.reached(tenant) if step[1] else 0.0
         return Head(Rank(step, reached, arrival), JobKey.decode(key))
 
+    def _chosen(
+        self, backend: str, queue: BackendQueue, is_held: IsHeld, claims: Claims
+    ) -> Entry | None:
+        """Whoever is next there and ends before others have the backend for themselves."""
+        precedence = Precedence(backend, queue, self._members, claims)
+        entry = precedence.head(is_held)
+        if precedence.around.ahead is None:
+            self.gaps.end(backend)
+            return entry
+        if entry is None or precedence.fits(entry):
+            return entry
+        return None if precedence.holders else self.gaps.head(precedence, is_held)
+
     def touch(self, backend: str, tenants: Sequence[str]) -> None:
         """*tenants* have come to another point with their shares of *backend*."""
         if (queue := self._queues.get(backend)) is not None:
             for tenant in tenants:
                 queue.touch(tenant)
+                self.gaps.touch(backend, tenant)
 
     def release(self, tenant: str) -> None:
         """*tenant* may not be held any more."""
-        for backend in self._held.pop(tenant, ()):
+        for backend in self.held.release(tenant):
             self.touch(backend, [tenant])
-
-    def held(self, backend: str) -> list[str]:
-        """The tenants that were held there, and have jobs that wait."""
-        held = self._held.items()
-        return [name for name, where in held if backend in where and self._by_tenant[name]]
-
-    @property
-    def all_held(self) -> list[str]:
-        """The tenants that were held somewhere."""
-        return list(self._held)
 
     # Who waits
 
@@ -190,55 +205,13 @@ class Queues:
         """The backends that are waited for."""
         return list(self._queues)
 
-    def waiting(self, backend: str, limit: int) -> list[JobKey]:
+    def lines(self, backend: str) -> Iterator[tuple[Step, str, int]]:
+        """How many jobs of each step each tenant has that wait for *backend*."""
+        return iter(()) if (queue := self._queues.get(backend)) is None else queue.lines()
+
+    def waiting(self, backend: str, limit: int, claims: Claims = NO_CLAIMS) -> list[JobKey]:
         """The next *limit* jobs for *backend*, in order."""
-        queue = self._queues.get(backend)
-        return [JobKey.decode(key) for _, key, _ in islice(queue, limit)] if queue else []
-
-    def waiting_for_others(self, known: Container[str], limit: int) -> list[JobKey]:
-        """The first *limit* jobs whose backend is not *known*, or that none has suited."""
-        found: list[JobKey] = []
-        for backend in self.backends():
-            if backend in known or (backend == UNPLACED and self.is_looking):
-                continue
-            found += self.waiting(backend, limit - len(found))
-            if len(found) >= limit:
-                break
-        return found
-
-    # Those that wait for any backend
-
-    def look_again(self) -> None:
-        """What there is has changed: it may suit those that nothing has suited so far."""
-        looked, self._looked = self._looked, deque()
-        if self._unlooked:
-            self._unlooked.extend(looked)
-        else:
-            self._unlooked = looked
-
-    @property
-    def is_looking(self) -> bool:
-        """Whether some are still to be looked at."""
-        return bool(self._unlooked)
-
-    def look_elsewhere(self, left: frozenset[str]) -> None:
-        """Jobs at the backends *left* may do better elsewhere: the first of each are looked at."""
-        for backend in left - self._left:
-            if (queue := self._queues.get(backend)) is not None:
-                self._unlooked.extend(islice(queue, MOVED))
-        self._left = left
-
-    def to_look_at(self, limit: int) -> list[JobKey]:
-        """The next up to *limit* of those, each once."""
-        taken = [self._unlooked.popleft() for _ in range(min(limit, len(self._unlooked)))]
-        waiting = list(filter(self._waits, taken))
-        self._looked.extend(entry for entry in waiting if entry[2][0] == UNPLACED)
-        return [JobKey.decode(key) for _, key, _ in waiting]
-
-    def _tidy(self) -> None:
-        """Let go of those that wait no more where they are too many."""
-        if len(self._looked) > 2 * self.count(UNPLACED) + SPARE:
-            self._looked = those_known(self._looked, self._entries)
-
-    def _waits(self, entry: Entry) -> bool:
-        return self._entries.get(entry[1]) is entry
+        if (queue := self._queues.get(backend)) is None:
+            return []
+        entries = Precedence(backend, queue, self._members, claims).in_order()
+        return [JobKey.decode(key) for _, key, _ in islice(entries, limit)]

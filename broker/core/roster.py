@@ -1,4 +1,4 @@
-"""Which workers live, with which slots; whose lease has run out; which backends there are.
+"""Which workers live, with which slots; which backends there are.
 
 Time here is tick time: the seconds for which this broker's own ticks came back through the log.
 While the log stalls it stands still, and nobody's silence grows.
@@ -7,31 +7,28 @@ While the log stalls it stands still, and nobody's silence grows.
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 
 from broker.core.attempts import LiveAttempt
 from broker.core.book import Book
-from broker.core.routing import Backend, Load
+from broker.core.requirements import Backend
+from broker.core.routing import Load
 from broker.core.scheduler import Offer
 from broker.core.table import Table
-from schemas.mocks import with_mocks
-from schemas.values import JobKey, Reason
+from schemas.mocks import is_mock, with_mocks
 from schemas.workers import BackendAnnounced, Heartbeat
 
 LONGEST_LEASE = 60.0
 SETTLED = 5.0  # after the first backend was announced: one that is not known by then is not there
+LOST_AFTER = 30.0  # without a worker: so long one may take to be started again
 BACKEND_KEPT = 3600.0  # after it was announced; workers that live do so every minute
 # Bytes of what is known of those that say they are there; whoever comes then is passed over.
 WORKERS, BACKENDS = 16 * 1024 * 1024, 2 * 1024 * 1024
 WORKER, BACKEND, NAME = 1024, 512, 80  # bytes that one costs beside its names, and a name beside it
 LEFT_KEPT = 1_000  # starts of workers that are remembered to have left in good order
 SUPERSEDED_KEPT = 16  # earlier starts remembered per worker
-
-
-def lease(base: float, ran_for: float) -> float:
-    """How long an attempt outlives the silence of its worker: what that can waste stays small."""
-    return max(base, min(LONGEST_LEASE, base + ran_for / 10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +59,7 @@ class KnownWorker:
     stopping: bool = False
     heard: float = 0.0  # tick time of its last heartbeat
     superseded: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """An attempt that seems lost. It is, unless a report of it is still to be read."""
-
-    key: JobKey
-    number: int
-    message: str
-    reason: Reason = Reason.WORKER_LOST
-    silent: bool = False  # only because its worker is not heard, which may change
-    missing: bool = (
-        False  # only because its worker does not name it, which may never have been told
-    )
+    calibrates: dict[str, str] = field(default_factory=dict)  # as it was told: backends, and when
 
 
 class Roster:
@@ -85,8 +69,11 @@ class Roster:
         self.clock = 0.0
         self.base_lease = base_lease
         self.workers = Table[str, KnownWorker](WORKERS, _weight)
-        self.backends = Table[str, Backend](BACKENDS, lambda it: BACKEND + NAME + len(it.name))
+        self.backends = Table[str, Backend](BACKENDS, _weight_of_backend)
         self._announced: dict[str, float] = {}  # tick time, by backend
+        self.lost: frozenset[str] = frozenset()  # waited for, and for some time offered by nobody
+        self.calibrating: set[str] = set()
+        self._unserved: dict[str, float] = {}  # tick time since which nobody offers them
         self.backends_since: float | None = None  # when the first one was announced
         self._left: OrderedDict[str, None] = OrderedDict()  # instances
 
@@ -108,6 +95,9 @@ class Roster:
         if is_new and not self.backends.put(announced.name, backend):
             return False
         self._announced[announced.name] = self.clock
+        self.calibrating.discard(announced.name)
+        if backend.is_calibrating:
+            self.calibrating.add(announced.name)
         if not is_new:
             return False
         if self.backends_since is None:
@@ -132,6 +122,7 @@ class Roster:
             beat.stopping,
             self.clock,
             earlier,
+            known.calibrates if known is not None and known.instance == beat.instance else {},
         )
         return self.workers.put(beat.worker, worker)
 
@@ -146,6 +137,10 @@ class Roster:
             self._left[beat.instance] = None
             if len(self._left) > LEFT_KEPT:
                 self._left.popitem(last=False)
+
+    def has_left(self, instance: str) -> bool:
+        """Whether that start of a worker has left in good order, as far as is remembered."""
+        return instance in self._left
 
     def expect(self, attempt: LiveAttempt) -> None:
         """Count the silence of a worker that this broker has not heard yet from now on."""
@@ -187,9 +182,18 @@ class Roster:
             if (free := pool.slots - _taken(worker, pool, book)) + pool.ahead > 0
         ]
 
+    def offering(self, backend: str) -> list[KnownWorker]:
+        """The workers that take new attempts for *backend*, by name."""
+        return sorted((it for it, _ in self._pools_of(backend)), key=lambda it: it.name)
+
     def slots(self, backend: str) -> int:
         """How many slots there are for *backend*, free or not."""
         return sum(pool.slots for _, pool in self._pools_of(backend))
+
+    def is_device(self, backend: str) -> bool:
+        """Whether *backend* is no simulator, and no mock; one that is not announced yet may be none."""
+        known = self.backends.get(backend)
+        return not is_mock(backend) if known is None else not known.simulator
 
     def load(self, book: Book, backend: str) -> Load:
         """How busy *backend* is."""
@@ -197,7 +201,9 @@ class Roster:
         for worker, pool in self._pools_of(backend):
             slots += pool.slots
             running += _taken(worker, pool, book)
-        return Load(slots, max(0, slots - running), book.queues.count(backend))
+        queues = book.queues
+        usual = queues.sharing.estimates.usual(backend).seconds
+        return Load(slots, max(0, slots - running), queues.count(backend), usual)
 
     def _pools_of(self, backend: str) -> Iterable[tuple[KnownWorker, KnownPool]]:
         for worker in self.takers():
@@ -205,48 +211,13 @@ class Roster:
                 if backend in pool.offered:
                     yield worker, pool
 
-    def unnamed(self, book: Book, beat: Heartbeat) -> list[Suspect]:
-        """The attempts that the worker which beat has not got, although it should."""
-        attempts = book.attempts_of(beat.worker)
-        if not attempts:
-            return []
-        named = set(beat.attempts)
-        suspects = []
-        for attempt in attempts.values():
-            if attempt.instance != beat.instance or beat.left:
-                suspects.append(self._gone(attempt, f"worker {beat.worker} was started again"))
-            elif (
-                attempt.inbox is not None
-                and beat.inbox >= attempt.inbox
-                and attempt.name not in named
-            ):
-                message = f"worker {beat.worker} does not have it"
-                suspects.append(Suspect(attempt.key, attempt.number, message, missing=True))
-        return suspects
-
-    def is_overdue(self, attempt: LiveAttempt) -> bool:
-        """Whether its worker has been silent for longer than its lease."""
-        worker = self.workers.get(attempt.worker)
-        if worker is None:
-            return True
-        ran_for = self.clock - attempt.since
-        return self.clock - worker.heard > lease(self.base_lease, ran_for)
-
-    def overdue(self, book: Book) -> list[Suspect]:
-        """The attempts whose lease has run out."""
-        return [
-            self._gone(attempt, f"worker {name} is not heard any more", silent=True)
-            for name in book.workers()
-            if (worker := self.workers.get(name)) is None or not self.is_live(worker)
-            for attempt in book.attempts_of(name).values()
-            if self.is_overdue(attempt)
-        ]
-
-    def _gone(self, attempt: LiveAttempt, message: str, silent: bool = False) -> Suspect:
-        if attempt.instance in self._left:
-            message = f"worker {attempt.worker} stopped before it ended"
-            return Suspect(attempt.key, attempt.number, message, Reason.WORKER_STOPPED)
-        return Suspect(attempt.key, attempt.number, message, silent=silent)
+    def note_lost(self, book: Book) -> None:
+        """See which backends that are waited for nobody offers any more."""
+        waited = (name for name in book.queues.backends() if name in self.backends)
+        unserved = [name for name in waited if not self.slots(name)]
+        self._unserved = {name: self._unserved.get(name, self.clock) for name in unserved}
+        since = self._unserved.items()
+        self.lost = frozenset(name for name, at in since if self.clock - at >= LOST_AFTER)
 
     def forget_the_gone(self, book: Book) -> None:
         """Drop workers that have been silent for long and have nothing under way.
@@ -261,6 +232,7 @@ class Roster:
         for name, at in list(self._announced.items()):
             if self.clock - at > BACKEND_KEPT and not book.queues.count(name):
                 del self._announced[name]
+                self.calibrating.discard(name)
                 self.backends.drop(name)
 
 
@@ -272,10 +244,24 @@ def _taken(worker: KnownWorker, pool: KnownPool, book: Book) -> int:
     return sum(attempt.backend in pool.offered for attempt in attempts.values())
 
 
+def moment(time: str) -> float | None:
+    """*time* in Unix seconds; None for what is no time that all read alike."""
+    try:
+        found = datetime.fromisoformat(time)
+    except ValueError:
+        return None
+    return found.timestamp() if found.tzinfo else None
+
+
 def _weight(worker: KnownWorker) -> int:
     offered = (name for pool in worker.pools for name in pool.backends)
     names = (worker.name, worker.instance, *worker.superseded, *offered)
     return WORKER + sum(map(len, names), NAME * len(names))
+
+
+def _weight_of_backend(backend: Backend) -> int:
+    names = (backend.name, *backend.labels)
+    return BACKEND + sum(map(len, names), NAME * len(names))
 
 
 class _Configuration(msgspec.Struct):
@@ -293,4 +279,10 @@ def backend_of(announced: BackendAnnounced) -> Backend:
         announced.simulator,
         announced.num_qubits,
         ideal=announced.simulator and connected,
+        error=announced.error,
+        calibrated=moment(announced.calibrated),
+        labels=frozenset(announced.labels),
+        is_calibrating=announced.is_calibrating,
+        estimates=announced.estimates,
+        gpu=announced.gpu,
     )

@@ -1,24 +1,11 @@
-"""On which backend? One that meets the requirements and would start the job soonest."""
+"""On which backend? One that meets the requirements and would finish the job soonest."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
-from schemas.specification import BackendRequirements
-from schemas.values import MOST, Violation
-from schemas.widths import NO_CIRCUIT, Widest
-
-Asked = Mapping[str, int | float | bool | str]
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """What routing has to know of a backend."""
-
-    name: str
-    simulator: bool
-    num_qubits: int
-    ideal: bool  # a simulator without noise, in which every qubit meets every other
+from broker.core.requirements import Backend, Requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,107 +15,75 @@ class Load:
     slots: int
     free: int
     queued: int
+    usual: float = 1.0  # s that an attempt takes there
 
     @property
     def wait(self) -> float:
-        """How long a job would wait, in attempts; infinite where nobody serves the backend."""
+        """How long a job would wait, in seconds; infinite where nobody serves the backend."""
         if not self.slots:
             return float("inf")
-        return 0.0 if self.free > self.queued else (self.queued + 1) / self.slots
+        return 0.0 if self.free > self.queued else (self.queued + 1) * self.usual / self.slots
 
 
-@dataclass(frozen=True, slots=True)
-class Requirements:
-    """What a backend must have: the program's and the request's, both."""
+class Found(NamedTuple):
+    """A backend for a job, and why that one."""
 
-    min_num_qubits: int = 0
-    simulator: bool | None = None
-    widest: Widest = NO_CIRCUIT  # how much an ideal simulator holds depends on the circuit
-    exact: str = ""  # the input that asks for values without noise
-
-    def holds(self, backend: Backend) -> bool:
-        """Whether *backend* is wide enough for the circuits."""
-        return backend.ideal or backend.num_qubits >= self.widest.qubits
-
-    def met_by(self, backend: Backend) -> bool:
-        """Whether *backend* will do."""
-        if not self.holds(backend) or (self.exact and not backend.ideal):
-            return False
-        if backend.num_qubits < self.min_num_qubits:
-            return False
-        return self.simulator is None or self.simulator == backend.simulator
-
-    def __str__(self) -> str:
-        parts = [f"min_num_qubits {self.min_num_qubits}"] if self.min_num_qubits else []
-        if self.simulator is not None:
-            parts.append("a simulator" if self.simulator else "no simulator")
-        if self.widest.qubits:
-            parts.append(f"{self.widest.qubits} qubits for {self.widest.where}")
-        if self.exact:
-            parts.append(f"a simulator without noise, as {self.exact} asks for exact values")
-        return ", ".join(parts) or "none"
-
-
-def requirements(
-    program: BackendRequirements | None,
-    asked: Asked | None,
-    widest: Widest = NO_CIRCUIT,
-    exact: str = "",
-) -> Requirements:
-    """Both sides' requirements as one; what *asked* says wrongly counts as not said."""
-    asked = asked or {}
-    base = program or BackendRequirements()
-    qubits, simulator = asked.get("min_num_qubits", 0), asked.get("simulator")
-    return Requirements(
-        max(base.min_num_qubits, int(qubits) if _is_count(qubits) else 0),
-        simulator if isinstance(simulator, bool) else base.simulator,
-        widest,
-        exact,
-    )
-
-
-def wrongly_asked(program: BackendRequirements, asked: Asked | None) -> list[Violation]:
-    """What is wrong with the requirements of a request."""
-    violations = []
-    for name, value in (asked or {}).items():
-        path, shown = f"/backend_requirements/{name}"[:200], repr(value)[:120]
-        if name == "min_num_qubits":
-            if not _is_count(value):
-                violations.append(Violation(path, "type: integer, 0 or more", shown))
-            elif int(value) > MOST:
-                violations.append(Violation(path, f"maximum: {MOST}", shown))
-        elif name == "simulator":
-            if not isinstance(value, bool):
-                violations.append(Violation(path, "type: boolean", shown))
-            elif program.simulator not in (None, value):
-                wanted = f"const: {str(program.simulator).lower()}"
-                violations.append(Violation(path, wanted, shown, "the program demands it"))
-        else:
-            known = "known: min_num_qubits, simulator"
-            violations.append(Violation(path, known, shown, "there is no such requirement"))
-    return violations[:20]
-
-
-def _is_count(value: int | float | bool | str) -> bool:
-    """JSON Schema does not tell 1.0 from 1."""
-    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return is_whole and not isinstance(value, (bool, str)) and value >= 0
+    backend: str
+    why: str
 
 
 def route(
-    backends: Iterable[Backend], needs: Requirements, load: Callable[[str], Load]
-) -> str | None:
-    """The best backend that meets *needs*, or None.
+    backends: Iterable[Backend],
+    needs: Requirements,
+    load: Callable[[str], Load],
+    takes: Callable[[str], float] = lambda backend: 1.0,
+    opens: Callable[[str, float, float], float] = lambda backend, wait, run: wait,
+) -> Found | None:
+    """The best backend that meets *needs*, or None. *takes*: s that the job takes on each; *opens*:
+    s until one that would wait and run so long may begin there, as others may have reserved it.
 
     One that somebody serves, simulators before devices, ideal ones before noisy ones (nobody should
-    get noise without asking), and then the one that would start the job soonest.
+    get noise without asking), and then the one that would finish the job soonest; of equals the one
+    that errs least, and that was calibrated last.
     """
     suitable = sorted(filter(needs.met_by, backends), key=_by_kind)
+    if not suitable:
+        return None
+    if len(suitable) == 1:
+        return Found(suitable[0].name, "no other backend meets the requirements")
     for _, alike in groupby(suitable, key=_kind):
-        loads = [(load(backend.name), backend.name) for backend in alike]
-        if served := [(busy.wait, name) for busy, name in loads if busy.slots]:
-            return min(served)[1]
-    return suitable[0].name if suitable else None
+        loads = [(load(backend.name), backend) for backend in alike]
+        if served := [(busy, backend) for busy, backend in loads if busy.slots]:
+            return _soonest(served, len(suitable), takes, opens)
+    return Found(suitable[0].name, "nobody serves a backend that meets the requirements now")
+
+
+def _soonest(
+    served: list[tuple[Load, Backend]],
+    suitable: int,
+    takes: Callable[[str], float],
+    opens: Callable[[str, float, float], float],
+) -> Found:
+    """Of backends of one kind."""
+    if len(served) == 1:
+        return Found(served[0][1].name, f"of {suitable} that meet the requirements, {_FIRST}")
+    wait, run, best = min(
+        (
+            (opens(backend.name, busy.wait, run := takes(backend.name)), run, backend)
+            for busy, backend in served
+        ),
+        key=lambda it: (it[0] + it[1], *_quality(it[2])),
+    )
+    told = f"is to finish it soonest: it waits {wait:.3g} s and runs {run:.3g} s"
+    return Found(best.name, f"of {len(served)} alike that meet the requirements, it {told}")
+
+
+_FIRST = "simulators come first, and those without noise before others"
+
+
+def _quality(backend: Backend) -> tuple[float, float, str]:
+    error = float("inf") if backend.error is None else backend.error
+    return error, -(backend.calibrated or 0.0), backend.name
 
 
 def _kind(backend: Backend) -> tuple[bool, bool]:

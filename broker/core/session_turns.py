@@ -6,12 +6,13 @@ import msgspec
 from msgspec.structs import replace
 
 from broker.core import sessions
-from broker.core.admission import Admitted, Refused, Site, refused
+from broker.core.admission import Admitted, Refused, refused
 from broker.core.changes import Changes
 from broker.core.inputs import SessionAsked
 from broker.core.open_sessions import MOST
 from broker.core.orders import mode_of
-from broker.core.routing import requirements
+from broker.core.requirements import Requirements
+from broker.core.site import Site
 from schemas.backends import BackendMode
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.requests import CancelSession, CloseSession, OpenSession, SubmitJob
@@ -82,10 +83,10 @@ def _backend(
         if mode_of(asked.backend, site.orders) is BackendMode.DRAINING:
             return (Reason.BACKEND_DRAINING, str(site.orders[asked.backend])), ""
         return None, asked.backend
-    backend = site.route(requirements(None, None))
-    if backend is None:
+    found = site.of(tenant).route(Requirements())
+    if found is None:
         return (Reason.UNKNOWN_BACKEND, "no backend is there; name one, or ask later"), ""
-    return None, backend
+    return None, found.backend
 
 
 def _close(turn: Changes, item: SessionAsked, why: Closing) -> str | None:

@@ -227,6 +227,12 @@ def due(session: Session, dates: Dates) -> float:
     return min(ends)
 
 
+def left(session: Session, details: SessionDetails, time: str) -> float:
+    """Seconds of its time to live that are left at *time*: all, until its first job has begun."""
+    begun = session.activated
+    return max(0.0, details.max_ttl - (seconds_between(begun, time) if begun else 0.0))
+
+
 def on_time(
     session: Session, dates: Dates, has_jobs: bool, clock: float, time: str
 ) -> AnySessionEvent | None:

@@ -35,6 +35,10 @@ class Shares:
     def __len__(self) -> int:
         return len(self._accounts)
 
+    def knows(self, tenant: str) -> bool:
+        """Whether *tenant* used some of it within the window."""
+        return tenant in self._accounts
+
     def reached(self, tenant: str) -> float:
         """How far *tenant* has come. Who used nothing for a window is as far as all were then."""
         account = self._accounts.get(tenant)

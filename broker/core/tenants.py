@@ -7,9 +7,11 @@ The tenant that everybody is without a token is there from the start.
 
 from collections.abc import Collection, Sequence
 
+from broker.core.windows import Windows
 from schemas.backends import BackendMode, BackendOrder
 from schemas.decoding import UnreadableError
 from schemas.limits import MIB
+from schemas.reservations import Reservation
 from schemas.tenants import Said, SigningKey, Tenant, Token
 from schemas.values import DEFAULT_TENANT
 
@@ -27,6 +29,7 @@ class Register:
         self._by_hash: dict[str, Token] = {}
         self._signing_keys: dict[str, SigningKey] = {}
         self.orders: dict[str, BackendOrder] = {}  # by backend; none: it is active
+        self.windows = Windows()
         # Whether one was ever made: from then on everybody has to bring one, whatever became of it.
         self.has_tokens = False
 
@@ -34,7 +37,8 @@ class Register:
     def weight(self) -> int:
         """Bytes that it holds."""
         named = len(self._tenants) + len(self._tokens)
-        return ENTRY * (named + len(self._signing_keys) + len(self.orders))
+        said = len(self._signing_keys) + len(self.orders) + len(self.windows)
+        return ENTRY * (named + said)
 
     def take(self, said: Said) -> None:
         """Take in what the topic says. Raises `UnreadableError` if there is no room for it."""
@@ -48,8 +52,10 @@ class Register:
                 self._signing_keys[said.id] = said
             case BackendOrder():
                 self.orders.pop(said.name, None)
-                if said.mode is not BackendMode.ACTIVE:
+                if said.mode is not BackendMode.ACTIVE or said.calibrate:
                     self.orders[said.name] = said
+            case Reservation():
+                self.windows.put(said)
             case Token():
                 self._forget_token(said.id)
                 self._tokens[said.id] = self._by_hash[said.sha256] = said
@@ -61,7 +67,10 @@ class Register:
             case SigningKey():
                 return said.id in self._signing_keys
             case BackendOrder():
-                return said.name in self.orders or said.mode is BackendMode.ACTIVE
+                says_nothing = said.mode is BackendMode.ACTIVE and not said.calibrate
+                return said.name in self.orders or says_nothing
+            case Reservation():
+                return said.id in self.windows or said.cancelled is not None
             case Token():
                 return said.id in self._tokens
 
@@ -76,6 +85,8 @@ class Register:
             self._signing_keys.pop(name, None)
         elif kind == "backend":
             self.orders.pop(name, None)
+        elif kind == "reservation":
+            self.windows.remove(name)
 
     def _forget_token(self, token_id: str) -> None:
         token = self._tokens.pop(token_id, None)

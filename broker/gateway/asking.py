@@ -1,12 +1,16 @@
 """Where a gateway puts requests: on the topic of the tenant whose they are."""
 
 import asyncio
+import random
 
 from broker.appending import Appender
 from broker.budget import Room
 from broker.errors import LogUnavailableError, UnavailableError
+from broker.telemetry.times import now
 from broker.transports.log import Log
+from schemas.cloudevents import request_record
 from schemas.records import Record
+from schemas.requests import Request
 from schemas.topics import REQUESTS, requests_of
 from schemas.values import DEFAULT_TENANT
 
@@ -17,6 +21,13 @@ class Asking:
     def __init__(self, log: Log, room: Room, persist: float) -> None:
         self._log, self._room, self._persist = log, room, persist
         self._appenders = {DEFAULT_TENANT: Appender(log, REQUESTS, room, persist)}
+
+    async def ask(
+        self, tenant: str, request: Request, trace: str, cost: int = 0
+    ) -> "asyncio.Future[None]":
+        """Have *request* of *tenant* appended, in the trace of that name."""
+        ident = b"%032x" % random.getrandbits(128)  # no secret, as the ids of jobs
+        return await self.put(tenant, request_record(request, now(), trace, ident), cost)
 
     async def put(self, tenant: str, record: Record, cost: int = 0) -> "asyncio.Future[None]":
         """Have *record* appended to the topic of *tenant*, as `Appender.put` does."""

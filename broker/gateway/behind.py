@@ -48,6 +48,43 @@ def encoded(page: Page, encoding: Encoding) -> Encoded:
     return Encoded(said, page.events[said.events - 1][1].seq if cut else page.cursor)
 
 
+class Paused:
+    """Who has to take something first, in the order in which that began. What they hold is in *room*."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._since: dict[Subscriber, float] = {}  # loop time
+        self._loop = asyncio.get_running_loop()
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def add(self, subscriber: Subscriber) -> None:
+        """*subscriber* has to take something."""
+        self._since[subscriber] = self._loop.time()
+        self._room.hold(subscriber.held)
+
+    def forget(self, subscriber: Subscriber) -> None:
+        """It has, or is no more."""
+        if subscriber in self._since:
+            del self._since[subscriber]
+            self._room.give_back(subscriber.held)
+
+    def cut(self, subscriber: Subscriber) -> None:
+        """Its client comes back for what it has not taken."""
+        self.forget(subscriber)
+        subscriber.abort(End.STALLED)
+
+    def make_room(self) -> None:
+        """Who has held something the longest makes way for who may take it."""
+        late = self._loop.time() - HASTE
+        while self._room.is_over and self._since:
+            longest, since = next(iter(self._since.items()))
+            if since > late:
+                return
+            self.cut(longest)
+
+
 class Behind:
     """Subscribers that are behind, and those that take nothing for now.
 
@@ -65,10 +102,10 @@ class Behind:
     ) -> None:
         self._blobs, self._turn = blobs, turn
         self._room, self._caught_up, self._tell = room, caught_up, tell
+        self._paused = Paused(room)
         self._pages: Lately[Hashable, Encoded] = Lately(Room("pages", SAME), Encoded.weight)
         self._all: set[Subscriber] = set()
         self._ready: set[Subscriber] = set()  # of those, whom to read on for
-        self._paused: dict[Subscriber, float] = {}  # who has to take something, and since when
         self._newcomers = 0  # in this round of the event loop
         self._work = asyncio.Event()  # somebody is ready
         self._loop = asyncio.get_running_loop()
@@ -100,7 +137,7 @@ class Behind:
 
     def forget(self, subscriber: Subscriber) -> None:
         """*subscriber* is no more."""
-        self._forget_pause(subscriber)
+        self._paused.forget(subscriber)
         self._discard(subscriber)
 
     def _discard(self, subscriber: Subscriber) -> None:
@@ -111,34 +148,18 @@ class Behind:
 
     def paused(self, subscriber: Subscriber) -> None:
         """*subscriber* has to take something first."""
-        self._paused[subscriber] = self._loop.time()
         self._ready.discard(subscriber)
-        self._room.hold(subscriber.held)
+        self._paused.add(subscriber)
 
     def resumed(self, subscriber: Subscriber) -> None:
         """*subscriber* has taken everything."""
-        self._forget_pause(subscriber)
+        self._paused.forget(subscriber)
         if subscriber in self._all:
             self.add(subscriber)
 
-    def _forget_pause(self, subscriber: Subscriber) -> None:
-        if subscriber in self._paused:
-            del self._paused[subscriber]
-            self._room.give_back(subscriber.held)
-
-    def _make_room(self) -> None:
-        """Who has held something the longest makes way for who may take it."""
-        late = self._loop.time() - HASTE
-        while self._room.is_over and self._paused:
-            longest, since = next(iter(self._paused.items()))
-            if since > late:
-                return
-            self.cut(longest)
-
     def cut(self, subscriber: Subscriber) -> None:
         """Its client comes back for what it has not taken."""
-        self._forget_pause(subscriber)
-        subscriber.abort(End.STALLED)
+        self._paused.cut(subscriber)
 
     # Reading on
 
@@ -146,7 +167,7 @@ class Behind:
         """Read on for those that are behind, for as long as the gateway runs."""
         while True:
             await self._work.wait()
-            self._make_room()
+            self._paused.make_room()
             until = self._loop.time() + self._turn
             for subscriber in list(self._ready):
                 if subscriber in self._ready:

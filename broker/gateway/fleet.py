@@ -15,7 +15,6 @@ from schemas.limits import MIB
 from schemas.mocks import meant_by, mock_of
 from schemas.records import Stored
 from schemas.topics import STATUS
-from schemas.values import JobKey, State
 from schemas.workers import (
     BackendAnnounced,
     EnvironmentAnnounced,
@@ -164,30 +163,10 @@ class Fleet:
         pools = (pool for worker in self.workers for pool in worker.offered)
         return sum(pool.slots for pool in pools if name in pool.backends)
 
-    def ahead_of(self, key: JobKey, backend: str) -> int | None:
-        """How many jobs start before the one that *key* names; None if the queue does not say."""
-        waiting = self.queue(backend).waiting
-        name = str(key)
-        return waiting.index(name) if name in waiting else None
-
-    def why_held(self, job: Job) -> str:
-        """Why *job* waits though slots may be free; empty if it does not."""
-        if job.state is not State.QUEUED:
-            return ""
-        most = self.queue(job.backend or "").held.get(job.tenant)
-        if most is None:
-            return ""
-        return f"tenant {job.tenant} may have {most} running jobs; one of them has to end first"
-
     def usual_seconds(self, backend: str) -> float | None:
         """What jobs on *backend* took lately, in seconds."""
         mean = self._durations.get(meant_by(backend, self._backends))
         return None if mean is None else round(mean, 3)
-
-    def wait_for(self, backend: str, ahead: int) -> float | None:
-        """Seconds until a job with so many ahead may start: a guess from what jobs took so far."""
-        mean, slots = self._durations.get(backend), self.queue(backend).slots
-        return None if mean is None or not slots else round(mean * (ahead + 1) / slots, 3)
 
 
 def _mock(name: str, backend: BackendAnnounced) -> BackendAnnounced:

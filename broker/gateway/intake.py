@@ -10,23 +10,22 @@ import random
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from broker.budget import RECORD, Room
 from broker.core.admission import malformed, over_quota
+from broker.core.spending import Spent, first_day
 from broker.core.usage import Usage
 from broker.errors import (
     InvalidInputsError,
     InvalidRequestError,
     JobDeletedError,
-    JobEndedError,
-    JobNotEndedError,
     QuotaError,
     TooLargeError,
-    UnavailableError,
-    UnknownJobError,
 )
 from broker.gateway.asking import Asking
 from broker.gateway.fleet import Fleet
@@ -36,24 +35,20 @@ from broker.gateway.refusals import exists, no_backend, rejection
 from broker.gateway.waiters import Waiters
 from broker.judging.judge import Judge
 from broker.library import Library
-from broker.telemetry.times import now
 from broker.transports.blobs import Blobs
-from broker.transports.log import Log
 from broker.transports.space import Space
 from schemas.batches import MOST_BYTES
 from schemas.batches import lines as lines_in
-from schemas.cloudevents import request_record
 from schemas.decoding import UnreadableError
-from schemas.jobs import Job
+from schemas.jobs import Job, inputs_size
 from schemas.limits import INLINE
 from schemas.mocks import not_there
-from schemas.records import Record
-from schemas.requests import CancelJob, DeleteJob, Request, SubmitJob, TagJob
+from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program
 from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
 from schemas.tenants import NO_QUOTA, Quota
 from schemas.unknown import MOST_WARNINGS
-from schemas.values import JobKey, State
+from schemas.values import ID_RULE, JobKey, State, is_id
 
 FORGET = 60.0  # s after which a submitted job that nobody took up is not waited for any more
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
@@ -82,26 +77,21 @@ class Accepted:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """How long a client is kept waiting, in seconds."""
-
-    acknowledge: float = 2.0  # for what becomes of a request that is on the log
-    persist: float = 10.0  # while the log can not be reached
-
-
 class Intake:
-    """Takes requests in. A request that has been begun is finished, whether its client stays or not."""
+    """Takes jobs in. A request that has been begun is finished, whether its client stays or not.
+
+    *acknowledge*: seconds for which a client is kept waiting for what becomes of what is on the log.
+    """
 
     def __init__(
         self,
-        log: Log,
+        asking: Asking,
         blobs: Blobs,
         library: Library,
         fleet: Fleet,
         model: ReadModel,
         waiters: Waiters,
-        holding: Holding,
+        acknowledge: float,
         judge: Judge,
         room: Room,
         space: Space | None = None,
@@ -110,8 +100,7 @@ class Intake:
         self._judge, self._space = judge, space
         self._blobs, self._library, self._fleet = blobs, library, fleet
         self._model, self._waiters = model, waiters
-        self._asking = Asking(log, room, holding.persist)
-        self._acknowledge = holding.acknowledge
+        self._asking, self._acknowledge = asking, acknowledge
         self._running: set[asyncio.Task[Any]] = set()
         self._awaited: set[JobKey] = set()  # submitted here, and not yet seen on the ledger
 
@@ -134,15 +123,10 @@ class Intake:
         Raises `InvalidRequestError`, `InvalidInputsError`, `UnknownProgramError`, `QuotaError` or
         `UnavailableError`; and what the broker finds wrong, if it is quick to.
         """
-        request = await self._read(body)
-        if request.params_ref is not None and not may_refer:
-            raise InvalidRequestError("params_ref: a caller with a token sends params themselves")
-        named = request.job_id is not None
-        if request.job_id is None:
-            request = replace(request, job_id=new_job_id())
-        elif self._model.was_deleted(JobKey(tenant, request.job_id)):
-            raise JobDeletedError(f"the job {request.job_id} was deleted; take another id")
-        key = JobKey(tenant, str(request.job_id))
+        request = await self._read(body, may_refer=may_refer)
+        named = request.named is not None
+        key = self._key(tenant, request)
+        request = replace(request, job_id=key.job_id)
         program = await known_program(self._library, request.program_id, tenant)
         findings = await self._look(program, request, named)
         asked_for = await _digest(request, findings) if named else ""
@@ -152,7 +136,7 @@ class Intake:
             if self._space is not None:
                 self._space.check()
             self._check(request, findings)
-            self._expect(key, request, quota)
+            self._expect(key, request, quota, findings.shots)
             known = await self._place(key, request, trace)
         if named and known and known.digest not in ("", asked_for):
             raise exists(known, asked_for)
@@ -196,13 +180,14 @@ class Intake:
         self, key: JobKey, request: SubmitJob, trace: str, cost: int = 0
     ) -> Job | None:
         """It holds *cost* bytes until it is on the log: as it came, and as a record."""
-        appended = await self._asking.put(key.tenant, _record(request, trace), cost)
+        appended = await self._asking.ask(key.tenant, request, trace, cost)
         self._awaited.add(key)
         try:
             await appended
-            return await self._waiters.until(key, lambda: self._come(key), self._acknowledge)
+            come = partial(self._model.known_now, key)
+            return await self._waiters.until(key, come, self._acknowledge)
         finally:
-            if self._come(key):
+            if self._model.known_now(key):
                 self._awaited.discard(key)
             else:
                 asyncio.get_running_loop().call_later(FORGET, self._forget, key)
@@ -211,78 +196,40 @@ class Intake:
         self._awaited.discard(key)
         self._model.expect_no_more(key)
 
-    def _expect(self, key: JobKey, request: SubmitJob, quota: Quota) -> None:
-        """It will be on the log. Raises `QuotaError` if its tenant has as many jobs as it may: the
-        broker would say so too, but its word on a job is final.
+    def _expect(self, key: JobKey, request: SubmitJob, quota: Quota, shots: int) -> None:
+        """It will be on the log. Raises `QuotaError` if its tenant may not have one more such job:
+        the broker would say so too, but its word on a job is final.
         """
         if key in self._awaited:
             return
-        if quota.queued is not None:
-            has = Usage(key.tenant, self._model.tallies.queued(key.tenant), quota=quota)
-            if (refused := over_quota(request, has)) is not None:
+        if quota != NO_QUOTA:
+            tallies, first = self._model.tallies, first_day(datetime.now(UTC).date())
+            used = tallies.used_since(key.tenant, first)
+            has = Usage(key.tenant, tallies.queued(key.tenant), quota=quota, used=used)
+            asks = Spent(0.0, shots, inputs_size(request))
+            if (refused := over_quota(request, has, asks)) is not None:
                 raise QuotaError(refused.message)
         self._model.expect(key)
 
-    async def cancel(self, key: JobKey, trace: str) -> None:
-        """End the job. Raises `UnknownJobError`, `JobEndedError` or `UnavailableError`."""
-        job = self._model.job(key)
-        if job is None and not self.awaits(key):
-            self._model.check_whole_for(f"job {key.job_id}")
-            raise UnknownJobError(f"there is no job {key.job_id}")
-        if job is not None and job.terminal:
-            raise JobEndedError(f"job {key.job_id} has ended: it is {job.state}")
-        if job is None or job.state is not State.CANCELLING:
-            await self._append(key, CancelJob(key.job_id), trace)
-            await self._waiters.until(key, lambda: self._is_ending(key) or None, self._acknowledge)
-
-    async def delete(self, key: JobKey, trace: str) -> None:
-        """Forget the job. Raises `UnknownJobError`, `JobNotEndedError` or `UnavailableError`."""
-        job = self._model.job(key)
-        if job is None:
-            self._model.check_whole_for(f"job {key.job_id}")
-            raise UnknownJobError(f"there is no job {key.job_id}")
-        if not job.terminal:
-            raise JobNotEndedError(f"job {key.job_id} has not ended: it is {job.state}; cancel it")
-        await self._append(key, DeleteJob(key.job_id), trace)
-        await self._waiters.until(key, lambda: not self._come(key) or None, self._acknowledge)
-
-    async def tag(self, key: JobKey, tags: tuple[str, ...], trace: str) -> None:
-        """Give the job these tags. Raises `UnknownJobError`, `JobEndedError` or `UnavailableError`."""
-        job = self._model.job(key)
-        if job is None:
-            self._model.check_whole_for(f"job {key.job_id}")
-            raise UnknownJobError(f"there is no job {key.job_id}")
-        if job.details is None:
-            raise JobEndedError(f"job {key.job_id} was rejected: it has no tags")
-        await self._append(key, TagJob(key.job_id, tags), trace)
-        await self._waiters.until(key, lambda: self._has(key, tags) or None, self._acknowledge)
-
-    def _has(self, key: JobKey, tags: tuple[str, ...]) -> bool:
-        job = self._come(key)
-        return job is None or job.details is None or job.details.tags == tags
-
-    def _come(self, key: JobKey) -> Job | None:
-        """What has come of a request that is on the log, and so is safe, if that can be known now."""
+    async def _read(self, body: bytes | memoryview, *, may_refer: bool) -> SubmitJob:
         try:
-            return self._model.job(key)
-        except UnavailableError:
-            return None
-
-    def _is_ending(self, key: JobKey) -> bool:
-        job = self._come(key)
-        return job is not None and (job.terminal or job.state is State.CANCELLING)
-
-    async def _append(self, key: JobKey, request: Request, trace: str) -> None:
-        await (await self._asking.put(key.tenant, _record(request, trace)))
-
-    async def _read(self, body: bytes | memoryview) -> SubmitJob:
-        try:
-            return await self._judge.read(body)
+            request = await self._judge.read(body)
         except WrongFieldsError as error:
             refused = malformed("", error.violations)
             raise InvalidRequestError(refused.message, refused.violations) from error
         except UnreadableError as error:
             raise InvalidRequestError(_unreadable(error)) from error
+        if request.params_ref is not None and not may_refer:
+            raise InvalidRequestError("params_ref: a caller with a token sends params themselves")
+        return request
+
+    def _key(self, tenant: str, request: SubmitJob) -> JobKey:
+        key = JobKey(tenant, request.named or new_job_id())
+        if not is_id(key.job_id):
+            raise InvalidRequestError(f"tags: {key.job_id}: {ID_RULE}")
+        if request.named is not None and self._model.was_deleted(key):
+            raise JobDeletedError(f"the job {key.job_id} was deleted; take another id")
+        return key
 
     async def _look(self, program: Program, request: SubmitJob, named: bool) -> Findings:
         if request.params_ref is not None:
@@ -315,11 +262,6 @@ class Intake:
         if self._running:
             await asyncio.wait(self._running)
         await self._asking.finish()
-
-
-def _record(request: Request, trace: str) -> Record:
-    ident = b"%032x" % random.getrandbits(128)  # as in `new_job_id`
-    return request_record(request, now(), trace, ident)
 
 
 async def _digest(request: SubmitJob, findings: Findings) -> str:

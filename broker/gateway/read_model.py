@@ -10,22 +10,18 @@ from typing import TypeVar
 
 import structlog
 
-from broker.core.job import retagged
-from broker.core.reader_rule import PartitionReader
 from broker.errors import UnavailableError
 from broker.gateway.copied_jobs import CopiedJobs
+from broker.gateway.copied_ledger import CopiedLedger
 from broker.gateway.copied_sessions import CopiedSessions
 from broker.gateway.copy_file import MADE_ANEW, CopyFile
-from broker.gateway.cursors import Positions
 from broker.gateway.on_file import OnFile
-from broker.gateway.recent import HotJob, KeptEvent, Recent
+from broker.gateway.recent import HotJob, Recent
 from broker.gateway.rows import Held, PartitionRow, Transaction
 from broker.gateway.unwritten import Unwritten
 from broker.gateway.writing_behind import WriteBehind
 from schemas.jobs import Job
-from schemas.ledger import Entry, SessionEntry
 from schemas.limits import MIB
-from schemas.records import Stored
 from schemas.sessions import Session
 from schemas.values import JobKey
 
@@ -57,18 +53,18 @@ class ReadModel:
     def _begin(self, held: Held, starts: Mapping[int, int]) -> None:
         """Go on with what is *held*; of a partition of which nothing is, from where it *starts*."""
         rows = [held.partitions.get(p) or _unread(p, starts[p]) for p in sorted(starts)]
-        self.positions = Positions({row.partition: row.next for row in rows})
-        self.first = {row.partition: row.first for row in rows}
-        self.readers = [PartitionReader(row.claim, row.holder) for row in rows]
         self.recent = Recent(self._memory, [row.next for row in rows])
         self.copy += 1
         memory = self._looked_up
         self._jobs = CopiedJobs(self._file, self.copy, held, self.recent, memory)
         self.unwritten, self.tallies = self._jobs.unwritten, self._jobs.tallies
         self._sessions = CopiedSessions(self._file, self.unwritten)
+        moved = self._behind.moved
+        self.ledger = CopiedLedger(rows, self._jobs, self._sessions, self, moved)
+        self.positions, self.first = self.ledger.positions, self.ledger.first
         self.filled, self.since = held.filled, ""
         self.doubted = self._file.damaged = False
-        self._behind.moved.set()  # whoever waits for a write hears of it
+        moved.set()  # whoever waits for a write hears of it
 
     async def open(self, identity: str, partitions: int) -> None:
         """Open the file, or begin one for the log of that *identity*.
@@ -127,78 +123,12 @@ class ReadModel:
         await self._behind.finish(trusted=not doubted)
         await self._file.close(discard=doubted)
 
-    # Taking in
-
-    def take(self, record: Stored, entry: Entry) -> KeptEvent | None:
-        """Take *entry*, which *record* of the ledger holds, if the reader rule lets it count."""
-        hot = self.locate(entry.key)
-        event = entry.event
-        fresh = hot is None or (hot.based and event.seq == 1)
-        # The history of a job that this gateway never met may begin in the middle: the log
-        # has dropped the rest.
-        last_seq = event.seq - 1 if fresh or hot is None else hot.job.seq
-        reader = self.readers[record.partition]
-        if not reader.counts(entry, last_seq):
-            if event.seq > last_seq and reader.permits(entry.epoch):
-                self.doubt(entry.key)
-            return None
-        if hot is None and event.seq > 1:
-            if self.is_partial:
-                return None  # it began before this does
-            self.doubt(entry.key)
-        hot = self._jobs.happen(hot, entry, fresh=fresh)
-        kept = KeptEvent(hot, record.partition, record.offset, event.seq, event.kind, record.value)
-        self.recent.add(kept)
-        self.unwritten.events.append(kept)
-        self._jobs.change(hot)
-        self._behind.moved.set()
-        return kept
-
-    def retag(self, key: JobKey, tags: tuple[str, ...]) -> None:
-        """The job that *key* names has these tags, if it is here."""
-        if (hot := self.locate(key)) is not None:
-            hot.job = retagged(hot.job, tags)
-            self._jobs.change(hot)
-            self._behind.moved.set()
-
-    def take_session(self, record: Stored, entry: SessionEntry) -> None:
-        """Take *entry*, which *record* of the ledger holds, if the reader rule lets it count."""
-        session, seq = self._sessions.find(entry.key), entry.event.seq
-        last_seq = seq - 1 if session is None else session.seq
-        reader = self.readers[record.partition]
-        if not reader.counts(entry, last_seq):
-            if seq > last_seq and reader.permits(entry.epoch):
-                self.doubt(entry.key)
-            return
-        if session is None and seq > 1:
-            if self.is_partial:
-                return  # it began before this does
-            self.doubt(entry.key)
-        self._sessions.happen(session, entry)
-        self._behind.moved.set()
-
-    def base(self, state: Job | Session) -> None:
-        """Take a snapshot, for what the ledger does not tell any more."""
-        is_new = self._jobs.base(state) if isinstance(state, Job) else self._sessions.base(state)
-        if is_new:
-            self._behind.moved.set()
+    # As it is followed
 
     def fill(self) -> None:
         """All that the log had at the start has been taken."""
         self.filled = True
         self._behind.moved.set()
-
-    def remove(self, key: JobKey, time: str) -> HotJob | None:
-        """Forget the job that *key* names, and what the file has of its events, but not its id.
-
-        It was deleted at *time*. What was known of it.
-        """
-        self._behind.moved.set()
-        return self._jobs.remove(key, time)
-
-    def was_deleted(self, key: JobKey) -> bool:
-        """Whether there was a job of that name, not long ago."""
-        return self._jobs.was_deleted(key)
 
     @property
     def crowded(self) -> bool:
@@ -207,7 +137,7 @@ class ReadModel:
 
     def transaction(self, unwritten: Unwritten) -> Transaction:
         """*unwritten*, with the position that the file reaches once it has that."""
-        return unwritten.transaction(_rows_of(self), filled=self.filled)
+        return unwritten.transaction(self.ledger.rows, filled=self.filled)
 
     async def write_behind(self) -> None:
         """Keep the file up, for as long as the model is used."""
@@ -269,20 +199,24 @@ class ReadModel:
         """The newest state of the session that *key* names."""
         return self._sessions.find(key)
 
+    def was_deleted(self, key: JobKey) -> bool:
+        """Whether there was a job of that name, not long ago."""
+        return self._jobs.was_deleted(key)
+
     def job(self, key: JobKey) -> Job | None:
         """The newest state of the job that *key* names."""
         return hot.job if (hot := self.locate(key)) else None
 
+    def known_now(self, key: JobKey) -> Job | None:
+        """The same; None too if that can not be known now."""
+        try:
+            return self.job(key)
+        except UnavailableError:
+            return None
+
 
 def _unread(partition: int, start: int) -> PartitionRow:
     return PartitionRow(partition, start, start, 0, "")
-
-
-def _rows_of(model: ReadModel) -> list[PartitionRow]:
-    return [
-        PartitionRow(p, model.first[p], model.positions[p], reader.newest_claim, reader.holder)
-        for p, reader in enumerate(model.readers)
-    ]
 
 
 def _from_the_first(partitions: int) -> dict[int, int]:

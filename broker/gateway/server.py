@@ -18,15 +18,17 @@ from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.connections import HEAD, UNTAKEN, Doors, most_connections
 from broker.gateway.api.hosts import Hosts
 from broker.gateway.api.origins import Origins
+from broker.gateway.api.parking import AFTER
 from broker.gateway.api.parts import Parts
 from broker.gateway.api.routes import PLACES
 from broker.gateway.asking import Asking
 from broker.gateway.authenticating import Authentication
 from broker.gateway.behind import TURN
 from broker.gateway.certificates import Certificate, TlsFiles
+from broker.gateway.changing import Changes
 from broker.gateway.filling import fill
 from broker.gateway.fleet import Fleet
-from broker.gateway.intake import Holding, Intake
+from broker.gateway.intake import Intake
 from broker.gateway.looking_after import Patience
 from broker.gateway.oidc import Issuer, Oidc
 from broker.gateway.programs import Programs
@@ -75,6 +77,7 @@ class Options:
     pending: float = 20.0  # so is the stream of a job that waits for a broker
     persist: float = 10.0  # a request is appended again for so long while the log is away
     silence: float = 15.0  # a comment keeps a silent stream open
+    park: float = AFTER  # the connection of a stream that lasts longer takes less memory
     stall: float = 60.0  # a client that takes nothing for so long is cut
     untaken: float = UNTAKEN  # so is one whose kernel acknowledges nothing
     turn: float = TURN  # of reading on for streams that are behind, until others get a turn
@@ -197,7 +200,8 @@ class Gateway:
         try:
             shown = await asyncio.to_thread(Certificate, options.tls) if options.tls else None
             most = most_connections(options.connections)
-            doors = Doors(runner.server, most, options.head, options.untaken, shown)
+            times = options.head, options.untaken
+            doors = Doors(runner.server, most, *times, shown, options.park)
             port = await self._open(doors)
             await self._check_closed(doors)
         except SettingsError as error:
@@ -256,28 +260,27 @@ def _parts(
     authentication: Authentication,
 ) -> Parts:
     model, fleet, waiters = ReadModel(cache, options.memory, options.looked_up), Fleet(), Waiters()
-    patience = Patience(options.stream_age, options.silence, options.stall)
-    streams = Streams(model, blobs, patience, options.backlogs, options.turn)
+    streams = _streams(model, blobs, options)
     requests = Room("requests", max(options.requests, 2 * options.max_body), TOO_MANY)
     asking, programs = Asking(log, requests, options.persist), Programs(log, blobs, library)
-    holding = Holding(options.patience, options.persist)
-    folder = cache.parent if cache else None
+    intake = Intake(
+        asking, blobs, library, fleet, model, waiters, options.patience, judge, requests, space
+    )
     return Parts(
         model=model,
         streams=streams,
         replays=Replays(),
-        intake=Intake(log, blobs, library, fleet, model, waiters, holding, judge, requests, space),
+        intake=intake,
+        changes=Changes(asking, model, waiters, options.patience, intake.awaits),
         sessions=Sessions(asking, fleet, model, waiters, options.patience),
         fleet=fleet,
-        tail=LedgerTail(
-            log, model, fleet, streams, waiters, options.kept_jobs, fill=fill, newest=options.newest
-        ),
+        tail=_tail(log, model, fleet, streams, waiters, options),
         waiters=waiters,
         programs=programs,
         uploads=Uploads(programs, judge, fleet, space),
         blobs=blobs,
         room=Room("answers", options.answers, TOO_LARGE),
-        bodies=Bodies(options.max_body, 2 * options.max_body, options.block, folder),
+        bodies=_bodies(options, cache),
         patience=options.patience,
         stall=options.stall,
         pending=options.pending,
@@ -286,3 +289,20 @@ def _parts(
         authentication=authentication,
         public_url=options.public_url,
     )
+
+
+def _streams(model: ReadModel, blobs: Blobs, options: Options) -> Streams:
+    patience = Patience(options.stream_age, options.silence, options.stall)
+    return Streams(model, blobs, patience, options.backlogs, options.turn)
+
+
+def _tail(
+    log: Log, model: ReadModel, fleet: Fleet, streams: Streams, waiters: Waiters, options: Options
+) -> LedgerTail:
+    kept, newest = options.kept_jobs, options.newest
+    return LedgerTail(log, model, fleet, streams, waiters, kept, fill=fill, newest=newest)
+
+
+def _bodies(options: Options, cache: Path | None) -> Bodies:
+    folder = cache.parent if cache else None
+    return Bodies(options.max_body, 2 * options.max_body, options.block, folder)

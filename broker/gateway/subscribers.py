@@ -44,8 +44,11 @@ class Flow(Protocol):
 class Line(Protocol):
     """A connection, as its subscriber sees it. It tells `flow` when writing pauses and resumes."""
 
-    transport: asyncio.Transport | None
     flow: Flow | None
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """Where to write; None once the client has gone."""
 
     @property
     def writing_paused(self) -> bool:
@@ -177,6 +180,12 @@ class Subscriber:
         self._transport.set_write_buffer_limits(high=0)
         if line.writing_paused and not self.is_paused:
             self.pause()
+
+    def move(self, line: Line) -> "asyncio.Future[End]":
+        """Go on over *line*, which has the same transport; what to wait for there."""
+        self._line, line.flow = line, self
+        self.closed = asyncio.get_running_loop().create_future()
+        return self.closed
 
     def pause(self) -> None:
         self.is_paused = True

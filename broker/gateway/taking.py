@@ -81,25 +81,26 @@ class Taker:
         """Have the model take *record*; what is to be told of it."""
         if (said := said_in(record, EVENTS.read)) is None:
             return None
+        ledger = self._model.ledger
         if isinstance(said, Claim):
-            self._model.readers[record.partition].claim(said)
+            ledger.readers[record.partition].claim(said)
             return None
         if isinstance(said, Deletion):
-            permitted = self._model.readers[record.partition].permits(said.epoch)
+            permitted = ledger.readers[record.partition].permits(said.epoch)
             return self._remove(said, record) if permitted else None
         if isinstance(said, SessionEntry):
-            self._model.take_session(record, said)
+            ledger.take_session(record, said)
             self._waiters.wake(said.key)
             return None
         if isinstance(said, Tagging):
-            if self._model.readers[record.partition].permits(said.epoch):
-                self._model.retag(said.key, said.tags)
+            if ledger.readers[record.partition].permits(said.epoch):
+                ledger.retag(said.key, said.tags)
                 self._waiters.wake(said.key)
             return None
-        return self._model.take(record, said)
+        return ledger.take(record, said)
 
     def _remove(self, deletion: Deletion, record: Stored) -> KeptEvent | None:
-        hot = self._model.remove(deletion.key, deletion.time)
+        hot = self._model.ledger.remove(deletion.key, deletion.time)
         if hot is None:
             return None
         told = orjson.dumps({"kind": DELETED, "job_id": deletion.job_id, "time": deletion.time})
@@ -115,6 +116,6 @@ class Taker:
     ) -> None:
         """Take what the state topic says of a job, of which the ledger may not tell any more."""
         if isinstance(said, Deletion):
-            self._model.remove(said.key, said.time)
+            self._model.ledger.remove(said.key, said.time)
         elif isinstance(said, Job | Session):
-            self._model.base(said)
+            self._model.ledger.base(said)

@@ -4,26 +4,27 @@ So nobody has to go through jobs to know it. It is stored with the copy, in the 
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date
 
 import msgspec
 from msgspec.structs import replace
 
+from broker.core.spending import KEPT, MOST_SECONDS, Spent
 from broker.telemetry.times import seconds_of
 from schemas.jobs import Job
 from schemas.values import JobKey, State
 
-PERIOD = 28  # days that use is told of, with the one that is under way
-_MOST = 1e9  # s that one job can take, whatever a vendor says
-_KEPT = PERIOD + 7  # days that are kept: the clocks of brokers and gateways may differ
-
 
 class Tally(msgspec.Struct, frozen=True):
-    """Of one tenant. *ran*: milliseconds that jobs took, by the day on which they ended, in UTC."""
+    """Of one tenant. *ran*: milliseconds that jobs took, by the day on which they ended, in UTC.
+
+    *asked*: shots and bytes of inputs that they came with, by the day on which they came.
+    """
 
     tenant: str
     queued: int = 0
     ran: Mapping[str, int] = {}
+    asked: Mapping[str, tuple[int, int]] = {}
 
 
 class Tallies:
@@ -58,11 +59,29 @@ class Tallies:
         """A job has come, or become another."""
         if before is None:
             self.expect_no_more(after.key)
+            self._ask(after)
         elif before.state is after.state:
             return  # most events
         else:
             self._count(before, -1)
         self._count(after, 1)
+
+    def used_since(self, tenant: str, day: date) -> Spent:
+        """What jobs of *tenant* took that ended on *day* or later, and asked for that came then."""
+        first = day.isoformat()
+        asked = [each for day_, each in self._of(tenant).asked.items() if day_ >= first]
+        shots, size = (sum(numbers) for numbers in zip(*asked, strict=True)) if asked else (0, 0)
+        return Spent(float(self.seconds_since(tenant, day)), shots, size)
+
+    def _ask(self, job: Job) -> None:
+        if job.details is None:
+            return
+        tally, day = self._of(job.tenant), job.created[:10]
+        shots, size = tally.asked.get(day, (0, 0))
+        asked = {**tally.asked, day: (shots + job.details.shots, size + job.details.size)}
+        if len(asked) > KEPT:
+            del asked[min(asked)]
+        self._tallies[job.tenant] = self._changed[job.tenant] = replace(tally, asked=asked)
 
     def leave(self, job: Job) -> None:
         """*job* is no more: what it took stays told."""
@@ -83,15 +102,10 @@ class Tallies:
         return self._tallies.get(tenant) or Tally(tenant)
 
 
-def first_day(today: date) -> date:
-    """Of the period that ends with *today*."""
-    return today - timedelta(days=PERIOD - 1)
-
-
 def _milliseconds(job: Job, ended: str) -> int:
     """What *job* took: on a device, as its vendor says, else how long its last attempt ran."""
     if job.device_seconds is not None:
-        return round(1000 * min(job.device_seconds, _MOST))
+        return round(1000 * min(job.device_seconds, MOST_SECONDS))
     if job.started is None:
         return 0
     return max(0, round(1000 * (seconds_of(ended) - seconds_of(job.started))))
@@ -100,6 +114,6 @@ def _milliseconds(job: Job, ended: str) -> int:
 def _added(ran: Mapping[str, int], day: str, milliseconds: int) -> Mapping[str, int]:
     """*ran* with so many more on that *day*; what is too old goes."""
     added = {**ran, day: max(0, ran.get(day, 0) + milliseconds)}
-    if len(added) > _KEPT:
+    if len(added) > KEPT:
         del added[min(added)]
     return added

@@ -24,7 +24,7 @@ class Question(msgspec.Struct, frozen=True):
 
     kind: Literal["read", "part", "look", "whole program", "part of a program", "interim", "final"]
     specification: msgspec.Raw = msgspec.Raw(b"null")
-    circuits: bool = True  # also how wide they are
+    circuits: bool = True  # also how wide they are, and whether they have control flow
 
 
 class Wrong(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ async def begin(
     """
     log, book, options = means.log, replica.book, means.options
     await until_it_works(means.library.catch_up)  # jobs that wait have pinned what is there
+    await until_it_works(means.tenants.catch_up)  # nothing begins in a window of others
     metrics.holds("book", book, lambda book: book.weight)
     await _date_attempts(log, book, means.roster)
     book.sessions.date_all(means.roster.clock, times.now())

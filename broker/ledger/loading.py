@@ -1,51 +1,25 @@
-"""Very many snapshots to a book: in bulk, in small steps, with no look into those of ended jobs."""
+"""The newest of very many snapshots, for a book: found with no look into those of ended jobs."""
 
 import asyncio
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from itertools import compress, islice
-from operator import itemgetter, not_
-from typing import NamedTuple, cast
+from operator import not_
+from typing import cast
 
-import structlog
-
-from broker.core.book import Book, by_age
-from broker.core.lanes import Place, place_of
+from broker.core.book import Book
 from broker.core.snapshots import Sheet, Snapshots
 from broker.ledger.reading import Version, say_snapshot_unreadable, version_in
+from broker.ledger.sorting import Sorting
 from broker.transports.columns import Columns
-from schemas.decoding import UnreadableError, decode, decode_each
-from schemas.jobs import Job, Outline
+from schemas.decoding import UnreadableError, decode
 from schemas.lines import Lines
 from schemas.records import Headers
-from schemas.sessions import Session, session_key
+from schemas.sessions import Session
 from schemas.state_records import CHECKPOINT_KEY, SESSION
-from schemas.values import JobKey, State
 
 STEP = 1000  # jobs that are looked at before others get a turn
 
 _NO_JOBS = frozenset({None, CHECKPOINT_KEY})  # keys of records
-
-logger = structlog.get_logger()
-
-
-class _Waiting(NamedTuple):
-    """Jobs that wait: of each when it came, the key of its records, and where it waits."""
-
-    created: Sequence[str]
-    keys: Sequence[bytes]
-    places: Sequence[Place]
-
-
-_Wanted = tuple[str | None, int, int, str]  # backend, priority, attempt, tenant
-
-
-class _Places(dict[_Wanted, Place]):
-    """One for all who wait there: there may be very many."""
-
-    def __missing__(self, wanted: _Wanted) -> Place:
-        backend, priority, attempt, tenant = wanted
-        place = self[wanted] = place_of(backend, priority, attempt > 0, tenant)
-        return place
 
 
 class Loading:
@@ -62,13 +36,8 @@ class Loading:
         self._versions: dict[bytes, Version] = {}  # of those,
         self._versions_of_all: dict[Sheet, Version] = {}  # or of all that stand together
         self._singly: set[bytes] = set()  # keys of those at which nobody has looked yet
-        self._waiting: list[_Waiting] = []  # all others that wait, some at a time
-        self._others: dict[bytes, bool] = {}  # all others; whether it is a job
-        self._places = _Places()
+        self._sorting = Sorting()  # all others, by what their snapshots say
         self._sessions: dict[bytes, tuple[Version, bytes]] = {}  # those that live
-        self._in_sessions: dict[bytes, JobKey] = {}  # jobs that wait; the session of each
-
-    # Which is the newest
 
     def take(self, page: Columns) -> None:
         """Take in what a read of the state topic gave."""
@@ -145,7 +114,7 @@ class Loading:
                 self._versions_of_all[sheet] = next(iter(kinds.values()))
             else:
                 self._versions.update(zip(keys, map(kinds.__getitem__, heads), strict=True))
-            self._look(keys, values)
+            self._sorting.look(keys, values)
         return True
 
     def _take_other(self, key: bytes, value: bytes) -> None:
@@ -178,61 +147,12 @@ class Loading:
             return self._versions_of_all[sheet]
         return self._versions.get(key)
 
-    # What they say
-
-    def _look(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
-        outlines = _outlines(keys, values)
-        if len(outlines) < len(keys) or {each.state for each in outlines} != {State.QUEUED}:
-            keys, outlines = self._look_at_each(keys, values)
-        if {each.details.session_id for each in outlines} - {None}:
-            self._in_sessions |= {
-                key: session_key(each.tenant, each.details.session_id)
-                for key, each in zip(keys, outlines, strict=True)
-                if each.details.session_id is not None
-            }
-        if keys:
-            created = [each.created for each in outlines]
-            self._waiting.append(_Waiting(created, keys, self._places_of(outlines)))
-
-    def _look_at_each(
-        self, keys: Sequence[bytes], values: Sequence[bytes]
-    ) -> tuple[Sequence[bytes], Sequence[Outline]]:
-        """Those that wait, and what their snapshots say."""
-        waiting: dict[bytes, Outline] = {}
-        for key, value in zip(keys, values, strict=True):
-            outline = _outline(key, value)
-            if outline is not None and outline.state is State.QUEUED:
-                waiting[key] = outline
-            else:
-                self._others[key] = outline is not None
-        return list(waiting), list(waiting.values())
-
-    def _places_of(self, waiting: Sequence[Outline]) -> Sequence[Place]:
-        """Where they wait; mostly all do so at one place."""
-        backends = {each.backend for each in waiting}
-        priorities = {each.details.priority for each in waiting}
-        attempts = {each.attempt for each in waiting}
-        tenants = {each.tenant for each in waiting}
-        if len(backends) == len(priorities) == len(attempts) == len(tenants) == 1:
-            one = backends.pop(), priorities.pop(), attempts.pop(), tenants.pop()
-            return [self._places[one]] * len(waiting)
-        where = ((it.backend, it.details.priority, it.attempt, it.tenant) for it in waiting)
-        return [self._places[each] for each in where]
-
     async def finish(self) -> None:
         """Put the jobs into the book, and those that wait into their queues, as they came."""
         await self._look_singly()
         for name, (_, kept) in self._sessions.items():
             self._restore_session(name, kept)
-        for some in _by_age(self._waiting):
-            if some is not None:
-                self._book.queues.restore(some.keys, some.places)
-            await asyncio.sleep(0)
-        for key, is_job in self._others.items():
-            if (snapshot := self._live.pop(key)) and is_job:
-                self._restore(key, snapshot)
-        for key, session in self._in_sessions.items():
-            self._book.sessions.join(session, JobKey.decode(key))
+        await self._sorting.restore(self._book, self._live)
         self._book.jobs.restore(self._live)
 
     async def _look_singly(self) -> None:
@@ -242,15 +162,10 @@ class Loading:
         keys, self._singly = self._singly, set()
         if not keys:
             return
-        self._waiting = [
-            waiting if keys.isdisjoint(waiting.keys) else _without(waiting, keys)
-            for waiting in self._waiting
-        ]
-        self._in_sessions = {k: s for k, s in self._in_sessions.items() if k not in keys}
-        self._others = {key: is_job for key, is_job in self._others.items() if key not in keys}
+        self._sorting.forget(keys)
         snapshots = ((key, value) for key in keys if (value := self._live.get(key)))
         while some := dict(islice(snapshots, STEP)):
-            self._look(list(some), list(some.values()))
+            self._sorting.look(list(some), list(some.values()))
             await asyncio.sleep(0)
 
     def _restore_session(self, key: bytes, snapshot: bytes) -> None:
@@ -261,45 +176,9 @@ class Loading:
             return
         self._book.sessions.restore(session)
 
-    def _restore(self, key: bytes, snapshot: bytes) -> None:
-        """Take in a job that does not wait."""
-        try:
-            self._book.restore(decode(snapshot, Job))
-        except UnreadableError as error:
-            say_snapshot_unreadable(repr(key), error.message)
-
 
 def _is_session(headers: Headers) -> bool:
     return bool(headers) and headers[0][0] == SESSION
-
-
-def _without(waiting: _Waiting, keys: Collection[bytes]) -> _Waiting:
-    stays = [key not in keys for key in waiting.keys]
-    created, left, places = waiting
-    return _Waiting(
-        list(compress(created, stays)), list(compress(left, stays)), list(compress(places, stays))
-    )
-
-
-def _by_age(waiting: Sequence[_Waiting]) -> Iterator[_Waiting | None]:
-    """Those in *waiting* in the order of their arrival, some at a time. Mostly they are in it."""
-    waiting = [some for some in waiting if some.keys]
-    newest = ""
-    for some in waiting:
-        if some.created[0] < newest or list(some.created) != sorted(some.created):
-            break
-        newest = some.created[-1]
-        yield None
-    else:
-        yield from waiting
-        return
-    singly = (each for some in waiting for each in zip(*some, strict=True))
-    for found in by_age(singly, itemgetter(0)):
-        if not found:
-            yield None
-            continue
-        created, keys, places = zip(*found, strict=True)
-        yield _Waiting(created, keys, places)
 
 
 def _parted(
@@ -316,34 +195,3 @@ def _parted(
     lives = list(map(not_, has_ended))
     ended, keys = list(compress(keys, has_ended)), list(compress(keys, lives))
     return ended, keys, list(compress(values, lives)), list(compress(heads, lives))
-
-
-def _outlines(keys: Sequence[bytes], values: Sequence[bytes]) -> Sequence[Outline]:
-    """What those snapshots say; nothing if one can not be read, or is not of the job with its key."""
-    try:
-        found: list[Outline] = decode_each(values, Outline)
-    except UnreadableError:
-        return ()
-    return found if _names(found).encode() == b"\n".join(keys) else ()
-
-
-def _names(found: Sequence[Outline]) -> str:
-    """The keys of their records, a line each. Mostly all are of one tenant."""
-    tenants = {each.tenant for each in found}
-    if len(tenants) == 1:
-        begin = f"{tenants.pop()}/"
-        return begin + f"\n{begin}".join([each.job_id for each in found])
-    return "\n".join([f"{each.tenant}/{each.job_id}" for each in found])
-
-
-def _outline(key: bytes, snapshot: bytes) -> Outline | None:
-    try:
-        outline: Outline = decode(snapshot, Outline)
-    except UnreadableError as error:
-        say_snapshot_unreadable(repr(key), error.message)
-        return None
-    name = f"{outline.tenant}/{outline.job_id}"
-    if name.encode() != key:
-        logger.error("snapshot.of_another_job", key=repr(key), job=name)
-        return None
-    return outline

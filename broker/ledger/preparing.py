@@ -17,14 +17,14 @@ from broker.core.roster import Roster
 from broker.errors import PayloadMissingError, QjbError
 from broker.judging.judge import Judge, is_small
 from broker.ledger.options import Options
+from broker.ledger.sessions_aside import SessionsAside
 from broker.library import Library
 from broker.retrying import until_it_works
 from broker.telemetry import metrics
 from broker.transports.blobs import Blobs
 from schemas.ledger import InputPosition
 from schemas.limits import CHECKED_BEFORE, INLINE, KIB
-from schemas.requests import CloseSession, SubmitJob
-from schemas.sessions import session_key
+from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program
 from schemas.values import BlobRef, JobKey, Reason
 
@@ -59,10 +59,6 @@ class Preparation:
         options: Options = Options(),  # noqa: B008 -- it is frozen
         knows: Callable[[JobKey], bool] = lambda session: True,
     ) -> None:
-        self._knows = knows  # whether there is, or lately was, that session
-        self._begin_sessions: set[JobKey] = set()  # of what was taken aside
-        self._in_sessions: dict[JobKey, int] = {}  # jobs that were taken aside, by session
-        self._closes: dict[JobKey, list[Request]] = {}  # of those
         self._options = options
         self._blobs = blobs
         self._judge = judge
@@ -71,6 +67,7 @@ class Preparation:
         self._give_back = give_back
         self._first: dict[JobKey, InputPosition] = {}  # what others wait behind
         self._behind: dict[JobKey, list[Request]] = {}
+        self._sessions = SessionsAside(knows)
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_store: dict[JobKey, tuple[Submitted, asyncio.Task[Any] | None]] = {}
@@ -98,7 +95,9 @@ class Preparation:
                 self._end(item.key)
             return True
         if isinstance(item, SessionAsked):
-            return self._waits_for_jobs(item)
+            if is_held := self._sessions.holds(item):
+                self._set_aside(item, OVERHEAD)
+            return is_held
         if not isinstance(item, Submitted) or not isinstance(item.body, SubmitJob):
             return False
         if not self._needs_a_moment(item, item.body):
@@ -106,10 +105,7 @@ class Preparation:
         self._set_aside(item, OVERHEAD + len(item.body.params))
         self._first[item.key] = item.position
         self._behind[item.key] = []
-        if session := _session_of(item):
-            self._in_sessions[session] = self._in_sessions.get(session, 0) + 1
-        elif item.body.start_session:
-            self._begin_sessions.add(session_key(item.key.tenant, item.key.job_id))
+        self._sessions.take(item, item.body)
         task = asyncio.create_task(self._prepare(item, item.body), name=f"prepare {item.key}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -120,28 +116,8 @@ class Preparation:
         self._weight -= self.pending.pop(item.position, 0)
         if self._first.get(item.key) == item.position:
             del self._first[item.key]
-            self._begin_sessions.discard(session_key(item.key.tenant, item.key.job_id))
-            later = self._behind.pop(item.key)
-            if session := _session_of(item):
-                later += self._one_less_in(session)
-            if later:
+            if later := self._behind.pop(item.key) + self._sessions.done(item.key):
                 self._give_back(later)
-
-    def _waits_for_jobs(self, item: SessionAsked) -> bool:
-        """Whether *item* closes a session of which jobs were taken aside, that came before it."""
-        if not isinstance(item.body, CloseSession) or item.key not in self._in_sessions:
-            return False
-        self._closes.setdefault(item.key, []).append(item)
-        self._set_aside(item, OVERHEAD)
-        return True
-
-    def _one_less_in(self, session: JobKey) -> list[Request]:
-        """A job of *session* is decided; what waited for that."""
-        self._in_sessions[session] -= 1
-        if self._in_sessions[session]:
-            return []
-        del self._in_sessions[session]
-        return self._closes.pop(session, [])
 
     def close(self) -> None:
         """Drop what is under way: a successor reads it again."""
@@ -172,18 +148,14 @@ class Preparation:
             not self._library.catalogue.is_built_in(body.program_id)
             or self._is_large(item, body)
             or self._roster.may_soon_know(body.backend)
-            or self._is_of_a_strange_session(item)
+            or self._sessions.is_strange(item)
         )
-
-    def _is_of_a_strange_session(self, item: Submitted) -> bool:
-        session = _session_of(item)
-        return session is not None and not self._knows(session)
 
     def _is_worth_a_wait(self, item: Submitted, until: float) -> bool:
         """Whether a session that nobody knows may be opened yet, by a request of another key."""
-        if not self._is_of_a_strange_session(item):
+        if not self._sessions.is_strange(item):
             return False
-        return self._roster.clock < until or _session_of(item) in self._begin_sessions
+        return self._roster.clock < until or self._sessions.is_opened_aside(item)
 
     def _is_large(self, item: Submitted, body: SubmitJob) -> bool:
         if self._program(item, body) is None:
@@ -254,14 +226,6 @@ class Preparation:
             except QjbError as error:
                 logger.warning("inputs.unavailable", code=error.code, error=error.message)
             await asyncio.sleep(PAUSE)
-
-
-def _session_of(item: Request) -> JobKey | None:
-    """The session that a job is to be in."""
-    if not isinstance(item, Submitted) or not isinstance(item.body, SubmitJob):
-        return None
-    named = item.body.session_id
-    return session_key(item.key.tenant, named) if named else None
 
 
 def _unread(body: SubmitJob, reason: Reason, message: str) -> Refused:

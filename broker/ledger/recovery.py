@@ -70,6 +70,7 @@ class Replica:
         self._newest_epoch = max(self._newest_epoch, loading.newest_epoch)
         if self.checkpoint is not None:
             self.book.queues.sharing.resume(self.checkpoint.shared)
+            self.book.spending.resume(self.checkpoint.spent)
 
     async def _read_snapshots(self, loading: Loading, where: TopicPartition) -> int:
         """Those of one partition; where they end."""
@@ -144,6 +145,8 @@ class Replica:
     ) -> None:
         last_seq = self.book.last_seq(entry.key)
         if last_seq is None or not reader.counts(entry, last_seq):
+            if isinstance(entry, Entry) and (last_seq is None or entry.event.seq <= last_seq):
+                self._fold_overtaken(reader, entry)
             return
         state: Job | Session
         if isinstance(entry, Entry):
@@ -153,6 +156,11 @@ class Replica:
         self._touched[entry.key] = record.partition, record.offset
         if state.terminal and self._saved_early.get(entry.key) == state.seq:
             self._forget(entry.key)
+
+    def _fold_overtaken(self, reader: PartitionReader, entry: Entry) -> None:
+        """A snapshot knew of it before, though no checkpoint did: what it used counts from here."""
+        if reader.permits(entry.epoch):
+            self.book.spending.take(entry.key.tenant, entry.event)
 
     def _fold_deletion(self, reader: PartitionReader, deletion: Deletion) -> None:
         if reader.permits(deletion.epoch):

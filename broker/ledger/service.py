@@ -38,16 +38,16 @@ class Service:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until *stop*, then finish the turn. Raises `SteppedDownError`."""
-        means, book = self._means, self._book
-        self.inputs.nudge()  # what waits may be dispatched
+        means, book, inputs = self._means, self._book, self.inputs
+        inputs.nudge()  # what waits may be dispatched
         try:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(self._writer.run(), name="broker writer")
                 others = [
-                    group.create_task(self.inputs.follow_requests(), name="broker requests"),
-                    group.create_task(self.inputs.follow_reports(), name="broker reports"),
-                    group.create_task(self.inputs.look_ahead(), name="broker requests ahead"),
-                    group.create_task(self.inputs.letters.run(), name="broker dead letters"),
+                    group.create_task(inputs.following.follow_requests(), name="broker requests"),
+                    group.create_task(inputs.following.follow_reports(), name="broker reports"),
+                    group.create_task(inputs.ahead.run(), name="broker requests ahead"),
+                    group.create_task(inputs.letters.run(), name="broker dead letters"),
                     group.create_task(self._snapshots.run(), name="broker snapshots"),
                     group.create_task(self._stall.run(), name="broker stall"),
                     group.create_task(self._watch_state(), name="broker state"),

@@ -16,7 +16,7 @@ from broker.ledger.progress import Cut, Progress
 from broker.telemetry import times
 from broker.transports.log import Log
 from schemas.jobs import Job
-from schemas.ledger import Checkpoint, Deletion, Shared, Tagging
+from schemas.ledger import Checkpoint, Deletion, Shared, SpentByDay, Tagging
 from schemas.sessions import Session
 from schemas.state_records import checkpoint_record, snapshot_record
 from schemas.topics import STATE
@@ -92,6 +92,7 @@ class SnapshotWriter:
     async def _flush(self) -> None:
         cut = self._progress.cut()  # taken with what is due: both say what the same turns have done
         shared = self._book.queues.sharing.told() if cut != self._last else Shared()
+        spent = self._book.spending.told() if cut != self._last else {}
         due, self._due = self._due, {}
         try:
             if self._forgotten or self._tagged:
@@ -100,7 +101,7 @@ class SnapshotWriter:
             while chunk := list(islice(jobs, AT_ONCE)):
                 await self._write(chunk)
             if cut != self._last:
-                await self._write_checkpoint(cut, shared)
+                await self._write_checkpoint(cut, shared, spent)
         except BaseException:  # cut short: what the next checkpoint covers must still be written
             self._due = due | self._due
             raise
@@ -136,7 +137,7 @@ class SnapshotWriter:
                 continue
             logger.error("snapshot.too_large", job_id=job.key.job_id, tenant=job.tenant)
 
-    async def _write_checkpoint(self, cut: Cut, shared: Shared) -> None:
+    async def _write_checkpoint(self, cut: Cut, shared: Shared, spent: SpentByDay) -> None:
         checkpoint = Checkpoint(
             epoch=self._epoch,
             ledger=cut.ledger,
@@ -145,6 +146,7 @@ class SnapshotWriter:
             mirrored=cut.mirrored,
             serving=cut.serving,
             shared=shared,
+            spent=spent,
         )
         await append_surely(self._log, STATE, [checkpoint_record(checkpoint, times.now())])
         self._last = cut

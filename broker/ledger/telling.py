@@ -6,9 +6,10 @@ import structlog
 
 from broker.core.catalogue import Catalogue
 from broker.core.inputs import Input, Reported
+from broker.core.promises import Promises
 from broker.core.turn import Turn
 from broker.telemetry import metrics, times
-from schemas.events import AnyEvent, Dispatched, Interim, Rejected, Withheld
+from schemas.events import AnyEvent, Dispatched, Interim, Rejected, Started, Withheld
 from schemas.events import Log as LogEvent
 from schemas.jobs import Job
 from schemas.ledger import SessionEntry
@@ -25,6 +26,7 @@ def tell(turn: Turn, inputs: int) -> None:
         event = entry.event
         if isinstance(job := turn.changed[entry.key], Job):
             _time(event, job, turn.catalogue)
+            _check(turn.book.promises, event, job)
         kind = event.kind
         counts[kind] = counts.get(kind, 0) + 1
         say = logger.debug if isinstance(event, (Interim, LogEvent, Withheld)) else logger.info
@@ -85,6 +87,16 @@ def _time(event: AnyEvent, job: Job, catalogue: Catalogue) -> None:
         # What tenants bring is named in no metric, where everybody could read it.
         program = job.program_id if catalogue.is_built_in(job.program_id) else "uploaded"
         _job_seconds(program, str(event.state)).observe(_since(job.created, event.time))
+
+
+def _check(promises: Promises, event: AnyEvent, job: Job) -> None:
+    """Measure how late *job* begins, if that was forecast."""
+    if isinstance(event, Started):
+        if (miss := promises.begun(job.key, times.seconds_of(event.time))) is not None:
+            metrics.START_LATE_SECONDS.labels(miss.backend).observe(miss.late)
+            metrics.STARTS_FORECAST.labels(miss.backend, "yes" if miss.within else "no").inc()
+    elif event.terminal:
+        promises.drop(job.key)
 
 
 def _since(start: str, end: str) -> float:

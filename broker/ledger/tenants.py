@@ -8,6 +8,7 @@ from typing import Protocol
 from broker.core.orders import Orders
 from broker.core.sharing import same
 from broker.core.usage import no_quota
+from broker.core.windows import Windows
 from schemas.backends import BackendOrder
 from schemas.tenants import Quota
 
@@ -33,6 +34,13 @@ class Tenants(Protocol):
     def orders(self) -> Orders:
         """What operators want of backends."""
 
+    @property
+    def windows(self) -> Windows:
+        """What operators reserved."""
+
+    async def catch_up(self) -> None:
+        """Take in what is said by now. Raises `LogUnavailableError`."""
+
     def quota(self, tenant: str) -> Quota:
         """The most that *tenant* may have."""
 
@@ -50,6 +58,7 @@ class NamedTenants:
         self.mirrored = frozenset(mirrored)
         self.names = {*names, *self.mirrored}
         self.orders = dict[str, BackendOrder]()
+        self.windows = Windows()
         self._come = asyncio.Event()
 
     def add(self, name: str) -> None:
@@ -67,6 +76,9 @@ class NamedTenants:
             self._come.clear()
             await self._come.wait()
         return found
+
+    async def catch_up(self) -> None:
+        """It is always known."""
 
     def quota(self, tenant: str) -> Quota:
         return no_quota(tenant)

@@ -10,7 +10,7 @@ import structlog
 
 from broker.core.doubts import Doubts
 from broker.core.inputs import Input
-from broker.core.roster import Suspect
+from broker.core.leases import Suspect
 from broker.core.turn import Turn
 from broker.errors import LogUnavailableError
 from broker.ledger.dead_letters import Letter
@@ -121,6 +121,7 @@ class Writer:
             self._catalogue,
             quota_of=self._tenants.quota,
             orders=self._tenants.orders,
+            windows=self._tenants.windows,
         )
 
     # Decide

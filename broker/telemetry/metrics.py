@@ -26,6 +26,15 @@ JOBS_LIVE = Gauge("qjb_jobs_live", "Jobs that have not ended", ["state"])
 QUEUE_SECONDS = Histogram(
     "qjb_queue_seconds", "A job, accepted to first dispatched", ["backend"], buckets=_LONG
 )
+START_LATE_SECONDS = Histogram(
+    "qjb_start_late_seconds",
+    "Starts, by how much later than expected; below zero: earlier",
+    ["backend"],
+    buckets=(-3600, -600, -60, -10, -1, 1, 10, 60, 600, 3600),
+)
+STARTS_FORECAST = Counter(
+    "qjb_starts_forecast", "Starts, by whether they were within the range", ["backend", "within"]
+)
 JOB_SECONDS = Histogram(
     "qjb_job_seconds", "A job, accepted to ended", ["program", "state"], buckets=_LONG
 )

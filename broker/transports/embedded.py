@@ -22,21 +22,24 @@ from broker.errors import (
     SettingsError,
 )
 from broker.transports import database, shelves
+from broker.transports.base import BaseLog
 from broker.transports.brief import brief
 from broker.transports.cleaning import Cleaner
 from broker.transports.columns import Columns, Kind, in_columns, no_kind
 from broker.transports.database import Shelf
 from broker.transports.files import make_database
+from broker.transports.groups import Append, Group
 from broker.transports.history import History
 from broker.transports.lock import FileLock
 from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size
 from broker.transports.passing import PassingTopics
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
-from broker.transports.tail import Tail, TailFollower
+from broker.transports.tail import Tail
+from broker.transports.tails import TailFollower, Tails
 from broker.transports.topics import TOPICS, Topic, of_tenant
 from broker.transports.upkeep import Upkeep
-from broker.transports.writing import Append, Group, Writer
+from broker.transports.writing import Writer
 from schemas.limits import MIB
 from schemas.records import Record, Stored
 
@@ -49,7 +52,7 @@ TAIL_BYTES = 16 * MIB
 TAILS_BYTES = 64 * MIB  # of all partitions together
 
 
-class EmbeddedLog:
+class EmbeddedLog(BaseLog):
     """A `Log` in the file at *path*, which this process alone has open; others ask it."""
 
     reach = Reach.MACHINE
@@ -70,12 +73,12 @@ class EmbeddedLog:
         self._packed = {name for name, topic in topics.items() if database.packs(topic)}
         counts = {name: min(partitions, topic.partitions) for name, topic in topics.items()}
         self.placement = Placement(topics, counts)
-        self._time = LogTime(clock, believed_after=upkeep.believed_after)
+        self.time = LogTime(clock, believed_after=upkeep.believed_after)
         self._lock = FileLock(lock := path.with_name(path.name + ".lock"))
         self._files = database.Files((path, path.with_name(path.name + "-wal"), lock))
         self._shelves: dict[str, list[Shelf]] = {}
-        self._tails: dict[TopicPartition, Tail] = {}
-        self._followers: dict[TopicPartition, set[TailFollower]] = {}
+        self.tails = Tails(self.read)
+        self._lasting_tails: list[Tail] = []
         self._providing = asyncio.Lock()
         self._open, self.identity = False, ""
 
@@ -111,9 +114,7 @@ class EmbeddedLog:
         self.placement.add(topic.name, len(found), placed)
         self._shelves[topic.name] = found
         for shelf in found:
-            self._tails[shelf.where] = tail = Tail(self._room, shelf.next)
-            self._lasting_tails.append(tail)
-            self._followers[shelf.where] = set()
+            self._add(shelf)
         self._writer.look_after(found)
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
@@ -137,7 +138,7 @@ class EmbeddedLog:
         return await done
 
     async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
-        tail = self._tails[TopicPartition(topic, partition)]
+        tail = self.tails[TopicPartition(topic, partition)]
         if start >= tail.start or topic in self._passing:
             return tail.since(start, limit)
         shelf = self._shelves[topic][partition]
@@ -155,29 +156,14 @@ class EmbeddedLog:
             return in_columns(self.read, topic, partition, start, limit)
         return self._history.columns(self._shelves[topic][partition], start, limit, by_key)
 
-    def content_of(self, topic: str) -> str:
-        return self.identity
-
     def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
-        follower = TailFollower(self, starts)
-        for followers in [self._followers[where] for where in starts]:  # all are there, or none
-            followers.add(follower)
-        return follower
+        return self.tails.follow(starts)
 
     async def bounds(self, topic: str, partition: int) -> Bounds:
-        tail = self._tails[TopicPartition(topic, partition)]
+        tail = self.tails[TopicPartition(topic, partition)]
         if topic in self._passing:
             return Bounds(tail.start, tail.next)
         return Bounds(min(self._shelves[topic][partition].first, tail.next), tail.next)
-
-    def partitions(self, topic: str) -> int:
-        return self.placement.counts[topic]
-
-    def partition_of(self, topic: str, key: bytes) -> int:
-        return self.placement.of_key(topic, key)
-
-    def now(self) -> float:
-        return self._time.now()
 
     async def watch(self) -> None:
         await asyncio.shield(self._breaks)
@@ -186,33 +172,22 @@ class EmbeddedLog:
         if not self._open:
             return
         self._open = False
-        for follower in {f for followers in self._followers.values() for f in followers}:
-            await follower.close()
+        await self.tails.close()
         self._history.is_open = False
         self._writer.stop()
         await asyncio.to_thread(self._close_file)
-
-    # What followers use
-
-    def tail(self, where: TopicPartition) -> Tail | None:
-        return self._tails[where]
-
-    def forget(self, follower: TailFollower) -> None:
-        for where in follower.partitions:
-            self._followers[where].discard(follower)
 
     # On the loop
 
     def settle(self, group: Group) -> None:
         """The group is durable: readable first, then acknowledged."""
         for where, records in group.stored.items():
-            tail = self._tails[where]
+            tail = self.tails[where]
             tail.extend(records)
             tail.trim(self._upkeep.tail, TAIL_BYTES)
             while self._room.is_over:
                 max(self._lasting_tails, key=_size).halve()
-            for follower in self._followers[where]:
-                follower.notify()
+            self.tails.notify(where)
         group.acknowledge()
 
     def give_up(self, error: LogBrokenError) -> None:
@@ -236,29 +211,28 @@ class EmbeddedLog:
             self._shelves.setdefault(shelf.where.topic, []).append(shelf)
         known = shelves.known_time(self._db, found, self._clock())
         believed_after = self._upkeep.believed_after
-        self._time = LogTime(self._clock, known=known, believed_after=believed_after)
+        self.time = LogTime(self._clock, known=known, believed_after=believed_after)
         counts |= {name: len(each) for name, each in self._shelves.items()}
         self.placement = Placement(self._topics, counts, placed)
         self._room = Room("log", self._memory)
-        self._tails = {
-            shelf.where: Tail(self._room, shelf.next)
-            for each in self._shelves.values()
-            for shelf in each
-        }
-        self._lasting_tails = list(self._tails.values())
-        self._passing = PassingTopics(passing, self.placement, self._followers, self._time, start)
-        self._tails |= self._passing.tails
-        self._followers.clear()
-        self._followers.update((where, set()) for where in self._tails)
+        self.tails, self._lasting_tails = Tails(self.read), []
+        for shelf in found:
+            self._add(shelf)
+        self._passing = PassingTopics(passing, self.placement, self.tails, self.time, start)
         self._files.note()
         self._history = History(self._connect())
         self._second = self._connect()
         packed = [shelf for name in self._packed for shelf in self._shelves.get(name, ())]
-        cleaner = Cleaner(self._db, self._shelves, self._topics, self._time, self._upkeep)
+        cleaner = Cleaner(self._db, self._shelves, self._topics, self.time, self._upkeep)
         self._writer = Writer(
             *(self.path, self._db, self._second, self._files),
-            *(cleaner, packed, self._time, self._upkeep),
+            *(cleaner, packed, self.time, self._upkeep),
         )
+
+    def _add(self, shelf: Shelf) -> None:
+        tail = Tail(self._room, shelf.next)
+        self._lasting_tails.append(tail)
+        self.tails.add(shelf.where, tail)
 
     def _connect(self) -> apsw.Connection:
         return database.connect(self.path, self._upkeep.busy_timeout)

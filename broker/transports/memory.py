@@ -6,17 +6,18 @@ opening it again is what a restart is to the others.
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from broker.budget import Room
 from broker.errors import AppendFailedError, AppendUnknownError, LogUnavailableError
-from broker.transports.columns import Columns, Kind, in_columns, no_kind
+from broker.transports.base import BaseLog
 from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.retention import survivors
 from broker.transports.steady import LogTime
-from broker.transports.tail import Tail, TailFollower
+from broker.transports.tail import Tail
+from broker.transports.tails import TailFollower, Tails
 from broker.transports.topics import TOPICS, Topic, is_growing, of_tenant
 from schemas.records import Record, Stored
 
@@ -128,7 +129,7 @@ class Hang(Fault):
         return store()
 
 
-class MemoryLog:
+class MemoryLog(BaseLog):
     """A `Log` in this process.
 
     *partitions*: for every topic that has more than one; or by topic, which adds topics. *time*:
@@ -144,17 +145,16 @@ class MemoryLog:
         time: LogTime | None = None,
     ) -> None:
         self._topics = dict(topics)
-        self._time = time or LogTime()
+        self.time = time or LogTime()
         counts = {name: topic.partitions for name, topic in topics.items()}
         if isinstance(partitions, int):
             counts = {n: partitions if c > 1 else c for n, c in counts.items()}
         elif partitions is not None:
             counts |= partitions
-        self._placement = Placement(topics, counts)
+        self.placement = Placement(topics, counts)
         self._room = Room("log", 0)  # it keeps everything, whatever that takes
-        self._tails: dict[TopicPartition, Tail] = {}
+        self.tails = Tails(self.read, self._hides)
         self._clean_at: dict[TopicPartition, int] = {}  # records; doubles with what stays
-        self._followers: dict[TopicPartition, set[TailFollower]] = {}
         for topic, count in counts.items():
             for partition in range(count):
                 self._add(TopicPartition(topic, partition))
@@ -195,7 +195,7 @@ class MemoryLog:
         for name in names:
             if name not in self._topics:
                 self._topics[name] = topic = of_tenant(self._topics, name)
-                self._placement.add(topic.name, topic.partitions)
+                self.placement.add(topic.name, topic.partitions)
                 self._add(TopicPartition(name, 0))
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
@@ -203,7 +203,7 @@ class MemoryLog:
             raise AppendFailedError("the log is closed")
         for record in records:
             check_size(size_of(record))
-        places = [TopicPartition(topic, self._placement.place(topic, r)) for r in records]
+        places = [TopicPartition(topic, self.placement.place(topic, r)) for r in records]
         await asyncio.sleep(
             0
         )  # the others suspend here, so nobody comes to rely on this one not to
@@ -214,79 +214,45 @@ class MemoryLog:
 
     async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
         await self._reachable(topic)
-        return self._tails[TopicPartition(topic, partition)].since(start, limit)
-
-    def columns(
-        self,
-        topic: str,
-        partition: int,
-        start: int,
-        limit: int = 1000,
-        by_key: Kind = no_kind,
-    ) -> AsyncGenerator[Columns, None]:
-        return in_columns(self.read, topic, partition, start, limit)
-
-    def content_of(self, topic: str) -> str:
-        return self.identity
+        return self.tails[TopicPartition(topic, partition)].since(start, limit)
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> TailFollower:
-        follower = TailFollower(self, starts)
-        for followers in [self._followers[where] for where in starts]:  # all are there, or none
-            followers.add(follower)
-        return follower
+        return self.tails.follow(starts)
 
     async def bounds(self, topic: str, partition: int) -> Bounds:
         await self._reachable(topic)
-        tail = self._tails[TopicPartition(topic, partition)]
+        tail = self.tails[TopicPartition(topic, partition)]
         return Bounds(tail.start, tail.next)
-
-    def partitions(self, topic: str) -> int:
-        return self._placement.counts[topic]
-
-    def partition_of(self, topic: str, key: bytes) -> int:
-        return self._placement.of_key(topic, key)
-
-    def now(self) -> float:
-        return self._time.now()
 
     async def watch(self) -> None:
         await asyncio.Event().wait()
 
     async def close(self) -> None:
         self._open = False
-        for follower in {f for followers in self._followers.values() for f in followers}:
-            await follower.close()
+        await self.tails.close()
 
     def grow(self, topic: str, partitions: int) -> None:
         """Give *topic* more partitions, as an operator may on Kafka."""
-        for partition in range(self._placement.counts[topic], partitions):
+        for partition in range(self.placement.counts[topic], partitions):
             where = TopicPartition(topic, partition)
             self._add(where)
-            all_of_it = self._followers[TopicPartition(topic, 0)] if is_growing(topic) else set()
-            self._followers[where] |= all_of_it
-            for follower in all_of_it:
-                follower.add(where)
-        self._placement.counts[topic] = partitions
+            if is_growing(topic):
+                self.tails.follow_too(where, TopicPartition(topic, 0))
+        self.placement.counts[topic] = partitions
 
     async def clean(self, now: float | None = None) -> None:
         """Drop what is past its topic's retention at *now* (seconds since 1970), and compact."""
-        for where in self._tails:
+        for where in self.tails:
             self._clean(where, self.now() if now is None else now)
-
-    # What followers use
-
-    def tail(self, where: TopicPartition) -> Tail | None:
-        return None if any(f.hides(where.topic) for f in self.faults) else self._tails[where]
-
-    def forget(self, follower: TailFollower) -> None:
-        for where in follower.partitions:
-            self._followers[where].discard(follower)
 
     # Its own
 
     def _add(self, where: TopicPartition) -> None:
-        self._tails[where], self._clean_at[where] = Tail(self._room), CLEAN_AFTER
-        self._followers[where] = set()
+        self._clean_at[where] = CLEAN_AFTER
+        self.tails.add(where, Tail(self._room))
+
+    def _hides(self, topic: str) -> bool:
+        return any(fault.hides(topic) for fault in self.faults)
 
     async def _reachable(self, topic: str) -> None:
         if not self._open:
@@ -296,28 +262,26 @@ class MemoryLog:
             await fault.over()
 
     def _store(self, places: Sequence[TopicPartition], records: Sequence[Record]) -> list[Position]:
-        timestamp = int(self._time.stamp() * 1000)
+        timestamp = int(self.time.stamp() * 1000)
         positions = []
         for where, record in zip(places, records, strict=True):
-            tail = self._tails[where]
+            tail = self.tails[where]
             offset = tail.next
             stored = Stored(*where, offset, timestamp, record.key, record.value, record.headers)
             tail.append(stored)
             positions.append(Position(where.partition, offset))
             if len(tail) >= self._clean_at[where]:
                 self._clean(where, self.now())
-            for follower in self._followers[where]:
-                follower.notify()
+            self.tails.notify(where)
         return positions
 
     def _clean(self, where: TopicPartition, now: float) -> None:
-        tail = self._tails[where]
+        tail = self.tails[where]
         if (topic := self._topics.get(where.topic)) is not None:
             kept = survivors(tail.all(), topic, now)
             tail.replace(kept, kept[0].offset if kept else tail.next)
         self._clean_at[where] = 2 * len(tail) + CLEAN_AFTER
 
     def _notify_all(self) -> None:
-        for followers in self._followers.values():
-            for follower in followers:
-                follower.notify()
+        for where in self.tails:
+            self.tails.notify(where)

@@ -10,9 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import apsw
 import structlog
@@ -21,10 +20,9 @@ from broker.errors import AppendFailedError, AppendUnknownError, LogBrokenError
 from broker.transports import database
 from broker.transports.cleaning import Cleaner
 from broker.transports.database import Shelf
-from broker.transports.log import Position, TopicPartition, stored_as
+from broker.transports.groups import Append, Between, Group
 from broker.transports.steady import LogTime
 from broker.transports.upkeep import Upkeep
-from schemas.records import Record, Stored
 
 logger = structlog.get_logger()
 
@@ -32,46 +30,6 @@ T = TypeVar("T")
 
 GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
 PACKED_AT_ONCE = 12  # blocks; the writer takes some milliseconds for them
-
-
-@dataclass(slots=True)
-class Append:
-    """Records that wait to be stored; of each its partition, and its headers as they are stored."""
-
-    records: Sequence[Record]
-    places: list[Shelf]
-    headers: list[bytes]
-    done: "asyncio.Future[list[Position]]"
-
-
-@dataclass(frozen=True, slots=True)
-class _Between:
-    """What is done between two transactions."""
-
-    work: Callable[[], Any]
-    done: "Future[Any]" = field(default_factory=Future)
-
-
-@dataclass(slots=True)
-class Group:
-    """Appends that are stored together."""
-
-    appends: list[Append]
-    between: list[_Between] = field(default_factory=list)
-    stored: dict[TopicPartition, list[Stored]] = field(default_factory=dict)
-    positions: list[list[Position]] = field(default_factory=list)
-
-    def acknowledge(self) -> None:
-        """Tell who appended where their records are."""
-        for append, positions in zip(self.appends, self.positions, strict=True):
-            if not append.done.done():  # its caller may have been cancelled
-                append.done.set_result(positions)
-
-    def refuse(self, error: Exception) -> None:
-        """Tell who appended that it failed."""
-        for append in self.appends:
-            if not append.done.done():
-                append.done.set_exception(error)
 
 
 class Audience(Protocol):
@@ -102,7 +60,7 @@ class Writer:
         self._path, self._db, self._second = path, db, second
         self._files, self._cleaner, self._time = files, cleaner, log_time
         self._packed = list(packed)  # whose records are put into blocks
-        self._queue: queue.SimpleQueue[Append | _Between | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Append | Between | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._long_wal = False
         self._failing = False
@@ -124,7 +82,7 @@ class Writer:
 
     def between(self, work: Callable[[], T]) -> "Future[T]":
         """Have *work* done in the thread that writes; it may be cancelled until that is begun."""
-        item = _Between(work)
+        item = Between(work)
         self._queue.put(item)
         return item.done
 
@@ -164,7 +122,7 @@ class Writer:
         try:
             item = self._queue.get(timeout=pause)
             while item is not None:
-                if isinstance(item, _Between):
+                if isinstance(item, Between):
                     group.between.append(item)
                 else:
                     group.appends.append(item)
@@ -182,7 +140,7 @@ class Writer:
             return
         shelves = {s.where: (s, s.next, s.timestamp) for a in group.appends for s in a.places}
         try:
-            database.insert(self._db, self._number(group))
+            database.insert(self._db, group.number(int(self._time.stamp() * 1000)))
             self._files.check()
         except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on
             for shelf, following, timestamp in shelves.values():
@@ -198,7 +156,7 @@ class Writer:
             self._failing = False
             self._tell(self._audience.settle, group)
 
-    def _do(self, item: _Between) -> None:
+    def _do(self, item: Between) -> None:
         if not item.done.set_running_or_notify_cancel():
             return
         if self.broken is not None:
@@ -209,29 +167,6 @@ class Writer:
         except apsw.Error as error:
             self._note(error)
             item.done.set_exception(_refusal(error))
-
-    def _number(self, group: Group) -> dict[str, list[database.Row]]:
-        """Give the group's records their offsets; the rows to insert, by table."""
-        rows: dict[str, list[database.Row]] = {}
-        now = int(self._time.stamp() * 1000)
-        for append in group.appends:
-            positions = []
-            for record, shelf, headers in zip(
-                append.records, append.places, append.headers, strict=True
-            ):
-                offset = shelf.next
-                shelf.next = offset + 1
-                if now > shelf.timestamp:
-                    shelf.timestamp = now
-                time_ = shelf.timestamp
-                stored = stored_as(record, shelf.where, offset, time_)
-                group.stored.setdefault(shelf.where, []).append(stored)
-                rows.setdefault(shelf.table, []).append(
-                    (offset, time_, record.key, record.value, headers)
-                )
-                positions.append(Position(shelf.where.partition, offset))
-            group.positions.append(positions)
-        return rows
 
     def _tell(self, what: Callable[..., None], *with_these: object) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import nullcontext, suppress
 
 import structlog
@@ -21,7 +21,7 @@ from broker.worker.options import Options
 from broker.worker.pools import Pool, Pools
 from broker.worker.reports import Reports
 from broker.worker.tasks import Tasks
-from schemas.inbox import CancelAttempt, Dispatch, Recorded
+from schemas.inbox import Calibrate, CancelAttempt, CloseVendorSession, Dispatch, Recorded
 from schemas.records import Stored
 from schemas.topics import INBOX
 from schemas.values import Reason
@@ -59,6 +59,8 @@ class Worker:
         self._pools = pools if isinstance(pools, Pools) else Pools(pools)
         self._options = options
         self._stopping = asyncio.Event()
+        self._calibrated: dict[str, str] = {}  # backends, and when that was asked for
+        self._beside: set[asyncio.Task[None]] = set()  # what devices are asked for, but for jobs
         self._attempts = Attempts(options.patience)
         metrics.holds("inputs", self._attempts, Attempts.held)
         self._reports = Reports(log, blobs, worker_id, self.instance, options.again)
@@ -110,6 +112,8 @@ class Worker:
             ]
             await self._heart.beat()
             services.append(tasks.create_task(self._heart.run(), name="worker heartbeat"))
+            watching = self._pools.watch(self._heart.announce_now)
+            services.append(tasks.create_task(watching, name="worker devices"))
             services.append(
                 tasks.create_task(self._say_what_is_installed(), name="worker packages")
             )
@@ -120,7 +124,7 @@ class Worker:
             try:
                 await self._drain()
             finally:
-                for task in services:
+                for task in (*services, *self._beside):
                     task.cancel()
 
     def _on_late(self) -> None:
@@ -180,6 +184,24 @@ class Worker:
                 self._attempts.cancel(instruction)
             case Recorded():
                 self._attempts.recorded(instruction)
+            case Calibrate():
+                self._calibrate(instruction)
+            case CloseVendorSession():
+                closing = self._pools.close_session(instruction)
+                self._do_beside(closing, f"close of session {instruction.session_id}")
+
+    def _calibrate(self, asked: Calibrate) -> None:
+        is_new = self._calibrated.get(asked.backend) != asked.asked
+        if asked.instance != self.instance or not is_new or self._stopping.is_set():
+            return
+        self._calibrated[asked.backend] = asked.asked
+        calibrating = self._pools.calibrate(asked.backend, self._heart.announce_now)
+        self._do_beside(calibrating, f"calibrate {asked.backend}")
+
+    def _do_beside(self, what: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(what, name=name)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def _begin(self, dispatch: Dispatch) -> None:
         attempt = self._attempts.begin(dispatch)

@@ -5,32 +5,70 @@ from collections.abc import Callable, Sequence
 
 import stamina
 import structlog
+from msgspec.structs import replace
 
 from broker.worker.slots import Slots
-from executors.base import Executor
+from executors.base import Changing, Executor, OfDevice, OfMachine
+from schemas.inbox import CloseVendorSession
 from schemas.mocks import meant_by
 from schemas.workers import BackendAnnounced, SlotPool
 
 WITHIN = 30.0  # s for which a worker waits at its start for those that are slow to start
 AGAIN = 1.0  # s until one that failed to start is started again; each time twice as long, up to
 AGAIN_AT_MOST = 60.0
+WATCHED_EVERY = 60.0  # s between looks at what devices are like
 
 logger = structlog.get_logger()
 
 
 class Pool:
-    """An *executor*, and so many *slots* for all its backends together."""
+    """An *executor*, and so many *slots* for all its backends together.
 
-    def __init__(self, name: str, executor: Executor, slots: int) -> None:
-        self.name, self.executor = name, executor
+    *beside*: whether it may take its time to start, so that nothing waits for it.
+    """
+
+    def __init__(self, name: str, executor: Executor, slots: int, *, beside: bool = False) -> None:
+        self.name, self.executor, self.beside = name, executor, beside
         self.slots = Slots(slots)
         self.backends: tuple[BackendAnnounced, ...] = ()  # none until it has started
+        self._begun: asyncio.Task[Sequence[BackendAnnounced]] | None = None
+
+    def begin(self) -> None:
+        """Let the executor get ready; `start` waits for that."""
+        self._begun = asyncio.create_task(self.executor.start(), name=f"executor {self.name}")
+
+    async def start(self) -> Sequence[BackendAnnounced]:
+        """Start the executor, if that has not begun; what it offers. Raises what that raises."""
+        begun, self._begun = self._begun, None
+        return await (begun or self.executor.start())
+
+    async def drop(self) -> None:
+        """Let go of an executor that was begun, and never started."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.cancel()
+            await asyncio.gather(begun, return_exceptions=True)
+            await self.executor.close()
+
+    @property
+    def is_calibrating(self) -> bool:
+        """Whether its device is calibrated now."""
+        return any(backend.is_calibrating for backend in self.backends)
+
+    def put(self, found: Sequence[BackendAnnounced]) -> bool:
+        """Its backends are as in *found*, of those that it has; whether that is news."""
+        names = {backend.name for backend in self.backends}
+        before, self.backends = self.backends, tuple(b for b in found if b.name in names)
+        return self.backends != before
 
     @property
     def announced(self) -> SlotPool:
-        """What heartbeats say of it."""
+        """What heartbeats say of it. A device takes nothing ahead: who is given to it goes before a
+        session's next job, or the rest of a batch, that comes a moment later.
+        """
         names = tuple(backend.name for backend in self.backends)
-        return SlotPool(self.name, names, self.slots.count, self.slots.ahead)
+        ahead = 0 if isinstance(self.executor, OfDevice) else self.slots.ahead
+        return SlotPool(self.name, names, self.slots.count, ahead)
 
 
 class Pools:
@@ -73,7 +111,9 @@ class Pools:
         """
         firsts = [asyncio.create_task(self._start(pool)) for pool in self._all]
         self._starts += firsts
-        _, waiting = await asyncio.wait(firsts, timeout=self._within)
+        each = zip(self._all, firsts, strict=True)
+        needed = [first for pool, first in each if not pool.beside]
+        _, waiting = await asyncio.wait(needed, timeout=self._within)
         while waiting and not self.started:
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not self.started:
@@ -99,15 +139,64 @@ class Pools:
                 except Exception as error:
                     logger.error("executor.not_started", pool=pool.name, error=repr(error))
                     raise
-        self._on_late()
+        if pool.backends:
+            self._on_late()
 
     async def _start(self, pool: Pool) -> None:
-        backends = await pool.executor.start()
+        backends = await pool.start()
         for backend in backends:
             if (other := self._by_backend.setdefault(backend.name, pool)) is not pool:
                 taken = {"backend": backend.name, "by": other.name, "pool": pool.name}
                 logger.error("backend.offered_twice", **taken)
+        if isinstance(pool.executor, OfMachine):
+            pool.slots = Slots(pool.executor.slots)
         pool.backends = tuple(b for b in backends if self._by_backend[b.name] is pool)
+
+    async def watch(self, on_change: Callable[[], None], every: float = WATCHED_EVERY) -> None:
+        """See, *every* so many seconds, what has become of devices and GPUs. *on_change* is called
+        if one is another. Until cancelled.
+        """
+        while True:
+            await asyncio.sleep(every)
+            for pool in self.started:
+                if not isinstance(executor := pool.executor, Changing) or pool.is_calibrating:
+                    continue
+                try:
+                    found = await executor.look()
+                except Exception as error:  # noqa: BLE001  its executor says whatever it says
+                    logger.warning("backend.not_seen", pool=pool.name, error=repr(error))
+                    continue
+                if pool.put(found):
+                    on_change()
+
+    async def calibrate(self, backend: str, on_change: Callable[[], None]) -> None:
+        """Have *backend* calibrated; *on_change* is called as that begins, and when it has ended."""
+        pool = self._by_backend.get(backend)
+        if pool is None or not isinstance(executor := pool.executor, OfDevice):
+            logger.warning("calibration.not_possible", backend=backend)
+            return
+        pool.put([replace(each, is_calibrating=True) for each in pool.backends])
+        on_change()
+        found: Sequence[BackendAnnounced] = pool.backends
+        try:
+            found = await executor.calibrate()
+            logger.info("calibration.done", backend=backend)
+        except Exception as error:  # noqa: BLE001  its executor says whatever it says
+            logger.error("calibration.failed", backend=backend, error=repr(error))
+        finally:
+            pool.put([replace(each, is_calibrating=False) for each in found])
+            on_change()
+
+    async def close_session(self, ended: CloseVendorSession) -> None:
+        """Have what was opened for a session at the vendor of its device closed."""
+        pool = self._by_backend.get(ended.backend)
+        if pool is None or not isinstance(executor := pool.executor, OfDevice):
+            return
+        about = {"backend": ended.backend, "session_id": ended.session_id}
+        try:
+            await executor.close_session(ended.tenant, ended.session_id, ended.mode)
+        except Exception as error:  # noqa: BLE001  its executor says whatever it says
+            logger.warning("vendor_session.not_closed", error=repr(error), **about)
 
     async def close(self) -> None:
         """Let go of all executors."""

@@ -138,6 +138,8 @@ def _task(dispatch: Dispatch, inputs: bytes, uploaded: Uploaded | None = None) -
         backend=dispatch.backend,
         time_limit=dispatch.time_limit,
         uploaded=uploaded,
+        leaves=dispatch.leaves,
         calls=dispatch.calls,
         calls_left_out=dispatch.calls_left_out,
+        session=dispatch.session,
     )

@@ -13,12 +13,12 @@ from schemas.limits import MIB
 NAME = "aer_simulator"
 OWN_MEMORY = 64 * MIB  # bytes that a run needs beside the states that Aer counts
 SMALL = 14  # qubits; up to here threads cost more than they gain, and one child per core is best
-DESCRIPTION = "Ideal simulator: Qiskit Aer, which picks the method that suits the circuit"
 
 
 class LocalSimulator(AerSimulator):  # type: ignore[misc]  # Aer has no types
     """Qiskit Aer with one thread for small circuits and all cores for large ones."""
 
+    about = "Ideal simulator: Qiskit Aer, which picks the method that suits the circuit"
     calibration = ""  # of a device, in force
     most_qubits: int | None = None  # a bound that no method of simulation lifts, if there is one
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from functools import cache
 
+from executors import gpu
 from executors.backends import aer, descriptions
 from executors.backends.aer import LocalSimulator
 from executors.backends.described import DescribedDevice
 from executors.backends.devices import DEVICES, NoisySimulator
+from executors.backends.gpu import GpuSimulator
 from executors.backends.mocks import mock
 from executors.backends.remote import Calls, RemoteDevice
 from executors.faults import InvalidInputsError
@@ -30,6 +32,8 @@ def reach(device: DescribedDevice, calls: Calls) -> None:
 
 def backend(name: str) -> LocalSimulator:
     """The backend of that *name*; raises `InvalidInputsError`."""
+    if not _remote:
+        return _simulator(name)
     if name in _remote:
         return _remote[name]
     if (meant := meant_by(name, _remote)) != name:
@@ -43,6 +47,8 @@ def _simulator(name: str) -> LocalSimulator:
         return aer.ideal()
     if (meant := meant_by(name, names())) != name:
         return mock(_simulator(meant), name)
+    if name == gpu.NAME and (used := gpu.used()) is not None:
+        return GpuSimulator(used)
     if name not in _DEVICES:
         raise InvalidInputsError(f"there is no backend {name!r} here, only {', '.join(names())}")
     return NoisySimulator(_DEVICES[name])
@@ -50,7 +56,7 @@ def _simulator(name: str) -> LocalSimulator:
 
 def names() -> tuple[str, ...]:
     """Every backend there is."""
-    return aer.NAME, *_DEVICES
+    return aer.NAME, *((gpu.NAME,) if gpu.used() else ()), *_DEVICES
 
 
 @cache

@@ -7,6 +7,7 @@ lists no gate `delay`.
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -15,7 +16,6 @@ from qiskit.circuit.library.standard_gates import get_standard_gate_name_mapping
 from qiskit.transpiler import Target
 
 from executors import runtime_json
-from executors.backends import aer
 from executors.backends.aer import LocalSimulator
 from executors.backends.devices import BASIS, CONTROL_FLOW, Device, NoisySimulator
 from schemas.workers import BackendAnnounced
@@ -28,16 +28,17 @@ _NOT_GATES = ("measure", "delay", "barrier")
 
 
 def of_ideal(simulator: LocalSimulator) -> BackendAnnounced:
-    """The announcement of the ideal simulator."""
+    """The announcement of an ideal *simulator*."""
     known = get_standard_gate_name_mapping()
     names = sorted((set(simulator.operation_names) & set(known)) - set(_OPERATIONS))
     return _announced(
-        aer.NAME,
-        aer.DESCRIPTION,
+        simulator.name,
+        simulator.about,
         int(simulator.num_qubits),
         names,
         [_gate(name) for name in (*names, "delay")],
         {"coupling_map": None, "backend_version": simulator.backend_version},
+        error=0.0,
     )
 
 
@@ -83,7 +84,22 @@ def _of_target(
         _properties(name, target, basis, updated),
         flow,
     )
-    return replace(found, simulator=False)
+    return replace(found, simulator=False, error=typical_error(target))
+
+
+def typical_error(target: Target) -> float | None:
+    """The median of what its gates on two qubits fail; on one, if there is none; None: not known."""
+    for width in (2, 1):
+        errors = [
+            place.error
+            for name in target.operation_names
+            if name not in _NOT_GATES
+            for qubits, place in (target[name] or {}).items()
+            if qubits and len(qubits) == width and place and place.error is not None
+        ]
+        if errors:
+            return float(median(errors))
+    return None
 
 
 def _announced(
@@ -95,6 +111,7 @@ def _announced(
     more: dict[str, Any],
     properties: dict[str, Any] | None = None,
     flow: Sequence[str] = tuple(sorted(CONTROL_FLOW)),
+    error: float | None = None,
 ) -> BackendAnnounced:
     configuration = {
         "backend_name": name,
@@ -121,6 +138,7 @@ def _announced(
         description=description,
         configuration=msgspec.Raw(runtime_json.encode(configuration)),
         properties=msgspec.Raw(runtime_json.encode(properties)),
+        error=error,
     )
 
 

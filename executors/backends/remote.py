@@ -10,7 +10,15 @@ from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 
 from executors.backends.compiled import compiled, target_of
-from executors.backends.described import MOST_CALL, Answered, Asked, DescribedDevice, Outcomes
+from executors.backends.described import (
+    MOST_CALL,
+    Answered,
+    Asked,
+    AskedEstimate,
+    DescribedDevice,
+    Estimates,
+    Outcomes,
+)
 from executors.backends.targeted import Targeted
 from executors.faults import BackendError, InvalidInputsError
 
@@ -48,12 +56,23 @@ class RemoteDevice(Targeted):
             if value is not None and name != "seed_simulator"  # a device draws by itself, and a
         }  # call that an earlier attempt has made is known by what it asks for
         asked = Asked(tuple(compiled(one, number) for number, one in enumerate(bound)), chosen)
+        return RemoteJob(self, self._begun(asked), bound)
+
+    def estimate(self, asked: AskedEstimate) -> Estimates:
+        """Have the vendor estimate by itself, where it can: one job of it. Raises `BackendError`."""
+        number = self._begun(Asked((), estimate=asked))
+        answered = _answered(self.calls, number)
+        if answered.estimates is None:
+            raise BackendError("the vendor has told no estimates")
+        return answered.estimates
+
+    def _begun(self, asked: Asked) -> int:
         data = msgspec.json.encode(asked)
         if len(data) > MOST_CALL:
             raise InvalidInputsError(
                 f"the circuits of one call have {len(data):,} bytes, at most {MOST_CALL:,} are taken"
             )
-        return RemoteJob(self, self.calls.begin(data), bound)
+        return self.calls.begin(data)
 
 
 class RemoteJob(JobV1):  # type: ignore[misc]  # Qiskit has no types
@@ -70,10 +89,7 @@ class RemoteJob(JobV1):  # type: ignore[misc]  # Qiskit has no types
     def result(self) -> Result:
         """Wait for it. Raises `BackendError` if the device has refused it or failed."""
         if self._result is None:
-            answered = msgspec.json.decode(self._calls.answer(self._number), type=Answered)
-            if answered.failure:
-                raise BackendError(answered.failure)
-            self._result = self._made(answered.outcomes)
+            self._result = self._made(_answered(self._calls, self._number).outcomes)
         return self._result
 
     def status(self) -> JobStatus:
@@ -93,6 +109,13 @@ class RemoteJob(JobV1):  # type: ignore[misc]  # Qiskit has no types
         return Result(
             backend_name=self.backend().name, job_id=self.job_id(), success=True, results=results
         )
+
+
+def _answered(calls: Calls, number: int) -> Answered:
+    answered = msgspec.json.decode(calls.answer(number), type=Answered)
+    if answered.failure:
+        raise BackendError(answered.failure)
+    return answered
 
 
 def _data(found: Outcomes) -> ExperimentResultData:

@@ -1,7 +1,6 @@
 """What runs in a child: one attempt after the other, each told to the parent as it goes."""
 
 import os
-import random
 import select
 import socket
 import sys
@@ -14,11 +13,12 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from executors import memory, runtime_json
+from executors import gpu, memory, runtime_json
 from executors.backends import catalogue
 from executors.backends.mocks import MockSimulator
 from executors.children import posix
 from executors.children.asking import Calls
+from executors.children.chance import draw_as
 from executors.children.frames import MOST_RESULT, Kind, TaskHeader, pack, read_task, receive
 from executors.faults import BackendError, InvalidInputsError
 from executors.programs import builtin
@@ -34,6 +34,7 @@ from schemas.values import Reason, Violation
 from schemas.workers import BackendAnnounced
 
 MOST_GROWTH = 128 * 1024 * 1024  # bytes; a child that ever held so much more is replaced
+MOST_WITH_CUDA = 1024**3  # … if it uses a GPU: CUDA takes a part of it at once, and keeps it
 STACKS = 16 * 1024 * 1024  # bytes of address space that threads take for each core, mostly unused
 MOST_ATTEMPTS = 10_000  # and so is one that ran as many
 IDLE = 5  # ms without a task, after which a new child uses its time to get faster
@@ -110,7 +111,7 @@ class Messenger:
 def serve(connection: socket.socket) -> None:
     """Run what comes until the parent hangs up."""
     _keep_to_limit()
-    most = posix.peak_memory() + MOST_GROWTH
+    most = posix.peak_memory() + (MOST_WITH_CUDA if gpu.used() else MOST_GROWTH)
     _begin()
     incoming = select.poll()  # who waits in `recv` is woken as well when the parent reads
     incoming.register(connection, select.POLLIN)
@@ -160,8 +161,9 @@ def _keep_to_limit() -> None:
 
     The parent watches how much it really holds, and ends it above the limit: allocations that fail
     while there is some left would crash libraries, so half as much again may be asked for.
+    CUDA maps far more than it holds, so next to a GPU nothing fails at once.
     """
-    if (limit := memory.allowed()) is None:
+    if (limit := memory.allowed()) is None or gpu.used() is not None:
         return
     slack = limit // 2 + STACKS * (os.cpu_count() or 1)
     memory.allow(min(limit, posix.limit_memory(limit + slack)))
@@ -174,8 +176,7 @@ def _attempt(line: Line, header: TaskHeader, data: bytes) -> tuple[Kind, bytes]:
         inputs = _inputs(program, data)
         if header.device is not None:
             catalogue.reach(header.device, Calls(line.connection, line.tell))
-            np.random.seed(header.seed)
-            random.seed(header.seed)
+            draw_as(header.seed)
         backend = catalogue.backend(header.backend)
         line.tell(Kind.BEGAN)
         if isinstance(backend, MockSimulator):

@@ -1,8 +1,8 @@
 """The fork server: a process that has imported all that programs need, and forks on request.
 
-`python -m executors.children.forkserver FD PARENT PROGRAMS MEMORY`, where FD is its end of a stream
-socket pair, PARENT a pid, PROGRAMS a JSON object of more programs, id to `module:function`, and
-MEMORY how many bytes each child may use.
+`python -m executors.children.forkserver FD PARENT PROGRAMS MEMORY GPU`, where FD is its end of a
+stream socket pair, PARENT a pid, PROGRAMS a JSON object of more programs, id to `module:function`,
+MEMORY how many bytes each child may use, and GPU a `Gpu` as JSON that they simulate on, or `null`.
 It reads requests of five bytes, a `ChildKind` and a ticket, with two file descriptors (the child's
 socket and the pipe for its output), or `R` and a pid; and it writes frames. It starts before its parent
 holds secrets, never runs a circuit, and has one thread, so that forking it is safe. When it ends,
@@ -26,7 +26,7 @@ from typing import NoReturn
 
 import msgspec
 
-from executors import memory
+from executors import gpu, memory
 from executors.children import posix
 from executors.children.frames import ChildKind, End, Ended, Forked, Kind, Ready, pack
 from executors.sandbox import files, levels
@@ -50,6 +50,7 @@ def main() -> None:
     posix.adopt_orphans()
     posix.no_core_dumps()
     memory.allow(int(sys.argv[4]))
+    gpu.use(msgspec.json.decode(sys.argv[5], type=gpu.Gpu | None))
     wakeup = _wake_on_child()
     server = Server(control, wakeup)
     try:

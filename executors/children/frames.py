@@ -53,7 +53,7 @@ class Kind(enum.IntEnum):
     ENDED = 12  # an `Ended` as JSON
 
 
-class TaskHeader(msgspec.Struct, frozen=True):
+class TaskHeader(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a child has to know beside the inputs."""
 
     program_id: str
@@ -61,7 +61,7 @@ class TaskHeader(msgspec.Struct, frozen=True):
     time_limit: float = 0  # s
     uploaded: Uploaded | None = None
     device: DescribedDevice | None = None  # that the backend is, if it is no simulator
-    seed: int | None = None  # of what is drawn by chance there, the same for each attempt
+    seed: int = 0  # of what is drawn by chance there, the same for each attempt
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -110,15 +110,19 @@ def pack(kind: Kind, payload: bytes = b"", attempt: int = 0) -> bytes:
     return HEADER.pack(len(payload), attempt, kind) + payload
 
 
+_encoder = msgspec.json.Encoder()
+_header = msgspec.json.Decoder(TaskHeader)
+
+
 def task_frame(header: TaskHeader, inputs: bytes, attempt: int) -> bytes:
     """A task: its header on one line, then the inputs as they are."""
-    return pack(Kind.TASK, msgspec.json.encode(header) + b"\n" + inputs, attempt)
+    return pack(Kind.TASK, _encoder.encode(header) + b"\n" + inputs, attempt)
 
 
 def read_task(payload: bytes) -> tuple[TaskHeader, bytes]:
     """The other way round."""
     line, _, inputs = payload.partition(b"\n")
-    return msgspec.json.decode(line, type=TaskHeader), inputs
+    return _header.decode(line), inputs
 
 
 class Splitter:

@@ -16,6 +16,7 @@ from executors.children import posix
 from executors.children.forkserver import REAP, REQUEST
 from executors.children.frames import ChildKind, End, Ended, Forked, Frame, Kind, Ready
 from executors.children.wire import Wire
+from executors.gpu import Gpu
 
 READY_WITHIN = 120.0  # s: importing Qiskit from a cold disk takes several
 GONE_WITHIN = 5.0  # s
@@ -44,15 +45,19 @@ class Forkling(Protocol):
 class ForkServer:
     """A running fork server, with *programs* (id to `module:function`) beside the built-in ones.
 
-    Each of its children may use *memory* bytes.
+    Each of its children may use *memory* bytes, and *gpu*.
     Calls *on_lost* if it ends without having been closed.
     """
 
     def __init__(
-        self, programs: Mapping[str, str], memory: int, on_lost: Callable[[], None]
+        self,
+        programs: Mapping[str, str],
+        memory: int,
+        on_lost: Callable[[], None],
+        gpu: Gpu | None = None,
     ) -> None:
         self._programs = programs
-        self._memory = memory
+        self._memory, self._gpu = memory, gpu
         self._on_lost = on_lost
         self._process: asyncio.subprocess.Process | None = None
         self._wire: Wire | None = None
@@ -72,10 +77,11 @@ class ForkServer:
                 *(sys.executable, "-P", "-m", "executors.children.forkserver"),
                 *(str(theirs.fileno()), str(os.getpid())),
                 *(msgspec.json.encode(self._programs).decode(), str(self._memory)),
+                msgspec.json.encode(self._gpu).decode(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=environment(),
+                env=environment() | _of_cuda(self._gpu),
                 cwd="/",
                 start_new_session=True,  # a session to end with all that programs start
             )
@@ -119,6 +125,8 @@ class ForkServer:
         if wire is not None:
             wire.close()
         if self._process is not None:
+            if not self._children:  # it has nothing to end, and may be about to load much
+                self._kill()
             try:
                 async with asyncio.timeout(GONE_WITHIN):
                     await self._process.wait()
@@ -185,3 +193,14 @@ def environment() -> dict[str, str]:
     }
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return {**defaults, **kept, "PYTHONPATH": path}
+
+
+def _of_cuda(gpu: Gpu | None) -> dict[str, str]:
+    """What CUDA is told: which GPU there is, if any."""
+    hidden = {"CUDA_VISIBLE_DEVICES": "-1"}  # what simulates on processors opens none
+    return hidden if gpu is None else {**cuda(), "CUDA_VISIBLE_DEVICES": gpu.name}
+
+
+def cuda() -> dict[str, str]:
+    """The variables by which CUDA is set up."""
+    return {name: value for name, value in os.environ.items() if name.startswith("CUDA_")}

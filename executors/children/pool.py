@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -13,6 +14,7 @@ from executors.children.handle import Child
 from executors.children.launcher import ForkServer
 from executors.children.waiting import Waiting
 from executors.deadlines import Deadlines
+from executors.gpu import Gpu
 from executors.memory import told
 
 SPARES = 1
@@ -29,10 +31,28 @@ class NoChildError(Exception):
     """For long there was no process to be had: nothing has begun, and nothing is lost."""
 
 
+class Shortage:
+    """Why no child can be made now: said once, however often it is tried."""
+
+    why: str | None = None
+
+    def begin(self, why: str) -> None:
+        """None could be made."""
+        if self.why is None:
+            logger.error("child.not_made", error=why)
+        self.why = why
+
+    def end(self) -> None:
+        """One was made."""
+        if self.why is not None:
+            self.why = None
+            logger.info("child.made_again")
+
+
 class Pool:
     """Gives out children, at most *slots* at once, and replaces those that end.
 
-    Each may use *memory* bytes. *on_child* is called for each that is made. *child_within*: seconds
+    Each may use *memory* bytes, and *gpu*. *on_child* is called for each that is made. *child_within*: seconds
     for which an attempt waits where none can be made.
     """
 
@@ -43,11 +63,12 @@ class Pool:
         memory: int,
         on_child: Callable[[], None],
         child_within: float,
+        gpu: Gpu | None = None,
     ) -> None:
         self.slots, self.memory = slots, memory
         self.deadlines = Deadlines()  # of the attempts in its children
-        self._programs = programs
-        self._server = ForkServer(programs, memory, self._on_lost)
+        self._new_server = partial(ForkServer, programs, memory, self._on_lost, gpu)
+        self._server = self._new_server()
         self._on_child, self._child_within = on_child, child_within
         self._oom_kills = capacity.oom_kills()
         self._children: set[Child] = set()  # alive, and not about to end
@@ -59,7 +80,7 @@ class Pool:
         self.is_closed = False
         self._restart: asyncio.Task[None] | None = None
         self._pause, self._began = RESTART_AFTER, 0.0  # loop time at which the fork server did
-        self._shortage: str | None = None  # why no child can be made now
+        self._shortage = Shortage()
 
     @property
     def server_pid(self) -> int:
@@ -72,7 +93,7 @@ class Pool:
             ready = await self._server.start()
         except BaseException:
             await self._server.close()
-            self._server = ForkServer(self._programs, self.memory, self._on_lost)
+            self._server = self._new_server()
             raise
         logger.info("children.ready", slots=self.slots, memory=told(self.memory))
         self._serve()
@@ -95,13 +116,14 @@ class Pool:
                 now = asyncio.get_running_loop().time()
                 deadline = min(deadline, now + self._child_within)
                 if now >= deadline:
-                    why = self._shortage or (
-                        "the system makes none" if self._serving else "the fork server is lost"
-                    )
-                    within = f"{self._child_within:g} s"
-                    raise NoChildError(f"no process could be made for it in {within}: {why}")
+                    raise self._no_child()
                 await self._waiting.wait(stop, AGAIN_AFTER)
         return None
+
+    def _no_child(self) -> NoChildError:
+        other = "the system makes none" if self._serving else "the fork server is lost"
+        why, within = self._shortage.why or other, f"{self._child_within:g} s"
+        return NoChildError(f"no process could be made for it in {within}: {why}")
 
     def give_back(self, child: Child) -> None:
         """The task is over and the child at rest; if it is dying, the next is on its way."""
@@ -182,22 +204,14 @@ class Pool:
         try:
             child = Child(self._server, kind, self._on_made, self._forget)
         except OSError as error:
-            self._tell_shortage(str(error))
+            self._shortage.begin(str(error))
             return None
         self._on_child()
         return child
 
     def _on_made(self) -> None:
-        if self._shortage is not None:
-            self._shortage = None
-            logger.info("child.made_again")
+        self._shortage.end()
         self._waiting.wake_one()
-
-    def _tell_shortage(self, why: str) -> None:
-        """Say it once, however often it is tried."""
-        if self._shortage is None:
-            logger.error("child.not_made", error=why)
-        self._shortage = why
 
     def _forget(self, child: Child) -> None:
         """*child* is dead or dying: another takes its place now, not when it is dead."""
@@ -211,7 +225,7 @@ class Pool:
         if child.was_made:
             self._refill()
         elif self._serving:  # nor would another one be, yet
-            self._tell_shortage("the fork server has no descriptors")
+            self._shortage.begin("the fork server has no descriptors")
             asyncio.get_running_loop().call_later(AGAIN_AFTER, self._refill)
 
     def _on_lost(self) -> None:
@@ -226,7 +240,7 @@ class Pool:
             await asyncio.sleep(self._pause)
             self._pause = min(self._pause * 2, RESTART_AT_MOST)
             await self._server.close()
-            self._server = ForkServer(self._programs, self.memory, self._on_lost)
+            self._server = self._new_server()
             try:
                 await self._server.start()
             except Exception as error:  # noqa: BLE001 - without it nothing runs here any more

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections import deque
 from typing import Protocol
 
 import msgspec
@@ -10,18 +9,19 @@ import msgspec
 from executors.backends.described import DescribedDevice
 from executors.base import Stop, Task
 from executors.children.asking import NUMBER
+from executors.children.backlog import Backlog
 from executors.children.frames import End, Kind, TaskHeader
 from executors.children.handle import Child
 from executors.children.output import Interim, Output
 from executors.children.pool import Pool
 from executors.children.said import is_json, raised_of, withheld_of
+from executors.children.watchdog import Watchdog
 from executors.memory import exceeded, told
 from schemas.reports import (
     LAST,
     Began,
     Body,
     Died,
-    Intended,
     Logged,
     Parked,
     Published,
@@ -31,12 +31,6 @@ from schemas.reports import (
     Withheld,
 )
 from schemas.values import Reason
-
-FIRST_LOOK = 0.05  # s after which it is seen for the first time how much memory an attempt takes
-LOOK_AGAIN = (0.02, 0.25)  # s; sooner if it may soon be too much
-FILLS = 4 * 1024**3  # bytes a second that a program may take
-MOST_WAITING = 16  # bodies that nobody has asked for yet; then the child has to wait
-MOST_WAITING_BYTES = 1024 * 1024
 
 KILLED = "killed by SIGKILL"
 NO_MORE = "the machine or its container had no more memory for the program, which may use"
@@ -75,48 +69,23 @@ class Run:
         self._stop = stop
         self._decoding = decoding
         self._caller = caller
-        self._recorded: dict[int, asyncio.Future[None]] = {}  # by the body that has to be, first
-        self._told: Body | None = None  # what was given away last
+        self._backlog = Backlog(child)
         self._output = Output()
         self._interim = Interim() if task.uploaded else None
-        self._bodies: deque[tuple[Body, int]] = deque()  # with the bytes that their values take
-        self._size = 0  # of those together
-        self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._deadlines = pool.deadlines
         self._log_timer: asyncio.TimerHandle | None = None
-        self._ending: Stopped | Raised | Died | Parked | None = (
-            None  # as what the child is being ended
-        )
+        # As what the child is being ended:
+        self._ending: Stopped | Raised | Died | Parked | None = None
         self._has_begun = False
         self._has_ended = False
         self._is_given_back = False
         self.is_over = False
-        header = TaskHeader(
-            *(task.program_id, task.backend, task.time_limit, task.uploaded),
-            device=caller.device if caller is not None else None,
-            seed=caller.seed if caller is not None else None,
-        )
-        child.give(header, task.inputs, self)
-        self._memory = 0  # bytes that it had taken when somebody looked
-        now = self._loop.time()
-        self._limit = now + decoding  # loop time at which it has to be further than now
-        self._look_at(now + FIRST_LOOK)
+        child.give(_header(task, caller), task.inputs, self)
+        self._watchdog = Watchdog(child, pool.memory, pool.deadlines, decoding, self)
         self._forget_stop = stop.when_asked(self._on_stop)
 
     async def next(self) -> Body:
         """What happened next; after the last body `is_over`, and the slot is free."""
-        if self._told is not None and (recorded := self._recorded.pop(id(self._told), None)):
-            recorded.set_result(None)
-        while not self._bodies:
-            self._waiter = self._loop.create_future()
-            await self._waiter
-        body, size = self._bodies.popleft()
-        self._told = body
-        self._size -= size
-        if self._paused and not self._is_full:
-            self._paused = False
-            self._child.resume()
+        body = await self._backlog.next()
         if isinstance(body, LAST):
             self.is_over = True
             self.close()
@@ -136,27 +105,21 @@ class Run:
 
     def put_on_record(self, body: Body) -> asyncio.Future[None]:
         """Say *body*; done once it is on record. Cancelled if the attempt ends before."""
-        future = self._loop.create_future()
-        if self._has_ended:
-            future.cancel()
-        else:
-            self._recorded[id(body)] = future
-            self._add(body)
-        return future
+        return self._backlog.put_on_record(body)
 
     def say(self, text: str) -> None:
         """A line for the log of the job, from whoever runs it."""
         if not self._has_ended:
-            self._add(Logged(text))
+            self._backlog.add(Logged(text))
 
     def answer(self, number: int, answered: bytes) -> None:
         """Tell the program what came of its call."""
         if not self._has_ended:
             self._child.answer(NUMBER.pack(number) + answered)
 
-    def park(self, parked: Parked) -> None:
-        """Nobody knows what has become of a call: an operator has to say."""
-        self._end_child(parked)
+    def give_up(self, last: Parked | Died) -> None:
+        """A call goes no further here."""
+        self._end_child(last)
 
     # What the child tells
 
@@ -167,8 +130,8 @@ class Run:
         match kind:
             case Kind.BEGAN if not self._has_begun:
                 self._has_begun = True
-                self._set_limit(self._task.time_limit)
-                self._add(Began())
+                self._watchdog.set_limit(self._task.time_limit)
+                self._backlog.add(Began())
             case Kind.PUBLISHED if self._has_begun and is_json(payload):
                 self._publish(Published(msgspec.Raw(payload)), len(payload))
             case Kind.RETURNED if self._has_begun and is_json(payload):
@@ -196,6 +159,11 @@ class Run:
         if self._log_timer is None and (due := self._output.due(self._loop.time())) is not None:
             self._log_timer = self._loop.call_at(due, self._tell_output)
 
+    def _tell_output(self) -> None:
+        self._log_timer = None
+        for text in self._output.pieces(self._loop.time()):
+            self._backlog.add(Logged(text))
+
     def on_gone(self, end: End) -> None:
         """The child is dead: as we asked, or by itself."""
         if self._has_ended:
@@ -210,7 +178,7 @@ class Run:
     def _death(self, end: End) -> Raised | Died:
         """Why the child died when nobody had asked it to."""
         if end.is_crash:
-            if self._memory > self._pool.memory // 2 or NO_MEMORY.search(self._output.tail):
+            if self._watchdog.held > self._pool.memory // 2 or NO_MEMORY.search(self._output.tail):
                 return self._too_much(f"its process {end.how}")
             return Died(Reason.CHILD_CRASHED, f"the child process crashed: {end.how}")
         if end.how == KILLED and self._pool.was_short_of_memory():
@@ -226,30 +194,12 @@ class Run:
         assert self._stop.reason is not None
         self._end_child(Stopped(self._stop.reason))
 
-    def _look(self) -> None:
-        """End it if it holds more memory than it may, or takes too long; else look again soon."""
-        now = self._loop.time()
-        if now >= self._limit:
-            self._on_limit()
-            return
-        self._memory = self._child.memory
-        left = self._pool.memory - self._memory
-        if left < 0:
-            self._end_child(self._too_much(f"it held {told(self._memory)}"))
-            return
-        soonest, latest = LOOK_AGAIN
-        self._look_at(now + min(max(left / FILLS, soonest), latest))
+    def on_memory(self, held: int) -> None:
+        """It holds more than it may."""
+        self._end_child(self._too_much(f"it held {told(held)}"))
 
-    def _look_at(self, when: float) -> None:
-        self._next_look = min(when, self._limit)
-        self._deadlines.at(self._next_look, self._look)
-
-    def _set_limit(self, seconds: float) -> None:
-        self._limit = self._loop.time() + seconds
-        if self._limit < self._next_look:
-            self._look_at(self._limit)
-
-    def _on_limit(self) -> None:
+    def on_limit(self) -> None:
+        """It takes longer than it may, to decode its inputs or in all."""
         if self._has_begun:
             self._end_child(Stopped(Reason.RAN_TOO_LONG))
             return
@@ -267,7 +217,7 @@ class Run:
             message = f"the program published more than {most}"
             self._end_child(Raised(Reason.PROGRAM_ERROR, message))
         else:
-            self._add(body, size)
+            self._backlog.add(body, size)
 
     def _end(self, last: Body, size: int = 0) -> None:
         if self._has_ended:
@@ -276,42 +226,24 @@ class Run:
         self._has_ended = True
         self._forget_all()
         for text in self._output.rest():
-            self._add(Logged(text))
-        self._add(last, size)
+            self._backlog.add(Logged(text))
+        self._backlog.add(last, size)
 
     def _forget_all(self) -> None:
         """Nothing leads back here any more, so that nothing is left to the collector."""
         self._forget_stop()
         self._forget_stop = _forgotten
-        for recorded in self._recorded.values():
-            recorded.cancel()
-        never = [pair for pair in self._bodies if isinstance(pair[0], Intended)]
-        for pair in never:  # what nobody has heard of will not be submitted
-            self._bodies.remove(pair)
-        self._recorded.clear()
-        self._deadlines.forget(self._look)
+        self._watchdog.end()
+        self._backlog.end()
         if self._log_timer is not None:
             self._log_timer.cancel()
 
-    # What waits to be asked for
 
-    def _tell_output(self) -> None:
-        self._log_timer = None
-        for text in self._output.pieces(self._loop.time()):
-            self._add(Logged(text))
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._bodies) >= MOST_WAITING or self._size >= MOST_WAITING_BYTES
-
-    def _add(self, body: Body, size: int = 0) -> None:
-        self._bodies.append((body, size))
-        self._size += size
-        if self._is_full and not self._paused and not self._has_ended:
-            self._paused = True
-            self._child.pause()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+def _header(task: Task, caller: Caller | None) -> TaskHeader:
+    about = task.program_id, task.backend, task.time_limit, task.uploaded
+    if caller is None:
+        return TaskHeader(*about)
+    return TaskHeader(*about, device=caller.device, seed=caller.seed)
 
 
 def _forgotten() -> None:

@@ -7,11 +7,14 @@ import msgspec
 from msgspec.structs import replace
 
 from executors.base import Stop, Task
-from executors.hardware.calls import LETTING_GO, Calls
-from executors.hardware.process import DeviceProcess
+from executors.hardware.calls import LETTING_GO, Calls, session_tag, until_there
+from executors.hardware.patience import AWAY_FOR
+from executors.hardware.process import DeviceError, DeviceProcess
+from executors.hardware.said import LostError, VendorSession
 from executors.simulator import SimulatorExecutor
 from schemas.mocks import is_mock
 from schemas.reports import LAST, Began, Body, Calibrated, Died, Parked, Stopped
+from schemas.sessions import Mode
 from schemas.values import Reason
 from schemas.workers import BackendAnnounced
 
@@ -26,19 +29,50 @@ class HardwareExecutor:
         programs: SimulatorExecutor,
         process: DeviceProcess,
         letting_go: float = LETTING_GO,
+        away_for: float = AWAY_FOR,
     ) -> None:
-        self._programs, self._process, self._letting_go = programs, process, letting_go
+        self._programs, self._process = programs, process
+        self._letting_go, self._away_for = letting_go, away_for
+        self._sandbox = ""
 
     async def start(self) -> Sequence[BackendAnnounced]:
         """Reach the device, and get children ready. Raises `DeviceError` or `ForkServerError`."""
-        description = await self._process.describe()
+        await self._process.describe()
         (first, *_) = await self._programs.start()
-        return [replace(description.announced, sandbox=first.sandbox)]
+        self._sandbox = first.sandbox
+        return await self.look()
+
+    async def look(self) -> Sequence[BackendAnnounced]:
+        """The device as it is now, or was lately. Raises `DeviceError`."""
+        description = await self._process.describe()
+        announced = replace(
+            description.announced,
+            sandbox=self._sandbox,
+            labels=self._process.labels,
+            calibration=description.device.calibration,
+        )
+        return [announced]
+
+    async def calibrate(self) -> Sequence[BackendAnnounced]:
+        """Have the device calibrated; as it is then. Raises `VendorError` or `DeviceError`."""
+        await self._process.calibrate()
+        return await self.look()
+
+    async def close_session(self, tenant: str, session_id: str, mode: Mode) -> None:
+        """Close what was opened for it at the vendor. Raises `VendorError` or `DeviceError`."""
+        session = VendorSession(session_tag(tenant, session_id), mode)
+        closes = self._process.close_session
+        await until_there(lambda: closes(session), LostError, within=self._letting_go)
 
     async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         """Run *task*; see `Executor.run`."""
-        description = await self._process.describe()
-        calls = Calls(task, self._process, description.device, self._letting_go)
+        try:
+            description = await self._process.describe()
+        except DeviceError as error:
+            yield Died(Reason.DEVICE_LOST, str(error))
+            return
+        about = description.device, self._letting_go, self._away_for
+        calls = Calls(task, self._process, *about)
         properties = description.announced.properties
         calibrated = Calibrated(description.device.calibration, msgspec.Raw(properties))
         try:

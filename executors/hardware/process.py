@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -15,21 +15,24 @@ from executors.children import posix
 from executors.children.frames import Frame, Kind, pack
 from executors.children.launcher import environment
 from executors.children.wire import Wire
+from executors.hardware import elsewhere
 from executors.hardware.said import (
     ERRORS,
     Ask,
     ClosedError,
     Description,
-    LostError,
+    EndedError,
     Meter,
     Told,
     VendorError,
+    VendorSession,
     Verb,
     joined,
 )
 from executors.hardware.specs import DeviceSpec
 
 READY_WITHIN = 120.0  # s: SDKs are slow to import, and some ask their service much
+ENDS_WITHIN = 5.0  # s after it hung up
 DESCRIBED_FOR = 60.0  # s for which what the device said of itself is taken to be so
 
 logger = structlog.get_logger()
@@ -42,14 +45,19 @@ class DeviceError(Exception):
 @dataclass(slots=True)
 class _Waiting:
     answer: asyncio.Future[tuple[Told, bytes]]
-    note: Callable[[str], None]
+    note: Callable[[Told], None]
 
 
 class DeviceProcess:
     """Speaks with the process of *spec*'s device, which is started again when it was lost."""
 
-    def __init__(self, spec: DeviceSpec, described_for: float = DESCRIBED_FOR) -> None:
-        self._spec, self._described_for = spec, described_for
+    def __init__(
+        self,
+        spec: DeviceSpec,
+        described_for: float = DESCRIBED_FOR,
+        ready_within: float = READY_WITHIN,
+    ) -> None:
+        self._spec, self._described_for, self._ready_within = spec, described_for, ready_within
         self._process: asyncio.subprocess.Process | None = None
         self._wire: Wire | None = None
         self._waiting: dict[int, _Waiting] = {}
@@ -58,11 +66,17 @@ class DeviceProcess:
         self._description: Description | None = None
         self._described_at = 0.0
         self._is_closed = False
+        self._is_ready = False  # and so may be lost
 
     @property
     def pid(self) -> int:
         """Its process; 0 while there is none."""
         return self._process.pid if self._process is not None and self._wire is not None else 0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What jobs may ask for the device by."""
+        return self._spec.labels
 
     async def describe(self) -> Description:
         """The device: as it said last, or anew if that is long ago and the vendor is reached."""
@@ -77,13 +91,21 @@ class DeviceProcess:
         assert self._description is not None
         return self._description
 
-    async def submit(self, asked: bytes, tag: str) -> str:
-        """Have it run; the vendor's id. Raises `VendorError`."""
-        told, _ = await self.ask("submit", tag, asked)
+    async def calibrate(self) -> None:
+        """Have the device calibrated anew. Raises `VendorError` or `DeviceError`."""
+        _, body = await self.ask("calibrate")
+        self._description = msgspec.json.decode(body, type=Description)
+        self._described_at = asyncio.get_running_loop().time()
+
+    async def submit(
+        self, asked: bytes, tag: str, session: VendorSession | None, note: Callable[[Told], None]
+    ) -> str:
+        """Have it run; the vendor's id. *note*: what it says of *session*. Raises `VendorError`."""
+        told, _ = await self.ask("submit", tag, asked, note, session)
         return told.message
 
     async def wait(
-        self, vendor_job_id: str, note: Callable[[str], None]
+        self, vendor_job_id: str, note: Callable[[Told], None]
     ) -> tuple[Meter, bytes, str]:
         """What it took, an `Answered` as JSON, and why there are no outcomes, if there are none."""
         told, body = await self.ask("wait", vendor_job_id, note=note)
@@ -97,21 +119,26 @@ class DeviceProcess:
         """The vendor's id of what was submitted with *tag*; None if there is none for sure."""
         return (await self.ask("find", tag))[0].message or None
 
+    async def close_session(self, session: VendorSession) -> None:
+        """Close what was opened for it. Raises `VendorError`."""
+        await self.ask("close_session", session=session)
+
     async def ask(
         self,
         verb: Verb,
         about: str = "",
         body: bytes = b"",
-        note: Callable[[str], None] = lambda text: None,
+        note: Callable[[Told], None] = lambda told: None,
+        session: VendorSession | None = None,
     ) -> tuple[Told, bytes]:
-        """Ask, and wait. Raises `VendorError`: a `LostError` if its process ends meanwhile."""
+        """Ask, and wait. Raises `VendorError`: an `EndedError` if its process ends meanwhile."""
         wire = await self._started()
         self._asked += 1
         number = self._asked
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = _Waiting(future, note)
         try:
-            wire.send(pack(Kind.ASK, joined(Ask(verb, about), body), number))
+            wire.send(pack(Kind.ASK, joined(Ask(verb, about, session), body), number))
             told, answer = await future
         finally:
             self._waiting.pop(number, None)
@@ -135,36 +162,48 @@ class DeviceProcess:
 
     async def _start(self) -> None:
         await self._end()
+        spec = self._spec
+        server = _server(spec)
         ours, theirs = socket.socketpair()
         first = asyncio.get_running_loop().create_future()
-        self._waiting[0] = _Waiting(first, lambda text: None)
+        self._waiting[0] = _Waiting(first, lambda told: None)
+        first.add_done_callback(_heard)
         self._wire = Wire(ours, self._on_frame, self._on_end)
-        spec = self._spec
-        with theirs, posix.ends_blocked():
+        with theirs, posix.ends_blocked(), _starting(spec):
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "executors.hardware.vendors.serving"),
+                *server,
                 *(str(theirs.fileno()), str(os.getpid()), spec.name, spec.made_by),
+                msgspec.json.encode(dict(spec.arguments)).decode(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=environment() | dict(spec.variables),
+                env=_environment_of(spec),
                 cwd="/",
                 start_new_session=True,
             )
-        try:
-            async with asyncio.timeout(READY_WITHIN):
-                told, body = await first
-        except (TimeoutError, LostError, ClosedError) as error:
-            await self._end()
-            raise DeviceError(f"the process of {spec.name} did not start: see its log") from error
-        finally:
-            self._waiting.pop(0, None)
+        told, body = await self._first_words(first)
         if told.kind != "done":
             await self._end()
             raise DeviceError(f"{spec.name}: {told.message}")
         self._description = msgspec.json.decode(body, type=Description)
         self._described_at = asyncio.get_running_loop().time()
+        self._is_ready = True
         logger.info("device.ready", device=spec.name, pid=self._process.pid)
+
+    async def _first_words(self, first: asyncio.Future[tuple[Told, bytes]]) -> tuple[Told, bytes]:
+        """What it says of itself, or of why it can not. Raises `DeviceError`."""
+        made = f"the process of {self._spec.name}, with {self._spec.made_by},"
+        try:
+            async with asyncio.timeout(self._ready_within):
+                return await first
+        except TimeoutError as error:
+            await self._end()
+            raise DeviceError(f"{made} was not ready within {self._ready_within:g} s") from error
+        except (EndedError, ClosedError) as error:
+            status = await self._status()
+            raise DeviceError(f"{made} ended with status {status} before it was ready") from error
+        finally:
+            self._waiting.pop(0, None)
 
     def _on_frame(self, frame: Frame) -> None:
         line, _, body = frame.payload.partition(b"\n")
@@ -173,20 +212,31 @@ class DeviceProcess:
             return  # nobody waits for it any more
         told = msgspec.json.decode(line, type=Told)
         if told.kind == "note":
-            waiting.note(told.message)
+            waiting.note(told)
         elif not waiting.answer.done():
             waiting.answer.set_result((told, body))
 
     def _on_end(self, why: str | None) -> None:
-        if not self._is_closed:
-            logger.error("device.lost", device=self._spec.name, why=why)
+        if self._is_ready and not self._is_closed:
+            logger.error("device.lost", device=self._spec.name, why=why or "its process ended")
+        self._is_ready = False
         if self._wire is not None:
             self._wire.close()
             self._wire = None
-        kind = ClosedError if self._is_closed else LostError
+        kind = ClosedError if self._is_closed else EndedError
         for waiting in self._waiting.values():
             if not waiting.answer.done():
                 waiting.answer.set_exception(kind("the process of the device ended"))
+
+    async def _status(self) -> int | None:
+        """With which its process ends, which hung up; less than 0 is the signal."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ENDS_WITHIN):
+                    await process.wait()
+        await self._end()
+        return process.returncode if process is not None else None
 
     async def _end(self) -> None:
         if self._wire is not None:
@@ -196,3 +246,35 @@ class DeviceProcess:
                 self._process.kill()
             await self._process.wait()
             self._process = None
+
+
+def _server(spec: DeviceSpec) -> tuple[str, ...]:
+    """What serves the device, on the worker's Python or on that of another environment."""
+    if not spec.python:
+        return sys.executable, "-P", "-m", "executors.hardware.vendors.serving"
+    return spec.python, "-P", "-s", elsewhere.__file__
+
+
+@contextlib.contextmanager
+def _starting(spec: DeviceSpec) -> Iterator[None]:
+    """Raises `DeviceError` where its Python is none."""
+    try:
+        yield
+    except OSError as error:
+        what = f"python={spec.python}" if spec.python else sys.executable
+        text = f"{spec.name}: {what} is no program that can be run here: {error.strerror}"
+        raise DeviceError(text) from error
+
+
+def _heard(first: asyncio.Future[tuple[Told, bytes]]) -> None:
+    """Nobody may wait for it by now."""
+    if not first.cancelled():
+        first.exception()
+
+
+def _environment_of(spec: DeviceSpec) -> dict[str, str]:
+    """What it finds in its environment: another Python has packages of its own."""
+    found = environment()
+    if spec.python:
+        del found["PYTHONPATH"]
+    return found | dict(spec.variables)

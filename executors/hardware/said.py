@@ -5,9 +5,22 @@ from typing import Literal
 import msgspec
 
 from executors.backends.described import DescribedDevice
+from schemas.sessions import Mode
 from schemas.workers import BackendAnnounced
 
-Verb = Literal["describe", "submit", "wait", "cancel", "find"]
+SAME_JOB = 16  # characters with which the tags of all calls of one job begin
+
+Verb = Literal["describe", "submit", "wait", "cancel", "find", "calibrate", "close_session"]
+
+
+class VendorSession(msgspec.Struct, frozen=True):
+    """Where a vendor that has sessions keeps the calls of one session here together."""
+
+    tag: (
+        str  # of all its jobs: whichever process meets one of them knows the vendor's session by it
+    )
+    mode: Mode
+    left: float = 0.0  # s until the one here is over
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -15,6 +28,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     verb: Verb
     about: str = ""
+    session: VendorSession | None = None
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -62,6 +76,10 @@ class LostError(VendorError):
     """Nobody knows whether it did: the answer was lost."""
 
     kind = "lost"
+
+
+class EndedError(LostError):
+    """Nobody knows: the process of the device has ended meanwhile."""
 
 
 class ClosedError(VendorError):

@@ -13,11 +13,12 @@ from typing import Any
 from qiskit.result import Result
 
 from executors import memory
+from executors.backends import aer
 from executors.faults import BackendError, InvalidInputsError
 from schemas.limits import MIB
 
 _TOO_LITTLE = re.compile(r"nsufficient memory|more memory than max_memory_mb")
-_OUT_OF_MEMORY = re.compile(r"bad_alloc|bad allocation|annot allocate")
+_OUT_OF_MEMORY = re.compile(r"bad_alloc|bad allocation|annot allocate|cudaErrorMemoryAllocation")
 _UNKNOWN = re.compile(r"contains invalid (?:instructions|parameters)|Invalid gate operation")
 _QUOTED = re.compile(r'"(?:gates|instructions)": \{([^}]*)\}')
 _METHOD = re.compile(r'"(\w+)" method|using the (\w+) simulator')
@@ -34,6 +35,7 @@ class Failed:
     available: int  # MiB
     precision: str  # of the numbers: single or double
     chosen: bool  # the method was asked for
+    on_gpu: bool  # its memory is what is available
 
 
 def failure(result: Result, options: Mapping[str, Any]) -> Exception:
@@ -57,6 +59,8 @@ def _first(result: Result, options: Mapping[str, Any]) -> Failed:
             number, text, about = index, str(found.status), found.metadata or {}
             break
     named = _METHOD.search(text)
+    everywhere = result.metadata or {}
+    on_gpu = int(everywhere.get("max_gpu_memory_mb") or 0)
     method = (named[1] or named[2]) if named else about.get("method") or options.get("method")
     if method in (None, "automatic"):
         method = "statevector"  # what Aer takes for what needs so much
@@ -65,9 +69,10 @@ def _first(result: Result, options: Mapping[str, Any]) -> Failed:
         text=text,
         method=str(method),
         needs=int(about.get("required_memory_mb") or 0),
-        available=int((result.metadata or {}).get("max_memory_mb") or 0),
+        available=int(everywhere.get("max_memory_mb") or 0) + on_gpu,
         precision=str(options.get("precision", "double")),
         chosen=options.get("method", "automatic") != "automatic",
+        on_gpu=on_gpu > 0,
     )
 
 
@@ -90,6 +95,8 @@ def _memory(failed: Failed) -> str:
 
 
 def _advice(failed: Failed) -> str:
+    if failed.on_gpu:
+        return f"; try the backend {aer.NAME}"
     if failed.method == "density_matrix" and 0 < failed.needs < 2**62:
         qubits = math.log2(failed.needs * MIB / _bytes(failed.precision)) / 2
         if qubits <= (most_qubits("statevector", failed.available, failed.precision) or 0):

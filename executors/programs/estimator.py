@@ -1,7 +1,7 @@
 """`estimator`: expectation values of operators, for clients of the V1 and the V2 primitives."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,14 @@ from qiskit import QuantumCircuit
 from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 
 from executors.backends.aer import LocalSimulator
+from executors.backends.mocks import MockSimulator
+from executors.backends.remote import RemoteDevice
 from executors.faults import InvalidInputsError
 from executors.programs import primitive_options
 from executors.programs.circuits import read_state
-from executors.programs.expectation import Estimate, Exact, Numbers, Sampled, must_be_ideal
+from executors.programs.estimates_of_vendors import estimated_by_vendor, of_precision
+from executors.programs.estimator_pubs import MOST_PUBS, Pub, read_pubs
+from executors.programs.expectation import Estimate, Exact, Sampled, must_be_ideal
 from executors.programs.indices import in_order, picked
 from executors.programs.operators import read_operator
 from executors.programs.primitive_options import (
@@ -21,16 +25,12 @@ from executors.programs.primitive_options import (
     in_place,
     is_mitigating,
     nested,
-    read_values,
     whole,
 )
 from executors.programs.spsa import numbers
 
-MOST_PUBS = 1_000
-MOST_VALUES = 100_000  # expectation values of one job
 MOST_SHOTS = 1_000_000
 KEPT = 1_000  # observables whose circuits are kept compiled
-MOST_LEVELS = 8  # of lists of observables
 DEFAULT_PRECISION = 1 / 64
 DEFAULT_SHOTS_V1 = 4_000
 DEFAULT_TWIRLS = 32
@@ -56,19 +56,11 @@ class How:
 
 
 @dataclass(frozen=True, slots=True)
-class Pub:
-    """A circuit, observables and values, of shapes that go together, and how often it is run."""
+class Often:
+    """How often a circuit is run, 0 for an exact value, and the precision that this stands for."""
 
-    state: QuantumCircuit
-    observables: Numbers  # of operators
-    values: Numbers  # one more dimension: the parameters
-    shots: int  # 0: exact
+    shots: int
     precision: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the result."""
-        return np.broadcast_shapes(self.observables.shape, self.values.shape[:-1])
 
 
 def main(
@@ -110,24 +102,29 @@ def main(
 def _second(
     backend: LocalSimulator, pubs: Any, options: Mapping[str, Any], level: Any, method: str | None
 ) -> PrimitiveResult[PubResult]:
-    primitive_options.check(options)
-    if not isinstance(pubs, list) or not 1 <= len(pubs) <= MOST_PUBS:
-        raise InvalidInputsError(f"pubs must be a list of 1 to {MOST_PUBS:,}")
     level = options.get("resilience_level") if level is None else level
+    if isinstance(backend, RemoteDevice) and backend.described.estimates:
+        if not isinstance(backend, MockSimulator):
+            return estimated_by_vendor(backend, read_pubs(pubs, backend), options, level, method)
+        options, level = of_precision(options), None  # nothing is run that could be mitigated
+    primitive_options.check(options)
     asked = nested(options, "resilience", "measure_mitigation")
-    read = [_pub(pub, f"pubs[{number}]", backend, options) for number, pub in enumerate(pubs)]
-    _check_sum(math.prod(pub.shape) for pub in read)
+    read = read_pubs(pubs, backend)
+    often = [
+        _often(pub.precision, f"pubs[{number}][3]", backend, options)
+        for number, pub in enumerate(read)
+    ]
     seed = options.get("seed_estimator")
     if seed is None:
         seed = nested(options, "simulator", "seed_simulator")
     random = np.random.default_rng(whole(seed, "options.seed_estimator", 0, 2**64 - 1))
     mitigated = bool(is_mitigating(level, "resilience_level") if asked is None else asked)
     results = []
-    for pub in read:
+    for pub, each in zip(read, often, strict=True):
         how = How(
             backend, in_place(pub.state, backend), mitigated, _twirls(options), random, method
         )
-        results.append(_result(pub, how))
+        results.append(_result(pub, each, how))
     return PrimitiveResult(results, metadata={"version": 2})
 
 
@@ -140,31 +137,11 @@ def _twirls(options: Mapping[str, Any]) -> int:
     return whole(asked, "options.twirling.num_randomizations", 1, 1_000) or DEFAULT_TWIRLS
 
 
-def _pub(value: Any, where: str, backend: LocalSimulator, options: Mapping[str, Any]) -> Pub:
-    if not isinstance(value, list) or not 2 <= len(value) <= 4:
-        raise InvalidInputsError(f"{where} must be [circuit, observables, values, precision]")
-    circuit, observables, values, precision = [*value, None, None][:4]
-    state = read_state(circuit, f"{where}[0]", backend)
-    found = _observables(observables, f"{where}[1]", state.num_qubits)
-    given = read_values(values, f"{where}[2]", state)
-    try:
-        np.broadcast_shapes(found.shape, given.shape[:-1])
-    except ValueError as error:
-        raise InvalidInputsError(
-            f"{where}: observables of shape {found.shape} and values of shape {given.shape[:-1]} "
-            "do not go together"
-        ) from error
-    return Pub(state, found, given, *_precision(precision, f"{where}[3]", backend, options))
-
-
-def _precision(
-    value: Any, where: str, backend: LocalSimulator, options: Mapping[str, Any]
-) -> tuple[int, float]:
-    """Shots, 0 for an exact value, and the precision that these stand for."""
+def _often(value: Any, where: str, backend: LocalSimulator, options: Mapping[str, Any]) -> Often:
     if value is None and options.get("default_precision") is None:
         shots = whole(options.get("default_shots"), "options.default_shots", 1, MOST_SHOTS)
         if shots is not None:
-            return shots, 1 / math.sqrt(shots)
+            return Often(shots, 1 / math.sqrt(shots))
     if value is None:
         value, where = options.get("default_precision"), "options.default_precision"
     if value is None:
@@ -178,42 +155,11 @@ def _precision(
         )
     if value == 0:
         must_be_ideal(backend, where)
-        return 0, 0.0
-    return math.ceil(1 / value**2 - 1e-9), float(value)
+        return Often(0, 0.0)
+    return Often(math.ceil(1 / value**2 - 1e-9), float(value))
 
 
-def _observables(value: Any, where: str, num_qubits: int) -> Numbers:
-    """Operators in the shape of the lists that they stand in."""
-    shape: list[int] = []
-    inner = value
-    while isinstance(inner, list):
-        if not inner or len(shape) == MOST_LEVELS:
-            raise InvalidInputsError(f"{where} has an empty list, or too many levels of lists")
-        shape.append(len(inner))
-        inner = inner[0]
-    if math.prod(shape) > MOST_VALUES:
-        raise InvalidInputsError(f"{where} has more than {MOST_VALUES:,} observables")
-    found: Numbers = np.empty(shape, dtype=object)
-    for place in np.ndindex(*shape):
-        inner, name = value, where
-        for level, index in enumerate(place):
-            if not isinstance(inner, list) or len(inner) != shape[level]:
-                raise InvalidInputsError(f"{name} has not as many entries as the others")
-            inner, name = inner[index], f"{name}[{index}]"
-        if isinstance(inner, list):
-            raise InvalidInputsError(f"{name} has more levels of lists than the others")
-        found[place] = read_operator(inner, name, num_qubits)
-    return found
-
-
-def _check_sum(sizes: Iterator[int]) -> None:
-    if (wanted := sum(sizes)) > MOST_VALUES:
-        raise InvalidInputsError(
-            f"the job asks for {wanted:,} expectation values, at most {MOST_VALUES:,} are taken"
-        )
-
-
-def _result(pub: Pub, how: How) -> PubResult:
+def _result(pub: Pub, often: Often, how: How) -> PubResult:
     evs, stds = np.empty(pub.shape), np.empty(pub.shape)
     observables = np.broadcast_to(pub.observables, pub.shape)
     values = np.broadcast_to(pub.values, (*pub.shape, pub.state.num_parameters))
@@ -223,12 +169,12 @@ def _result(pub: Pub, how: How) -> PubResult:
         if len(made) == KEPT:
             made.clear()
         if id(operator) not in made:
-            made[id(operator)] = _estimator(pub.state, operator, pub.shots, how)
+            made[id(operator)] = _estimator(pub.state, operator, often.shots, how)
         found = made[id(operator)](values[place])
         evs[place], stds[place] = found.value, math.sqrt(found.variance)
-    metadata: dict[str, Any] = {"target_precision": pub.precision, "circuit_metadata": {}}
-    if pub.shots:
-        metadata["shots"] = pub.shots
+    metadata: dict[str, Any] = {"target_precision": often.precision, "circuit_metadata": {}}
+    if often.shots:
+        metadata["shots"] = often.shots
     return PubResult(DataBin(evs=evs, stds=stds, shape=pub.shape), metadata=metadata)
 
 

@@ -35,14 +35,35 @@ _PLAIN = {"execution.meas_type": ("classified",)}  # values that ask for nothing
 
 def check(options: Mapping[str, Any], refused: Mapping[str, str] = MappingProxyType({})) -> None:
     """Raise `InvalidInputsError` for what is not known or, as what is *refused*, not honoured."""
-    if others := set(options) - _KNOWN:
-        raise unknown("there is no option", others, _KNOWN)
+    check_names(options)
     whys = {**_REFUSED, **refused}
     for path, value in _flat(options, ""):
         if path in whys and value not in _PLAIN.get(path, ()):
             raise InvalidInputsError(f"options.{path} can not be honoured: {whys[path]}")
         if path.startswith("experimental."):
             raise InvalidInputsError(f"options.{path} can not be honoured: it is experimental")
+
+
+def check_names(options: Mapping[str, Any]) -> None:
+    """Raise `InvalidInputsError` for an option that there is not, or a group."""
+    if others := set(options) - _KNOWN:
+        raise unknown("there is no option", others, _KNOWN)
+
+
+def plain(value: Any, where: str) -> Any:
+    """*value* in JSON, as a client has sent it; raises `InvalidInputsError`."""
+    match value:
+        case Mapping():
+            return {str(name): plain(each, f"{where}.{name}") for name, each in value.items()}
+        case list() | tuple():
+            return [plain(each, f"{where}[{number}]") for number, each in enumerate(value)]
+        case np.ndarray() | np.generic():
+            return plain(value.tolist(), where)
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            pass
+    raise InvalidInputsError(f"{where} is a {type(value).__name__}: only JSON is passed on")
 
 
 def _flat(options: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:

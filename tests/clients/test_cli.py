@@ -97,6 +97,34 @@ def test_with_json_a_watch_is_one_event_a_line(qjb: Qjb) -> None:
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
 
 
+def test_how_often_a_job_is_tried_again_is_said_on_the_command_line(qjb: Qjb, bell: str) -> None:
+    asked = ("submit", "sampler", "-i", f"circuits=@{bell}", "--json", "--watch")
+
+    done = qjb(*asked, "--retries", "transport=1", "--retries", "device_down=4")
+    never = qjb(*asked, "--retries", "deterministic=2")
+
+    queued = json.loads(done.stdout.splitlines()[0])
+    assert queued["job"]["retries"] == {"transport": 1, "device_down": 4}
+    assert never.returncode != 0
+    assert "retries.deterministic: such an error would come again" in never.stderr
+
+
+def test_what_a_backend_must_have_is_asked_for_on_the_command_line(qjb: Qjb, bell: str) -> None:
+    asked = ("submit", "sampler", "-i", f"circuits=@{bell}", "--json")
+
+    wide = json.loads(qjb(*asked, "--require", "min_num_qubits=20").stdout)
+    unknown = qjb(*asked, "--require", "colour=red")
+    malformed = qjb(*asked, "--require", "colour")
+
+    assert wide["backend"] == "aer_simulator"
+    assert unknown.returncode != 0
+    assert "there is no such requirement" in unknown.stderr
+    assert (malformed.returncode, "--require: 'colour' is not name=value" in malformed.stderr) == (
+        2,
+        True,
+    )
+
+
 def test_circuits_of_several_files_make_a_list(qjb: Qjb, bell: str) -> None:
     pair = f"circuits=@{bell}"
     done = qjb("submit", "sampler", "-i", pair, "-i", pair, "--watch", "--json")

@@ -98,6 +98,8 @@ def test_a_tenant_is_disabled_and_enabled_and_has_a_quota(url: str, data: Path, 
     enabled = run("jobs", **client)
     told = run("tenants", "quota", "chem", "--queued", "5", "--rate", "2.5", *at)
     lifted = run("tenants", "quota", "chem", "--queued", "none", *at)
+    used = ("--device-seconds", "600.5", "--shots", "1000000", "--bytes", "5000000")
+    limited = run("tenants", "quota", "chem", *used, *at)
     weighs = run("tenants", "weight", "chem", "2.5", *at)
 
     assert "has the weight 2.5" in weighs.stdout
@@ -106,6 +108,7 @@ def test_a_tenant_is_disabled_and_enabled_and_has_a_quota(url: str, data: Path, 
     assert "queued 5, rate 2.5" in told.stdout
     assert "rate 2.5" in lifted.stdout
     assert "queued" not in lifted.stdout
+    assert "device_seconds 600.5, shots 1000000, bytes 5000000" in limited.stdout
 
 
 def test_a_command_says_to_which_log_it_wrote_and_whether_a_service_has_it_open(

@@ -36,7 +36,7 @@ DECLARED = {
 @asynccontextmanager
 async def up(directory: Path) -> AsyncIterator[System]:
     """`qjb up`."""
-    system = embedded_system(directory, log_level="warning")
+    system = embedded_system(directory, log_level="warning", slots="1")
     try:
         await system.start()
         yield system
@@ -103,8 +103,9 @@ async def _run_one(client: Client) -> None:
 
 
 async def _lose_one(client: Client, pid: int) -> None:
-    """Kill the child each time that the job begins, until the job is given up."""
+    """Kill the child each time that the job begins, until the job is given up, and another begins."""
     await client.submit(LONG)
+    await client.submit({"job_id": "next", "program_id": "hello-world"})  # it waits by then
     async for kind, data in client.follow("long"):
         if kind == "started":
             await asyncio.sleep(1.1)  # gauges are set once a second
@@ -113,6 +114,8 @@ async def _lose_one(client: Client, pid: int) -> None:
                 os.kill(child, signal.SIGKILL)
         if kind == "failed":
             assert re.search("attempt|lost|killed", data)
+    async for _ in client.follow("next"):
+        pass
 
 
 async def _be_refused(client: Client) -> None:

@@ -11,7 +11,7 @@ from tests.support.environments import environment
 from tests.support.systems import embedded_system
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-SECONDS = 33  # of trying, with each seed
+SECONDS = 20  # of trying, with each seed
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 

@@ -11,7 +11,7 @@ import pytest
 from broker.errors import SettingsError
 from broker.gateway.rows import Held
 from broker.gateway.store import Store
-from broker.settings import load
+from broker.settings.settings import load
 from broker.transports import database, shelves
 from broker.transports.blobs import open_blobs
 from broker.transports.embedded import EmbeddedLog

@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psutil
@@ -16,15 +16,27 @@ import pytest_asyncio
 
 from executors.base import Stop
 from executors.hardware.executor import HardwareExecutor
-from executors.hardware.process import DeviceError
+from executors.hardware.process import DeviceError, DeviceProcess
+from executors.hardware.said import SAME_JOB
 from executors.hardware.specs import DeviceSpec
 from schemas.calls import Call
-from schemas.reports import Accepted, Body, Calibrated, Intended, Metered, Parked, Raised, Stopped
+from schemas.reports import (
+    Accepted,
+    Body,
+    Calibrated,
+    Died,
+    Intended,
+    Metered,
+    Parked,
+    Raised,
+    Stopped,
+    Withdrawn,
+)
 from tests.support import device_programs
-from tests.support.awaiting import eventually
-from tests.support.device_programs import PROGRAMS
+from tests.support.awaiting import eventually, stays, steps
 from tests.support.devices import BELL, DRILL, FAKE, NAME, Books, Children, hardware, near
 from tests.support.executing import bodies, kinds, last, log_of, started, uploaded, value
+from tests.support.federation import Far, far_installation
 
 FACTS = ["intended", "accepted", "metered"]
 
@@ -32,27 +44,28 @@ FACTS = ["intended", "accepted", "metered"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def children() -> AsyncIterator[Children]:
-    made = Children(2, PROGRAMS)
-    await made.start()
-    yield made
-    await made.end()
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+    with far_installation(tmp_path_factory.mktemp("far")) as found:
+        yield found
 
 
-@pytest.fixture
-def books(tmp_path: Path) -> Books:
-    return Books(tmp_path)
+KINDS = ["badly behaved", "fake of an SDK", "another installation", "another through QRMI"]
 
 
-@pytest_asyncio.fixture(params=["badly behaved", "fake of an SDK"], loop_scope="module")
-async def device(
-    request: pytest.FixtureRequest, books: Books, children: Children
-) -> AsyncIterator[HardwareExecutor]:
+@pytest.fixture(params=KINDS)
+def spec(request: pytest.FixtureRequest, books: Books) -> DeviceSpec:
     """One of each kind."""
-    spec = DeviceSpec(NAME, FAKE)
     if request.param == "badly behaved":
-        spec = books.spec(lose_every=2, busy_every=5, odd_every=3, queue=0.05)
+        return books.spec(lose_every=2, busy_every=5, odd_every=3, queue=0.05)
+    if request.param == "fake of an SDK":
+        return DeviceSpec(NAME, FAKE)
+    far: Far = request.getfixturevalue("far")
+    return far.spec() if request.param == "another installation" else far.spec_by_qrmi()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def device(spec: DeviceSpec, children: Children) -> AsyncIterator[HardwareExecutor]:
     async with started(hardware(spec, children)) as ready:
         assert isinstance(ready, HardwareExecutor)
         yield ready
@@ -85,7 +98,7 @@ async def until_fact(run: Any, kind: type[Body]) -> list[Body]:
 
 
 def facts(found: list[Body]) -> list[str]:
-    return [kind for kind in kinds(found) if kind in FACTS]
+    return [kind for kind in kinds(found) if kind in (*FACTS, "withdrawn")]
 
 
 async def test_each_call_is_one_job_of_the_vendor(device: HardwareExecutor) -> None:
@@ -222,6 +235,58 @@ async def test_a_device_under_maintenance_is_waited_for(books: Books, at: At) ->
     assert len(books.tags()) == 1
 
 
+async def test_an_attempt_whose_job_is_tried_again_leaves_a_device_that_is_away(
+    books: Books, children: Children
+) -> None:
+    async with started(hardware(books.spec(), children, away_for=0.5)) as device:
+        books.maintenance.touch()
+        found = await bodies(device, near("calls", {}, leaves=True))
+        books.maintenance.unlink()
+        again = await bodies(device, near("calls", {}, attempt=2, leaves=True))
+
+    assert facts(found) == ["intended", "withdrawn"]
+    assert isinstance(found[-1], Died)
+    assert found[-1].reason == "device_away"
+    assert "did not answer for 0.5 s: 503: the device is being maintained" in found[-1].message
+    assert kinds(again)[-1] == "returned"
+    assert len(books.tags()) == 1
+
+
+async def test_the_last_attempt_of_a_job_stays_with_a_device_that_is_away(
+    books: Books, children: Children
+) -> None:
+    async with started(hardware(books.spec(), children, away_for=0.1)) as device:
+        books.maintenance.touch()
+        run = device.run(near("calls", {}), Stop())
+        await until_fact(run, Intended)
+        rest = asyncio.ensure_future(anext(run))
+        await stays(lambda: not rest.done(), 1.0)
+        books.maintenance.unlink()
+        found = [await rest, *[body async for body in run]]
+
+    assert kinds(found)[-1] == "returned"
+
+
+async def test_an_attempt_leaves_a_device_whose_process_ends_again_and_again(
+    books: Books, children: Children
+) -> None:
+    async with started(hardware(books.spec(queue=600.0), children, away_for=1.0)) as device:
+        run = device.run(near("calls", {}, leaves=True), Stop())
+        (accepted,) = [b for b in await until_fact(run, Accepted) if isinstance(b, Accepted)]
+        rest = asyncio.ensure_future(anext(run))
+        while not rest.done():
+            if pid := process_of(device):
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.05)
+        found = [await rest, *[body async for body in run]]
+
+    assert isinstance(found[-1], Died)
+    assert found[-1].reason == "device_lost"
+    assert accepted.vendor_job_id
+    assert books.cancelled() == []
+    assert len(books.tags()) == 1
+
+
 async def test_a_cancel_reaches_the_vendor(books: Books, at: At) -> None:
     stop = Stop()
     async with at(queue=600.0) as device:
@@ -235,6 +300,26 @@ async def test_a_cancel_reaches_the_vendor(books: Books, at: At) -> None:
     assert books.cancelled() == [1]
     assert found[-1] == Stopped("user_request")
     assert [body.cost for body in found if isinstance(body, Metered)] == [0.0]
+
+
+async def test_what_a_call_takes_is_told_while_it_runs_and_what_it_took_when_it_is_ended(
+    books: Books, at: At
+) -> None:
+    stop = Stop()
+    async with at(runs=600.0, costs=7.5) as device:
+        run = device.run(near("calls", {}), stop)
+        await until_fact(run, Accepted)
+        meter = (await until_fact(run, Metered))[-1]
+        stop.ask("budget")
+        found = [body async for body in run]
+
+    assert isinstance(meter, Metered)
+    assert not meter.final
+    ended = [body for body in found if isinstance(body, Metered) and body.final]
+    assert [body.cost for body in ended] == [7.5]
+    assert (ended[0].device_seconds or 0) >= (meter.device_seconds or 0) >= 1.0
+    assert books.cancelled() == [1]
+    assert found[-1] == Stopped("budget")
 
 
 async def test_a_cancel_is_not_held_up_by_a_vendor_that_is_away(
@@ -322,8 +407,76 @@ async def test_an_intent_that_nobody_can_look_up_parks_unless_an_operator_has_sa
         told = Call(tag=intended.tag, number=1, attempt=1, again=True)
         found = await bodies(device, near("calls", {}, attempt=2, calls=(told,)))
 
+    assert facts(found) == FACTS  # it is this attempt's, if it is lost as well
     assert kinds(found)[-1] == "returned"
     assert books.tags() == [intended.tag]
+
+
+async def test_what_a_program_draws_by_chance_its_next_attempt_draws_too(
+    books: Books, at: At
+) -> None:
+    async with at() as device:
+        for job_id, attempt in (("j1", 1), ("j1", 2), ("j2", 1)):
+            task = near("calls-by-chance", {}, job_id=job_id, attempt=attempt)
+            assert kinds(await bodies(device, task))[-1] == "returned"
+
+    first, again, other = books.tags()
+    assert first == again
+    assert first != other
+
+
+async def test_all_calls_of_a_job_have_tags_that_begin_alike_and_a_session_waits_once(
+    books: Books, at: At
+) -> None:
+    async with at(queue=0.3, sessions=True) as device:
+        for job_id in ("j1", "j2"):
+            found = await bodies(device, near("calls", {"times": 3}, job_id=job_id))
+            queued = [line for line in log_of(found).splitlines() if line.endswith("is queued")]
+            assert [line.partition(":")[0] for line in queued] == ["call 1"]
+
+    jobs = [tag[:SAME_JOB] for tag in books.tags()]
+    assert jobs[:3] == [jobs[0]] * 3
+    assert jobs[3:] == [jobs[3]] * 3
+    assert jobs[0] != jobs[3]
+
+
+async def test_a_call_that_was_not_submitted_is_withdrawn(books: Books, at: At) -> None:
+    stop = Stop()
+    async with at(finds=False) as device:
+        run = device.run(near("calls", {}), stop)
+        await until_fact(run, Calibrated)
+        books.maintenance.touch()
+        intended = (await until_fact(run, Intended))[-1]
+        rest = asyncio.ensure_future(anext(run))
+        await steps(50)
+        stop.ask("worker_stopped")
+        found = [await rest, *[body async for body in run]]
+
+    assert isinstance(intended, Intended)
+    assert facts(found) == ["withdrawn"]
+    assert Withdrawn(intended.tag) in found
+    assert not books.tags()
+
+
+async def test_what_an_earlier_attempt_may_have_submitted_is_not_withdrawn(
+    books: Books, at: At
+) -> None:
+    stop = Stop()
+    async with at() as device:
+        run = device.run(near("calls", {}), Stop())
+        intended = (await until_fact(run, Intended))[-1]
+        await run.aclose()
+        assert isinstance(intended, Intended)
+        call = Call(tag=intended.tag, number=1, attempt=1)
+        run = device.run(near("calls", {}, attempt=2, calls=(call,)), stop)
+        await until_fact(run, Calibrated)
+        books.maintenance.touch()
+        rest = asyncio.ensure_future(anext(run))
+        await steps(50)
+        stop.ask("worker_stopped")
+        found = [await rest, *[body async for body in run]]
+
+    assert facts(found) == []
 
 
 async def test_a_call_that_an_attempt_does_not_make_again_is_ended_with_the_job(
@@ -393,6 +546,34 @@ async def test_a_new_calibration_is_compiled_for(books: Books, children: Childre
             found = await bodies(executor, near("sampler", {"pubs": [[BELL, None, 5]]}))
             assert kinds(found)[-1] == "returned"
             told |= {body.calibration_id for body in found if isinstance(body, Calibrated)}
+
+
+async def test_a_device_says_what_jobs_may_ask_of_it(books: Books, children: Children) -> None:
+    steady, drifting = books.spec(labels=("cold", "lab")), books.spec(drifts_every=3600.0)
+    executors = [hardware(spec, children) for spec in (steady, drifting)]
+    [one], [two] = [await executor.start() for executor in executors]
+    for executor in executors:
+        await executor.close()
+
+    assert one.labels == ("cold", "lab")
+    assert one.error is not None
+    assert 0 < one.error < 0.1
+    assert one.calibrated == ""
+    age = datetime.now(UTC) - datetime.fromisoformat(two.calibrated)
+    assert timedelta(0) <= age < timedelta(hours=1, minutes=1)
+
+
+async def test_a_new_calibration_that_was_seen_to_come_is_as_old_as_that(
+    children: Children,
+) -> None:
+    process = DeviceProcess(DeviceSpec(NAME, "tests.support.drifting:device"), 0.0)
+    first = (await process.describe()).announced
+    before = datetime.now(UTC)
+    second = (await process.describe()).announced
+    await process.close()
+
+    assert first.calibrated == ""
+    assert datetime.fromisoformat(second.calibrated) >= before - timedelta(milliseconds=1)
 
 
 async def test_a_device_that_can_not_be_made_says_why(children: Children) -> None:

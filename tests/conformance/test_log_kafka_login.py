@@ -186,12 +186,14 @@ def places(cluster: KafkaCluster) -> frozenset[int]:
 
 async def append_until(log: KafkaLog, enough: Callable[[], bool]) -> int:
     """Append 0, 1, 2 … until there is *enough*; how many."""
-    for number in count():
-        await log.append(EVENTS, [Record(b"%d" % number, KEY, partition=0)])
-        if enough():
-            return number + 1
-        await asyncio.sleep(0.01)
-    raise AssertionError
+    numbers = count()
+
+    async def one() -> bool:
+        await log.append(EVENTS, [Record(b"%d" % next(numbers), KEY, partition=0)])
+        return enough()
+
+    await eventually(one, within=60)
+    return next(numbers)
 
 
 @pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "SCRAM-SHA-512"])

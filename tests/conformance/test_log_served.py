@@ -256,7 +256,7 @@ async def test_one_who_would_follow_what_is_not_there_follows_nothing(
     FrameWriter(writer).say(Hello(VERSION, [((INBOX, 0), 0), ((INBOX, 99), 0)]))
 
     assert await asyncio.wait_for(reader.read(), 5) == b""
-    assert owner._followers[TopicPartition(INBOX, 0)] == set()
+    assert not owner.tails.followers(TopicPartition(INBOX, 0))
     writer.close()
 
 
@@ -265,17 +265,16 @@ async def test_one_who_follows_and_takes_nothing_is_cut_and_holds_up_nobody(
 ) -> None:
     reader, writer = await stream(owner.path)
     FrameWriter(writer).say(Hello(VERSION, [((INBOX, 0), 0)]))
-    await eventually(lambda: owner._followers[TopicPartition(INBOX, 0)])
+    await eventually(lambda: owner.tails.followers(TopicPartition(INBOX, 0)))
     reader._transport.pause_reading()  # type: ignore[attr-defined]
 
     large = [Record(bytes(500_000), b"k") for _ in range(20)]
-    for _ in range(20):  # more than is kept for who has not read it
-        await asyncio.wait_for(log.append(INBOX, large), 10)
-        await asyncio.sleep(0.02)
-        if owner._followers[TopicPartition(INBOX, 0)] == set():
-            break
 
-    assert owner._followers[TopicPartition(INBOX, 0)] == set()
+    async def is_cut() -> bool:  # by more than is kept for who has not read it
+        await asyncio.wait_for(log.append(INBOX, large), 10)
+        return not owner.tails.followers(TopicPartition(INBOX, 0))
+
+    await eventually(is_cut)
     writer.close()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.settings import Settings
+from broker.settings.settings import load
 from broker.worker.options import Options
 
 FILE = Path(__file__).resolve().parents[2] / "docs/qjb.service"
@@ -22,9 +22,9 @@ def service() -> configparser.SectionProxy:
 
 
 def test_what_runs_has_the_time_to_finish_and_to_be_handed_back() -> None:
-    settings = Settings()
+    settings = load()
 
-    assert float(service()["TimeoutStopSec"]) > settings.grace + 2 * Options().hand_back
+    assert float(service()["TimeoutStopSec"]) > settings.worker.grace + 2 * Options().hand_back
 
 
 def test_a_job_that_is_killed_for_want_of_memory_does_not_end_the_service() -> None:

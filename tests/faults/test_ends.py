@@ -109,7 +109,7 @@ async def test_a_second_signal_to_all_ends_all_at_once(system: System) -> None:
     family = [process.pid, *offspring(process.pid)]
 
     signal_all(process)
-    await asyncio.sleep(0.5)
+    await eventually(lambda: "Ctrl-C again ends at once" in process.output())
     signal_all(process)
 
     assert await ended(process, within=5) == 128 + signal.SIGTERM

@@ -1,6 +1,5 @@
 """Gateways and workers as processes of their own on the embedded log, killed for real."""
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,6 +10,7 @@ import pytest
 
 from tests.support.awaiting import eventually
 from tests.support.processes import Process, free_port, offspring, ready, role, up
+from tests.support.sampling import sampled
 
 pytestmark = pytest.mark.slow
 
@@ -205,23 +205,16 @@ def own_memory(pids: list[int]) -> int:
 
 async def test_large_inputs_go_to_the_blob_store_past_the_memory_of_gateways(system: Up) -> None:
     await all_ready(system)
-    pids, highest = system.gateways(), [0]
-
-    async def watch() -> None:
-        while True:
-            highest[0] = max(highest[0], own_memory(pids))
-            await asyncio.sleep(0.005)
-
+    pids = system.gateways()
     async with aiohttp.ClientSession() as http:
-        before = own_memory(pids)
-        watching = asyncio.create_task(watch())
-        for _ in range(3):
-            async with http.post(f"{system.url}/jobs", data=large()) as answer:
-                assert answer.status == 200, await answer.text()
-                job = (await answer.json())["id"]
-        watching.cancel()
+        async with sampled(lambda: own_memory(pids), every=0.005) as held:
+            for _ in range(3):
+                async with http.post(f"{system.url}/jobs", data=large()) as answer:
+                    assert answer.status == 200, await answer.text()
+                    job = (await answer.json())["id"]
         async with http.get(f"{system.url}/jobs/{job}") as answer:
             found = await answer.json()
 
     assert len(found["params"]["note"]) == LARGE
-    assert highest[0] - before < LITTLE, f"{(highest[0] - before) >> 20} MiB"
+    grown = max(held) - held[0]
+    assert grown < LITTLE, f"{grown / 2**20:.0f} MiB"

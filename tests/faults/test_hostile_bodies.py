@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.awaiting import eventually
 from tests.support.processes import Process, free_port, offspring
+from tests.support.sampling import sampled
 
 MIB = 1024 * 1024
 FLOOR = 110 * MIB  # the helper with what it may always take
@@ -90,22 +91,6 @@ def forget(process: Process) -> None:
         Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-@asynccontextmanager
-async def watched(process: Process) -> AsyncIterator[list[int]]:
-    """Peaks, looked at often: a helper that has grown ends."""
-    peaks = [peak(process)]
-
-    async def look() -> None:
-        while True:
-            await asyncio.sleep(0.01)
-            peaks.append(peak(process))
-
-    task = asyncio.create_task(look())
-    yield peaks
-    peaks.append(peak(process))
-    task.cancel()
-
-
 async def until_up(http: aiohttp.ClientSession, url: str) -> None:
     async def answers() -> bool:
         with contextlib.suppress(aiohttp.ClientError):
@@ -124,7 +109,7 @@ async def posted(service: tuple[str, Process], body: bytes) -> tuple[int, Any, i
         forget(process)
         idle = peak(process)
         async with (
-            watched(process) as peaks,
+            sampled(lambda: peak(process)) as peaks,
             http.post(f"{url}/jobs", data=BytesIO(body)) as answer,
         ):
             said = await answer.json()
@@ -168,7 +153,7 @@ async def test_many_large_bodies_at_once_are_bounded_and_small_ones_are_served(
                 return answer.status
 
         hello = {"program_id": "hello-world", "params": {"iterations": 0}}
-        async with watched(process) as peaks:
+        async with sampled(lambda: peak(process)) as peaks:
             tasks = [asyncio.create_task(send()) for _ in range(16)]
             while not all(task.done() for task in tasks):
                 async with http.post(f"{url}/jobs", json=hello) as answer:

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from broker.roles import BROKER, EVERYTHING, WORKER
+from broker.settings.role import BROKER, EVERYTHING, WORKER
 from tests.support.awaiting import eventually
 from tests.support.cli import run
 from tests.support.laboratory import OF_BROKERS, OF_WORKERS, POINTS, SILENT, Vendor

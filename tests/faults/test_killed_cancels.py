@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from broker.roles import BROKER, EVERYTHING
+from broker.settings.role import BROKER, EVERYTHING
 from tests.support.awaiting import eventually
 from tests.support.killed import INBOX_ALONE, POINTS
 from tests.support.load import page_of_events

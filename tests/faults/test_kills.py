@@ -31,7 +31,7 @@ def job(job_id: str, iterations: int, priority: int = 0) -> dict[str, Any]:
 
 
 LONG = job("long", 400, priority=1)  # runs for seconds
-ALL = [*(job(f"job-{number:03d}", 20) for number in range(BRIEF)), LONG]
+ALL = [*(job(f"job-{number:03d}", 8) for number in range(BRIEF)), LONG]
 
 
 async def kill_amid_jobs(

@@ -18,9 +18,7 @@ from executors.programs.circuits import read_circuit
 from tests.support.branching import EndlessError, outcome, random_circuit
 from tests.support.circuits import encoded
 
-EXAMPLES = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+EXAMPLES = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 def counts(backend: str, circuit: Any, shots: int = 20) -> dict[str, int]:

@@ -137,7 +137,7 @@ async def _serves(folder: Path, ledger: Ledger, meanwhile: list[tuple[str, Damag
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=30, suppress_health_check=QUIET)
 @given(st.sampled_from(("closed", "killed")), damages)
 @example("closed", [(FILES[0], cut(0.0001))])
 @example("closed", [(FILES[0], page_overwritten(0.0, b"\0"))])
@@ -152,7 +152,7 @@ def test_a_copy_with_any_bytes_anywhere_answers_right_or_is_made_anew(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=20, suppress_health_check=QUIET)
 @given(st.lists(st.tuples(st.sampled_from(FILES), disk), min_size=1, max_size=3))
 @example([(FILES[1], overwritten(0.5, b" "))])  # in a page that only the write-ahead log has
 def test_a_copy_that_is_damaged_while_it_is_used_answers_right_or_is_made_anew(

@@ -81,7 +81,7 @@ def stored() -> Iterator[Store]:
         store.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps, st.lists(pages, min_size=5, max_size=20))
 def test_a_page_is_what_a_plain_filter_over_all_jobs_gives(
     done: list[object], asked: list[tuple[JobFilter, int, int, bool]]
@@ -104,7 +104,7 @@ walks = st.tuples(
 changes = st.one_of(writes, writes, st.just("reopen"), st.sampled_from(TIMES))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(jobs(), max_size=60), walks, st.lists(changes, max_size=8))
 def test_who_goes_on_from_a_cursor_sees_each_job_once(
     rows: list[JobRow], walk: tuple[JobFilter, bool, int, int], meanwhile: list[object]
@@ -166,7 +166,7 @@ def _plain(number: int) -> Mapping[str, object]:
     return {"tenant": "default", "job_id": f"{number:05}"} | state
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(jobs(), max_size=40), st.lists(filters, max_size=10))
 def test_events_of_many_jobs_are_those_of_the_jobs_that_match(
     rows: list[JobRow], asked: list[JobFilter]

@@ -18,22 +18,24 @@ from schemas.values import JobKey, State
 from tests.support.snapshots import TIME, snapshot
 
 NAMES = [f"j{number}" for number in range(4)]
-States = dict[str, tuple[int, int, State]]  # by job: epoch, number, state
+States = dict[str, tuple[int, int, State, bool]]  # by job: epoch, number, state, whether it rests
 
 SNAPSHOTS = st.tuples(
     st.sampled_from(NAMES),
     st.sampled_from([State.QUEUED, State.QUEUED, State.RUNNING, State.COMPLETED]),
     st.integers(1, 3),
     st.integers(1, 3),
+    st.booleans(),  # whether it rests until its next attempt, if it waits
 )
+Said = tuple[str, State, int, int, bool]
 
 
-def one_by_one(said: Sequence[tuple[str, State, int, int]]) -> tuple[States, set[str]]:
+def one_by_one(said: Sequence[Said]) -> tuple[States, set[str]]:
     """The newest states of live jobs, and those that have ended."""
     live: States = {}
     ended: set[str] = set()
     newest = 0
-    for name, state, seq, epoch in said:
+    for name, state, seq, epoch, rests in said:
         newest = max(newest, epoch)
         before = live.get(name)
         if before is not None and (epoch, seq) < before[:2]:
@@ -42,7 +44,7 @@ def one_by_one(said: Sequence[tuple[str, State, int, int]]) -> tuple[States, set
             live.pop(name, None)
             ended.add(name)
         elif before is not None or name not in ended or epoch == newest:
-            live[name] = (epoch, seq, state)
+            live[name] = (epoch, seq, state, rests)
     return live, ended
 
 
@@ -53,12 +55,13 @@ def stored(records: Sequence[Record]) -> list[Stored]:
     ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(SNAPSHOTS, max_size=12), st.integers(1, 12), st.sets(st.integers(0, 12)))
 def test_the_newest_states_are_found_however_many_are_read_at_once(
-    said: list[tuple[str, State, int, int]], size: int, checkpoints: set[int]
+    said: list[Said], size: int, checkpoints: set[int]
 ) -> None:
-    records = [snapshot(*each) for each in said]
+    later = {False: None, True: TIME.replace("2026", "2099")}
+    records = [snapshot(*each, next_attempt_at=later[rests]) for *each, rests in said]
     for at in sorted(checkpoints):
         records.insert(at, checkpoint_record(Checkpoint(epoch=1, ledger={}, inputs={}), TIME))
         records.insert(at, Record(b"", b"default/j0"))
@@ -71,18 +74,20 @@ def test_the_newest_states_are_found_however_many_are_read_at_once(
     live, ended = one_by_one(said)
     keys = {name: JobKey("default", name) for name in NAMES}
     assert {key.job_id: (job.seq, job.state) for key, job in book.jobs.items()} == {
-        name: (seq, state) for name, (_, seq, state) in live.items()
+        name: (seq, state) for name, (_, seq, state, _) in live.items()
     }
-    waiting = {name for name, (_, _, state) in live.items() if state is State.QUEUED}
-    assert {name for name in NAMES if keys[name] in book.queues} == waiting
-    running = sum(state is State.RUNNING for _, _, state in live.values())
+    waiting = {name: rests for name, (*_, state, rests) in live.items() if state is State.QUEUED}
+    for rests, where in ((False, book.queues), (True, book.resting)):
+        found = {name for name in NAMES if keys[name] in where}
+        assert found == {name for name, so in waiting.items() if so is rests}
+    running = sum(state is State.RUNNING for *_, state, _ in live.values())
     assert book.usage_of("default") == Usage(queued=len(waiting), running=running)
     assert {name for name in NAMES if book.has_ended(keys[name].encode())} == ended
     assert len(epochs) == len(checkpoints)
     assert loading.newest_epoch == max([each[3] for each in said] + epochs, default=0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 9), max_size=12), st.booleans(), st.integers(1, 12))
 def test_those_who_wait_go_in_the_order_of_their_arrival(
     ages: list[int], is_sorted: bool, size: int

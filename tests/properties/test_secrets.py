@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from broker.cli.client import Client
-from broker.settings import load
+from broker.settings.settings import load
 from broker.shown import url_visible
 from broker.transports.blobs import open_blobs
 from broker.transports.urls import open_log
@@ -125,6 +125,6 @@ def test_what_is_no_secret_is_shown(url: str, shown: str) -> None:
 
 def test_the_default_places_are_shown_whatever_the_data_folder_is_called() -> None:
     for name in ("plain", "a folder", "größe"):
-        found = load({"data": Path(f"/data/{name}")})
+        found = load({"data": Path(f"/data/{name}")}).storage
         assert url_visible(found.blobs) == found.blobs
         assert url_visible(found.log) == found.log

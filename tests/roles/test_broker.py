@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from broker.core.book import Book
 from broker.ledger.broker import Broker
@@ -597,11 +598,23 @@ async def test_a_job_goes_to_a_backend_that_suits_and_ideal_simulators_come_firs
         await qjb.submit("wide", backend_requirements={"min_num_qubits": 30})
         await qjb.submit("wider", backend_requirements={"min_num_qubits": 50})
         await qjb.submit("real", backend_requirements={"simulator": False})
-        chosen = {}
-        for job_id in ("plain", "wide", "wider", "real"):
-            chosen[job_id] = (await qjb.ends(job_id))[0].backend
+        await qjb.submit("asked", backend="ideal")
+        chosen, why = {}, {}
+        for job_id in ("plain", "wide", "wider", "real", "asked"):
+            queued = (await qjb.ends(job_id))[0]
+            chosen[job_id], why[job_id] = queued.backend, queued.why
+    assert chosen.pop("asked") == "ideal"
 
     assert chosen == {"plain": "ideal", "wide": "noisy", "wider": "device", "real": "device"}
+    assert why == {
+        "plain": "of 3 that meet the requirements, simulators come first,"
+        " and those without noise before others",
+        "wide": "of 2 that meet the requirements, simulators come first,"
+        " and those without noise before others",
+        "wider": "no other backend meets the requirements",
+        "real": "no other backend meets the requirements",
+        "asked": "",
+    }
 
 
 async def test_a_dispatch_to_hardware_waits_for_the_ledger() -> None:
@@ -628,8 +641,38 @@ async def test_the_queue_of_a_backend_is_shown() -> None:
 
         queue = await until(shown)
 
-    assert (queue.running, queue.slots) == (1, 1)
+    assert (queue.running, queue.slots, queue.free) == (1, 1, 0)
     assert len(queue.waiting) == 2
+    assert [(line.tenant, line.priority, line.count) for line in queue.lines] == [("default", 0, 2)]
+    assert len(queue.runs) == 1
+
+
+async def test_how_late_a_job_begins_is_measured() -> None:
+    def seen() -> float:
+        parts = (
+            REGISTRY.get_sample_value(
+                "qjb_starts_forecast_total", {"backend": "scripted", "within": within}
+            )
+            for within in ("yes", "no")
+        )
+        return sum(part or 0.0 for part in parts)
+
+    def is_shown() -> bool:
+        found = [r for r in stored(hand.log, STATUS) if r.key == b"queue/scripted"]
+        return bool(found) and decode(found[-1].value, QueueSnapshot).queued == 1
+
+    before = seen()
+    hand = Hand(MemoryLog(), slots=1)
+    async with system(hand) as qjb:
+        await qjb.submit("j1")
+        await hand.is_told("j1")
+        await qjb.submit("j2")
+        await until(is_shown)
+        await hand.report("j1", HELLO)
+        await hand.is_told("j2")
+        await hand.report("j2", Began())
+        await qjb.reaches("j2", "started")
+        await until(lambda: seen() == before + 1)
 
 
 async def test_a_queue_that_is_no_more_is_told_to_be_empty() -> None:
@@ -644,7 +687,7 @@ async def test_a_queue_that_is_no_more_is_told_to_be_empty() -> None:
 
         told = await until(lambda: newest() != last and newest())
 
-    assert told == QueueSnapshot(backend="gone", queued=0, running=0, slots=0)
+    assert told == QueueSnapshot(backend="gone", queued=0, running=0, slots=0, free=0)
 
 
 # Partitions that are added while it runs

@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from broker.settings import load
+from broker.settings.settings import load
 from broker.transports.upkeep import Upkeep
 from broker.wiring import serving
 from tests.support.awaiting import eventually

@@ -6,39 +6,30 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import pytest_asyncio
 
+from broker.ledger.tenants import NamedTenants
+from broker.telemetry.times import now, seconds_of
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from broker.worker.host import Worker
 from broker.worker.pools import Pool
 from executors.hardware.executor import HardwareExecutor
-from tests.support.broker import ALONE, Side, a_broker, check_histories, running
-from tests.support.device_programs import PROGRAMS
+from schemas.backends import BackendMode, BackendOrder
+from schemas.requests import AskedRetries
+from schemas.topics import STATUS
+from schemas.workers import BackendAnnounced
+from tests.support.awaiting import eventually
+from tests.support.broker import ALONE, Side, a_broker, check_histories, running, stored
 from tests.support.devices import NAME, Books, Children, hardware
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PATIENT = replace(ALONE, lease=2.5)  # a worker beats once a second
 CALL = ["call_intended", "call_accepted", "call_metered"]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def children() -> AsyncIterator[Children]:
-    made = Children(2, PROGRAMS)
-    await made.start()
-    yield made
-    await made.end()
-
-
-@pytest.fixture
-def books(tmp_path: Path) -> Books:
-    return Books(tmp_path)
 
 
 @asynccontextmanager
@@ -87,6 +78,39 @@ async def test_a_cancel_of_a_job_on_a_device_reaches_its_vendor(
     assert books.cancelled() == [1]
 
 
+def said_of_device(log: MemoryLog) -> list[BackendAnnounced]:
+    said = (STATUS.read(record) for record in stored(log, STATUS.name))
+    return [each for each in said if isinstance(each, BackendAnnounced)]
+
+
+async def test_a_device_is_calibrated_as_an_operator_asks_and_jobs_wait_meanwhile(
+    books: Books, children: Children
+) -> None:
+    log, blobs, tenants = MemoryLog(), open_blobs("memory:///"), NamedTenants(["default"])
+    executor = hardware(books.spec(calibrates_for=0.5), children)
+    worker = Worker(log, blobs, [Pool(NAME, executor, 1)], "w1")
+    asked = now()
+    tenants.orders[NAME] = BackendOrder(
+        name=NAME, mode=BackendMode.ACTIVE, since=asked, calibrate=asked
+    )
+    async with running(a_broker(log, blobs, PATIENT, tenants), worker):
+        side = Side(log, blobs)
+        await eventually(
+            lambda: any(each.is_calibrating for each in said_of_device(log)), within=40
+        )
+        await side.submit("j1", **asks(1))
+        events = await side.ends("j1", within=40)
+
+    told = said_of_device(log)
+    begun = next(number for number, each in enumerate(told) if each.is_calibrating)
+    ended = next(each for each in told[begun:] if not each.is_calibrating)
+    assert told[begun].calibration != ended.calibration
+    dispatched = next(seconds_of(e.time) for e in events if e.kind == "dispatched")
+    assert seconds_of(asked) <= seconds_of(ended.calibrated) <= dispatched
+    assert [e.calibration_id for e in events if e.kind == "calibrated"] == [ended.calibration]
+    assert books.asked("calibrate") == 1
+
+
 async def test_a_call_of_which_nobody_knows_parks_its_job(books: Books, children: Children) -> None:
     executor = hardware(books.spec(lose_every=1, finds=False), children)
     async with one_of_each(executor) as qjb:
@@ -95,6 +119,26 @@ async def test_a_call_of_which_nobody_knows_parks_its_job(books: Books, children
 
     assert calls_of(qjb, "j1") == ["call_intended"]
     assert len(books.tags()) == 1
+
+
+async def test_a_job_whose_device_is_away_gives_its_slot_back_and_is_tried_again_later(
+    books: Books, children: Children
+) -> None:
+    async with one_of_each(hardware(books.spec(), children, away_for=0.3)) as qjb:
+        await qjb.submit("j0", **asks(1))
+        await qjb.ends("j0", within=40)
+        books.maintenance.touch()
+        await qjb.submit("j1", **asks(1), retries=AskedRetries(device_down=10))
+        await qjb.reaches("j1", "retried", within=40)
+        books.maintenance.unlink()
+        events = await qjb.ends("j1", within=40)
+
+    assert events[-1].kind == "completed", events[-1]
+    retried = next(event for event in events if event.kind == "retried")
+    assert (retried.reason, retried.error_class, retried.retry) == ("device_away", "device_down", 1)
+    dispatched = [event.time for event in events if event.kind == "dispatched"]
+    assert dispatched[1] >= retried.next_attempt_at > retried.time
+    assert len(books.tags()) == 2
 
 
 @pytest.mark.parametrize("step", ["call_intended", "call_accepted", "call_metered"])

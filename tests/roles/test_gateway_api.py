@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from openapi_spec_validator import validate
 
 from broker.appending import Appender
@@ -18,6 +20,7 @@ from broker.budget import Room
 from broker.errors import RecordTooLargeError
 from broker.gateway.api.routes import API, AROUND
 from broker.gateway.api.sending import content_of
+from broker.telemetry.times import iso
 from broker.transports.blobs import open_blobs
 from broker.transports.log import Position
 from broker.transports.memory import Fault, Hang, LoseAcknowledgement, LoseAppend, MemoryLog
@@ -29,7 +32,9 @@ from schemas.cloudevents import request_record
 from schemas.events import Cancelled, Completed, Dispatched, Failed, Interim, Log, Retried
 from schemas.records import Record, Stored
 from schemas.requests import SubmitJob
+from schemas.reservations import Window
 from schemas.values import BlobRef, JobKey, Violation
+from schemas.workers import QueueLine, QueueSnapshot
 from tests.support.awaiting import another_moment, settled, stays
 from tests.support.calls import calls_of
 from tests.support.contract import DESCRIPTION
@@ -91,6 +96,21 @@ async def test_the_same_job_id_twice_is_one_job() -> None:
 
     assert first == again
     assert listed["count"] == 1
+
+
+async def test_a_client_without_job_ids_may_repeat_a_submit_by_a_tag() -> None:
+    asked = HELLO | {"tags": ["other", "qjb-once-1"]}
+    async with running(brokered=True) as served:
+        first = await served.post("/jobs", asked)
+        again = await served.post("/jobs", asked)
+        other = await served.post("/jobs", asked | {"params": {"iterations": 3}}, 409)
+        named = await served.post("/jobs", asked | {"job_id": "mine"})
+        refused = await served.post("/jobs", HELLO | {"tags": ["qjb-once-a b"]}, 400)
+
+    assert first == again
+    assert (first["id"], named["id"]) == ("qjb-once-1", "mine")
+    assert other["error"]["code"] == "job_exists"
+    assert "qjb-once-a b: an id is 1 to 128" in refused["error"]["message"]
 
 
 async def test_inputs_that_break_the_schema_are_refused_with_every_violation() -> None:
@@ -781,9 +801,112 @@ async def test_the_queue_says_why_a_job_waits() -> None:
 
     assert (second["position"], second["ahead"], second["slots"]) == (2, 1, 2)
     assert second["waiting"]
+    assert (second["waiting_reason"], second["backend_state"]) == ("turn", "online")
+    assert second["waiting_message"] == "1 job goes first on aer_simulator"
     assert second["backend_online"]
     assert second["estimated_wait_seconds"] is not None
     assert not over["waiting"]
+    assert (over["waiting_reason"], over["waiting_message"]) == (None, "")
+
+
+async def test_a_job_that_is_tried_again_later_says_when_and_why() -> None:
+    until = iso(time.time() + 3600)
+    lost = {"attempt": 1, "reason": "device_away", "message": "503", "backend": "aer_simulator"}
+    tries = {"error_class": "device_down", "retry": 1, "retries": 2}
+    async with running() as served:
+        await served.ledger.queue("a")
+        await served.ledger.start("a")
+        await served.ledger.append("a", Retried, **lost, **tries, next_attempt_at=until)
+        await served.ledger.queue("b")
+        await served.ledger.fleet()
+        await _until_listed(served)
+        waits, details = await served.get("/jobs/a/queue"), await served.get("/jobs/a")
+        metrics, other = await served.get("/jobs/a/metrics"), await served.get("/jobs/b/queue")
+
+    assert (waits["waiting_reason"], waits["next_attempt_at"]) == ("retry", until)
+    assert waits["waiting_message"] == (
+        f"it is tried again at {until}: attempt 1 ended as device_down, and this is retry 1 of 2"
+    )
+    assert (waits["position"], waits["estimated_start"]) == (None, None)
+    assert metrics["waiting_reason"] == "retry"
+    assert details["retries"]["device_down"] == {"used": 1, "most": 2}
+    assert details["next_attempt_at"] == until
+    assert (other["waiting_reason"] == "retry", other["next_attempt_at"]) == (False, None)
+
+
+async def test_a_job_too_far_back_to_be_named_is_told_where_it_stands_and_when_it_may_begin() -> (
+    None
+):
+    lines = (
+        QueueLine("other", 5, False, 7, 0.0, 2.0, 2.0),
+        QueueLine("default", 0, False, 3, 0.0, 2.0, 2.0),
+        QueueLine("other", 0, False, 900, 0.0, 2.0, 2.0),
+    )
+    deep = QueueSnapshot(
+        backend="aer_simulator",
+        queued=910,
+        running=2,
+        slots=2,
+        free=0,
+        seconds=2.0,
+        lines=lines,
+        late=(-0.5, 0.0, 1.0),
+    )
+    async with running() as served:
+        for job_id in ("a", "b", "c"):
+            await served.ledger.queue(job_id)
+        await served.ledger.fleet()
+        await served.ledger.status(deep)
+
+        async def told(queued: int) -> Any:
+            found = await served.get("/jobs/c/queue")
+            return found if found["queued"] == queued else None
+
+        third = await eventually(lambda: told(910))
+        metrics = await served.get("/jobs/c/metrics")
+        now = time.time()
+        course = Window(iso(now + 8), iso(now + 3608), "other")
+        await served.ledger.status(replace(deep, queued=911, windows=(course,)))
+        later = await eventually(lambda: told(911))
+
+    # The seven of a higher priority take the other tenant so far that none of its others comes first.
+    assert third["ahead_of_it"] == {"yours": 2, "higher": 7, "others": 0}
+    assert (third["position"], third["position_is_exact"]) == (10, False)
+    assert third["waiting_message"] == "about 9 jobs go first on aer_simulator"
+    start = third["estimated_start"]
+    assert start["expected_seconds"] == third["estimated_wait_seconds"] == pytest.approx(9.5)
+    assert (start["earliest_seconds"], start["latest_seconds"]) == pytest.approx((3.75, 21.0))
+    assert start["earliest"] < start["expected"] < start["latest"]
+    assert later["estimated_start"]["earliest_seconds"] < 5  # it ends before the window
+    assert 3600 < later["estimated_start"]["expected_seconds"] < 3615
+    assert metrics["position_in_queue"] == 10
+    assert metrics["estimated_start_time"] < metrics["estimated_completion_time"]
+
+
+async def test_a_job_that_is_held_back_is_told_no_time() -> None:
+    async with running() as served:
+        await served.ledger.queue("a")
+        await served.ledger.fleet()
+        paused = QueueSnapshot(
+            backend="aer_simulator",
+            queued=1,
+            running=0,
+            slots=2,
+            mode="paused",
+            waiting=("default/a",),
+        )
+        await served.ledger.status(paused)
+
+        async def told() -> Any:
+            found = await served.get("/jobs/a/queue")
+            return found if found["backend_state"] == "paused" else None
+
+        first = await eventually(told)
+        metrics = await served.get("/jobs/a/metrics")
+
+    assert (first["position"], first["estimated_start"]) == (1, None)
+    assert metrics["waiting_reason"] == "paused"
+    assert "estimated_start_time" not in metrics
 
 
 # The gateway itself

@@ -340,7 +340,7 @@ async def test_a_job_that_is_removed_is_gone_at_once_and_its_id_can_be_used_agai
         if where == "file":
             await model.flush()
             await eventually(lambda: not model.recent.jobs)
-        model.remove(JobKey("default", "j1"), now())
+        model.ledger.remove(JobKey("default", "j1"), now())
         assert model.job(JobKey("default", "j1")) is None
         assert (await served.get("/jobs?tags=a"))["count"] == 0
         await served.get("/jobs/j1", 404)

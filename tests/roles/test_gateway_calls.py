@@ -1,10 +1,14 @@
 """What a gateway tells of a job's calls to a vendor: live, as pages and in the details, after a restart too."""
 
+import json
 from pathlib import Path
 
+import msgspec
+
+from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import STATE
-from schemas.events import Calibrated, CallAccepted, CallIntended, CallMetered, Parked
+from schemas.events import Calibrated, CallAccepted, CallIntended, CallMetered, Completed, Parked
 from schemas.state_records import snapshot_record
 from schemas.values import BlobRef, JobKey
 from tests.support.gateway import Ledger, running, stream
@@ -60,6 +64,23 @@ async def test_calls_are_events_as_all_others_and_stand_in_the_details_of_their_
         assert (details["reason"], details["device_seconds"]) == ("parked", 2.5)
         assert "calls" not in listed
         assert usage["quantum_seconds"] == 2.5
+
+
+async def test_the_properties_of_its_device_as_of_then_are_had_by_its_owner() -> None:
+    blobs, told = open_blobs("memory:///"), {"backend_name": "lab", "gates": []}
+    ref = await blobs.put(json.dumps(told).encode())
+    async with running(blobs=blobs) as served:
+        await served.ledger.queue("j1")
+        await served.get("/jobs/j1/properties", 204)
+        await served.ledger.start("j1")
+        await served.ledger.append(
+            "j1", Calibrated, attempt=1, calibration_id="monday", properties_ref=ref
+        )
+        found = await served.get("/jobs/j1/properties")
+        await served.ledger.append("j1", Completed, attempt=1, value=msgspec.Raw(b"1"))
+        assert await served.get("/jobs/j1/results") == 1
+        assert await served.get("/jobs/j1/properties") == found == told
+        await served.get("/jobs/j2/properties", 404)
 
 
 async def test_calls_of_a_job_whose_events_are_gone_are_known_from_its_snapshot() -> None:

@@ -71,7 +71,7 @@ async def test_a_copy_that_is_filled_from_snapshots_knows_what_was_deleted() -> 
     await ledger.snapshot("j1")
     gone = ledger.deletion("j1")
     await ledger.log.append(STATE, [snapshot_record(gone, 0, gone.time)])
-    ledger.log._tails[next(w for w in ledger.log._tails if w.topic == EVENTS)].replace([], 6)  # type: ignore[attr-defined]
+    ledger.log.tails[next(w for w in ledger.log.tails if w.topic == EVENTS)].replace([], 6)  # type: ignore[attr-defined]
     async with running(ledger=ledger, brokered=True) as served:
         await all_gone(served, "j1")
         await served.post("/jobs", {"job_id": "j1", "program_id": "hello-world"}, 409)

@@ -27,7 +27,7 @@ async def _with_a_snapshot() -> Ledger:
     await ledger.queue("old")
     await ledger.start("old")
     await ledger.snapshot("old")
-    events = next(tail for where, tail in log._tails.items() if where.topic == EVENTS)
+    events = next(tail for where, tail in log.tails.items() if where.topic == EVENTS)
     events.replace([], events.next)
     await ledger.whole("new")
     return ledger

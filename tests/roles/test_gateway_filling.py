@@ -11,7 +11,7 @@ import pytest
 
 from broker.transports.log import TopicPartition
 from broker.transports.memory import MemoryLog
-from broker.transports.tail import TailFollower
+from broker.transports.tails import TailFollower
 from broker.transports.topics import EVENTS, STATE
 from schemas.records import Stored
 from tests.support.awaiting import another_moment, eventually
@@ -29,8 +29,11 @@ class Archive(MemoryLog):
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> Any:
         follower = super().follow(starts)
-        start, end = starts.get(TopicPartition(EVENTS, 0)), self.tail(TopicPartition(EVENTS, 0))
-        old = start is not None and end is not None and end.next - start > NEWEST
+        start, end = (
+            starts.get(TopicPartition(EVENTS, 0)),
+            self.tails[TopicPartition(EVENTS, 0)].next,
+        )
+        old = start is not None and end - start > NEWEST
         return Late(follower, self.past) if old else follower
 
     async def read(self, topic: str, *where: int) -> list[Stored]:  # type: ignore[override]

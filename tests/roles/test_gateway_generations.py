@@ -191,6 +191,22 @@ async def test_properties_are_those_of_a_time_and_calibrations_are_not_there() -
         await served.get(f"{path}?updated_before=yesterday", 400)
 
 
+async def test_the_calibration_that_is_in_force_is_had_by_its_id() -> None:
+    line = BackendAnnounced(
+        name="line", simulator=False, num_qubits=5, description="", calibration="monday",
+        configuration=msgspec.Raw(b"{}"), properties=msgspec.Raw(b'{"backend_name":"line"}'),
+    )  # fmt: skip
+    async with running() as served:
+        await served.ledger.status(line)
+        await eventually(lambda: served.gateway._parts.fleet.backends)
+        path = "/backends/line/properties?calibration_id="
+        assert await served.get(f"{path}monday") == {"backend_name": "line"}
+        error = await served.get(f"{path}sunday", 404)
+
+    message = "line has no calibration 'sunday' now: monday is in force"
+    assert error["error"]["message"] == message
+
+
 async def test_lists_hold_no_circuits_for_clients_that_may_be_older_than_those() -> None:
     circuit = {"circuits": {"__type__": "QuantumCircuit", "__value__": "eJw="}}
     async with running() as served:
@@ -224,6 +240,45 @@ async def test_a_mock_is_like_its_backend_and_listed_only_for_those_who_ask() ->
     assert mock["status"]["name"] == "online"
     assert (configuration["backend_name"], configuration["n_qubits"]) == ("mock_simulator", 30)
     assert (status["state"], status["length_queue"]) == (True, 0)
+
+
+async def test_before_any_backend_is_known_nobody_is_told_that_theirs_is_not_there() -> None:
+    """As just after a start: a client that is told 404 gives up, one that is told 503 comes back."""
+    async with running() as served:
+        early = await served.get("/backends/aer_simulator/configuration", 503)
+        await served.ledger.fleet()
+        await eventually(lambda: served.gateway._parts.fleet.backends)
+        await served.get("/backends/aer_simulator/configuration")
+        late = await served.get("/backends/another/configuration", 404)
+
+    assert early["error"]["code"] == "unavailable"
+    assert "no worker has said" in early["error"]["message"]
+    assert "aer_simulator" in late["error"]["message"]
+
+
+async def test_what_a_request_may_ask_of_a_backend_is_told_of_each() -> None:
+    async with running() as served:
+        await served.ledger.fleet()
+        cold = BackendAnnounced(
+            name="lab",
+            simulator=False,
+            num_qubits=5,
+            description="",
+            configuration=msgspec.Raw(b"{}"),
+            error=0.012,
+            calibrated="2026-11-30T08:00:00.000Z",
+            labels=("cold", "lab"),
+            estimates=True,
+        )
+        await served.ledger.status(cold)
+        await eventually(lambda: len(served.gateway._parts.fleet.backends) == 2)
+        told = (await served.get("/backends", headers=TODAY))["devices"]
+
+    asked_for = ("error", "calibrated", "labels", "estimates")
+    assert [tuple(one.get(name) for name in asked_for) for one in told] == [
+        (None, None, [], False),
+        (0.012, "2026-11-30T08:00:00.000Z", ["cold", "lab"], True),
+    ]
 
 
 async def test_two_backends_that_would_have_one_mock_have_none() -> None:

@@ -26,7 +26,7 @@ from broker.transports.blobs import Blobs, open_blobs
 from broker.transports.memory import Hang, MemoryLog
 from broker.transports.topics import REQUESTS
 from schemas.cloudevents import program_record
-from schemas.events import Completed, Failed, Interim, Log
+from schemas.events import Calibrated, Completed, Failed, Interim, Log
 from schemas.limits import LARGEST_CODE
 from schemas.specification import Specification
 from schemas.topics import PROGRAMS
@@ -90,6 +90,15 @@ async def large_invalid_result(served: Running, blobs: Blobs) -> None:
     )
 
 
+async def large_properties(served: Running, blobs: Blobs) -> None:
+    await served.ledger.queue("j1")
+    await served.ledger.start("j1")
+    ref = await blobs.put(b'"%b"' % (b"x" * MUCH))
+    await served.ledger.append(
+        "j1", Calibrated, attempt=1, calibration_id="monday", properties_ref=ref
+    )
+
+
 async def many_jobs(served: Running, blobs: Blobs) -> None:
     for number in range(60):
         await served.ledger.queue(f"j{number}", {"fill": VALUE})
@@ -131,6 +140,7 @@ CASES = {
     ),
     ("GET", "/jobs/{job_id}/queue"): Case("/jobs/j1/queue", large_inputs),
     ("GET", "/jobs/{job_id}/results"): Case("/jobs/j1/results", large_result),
+    ("GET", "/jobs/{job_id}/properties"): Case("/jobs/j1/properties", large_properties),
     ("GET", "/jobs/{job_id}/invalid_result"): Case("/jobs/j1/invalid_result", large_invalid_result),
     ("GET", "/jobs/{job_id}/interim_results"): Case("/jobs/j1/interim_results", large_history),
     ("GET", "/jobs/{job_id}/logs"): Case("/jobs/j1/logs", large_history),

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec import Raw
+
 from broker.transports.memory import MemoryLog
-from schemas.events import Rejected
+from schemas.events import Completed, Rejected
 from schemas.tenants import Quota
 from schemas.topics import requests_of
 from tests.support.gateway import Ledger, Running, running
@@ -108,3 +110,50 @@ async def test_the_brokers_word_is_final_and_says_that_the_id_is_used_up() -> No
         await served.post("/jobs", JOB, headers=ALICE)
 
     assert told["error"]["message"] == f"{message}; the job j1 was rejected: take another id"
+
+
+async def test_who_waits_is_told_what_is_left_of_the_quota() -> None:
+    ledger = Ledger(MemoryLog())
+    async with small(ledger, queued=3) as served:
+        for job_id in ("j1", "j2", "j3"):
+            await ledger.queue(job_id, tenant="small")
+        await ledger.start("j1", "small")
+        await until(served, "j1", 3)
+        told = await served.get("/jobs/j2/queue", headers=ALICE)
+
+    assert told["quota"]["queued"] == {"used": 2, "limit": 3, "left": 1}
+    assert told["quota"]["running"] == {"used": 1, "limit": None, "left": None}
+    assert told["quota"]["device_seconds"] == {"used": 0, "limit": None, "left": None}
+    assert {*told["quota"]} == {"queued", "running", "device_seconds", "shots", "bytes"}
+
+
+async def test_shots_bytes_and_device_seconds_above_the_quota_are_refused_before_all_is_recorded() -> (
+    None
+):
+    ledger = Ledger(MemoryLog())
+    circuits = {"program_id": "circuit-runner", "params": {"circuits": "OPENQASM 2.0;"}}
+    async with running(ledger=ledger, patience=0.05) as served:
+        quota = Quota(shots=1000, bytes=5000, device_seconds=0.5)
+        await say(ledger.log, tenant("small", quota=quota), token("alice", "small"))
+        shots = await served.post("/jobs", circuits, 429, headers=ALICE)
+        long = JOB | {"params": {"iterations": 1, "more": "x" * 5000}}
+        size = await served.post("/jobs", long, 429, headers=ALICE)
+        await ledger.queue("j1", tenant="small")
+        await ledger.start("j1", "small")
+        await ledger.append(
+            "j1", Completed, tenant="small", attempt=1, value=Raw(b"1"), device_seconds=2.0
+        )
+        await until(served, "j1", 4)
+        seconds = await served.post("/jobs", JOB, 429, headers=ALICE)
+        left = await served.get("/instances/usage", headers=ALICE)
+        await ledger.log.provide([requests_of("small").name])
+
+        assert await asked(ledger.log) == 0
+
+    assert shots["error"]["message"] == (
+        "tenant small may ask for 1000 shots in 28 days, has asked for 0, and this job asks for 1024"
+    )
+    assert "may ask for 5000 bytes of inputs in 28 days" in size["error"]["message"]
+    assert "may use 0.5 device seconds in 28 days and has used" in seconds["error"]["message"]
+    assert left["usage_limit_reached"] is True
+    assert left["usage_remaining_seconds"] == 0

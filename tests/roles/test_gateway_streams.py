@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -32,12 +33,18 @@ async def debugged() -> None:
     return
 
 
-IN_MEMORY, OVER_TLS = {}, {"memory": 1, "tls": tls.files(), "trust": tls.trust()}
+SERVED: dict[str, dict[str, Any]] = {
+    "memory": {"park": 60.0},
+    "file-over-tls": {"memory": 1, "tls": tls.files(), "trust": tls.trust()},
+    "parked": {"park": 0.0},
+}
 
 
-@pytest.fixture(params=[IN_MEMORY, OVER_TLS], ids=["memory", "file-over-tls"])
+@pytest.fixture(params=SERVED.values(), ids=SERVED)
 async def served(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
-    """A gateway that keeps everything in memory, and one that keeps next to nothing there."""
+    """A gateway that keeps everything in memory, one that keeps next to nothing there, and one that
+    takes each stream for one that lasts.
+    """
     async with running(**request.param) as running_one:
         yield running_one
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -14,6 +12,7 @@ from schemas.decoding import UnreadableError
 from schemas.uploads import as_json
 from tests.support.awaiting import stays, steps
 from tests.support.limits import no_more_descriptors
+from tests.support.sampling import gaps
 
 MIB = 1024 * 1024
 BODIES = {
@@ -22,25 +21,6 @@ BODIES = {
     + b"cx q[0],q[1];" * (4 * MIB)
     + b'"]}}',
 }
-
-
-@asynccontextmanager
-async def gaps() -> AsyncIterator[list[float]]:
-    """How long the event loop was away each time, in seconds."""
-    found: list[float] = []
-
-    async def tick() -> None:
-        last = time.perf_counter()
-        while True:
-            await asyncio.sleep(0.001)
-            found.append(time.perf_counter() - last)
-            last = time.perf_counter()
-
-    ticking = asyncio.create_task(tick())
-    try:
-        yield found
-    finally:
-        ticking.cancel()
 
 
 @pytest.mark.parametrize("kind", BODIES)

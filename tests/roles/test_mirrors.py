@@ -8,7 +8,7 @@ from broker.ledger.mirrors import Mirrors
 from broker.ledger.tenants import NamedTenants
 from broker.transports.log import Position, TopicPartition
 from broker.transports.memory import MemoryLog
-from broker.transports.tail import TailFollower
+from broker.transports.tails import TailFollower
 from broker.transports.topics import EVENTS, STATE
 from schemas.decoding import decode
 from schemas.ledger import Checkpoint, Entry

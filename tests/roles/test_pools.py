@@ -1,16 +1,20 @@
 """A worker that offers several executors, each with slots of its own."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from broker.worker.host import Worker
 from broker.worker.pools import Pool, Pools
+from executors.hardware.said import CanNotSayError
 from executors.scripted import HANGS, RETURNS, ScriptedExecutor, scripted_backend
 from schemas.reports import Died
+from schemas.sessions import Mode
 from schemas.workers import BackendAnnounced
 from tests.support.broker import ALONE, Side, a_broker, check_histories, running
 from tests.support.worker import until, working
@@ -45,6 +49,54 @@ async def one_of_each(*pools: Pool) -> AsyncIterator[Side]:
         check_histories(log, ended=False)
 
 
+class Drifts(ScriptedExecutor):
+    """A device that is calibrated anew by itself, and can not be on demand."""
+
+    def __init__(self) -> None:
+        super().__init__(backends=[scripted_backend("dev")])
+        self.looks = 0
+
+    async def look(self) -> Sequence[BackendAnnounced]:
+        self.looks += 1
+        if self.looks == 2:
+            raise ConnectionError("the device does not answer")
+        return [replace(scripted_backend("dev"), calibration=str(self.looks // 3))]
+
+    async def calibrate(self) -> Sequence[BackendAnnounced]:
+        raise CanNotSayError("nobody here knows how")
+
+    async def close_session(self, tenant: str, session_id: str, mode: Mode) -> None:
+        raise CanNotSayError("nobody here knows of any")
+
+
+async def test_a_device_that_has_changed_by_itself_is_announced_anew() -> None:
+    changed: list[str] = []
+    pools = Pools([Pool("dev", device := Drifts(), 1)])
+    await pools.start(lambda: None)
+
+    def note() -> None:
+        changed.append(pools.backends[0].calibration)
+
+    watching = asyncio.create_task(pools.watch(note, every=0.0))
+    await until(lambda: len(changed) >= 4)
+    watching.cancel()
+    await pools.close()
+
+    assert device.looks >= 9
+    assert changed[:4] == ["0", "1", "2", "3"]
+
+
+async def test_a_device_that_could_not_be_calibrated_takes_jobs_again() -> None:
+    told: list[bool] = []
+    pools = Pools([Pool("dev", Drifts(), 1)])
+    await pools.start(lambda: None)
+    await pools.calibrate("dev", lambda: told.append(pools.backends[0].is_calibrating))
+    await pools.calibrate("none", lambda: told.append(True))
+    await pools.close()
+
+    assert told == [True, False]
+
+
 async def test_one_executor_is_full_while_the_other_takes() -> None:
     simulator = scripted("sim", "noisy", jobs={"s1": HANGS})
     device = scripted("dev", jobs={"d1": HANGS, "d2": HANGS})
@@ -76,6 +128,17 @@ async def test_heartbeats_say_which_backends_share_slots() -> None:
         ("simulator", ("sim", "noisy"), 3),
         ("device", ("dev",), 1),
     ]
+
+
+async def test_a_device_takes_no_attempts_ahead_however_brief_they_are() -> None:
+    simulator, device = Pool("simulator", scripted("sim"), 1), Pool("device", Drifts(), 1)
+    async with working(pools=[simulator, device]) as qjb:
+        for number, backend in enumerate(("sim", "dev")):
+            await qjb.tell(qjb.dispatch(f"j{number}", backend=backend))
+            await qjb.ended(f"j{number}")
+
+        assert simulator.announced.ahead > 0
+        assert device.announced.ahead == 0
 
 
 async def test_an_executor_that_does_not_start_takes_no_other_with_it() -> None:

@@ -6,14 +6,20 @@ from itertools import islice
 import pytest
 from msgspec.structs import replace
 
+from broker.core.job import apply
 from broker.core.lanes import UNPLACED
+from broker.core.spending import Spent
 from broker.ledger.recovery import AT_ONCE, Replica
 from broker.telemetry.times import iso
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import STATE
+from schemas.events import CallMetered, Completed, Dispatched, Queued
 from schemas.jobs import Job, JobDetails
+from schemas.ledger import Checkpoint, DaySpent, Entry
+from schemas.ledger_records import entry_record
 from schemas.records import Record
-from schemas.state_records import snapshot_record
+from schemas.state_records import checkpoint_record, snapshot_record
+from schemas.topics import EVENTS
 from schemas.values import JobKey, State
 from tests.support.awaiting import steps
 from tests.support.broker import Hand, system, until
@@ -139,5 +145,51 @@ async def test_jobs_that_run_and_jobs_that_wait_for_any_backend_are_taken_over()
     waiting = book.queues.waiting("scripted", 9)
     assert waiting == [first.key, again.key, job(2, ended=False).key]
     assert book.queues.waiting(UNPLACED, 9) == [anywhere.key]
-    book.queues.look_again()
-    assert book.queues.to_look_at(9) == [anywhere.key]
+    book.queues.seekers.look_again()
+    assert book.queues.seekers.to_look_at(9) == [(anywhere.key, UNPLACED)]
+
+
+QUEUED = Queued(
+    job_id="a",
+    seq=1,
+    time="2026-11-29T10:00:00.000Z",
+    state=State.QUEUED,
+    backend="scripted",
+    job=JobDetails(program_id="p", program_version="1", time_limit=60.0, shots=100),
+)
+
+
+def told(job_id: str) -> list[Entry]:
+    """A job that came, ran for a call of 1.5 s and ended."""
+    begin = {"job_id": job_id, "time": QUEUED.time}
+    queued = replace(QUEUED, job_id=job_id)
+    running = Dispatched(
+        **begin, seq=2, state=State.RUNNING, attempt=1, backend="scripted", worker="w", instance="i"
+    )
+    metered = CallMetered(
+        **begin, seq=3, state=State.RUNNING, attempt=1, tag="call", device_seconds=1.5
+    )
+    ended = Completed(**begin, seq=4, state=State.COMPLETED, attempt=1, device_seconds=1.5)
+    key = JobKey("default", job_id)
+    return [Entry(key, event, 1) for event in (queued, running, metered, ended)]
+
+
+@pytest.mark.parametrize("overtaken", [0, 1, 3, 4])
+async def test_what_tenants_used_is_counted_once_whichever_snapshots_were_ahead_of_the_checkpoint(
+    overtaken: int,
+) -> None:
+    log, entries, job = MemoryLog(1), told("a"), None
+    for entry in entries[:overtaken]:
+        job = apply(job, entry)
+    spent = {"default": (DaySpent("2026-11-28", 10.0, 5, 7),)}
+    checkpoint = Checkpoint(epoch=1, ledger={0: 0}, inputs={}, spent=spent)
+    await log.append(STATE, [checkpoint_record(checkpoint, iso(0))])
+    if job is not None:
+        await log.append(STATE, [snapshot_record(job, 1, iso(0))])
+    await log.append(EVENTS.name, [entry_record(it) for it in (*entries, *told("b")[:3])])
+    replica = Replica(log, 10)
+    await replica.load()
+    await replica.catch_up()
+
+    assert replica.book.spending.of("default", "2026-11-29") == Spent(13.0, 205, 7)
+    assert replica.book.spending.of("default", "2026-12-27") == Spent(1.5, 0, 0)  # b's, which runs

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import aiohttp
 
-from broker.settings import load
+from broker.settings.settings import load
 from broker.telemetry.metrics import exposition
 from broker.transports.blobs import open_blobs
 from broker.transports.space import Space

@@ -20,6 +20,7 @@ import numpy as np
 
 from tests.support.awaiting import eventually_here
 from tests.support.processes import resident_mib
+from tests.support.sampling import sampled
 
 MIB = 1024 * 1024
 PATIENCE = aiohttp.ClientTimeout(total=120)
@@ -229,17 +230,8 @@ async def beside(
     Also the most memory that process *pid* held, in MiB.
     """
     over = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        memory = tasks.create_task(_largest(pid, over))
+    async with sampled(lambda: resident_mib(pid), 0.02) as held, asyncio.TaskGroup() as tasks:
         client = tasks.create_task(honest(url, http, lambda n: over.is_set() and n >= jobs))
         await attack(url, http)
         over.set()
-    return client.result(), memory.result()
-
-
-async def _largest(pid: int, over: asyncio.Event) -> float:
-    most = 0.0
-    while not over.is_set():
-        most = max(most, resident_mib(pid))
-        await asyncio.sleep(0.02)
-    return most
+    return client.result(), max(held)

@@ -68,7 +68,7 @@ def stored(log: MemoryLog, topic: str) -> list[Stored]:
     """Everything on *topic*, partition by partition."""
     found: list[Stored] = []
     for partition in range(log.partitions(topic)):
-        found += log._tails[TopicPartition(topic, partition)].all()
+        found += log.tails[TopicPartition(topic, partition)].all()
     return found
 
 

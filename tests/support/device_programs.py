@@ -1,7 +1,9 @@
 """Programs that make calls to their device."""
 
+import random
 from typing import Any
 
+import numpy as np
 from qiskit import QuantumCircuit, transpile
 
 HERE = "tests.support.device_programs"
@@ -13,6 +15,7 @@ PROGRAMS = {
         "calls_nothing",
         "calls_what_is_not_there",
         "calls_with_control_flow",
+        "calls_by_chance",
         "leaves_a_call",
         "tells_its_environment",
     )
@@ -49,6 +52,16 @@ def calls(backend: Any, user_messenger: Any, times: int = 1, **_: Any) -> Any:
 def calls_together(backend: Any, user_messenger: Any, times: int = 3, **_: Any) -> Any:
     jobs = [backend.run(flip(backend, number), shots=10) for number in range(times)]
     return [job.result().get_counts() for job in reversed(jobs)][::-1]
+
+
+def calls_by_chance(backend: Any, user_messenger: Any, **_: Any) -> Any:
+    """With angles of three generators, none of which it gives a seed."""
+    drawn = random.random(), np.random.random(), np.random.default_rng().random()
+    circuit = QuantumCircuit(1, 1)
+    for angle in drawn:
+        circuit.rx(angle, 0)
+    circuit.measure(0, 0)
+    return backend.run(transpile(circuit, backend, seed_transpiler=1)).result().get_counts()
 
 
 def calls_nothing(backend: Any, user_messenger: Any, **_: Any) -> str:

@@ -39,9 +39,9 @@ class Books:
         """While it is there, the device answers nothing."""
         return self.folder / "maintenance"
 
-    def spec(self, slots: int = 1, **manners: Any) -> DeviceSpec:
+    def spec(self, slots: int = 1, labels: tuple[str, ...] = (), **manners: Any) -> DeviceSpec:
         told = {"books": str(self.file), "maintenance": str(self.maintenance)} | manners
-        return DeviceSpec(NAME, DRILL, slots, {"DRILL": json.dumps(told)})
+        return DeviceSpec(NAME, DRILL, slots, {"DRILL": json.dumps(told)}, labels=labels)
 
     def tags(self) -> list[str]:
         """Of all jobs that it has taken."""
@@ -82,9 +82,10 @@ def hardware(
     programs: SimulatorExecutor,
     described_for: float = 60.0,
     letting_go: float = 60.0,
+    away_for: float = 60.0,
 ) -> HardwareExecutor:
     """What runs *programs* near the device of *spec*."""
-    return HardwareExecutor(programs, DeviceProcess(spec, described_for), letting_go)
+    return HardwareExecutor(programs, DeviceProcess(spec, described_for), letting_go, away_for)
 
 
 def near(program_id: str, inputs: Mapping[str, Any], **more: Any) -> Task:

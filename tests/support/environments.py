@@ -79,7 +79,8 @@ def _make(folder: Path, base: Path, requirements: tuple[str, ...]) -> None:
     pip = [str(interpreter(HERE)), "-m", "pip", "--python", str(folder / "bin" / "python")]
     for command in (
         [str(base), "-m", "venv", "--without-pip", str(folder)],
-        [*pip, "install", "-q", *requirements],
+        # What is imported is compiled then; to compile all else would take as long as the rest.
+        [*pip, "install", "-q", "--no-compile", *requirements],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -77,7 +77,13 @@ async def until_begun(executor: Executor, job: Task, stop: Stop) -> tuple[Any, a
     """A run that has begun, and the body that comes next."""
     run = executor.run(job, stop)
     assert kind(await anext(run)) == "began"
-    return run, asyncio.ensure_future(anext(run))
+    return run, asyncio.ensure_future(_next_news(run))
+
+
+async def _next_news(run: AsyncGenerator[Body, None]) -> Body:
+    """What comes next, but for which calibration is in force: devices say that at once."""
+    body = await anext(run)
+    return await anext(run) if kind(body) == "calibrated" else body
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from broker import roles as of_process
-from broker.settings import load
+from broker.settings.settings import load
 from broker.telemetry import logging
 from broker.transports.blobs import open_blobs
 from broker.transports.log import Position
@@ -55,10 +55,10 @@ def _die() -> None:
 async def main(point: str, *roles: str) -> None:
     """Serve until it happens."""
     settings = load()
-    logging.configure("info", settings.log_format)
-    log: Any = open_log(settings.log, prefix=settings.topic_prefix)
+    logging.configure("info", settings.telemetry.log_format)
+    log: Any = open_log(settings.storage.log, prefix=settings.storage.topic_prefix)
     await log.open()
-    blobs = open_blobs(settings.blobs)
+    blobs = open_blobs(settings.storage.blobs)
     async with AsyncExitStack() as held, asyncio.TaskGroup() as tasks:
         killing: Any = Killing(log, point)
         for role in roles:

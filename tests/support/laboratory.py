@@ -18,7 +18,7 @@ import msgspec
 
 from broker import roles as of_process
 from broker.library import Library
-from broker.settings import load
+from broker.settings.settings import load
 from broker.telemetry import logging
 from broker.transports.blobs import open_blobs
 from broker.transports.embedded import EmbeddedLog
@@ -163,10 +163,10 @@ class Dying:
 async def main(books: str, *roles: str) -> None:
     """Serve until something kills it."""
     settings, vendor = load(), Vendor(Path(books))
-    logging.configure("info", settings.log_format)
-    log: Any = open_log(settings.log, prefix=settings.topic_prefix)
+    logging.configure("info", settings.telemetry.log_format)
+    log: Any = open_log(settings.storage.log, prefix=settings.storage.topic_prefix)
     await log.open()
-    blobs = open_blobs(settings.blobs)
+    blobs = open_blobs(settings.storage.blobs)
     dying: Any = Dying(log, vendor)
     async with AsyncExitStack() as held, asyncio.TaskGroup() as tasks:
         if isinstance(log, EmbeddedLog):  # operators join
@@ -176,7 +176,7 @@ async def main(books: str, *roles: str) -> None:
         for role in roles:
             if role == of_process.WORKER:
                 pools = [Pool("device", Device(vendor), 2)]
-                name = settings.worker_id or "lab"
+                name = settings.worker.worker_id or "lab"
                 tasks.create_task(Worker(log, blobs, pools, name, programs=library).run())
             else:
                 tasks.create_task(made.make(role).run())

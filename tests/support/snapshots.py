@@ -12,7 +12,12 @@ TIME = "2026-01-01T00:00:00.000Z"
 
 
 def snapshot(
-    job_id: str, state: State = State.QUEUED, seq: int = 1, epoch: int = 1, created: str = TIME
+    job_id: str,
+    state: State = State.QUEUED,
+    seq: int = 1,
+    epoch: int = 1,
+    created: str = TIME,
+    next_attempt_at: str | None = None,
 ) -> Record:
     """The state of a job, as the broker with *epoch* writes it."""
     job = Job(
@@ -22,6 +27,7 @@ def snapshot(
         state=state,
         created=created,
         worker="w1" if state is State.RUNNING else None,
+        next_attempt_at=next_attempt_at,
     )
     return snapshot_record(job, epoch, TIME)
 

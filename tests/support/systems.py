@@ -2,10 +2,13 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+
+from tests.support.awaiting import eventually
 from tests.support.processes import Process, free_port, ready, role, up
 
 
@@ -48,11 +51,36 @@ class System:
             process.stop()
 
 
+async def announced(url: str, backend: str, within: float = 60.0) -> None:
+    """Until a worker that lives offers *backend* to the gateway at *url*."""
+    async with aiohttp.ClientSession() as http:
+
+        async def is_there() -> bool:
+            with suppress(aiohttp.ClientError):
+                async with http.get(f"{url}/backends/{backend}/status") as response:
+                    return response.status == 200 and bool((await response.json())["state"])
+            return False
+
+        await eventually(is_there, within)
+
+
 def embedded_system(directory: Path, **settings: str) -> System:
     """`qjb up`."""
     port = free_port()
     process = up(directory / "up", port, **{"slots": "2", **settings})
     return System([f"http://127.0.0.1:{port}"], {"up": process})
+
+
+def embedded_roles(directory: Path) -> System:
+    """A broker with its log, and a worker and a gateway that join it, each a process."""
+    port, log = free_port(), f"sqlite:///{directory}/broker/log.db"
+    shared = {"blobs": f"{directory}/blobs"}
+    of_each = {"broker": {}, "worker": {"slots": "1"}, "gateway": {"port": str(port)}}
+    processes = {
+        f"{name}-1": role(name, log, directory / name, **shared, **more)
+        for name, more in of_each.items()
+    }
+    return System([f"http://127.0.0.1:{port}"], processes)
 
 
 def kafka_system(

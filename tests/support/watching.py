@@ -43,6 +43,8 @@ EXCUSED = {
     ("broker/transports/unix/address.py", "bound"): _AT_START,
     ("broker/transports/unix/server.py", "LogServer.close"): _AT_START,
     ("executors/children/launcher.py", "ForkServer.start"): _AT_START,
+    ("executors/gpu.py", "visible"): _AT_START,
+    ("executors/gpus.py", "_started"): _AT_START,
     ("executors/hardware/process.py", "DeviceProcess._start"): _AT_START,
     ("executors/children/posix.py", "_stat"): "what the kernel says of a process, in memory",
     ("executors/children/posix.py", "resident"): "what the kernel says of a process, in memory",

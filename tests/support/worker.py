@@ -99,10 +99,10 @@ class Bench:
     def stored(self, topic: str) -> Sequence[Stored]:
         """The records of a topic that are kept."""
         tails = [
-            self.log.tail(TopicPartition(topic, partition))
+            self.log.tails[TopicPartition(topic, partition)]
             for partition in range(self.log.partitions(topic))
         ]
-        return [record for tail in tails if tail is not None for record in tail.all()]
+        return [record for tail in tails for record in tail.all()]
 
 
 @asynccontextmanager

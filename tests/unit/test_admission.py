@@ -1,17 +1,22 @@
 """May it run?"""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from broker.core.admission import SIMULATOR_LIMIT, Admitted, Refused, Site, admit
+from broker.core.admission import SIMULATOR_LIMIT, Admitted, Refused, admit
 from broker.core.catalogue import Catalogue
 from broker.core.lanes import UNPLACED
-from broker.core.routing import Backend, Load
+from broker.core.requirements import Backend
+from broker.core.routing import Load
+from broker.core.site import Site
 from schemas.requests import SubmitJob
 from schemas.specification import Findings, Program, Specification
 from schemas.values import BlobRef, Violation
+from schemas.versions import ProgramHead, ProgramVersion
 from schemas.widths import Widest
 from tests.support.broker import built_in, hello_world
 
@@ -174,6 +179,28 @@ def test_a_circuit_too_wide_for_a_device_is_refused_with_the_numbers(program: st
     assert admitted(site(NOISY), params=circuits(NARROW), **asked).backend == "noisy"
 
 
+FLOW = "OPENQASM 3.0; qubit[2] q; bit[2] c; c = measure q; if (c[0]) { x q[1]; }"
+
+
+@pytest.mark.parametrize("program", ["circuit-runner", "sampler"])
+def test_control_flow_is_kept_from_a_device_at_once(program: str) -> None:
+    plain = "OPENQASM 3.0; qubit[2] q; // if\nbit[2] c; c = measure q;"
+    found = refusal(program_id=program, params=circuits(plain, FLOW), backend="device")
+
+    assert found.reason == "backend_unsuitable"
+    assert found.message == (
+        "circuits[1] has control flow, which does not go to devices as device is one"
+    )
+    assert admitted(program_id=program, params=circuits(plain), backend="device")
+    assert admitted(program_id=program, params=circuits(FLOW)).backend == "aer"
+    assert (
+        "as circuits[0] has control flow"
+        in refusal(
+            program_id=program, params=circuits(FLOW), backend_requirements={"simulator": False}
+        ).message
+    )
+
+
 def test_an_ideal_simulator_is_given_circuits_of_any_width() -> None:
     assert admitted(site(AER), program_id="sampler", params=circuits(WIDE), backend="aer")
     assert admitted(site(NOISY, AER), program_id="sampler", params=circuits(WIDE)).backend == "aer"
@@ -186,6 +213,78 @@ def test_a_wide_circuit_goes_to_a_device_that_holds_it() -> None:
     assert refusal(site(NOISY), **asked).message == (
         "no backend meets the requirements: 45 qubits for circuits[0]"
     )
+
+
+def test_a_job_goes_where_its_program_ended_sooner_and_is_told_why() -> None:
+    twin = Backend("twin", simulator=False, num_qubits=127, ideal=False)
+    where = site(DEVICE, twin)
+    for _ in range(9):
+        where.estimates.ran("hello-world", "device", 60.0)
+        where.estimates.ran("hello-world", "twin", 4.0)
+        where.estimates.ran("long", "device", 1.0)
+    found = admitted(where)
+
+    assert found.backend == "twin"
+    assert found.why.endswith("it is to finish it soonest: it waits 0 s and runs 4 s")
+    assert admitted(where, program_id="long").backend == "device"
+
+
+def test_a_gpu_is_not_tried_before_something_is_known_to_take_long_elsewhere() -> None:
+    gpu = replace(AER, name="aer_gpu", gpu=True)
+
+    def best(there: Site) -> str:
+        return admitted(there).backend
+
+    busy = replace(site(AER, gpu), load=lambda name: Load(1, int(name == "aer_gpu"), 9))
+    assert best(busy) == "aer"  # though the GPU is idle
+    busy.estimates.ran("hello-world", "aer", 0.001)
+    assert best(busy) == "aer"
+    busy.estimates.ran("hello-world", "aer", 60.0)
+    assert best(busy) == "aer_gpu"
+    busy.estimates.ran("hello-world", "aer_gpu", 90.0)
+    assert best(busy) == "aer"
+    alone = site(gpu)
+    assert best(alone) == "aer_gpu"
+
+
+def test_a_program_that_a_user_has_uploaded_is_refused_where_none_is_run_and_goes_elsewhere() -> (
+    None
+):
+    specification = Specification(id="coin-1", name="coin", max_execution_time=60)
+    said = ProgramVersion("default", specification, "2026-11-29T00:00:00.000Z", code="main = 1")
+    names = {"id": "coin-1", "tenant": "default", "version": said.version}
+    known = Catalogue([hello_world()])
+    for each in (said, ProgramHead(**names, created=said.created, updated=said.created)):
+        known.take(each)
+    gpu = replace(AER, name="aer_gpu", gpu=True)
+
+    def where(there: Site, **request: Any) -> Admitted | Refused:
+        return admit(SubmitJob("coin-1", **request), known, there)
+
+    refused = where(site(AER, gpu), backend="aer_gpu")
+    assert isinstance(refused, Refused)
+    assert refused.reason == "backend_unsuitable"
+    assert refused.message == "aer_gpu runs no programs that users have uploaded"
+    assert refused.violations[0].path == "/backend"
+    nowhere = where(site(gpu))
+    assert isinstance(nowhere, Refused)
+    assert nowhere.message.endswith("the requirements: programs that users have uploaded")
+    paused = replace(site(AER, gpu, DEVICE), away={"aer": "aer is paused"})
+    moves = where(paused, backend="aer", backend_requirements={"if_unavailable": "move"})
+    assert isinstance(moves, Admitted)
+    assert moves.backend == "device"
+    ours = admit(SubmitJob("hello-world", backend="aer_gpu"), known, site(AER, gpu))
+    assert isinstance(ours, Admitted)
+
+
+def test_a_wide_circuit_is_kept_from_a_narrow_device_although_a_simulator_is_there() -> None:
+    text = "OPENQASM 3.0; qubit[200] q; bit[1] c; c[0] = measure q[0];"
+    refused = refusal(
+        program_id="sampler", params=circuits(text), backend_requirements={"simulator": False}
+    )
+
+    assert refused.reason == "backend_unsuitable"
+    assert "200 qubits for" in refused.message
 
 
 def test_the_width_of_inputs_by_reference_is_told_by_who_read_them() -> None:
@@ -255,6 +354,73 @@ def test_sampled_values_are_had_from_any() -> None:
     assert isinstance(admit(request, EXACT, site(BUSY, AER)), Admitted)
 
 
+IBM = Backend("ibm", simulator=False, num_qubits=5, ideal=False, estimates=True)
+ESTIMATOR = built_in("estimator")
+MITIGATION = ESTIMATOR.specification.spec.backend_requirements.mitigation
+STATE = "OPENQASM 3.0; qubit[%d] q;"
+
+
+def mitigated(path: str, qubits: int = 2, **more: Any) -> SubmitJob:
+    """An estimate that asks for what is at *path*."""
+    value: Any = 2 if path.endswith("level") else {"fast": True} if "experi" in path else True
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    inputs = {"pubs": [[STATE % qubits, "Z" * qubits, []]], **value}
+    return SubmitJob("estimator", params=msgspec.Raw(json.dumps(inputs).encode()), **more)
+
+
+@pytest.mark.parametrize("path", MITIGATION)
+def test_mitigation_is_had_from_a_vendor_that_estimates_alone(path: str) -> None:
+    request, everything = mitigated(path), site(AER, BUSY, DEVICE, IBM)
+
+    chosen = admit(request, EXACT, everything)
+    named = admit(msgspec.structs.replace(request, backend="ibm"), EXACT, everything)
+    none = admit(request, EXACT, site(AER, BUSY, DEVICE))
+    others = [
+        admit(msgspec.structs.replace(request, backend=name), EXACT, everything)
+        for name in ("aer", "noisy", "device")
+    ]
+
+    for found in (chosen, named):
+        assert isinstance(found, Admitted)
+        assert found.backend == "ibm"
+        assert found.details.needs is not None
+        assert found.details.needs.mitigation == path
+    for refused in (none, *others):
+        assert isinstance(refused, Refused)
+        assert refused.reason == "backend_unsuitable"
+        assert path in refused.message
+        assert "a device whose vendor estimates by itself" in refused.message
+
+
+def test_an_estimate_that_only_a_vendor_makes_has_to_fit_its_device() -> None:
+    """Where there is an ideal simulator, too, to which other estimates go unseen."""
+    found = admit(mitigated(MITIGATION[0], qubits=6), EXACT, site(AER, IBM))
+
+    assert isinstance(found, Refused)
+    assert "6 qubits" in found.message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resilience_level": 1},
+        {"resilience": {"zne_mitigation": False, "zne": {"noise_factors": [1, 3]}}},
+        {"dynamical_decoupling": {"enable": False}, "experimental": {"fast": False, "more": {}}},
+        {"twirling": {"enable_gates": True}},
+        {"resilience": None},
+    ],
+)
+def test_an_estimate_that_asks_for_no_more_than_everybody_has_goes_anywhere(options: Any) -> None:
+    inputs = {"pubs": [[STATE % 2, "ZZ", []]], "options": options, "resilience_level": 0}
+    request = SubmitJob("estimator", params=msgspec.Raw(json.dumps(inputs).encode()))
+
+    found = admit(request, EXACT, site(AER, IBM))
+
+    assert isinstance(found, Admitted)
+    assert found.backend == "aer"
+
+
 X = Backend("fake_x", simulator=True, num_qubits=5, ideal=False)
 
 
@@ -279,3 +445,36 @@ def test_a_dry_run_of_either_of_two_backends_is_refused_by_their_names() -> None
 
 def test_nobody_is_given_a_dry_run_without_asking() -> None:
     assert admitted(site(X)).backend == "fake_x"
+
+
+QUBITS_3 = msgspec.Raw(b'{"circuits": "OPENQASM 3.0; qubit[3] q; bit[1] c; c[0] = measure q[0];"}')
+
+
+def test_a_circuit_is_looked_at_where_the_simulator_that_holds_any_begins_none() -> None:
+    where = replace(site(AER, X), away={"aer": "aer is paused"})
+    wide = msgspec.Raw(b'{"circuits": "OPENQASM 3.0; qubit[9] q; bit[1] c; c[0] = measure q[0];"}')
+
+    assert admitted(where, program_id="sampler", params=QUBITS_3).backend == "fake_x"
+    assert admitted(where, program_id="sampler", params=wide).backend == "aer"
+
+
+def test_inputs_at_which_nobody_looked_move_only_to_what_takes_all_that_their_backend_takes() -> (
+    None
+):
+    narrow = Backend("narrow", simulator=True, num_qubits=3, ideal=False)
+    body = SubmitJob(
+        "sampler",
+        params_ref=BlobRef("0" * 64, 1_000_000),
+        backend="fake_x",
+        backend_requirements={"if_unavailable": "move"},
+    )
+
+    def where(*others: Backend) -> str:
+        there = replace(site(X, *others), away={"fake_x": "fake_x is paused"})
+        found = admit(body, CATALOGUE, there)
+        assert isinstance(found, Admitted)
+        return found.backend
+
+    assert where(narrow) == where(narrow, DEVICE) == "fake_x"
+    assert where(narrow, NOISY) == "noisy"
+    assert where(narrow, NOISY, AER) == "aer"

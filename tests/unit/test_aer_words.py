@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.result import Result
+from qiskit.result.models import ExperimentResult, ExperimentResultData
 
 from executors import memory
 from executors.backends import catalogue
@@ -76,6 +78,23 @@ def test_a_need_beyond_all_numbers_is_told_without_one() -> None:
     error = failed([rotated(45)], method="density_matrix", max_memory_mb=100)
 
     assert str(error).startswith("circuits[0] needs more memory with method density_matrix")
+
+
+def test_on_a_gpu_its_own_memory_decides() -> None:
+    """As Aer says it there: https://github.com/Qiskit/qiskit-aer/issues/1646."""
+    words = (
+        "ERROR:  [Experiment 0] Insufficient memory to run circuit circuit-115 using the "
+        "statevector simulator. Required memory: 1048576M, max memory: 1M (Host) + 81104M (GPU)"
+    )
+    data = ExperimentResultData()
+    found = ExperimentResult(0, False, data, status=words, metadata={})
+    memories = {"max_memory_mb": 1, "max_gpu_memory_mb": 81_104}
+    result = Result(success=False, results=[found], metadata=memories)
+
+    assert str(failure(result, {})) == (
+        "circuits[0] needs more memory with method statevector, 79.2 GiB are available: 32 qubits is "
+        "the most for statevector here; try the backend aer_simulator"
+    )
 
 
 def test_on_a_device_model_it_is_told_alike() -> None:

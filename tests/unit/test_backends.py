@@ -78,6 +78,14 @@ def test_a_devices_properties_cover_each_qubit_and_gate(device: Device) -> None:
     assert names == {"T1", "T2", "frequency", "readout_error", "readout_length"}
 
 
+def test_what_gates_fail_is_told_by_their_median() -> None:
+    told = {name: catalogue.announced(name).error for name in catalogue.names()}
+
+    assert told["aer_simulator"] == 0.0
+    assert all(0 < error < 0.1 for name, error in told.items() if name != "aer_simulator" and error)
+    assert None not in told.values()
+
+
 def test_to_clients_device_models_are_devices() -> None:
     told = {one.name: json.loads(bytes(one.configuration)) for one in catalogue.preload()}
     simulators = [name for name, configuration in told.items() if configuration["simulator"]]

@@ -7,8 +7,8 @@ import pytest
 
 from broker.core.decide import after_death, is_current, on_cancel, on_no_backend, on_report
 from broker.core.job import TRANSITIONS, apply
-from schemas.events import Failed
-from schemas.jobs import Job, JobDetails
+from schemas.events import Failed, Retried
+from schemas.jobs import Job, JobDetails, Retries
 from schemas.ledger import Entry
 from schemas.reports import (
     Began,
@@ -177,6 +177,30 @@ def test_only_what_was_lost_counts_against_a_job() -> None:
 
     assert now.losses == 2
     assert entry.event.kind == "failed"
+
+
+@pytest.mark.parametrize(("most", "kinds"), [(0, ["failed"]), (1, ["retried", "failed"])])
+def test_a_job_has_as_many_retries_as_it_may(most: int, kinds: list[str]) -> None:
+    details = JobDetails(
+        program_id="p", program_version="1", time_limit=60.0, retries=Retries(most)
+    )
+    now, found = job(details=details), []
+    for _ in kinds:
+        event = after_death(now, "worker_lost", "gone", NOW)
+        found.append(event.kind)
+        now = msgspec.structs.replace(apply(now, Entry(now.key, event, 1)), state=State.RUNNING)
+
+    assert found == kinds
+
+
+def test_a_retry_says_its_class_and_which_of_how_many_it_is() -> None:
+    lost = after_death(job(losses=1), "worker_lost", "gone", NOW)
+    back = after_death(job(losses=1), "worker_stopped", "gone", NOW)
+
+    assert isinstance(lost, Retried)
+    assert isinstance(back, Retried)
+    assert (lost.error_class, lost.retry, lost.retries) == ("transport", 2, 2)
+    assert (back.error_class, back.retry, back.retries) == ("handed_back", 0, 0)
 
 
 def test_a_job_whose_backend_nobody_offers_fails_and_says_which() -> None:

@@ -1,7 +1,7 @@
 """Attempts that seem lost wait for what had been reported."""
 
 from broker.core.doubts import Doubts
-from broker.core.roster import Suspect
+from broker.core.leases import Suspect
 from schemas.values import JobKey
 
 FIRST, SECOND = (Suspect(JobKey("t", job_id), 1, "silent") for job_id in ("j1", "j2"))

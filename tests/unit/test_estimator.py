@@ -233,6 +233,23 @@ def test_what_can_not_be_is_refused_by_name(inputs: dict[str, Any], told: str) -
         estimate(**inputs)
 
 
+LEFT_TO_VENDORS = builtin.load(
+    "estimator"
+).program.specification.spec.backend_requirements.mitigation
+
+
+@pytest.mark.parametrize("path", LEFT_TO_VENDORS)
+def test_what_is_left_to_vendors_is_refused_on_a_simulator(path: str) -> None:
+    value: Any = 2 if path.endswith("level") else {"fast": True} if "experi" in path else True
+    for name in reversed(path.split(".")):
+        value = {name: value}
+
+    with pytest.raises(
+        InvalidInputsError, match=f"{path.rpartition('.')[2]}.* can not be honoured"
+    ):
+        estimate(**pub(CIRCUIT, "ZZ", POINTS[0]), **value)
+
+
 def test_an_exact_value_is_not_to_be_had_where_there_is_noise() -> None:
     with pytest.raises(InvalidInputsError, match=r"pubs\[0\]\[3\]: fake_line_5 has noise"):
         estimate(NOISY, pubs=[[CIRCUIT, "ZZ", POINTS[0], 0]])

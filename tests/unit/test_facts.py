@@ -8,7 +8,8 @@ from broker.core.book import Book
 from broker.core.calls import MOST
 from broker.core.catalogue import Catalogue
 from broker.core.inputs import CancelAsked, Reported, ResolveAsked, Submitted
-from broker.core.roster import Roster, Suspect
+from broker.core.leases import Suspect
+from broker.core.roster import Roster
 from broker.core.turn import Turn
 from executors.scripted import scripted_backend
 from schemas.calls import Calibration, Call
@@ -34,8 +35,10 @@ from schemas.reports import (
     Died,
     Intended,
     Metered,
+    Raised,
     Report,
     Returned,
+    Withdrawn,
 )
 from schemas.reports import Parked as IsParked
 from schemas.requests import SubmitJob
@@ -188,6 +191,37 @@ def test_the_id_that_a_lost_attempt_tells_is_recorded_and_what_it_means_to_do_is
     assert lab.job.attempt == 2
     assert lab.job.reports == 0  # its own are still to come
     assert (1, 4) not in lab.recorded
+
+
+def test_an_attempt_that_has_not_submitted_a_call_says_so_and_the_next_one_need_not_ask() -> None:
+    lab = Lab()
+    lab.say(BEGAN, Intended("t1", 1), Withdrawn("t1"), Withdrawn("t1"))
+
+    assert lab.kinds[-2:] == ["call_intended", "call_withdrawn"]
+    lab.say(Died("child_died", "killed"))
+    assert [call.again for call in lab.dispatches[-1].calls] == [True]
+    lab.say(Intended("t1", 1))
+    assert [(call.again, call.attempt) for call in lab.job.calls] == [(False, 2)]
+
+
+def test_what_another_attempt_may_have_submitted_nobody_withdraws() -> None:
+    lab = Lab()
+    lab.say(BEGAN, Intended("t1", 1), Intended("t2", 2), Accepted("t2", "v2"))
+    lab.say(Withdrawn("t2"))
+    lab.lose()
+    lab.say(Withdrawn("t1"), attempt=1)
+    lab.say(Withdrawn("t1"), Withdrawn("t3"))
+
+    assert "call_withdrawn" not in lab.kinds
+    assert lab.letters == []
+
+
+def test_a_job_that_ends_without_a_withdrawn_call_warns_of_nothing() -> None:
+    lab = Lab()
+    lab.say(BEGAN, Intended("t1", 1), Withdrawn("t1"), Raised("program_error", "it raised"))
+
+    assert isinstance(lab.events[-1], Failed)
+    assert lab.events[-1].warnings == ()
 
 
 def test_a_lost_attempt_may_tell_an_id_while_the_job_waits_and_it_waits_once() -> None:

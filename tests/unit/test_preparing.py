@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
-from broker.core.inputs import CancelAsked, Request, Submitted
+from broker.core.inputs import CancelAsked, Request, SessionAsked, Submitted
 from broker.core.roster import Roster
 from broker.judging.judge import Judge
 from broker.ledger.preparing import Preparation
@@ -12,8 +12,9 @@ from broker.library import Library
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from schemas.ledger import InputPosition
-from schemas.requests import SubmitJob
-from schemas.values import JobKey
+from schemas.requests import CloseSession, SubmitJob
+from schemas.sessions import session_key
+from schemas.values import BlobRef, JobKey
 from schemas.workers import BackendAnnounced
 from tests.support.awaiting import eventually
 from tests.support.broker import hello_world
@@ -72,3 +73,22 @@ async def test_who_asks_again_for_a_job_that_is_being_prepared_holds_nobody_up_l
     preparation.done(first)
     preparation.done(again)
     assert not preparation.takes(CancelAsked(at(3), KEY))
+
+
+async def test_a_session_is_closed_once_its_job_is_refused_whose_inputs_are_not_there() -> None:
+    roster, given = Roster(), list[Request]()
+    roster.announce(backend("aer"))
+    library = Library(MemoryLog(), [hello_world()])
+    preparation = Preparation(open_blobs("memory:///"), library, roster, given.extend, Judge())
+    body = SubmitJob("hello-world", backend="aer", session_id="s", params_ref=BlobRef("0" * 64, 9))
+    close = SessionAsked(at(2), session_key("default", "s"), "s", CloseSession("s"))
+    assert preparation.takes(Submitted(at(1), KEY, body))
+    assert preparation.takes(close)
+    await eventually(lambda: bool(given))
+    (refused,) = given
+
+    preparation.done(refused)
+
+    assert given == [refused, close]
+    preparation.done(close)
+    assert not preparation.pending

@@ -7,7 +7,8 @@ import pytest
 
 from broker.core.attempts import LiveAttempt
 from broker.core.book import Book
-from broker.core.roster import BACKENDS, LEFT_KEPT, WORKERS, Roster, lease
+from broker.core.leases import is_overdue, lease, overdue, unnamed
+from broker.core.roster import BACKENDS, LEFT_KEPT, WORKERS, Roster
 from executors.scripted import scripted_backend
 from schemas.events import Dispatched, Queued
 from schemas.jobs import JobDetails
@@ -106,20 +107,20 @@ def test_an_attempt_is_overdue_after_its_lease_and_not_before() -> None:
     book = running("old", "young")
     attempt_at(book, "old").since = -100.0
     roster.tick(4.0)
-    assert roster.overdue(book) == []
+    assert overdue(roster, book) == []
 
     roster.tick(0.5)
-    assert [suspect.key.job_id for suspect in roster.overdue(book)] == ["young"]
+    assert [suspect.key.job_id for suspect in overdue(roster, book)] == ["young"]
 
     roster.tick(13.0)  # a tenth of the 117.5 s that the old one has run then, and 4
-    assert len(roster.overdue(book)) == 2
+    assert len(overdue(roster, book)) == 2
 
 
 def test_time_passes_by_ticks_alone() -> None:
     roster = Roster()
     roster.hear(beat())
 
-    assert roster.overdue(running("j1")) == []
+    assert overdue(roster, running("j1")) == []
 
 
 def test_a_worker_that_was_never_heard_has_its_lease_from_the_beginning() -> None:
@@ -127,10 +128,10 @@ def test_a_worker_that_was_never_heard_has_its_lease_from_the_beginning() -> Non
     roster.tick(100)
     attempt_at(book, "j1").since = roster.clock
     roster.expect(attempt_at(book, "j1"))
-    assert roster.overdue(book) == []
+    assert overdue(roster, book) == []
 
     roster.tick(4.5)
-    assert len(roster.overdue(book)) == 1
+    assert len(overdue(roster, book)) == 1
 
 
 @pytest.mark.parametrize(
@@ -149,14 +150,36 @@ def test_a_worker_that_was_never_heard_has_its_lease_from_the_beginning() -> Non
 def test_an_attempt_that_is_not_named_although_it_was_told_of_is_suspect(
     heard: Heartbeat, lost: int
 ) -> None:
-    assert len(Roster().unnamed(running("j1"), heard)) == lost
+    assert len(unnamed(Roster(), running("j1"), heard)) == lost
+
+
+@pytest.mark.parametrize(
+    ("offered", "others", "reason"),
+    [
+        (("aer",), (), "worker_lost"),
+        (("noisy",), (), "backend_withdrawn"),
+        (("noisy",), ("aer",), "worker_lost"),  # there is another that has it
+        ((), (), "worker_lost"),  # it has not started its executors yet
+    ],
+)
+def test_a_worker_that_is_started_again_without_the_backend_has_withdrawn_it(
+    offered: tuple[str, ...], others: tuple[str, ...], reason: str
+) -> None:
+    roster = Roster()
+    heard = beat(instance="i2", backends=offered)
+    for each in (beat("other", backends=others), heard):
+        roster.hear(each)
+
+    [suspect] = unnamed(roster, running("j1"), heard)
+
+    assert suspect.reason == reason
 
 
 def test_nobody_is_suspect_before_it_is_known_where_the_dispatch_stands() -> None:
     book = running("j1")
     attempt_at(book, "j1").inbox = None
 
-    assert Roster().unnamed(book, beat(inbox=10**9)) == []
+    assert unnamed(Roster(), book, beat(inbox=10**9)) == []
 
 
 def test_an_echo_of_an_earlier_start_is_not_heard() -> None:
@@ -226,7 +249,7 @@ def test_however_many_say_that_they_are_there_those_that_are_known_stay() -> Non
     assert roster.slots("aer") == 3
     expected = LiveAttempt(JobKey("default", "j9"), 1, 1, "of-before", "i")
     roster.expect(expected)
-    assert not roster.is_overdue(expected)
+    assert not is_overdue(roster, expected)
     book.reminders.is_due("made-up-1", AttemptName("t", "j", 1, 1), 0.0, 0.0)
     roster.tick(61)
     assert roster.hear(beat())

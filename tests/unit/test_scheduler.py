@@ -2,6 +2,7 @@
 
 from broker.core.lanes import SPARE, UNPLACED, place_of
 from broker.core.queues import Queues
+from broker.core.restoring import Restoring
 from broker.core.scheduler import Offer
 from schemas.values import JobKey
 
@@ -126,8 +127,8 @@ def test_who_found_a_place_late_goes_by_arrival_as_the_others_do() -> None:
     ):
         queues.add(key(name), backend, priority)
     queues.add(key("lost"), "aer", 0, again=True)
-    queues.look_again()
-    for found in queues.to_look_at(10):
+    queues.seekers.look_again()
+    for found, _ in queues.seekers.to_look_at(10):
         queues.place(found, "aer")
     queues.add(key("last"), "aer", 0)
     order = ["high", "lost", "named", "waits", "late", "waits-too", "last"]
@@ -142,30 +143,52 @@ def test_those_that_wait_for_any_backend_are_looked_at_once_each_in_steps() -> N
     queues = Queues()
     for number in range(10):
         queues.add(key(number), UNPLACED, 0)
-    assert not queues.is_looking
-    assert queues.to_look_at(10) == []
+    assert not queues.seekers.is_looking
+    assert queues.seekers.to_look_at(10) == []
 
-    queues.look_again()
-    seen = [k.job_id for k in queues.to_look_at(4)]
+    queues.seekers.look_again()
+    seen = [k.job_id for k, _ in queues.seekers.to_look_at(4)]
     queues.remove(key(5))
     queues.add(key("new"), UNPLACED, 0)  # what there is does not suit it: it was asked just now
-    while queues.is_looking:
-        seen += [k.job_id for k in queues.to_look_at(4)]
+    while queues.seekers.is_looking:
+        seen += [k.job_id for k, _ in queues.seekers.to_look_at(4)]
     assert seen == ["0", "1", "2", "3", "4", "6", "7", "8", "9"]
 
-    queues.look_again()
-    assert len(queues.to_look_at(20)) == 10
+    queues.seekers.look_again()
+    assert len(queues.seekers.to_look_at(20)) == 10
 
 
 def restored(count: int, *backends: str) -> Queues:
     """Jobs that wait for *backends* in turns, as a recovery puts them in."""
     queues = Queues()
     places = [place_of(backend, 0, again=False, tenant="default") for backend in backends]
+    restoring = Restoring()
     for start in range(0, count, 100):
         numbers = range(start, min(start + 100, count))
         keys = [b"default/%d" % number for number in numbers]
-        queues.restore(keys, [places[number % len(places)] for number in numbers])
+        restoring.take(keys, [places[number % len(places)] for number in numbers])
+    for block in restoring.blocks():
+        queues.restore(block)
     return queues
+
+
+def test_jobs_of_many_tenants_in_turns_make_one_block_for_each() -> None:
+    restoring = Restoring()
+    places = [place_of("aer", 0, again=False, tenant=f"t{number}") for number in range(50)]
+    for start in range(0, 1000, 20):
+        numbers = range(start, start + 20)
+        keys = [b"t%d/%d" % (number % 50, number) for number in numbers]
+        restoring.take(keys, [places[number % 50] for number in numbers])
+    blocks = list(restoring.blocks())
+
+    assert {block.place: len(block) for block in blocks} == dict.fromkeys(places, 20)
+    assert len(blocks) == 50
+    queues = Queues()
+    for block in blocks:
+        queues.restore(block)
+    assert [k.job_id for k in queues.waiting("aer", 1000)] == [str(n) for n in range(1000)]
+    queues.add(JobKey("t7", "new"), "aer", 0)
+    assert queues.waiting("aer", 2000)[-1].job_id == "new"
 
 
 def test_those_that_were_restored_go_before_those_that_came_since() -> None:
@@ -195,11 +218,11 @@ def test_one_that_was_restored_may_come_back_as_a_lost_one() -> None:
 def test_who_waited_for_any_backend_is_placed_as_it_came_however_many_there_are() -> None:
     queues = restored(20_000, UNPLACED, "aer")
     queues.add(key("new"), UNPLACED, 0)
-    queues.look_again()
+    queues.seekers.look_again()
     placed = 0
-    while queues.is_looking:
-        queues.look_again() if placed == 5_000 else None  # those behind are not looked at twice
-        for found in queues.to_look_at(50):
+    while queues.seekers.is_looking:
+        queues.seekers.look_again() if placed == 5_000 else None  # those behind are not looked at twice
+        for found, _ in queues.seekers.to_look_at(50):
             queues.place(found, "aer")
             placed += 1
 
@@ -217,7 +240,7 @@ def test_those_that_have_gone_take_no_room_behind_one_that_stays() -> None:
         queues.remove(key(f"new-{number}"))
 
     assert [k.job_id for k in queues.waiting(UNPLACED, 9)] == ["0"]
-    assert len(queues._looked) <= SPARE + 2
-    queues.look_again()
-    assert queues.to_look_at(2 * SPARE) == [key(0)]
-    assert not queues.is_looking
+    assert len(queues.seekers) <= SPARE + 2
+    queues.seekers.look_again()
+    assert queues.seekers.to_look_at(2 * SPARE) == [(key(0), UNPLACED)]
+    assert not queues.seekers.is_looking

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.inputs import CancelAsked, Reported, SessionAsked, Submitted
+from broker.core.leases import overdue
 from broker.core.open_sessions import MOST
 from broker.core.roster import Roster
 from broker.core.sessions import TRANSITIONS, apply
@@ -276,7 +277,7 @@ def test_a_lost_attempt_of_a_session_that_is_over_does_not_run_again(desk: Desk)
     desk.begin("j1")
     desk.pass_(101)
     desk.roster.tick(200)
-    for suspect in desk.roster.overdue(desk.book):
+    for suspect in overdue(desk.roster, desk.book):
         desk.take(suspect)
     assert desk.state("j1") is State.CANCELLED
     assert desk.session().state is SessionState.CLOSED
@@ -320,7 +321,7 @@ def play(desk: Desk, step: str, what: Any) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_all_readers_fold_the_same_session_and_none_has_jobs_once_it_is_closed(
     steps: list[tuple[str, Any]],
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from broker.errors import SettingsError
-from broker.settings import Settings, load, unknown_variables
+from broker.settings.settings import every, load, unknown_variables
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.urls import open_log
 
@@ -19,16 +19,16 @@ def test_data_are_kept_where_a_users_programs_keep_theirs(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
-    assert load().data == tmp_path / "qjb"
+    assert load().storage.data == tmp_path / "qjb"
 
 
 def test_the_log_and_the_payloads_are_in_the_data_folder_by_default(tmp_path: Path) -> None:
     settings = load({"data": tmp_path / "a folder?"})
 
-    assert settings.is_embedded
-    assert isinstance(open_log(settings.log), EmbeddedLog)
-    assert settings.log == f"sqlite:///{tmp_path}/a%20folder%3F/log.db"
-    assert settings.blobs == f"{tmp_path}/a folder?/blobs"
+    assert settings.storage.is_embedded
+    assert isinstance(open_log(settings.storage.log), EmbeddedLog)
+    assert settings.storage.log == f"sqlite:///{tmp_path}/a%20folder%3F/log.db"
+    assert settings.storage.blobs == f"{tmp_path}/a folder?/blobs"
 
 
 def test_an_option_is_stronger_than_a_variable_and_a_variable_than_the_default(
@@ -39,24 +39,24 @@ def test_an_option_is_stronger_than_a_variable_and_a_variable_than_the_default(
 
     settings = load({"port": 2222, "log": None})
 
-    assert (settings.port, settings.log, settings.host) == (
+    assert (settings.gateway.port, settings.storage.log, settings.gateway.host) == (
         2222,
         "kafka://somewhere:9092",
         "127.0.0.1",
     )
-    assert not settings.is_embedded
+    assert not settings.storage.is_embedded
 
 
 def test_an_empty_variable_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QJB_HEALTH_FILE", "")
 
-    assert load().health_file is None
+    assert load().telemetry.health_file is None
 
 
 def test_origins_stand_with_commas_between(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QJB_CORS_ORIGINS", "https://a.example, https://b.example")
 
-    assert load().cors_origins == ("https://a.example", "https://b.example")
+    assert load().gateway.cors_origins == ("https://a.example", "https://b.example")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,21 @@ def test_a_wrong_setting_is_one_plain_sentence(
     assert "\n" not in caught.value.message
 
 
+def test_all_that_is_wrong_is_named_at_once_whatever_it_is_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QJB_SLOTS", "0")
+
+    with pytest.raises(SettingsError) as caught:
+        load({"port": 70000, "colour": "red"})
+
+    assert caught.value.message == (
+        "QJB_COLOUR: there is no such setting"
+        "; QJB_PORT: 70000 should be less than or equal to 65535"
+        "; QJB_SLOTS: '0' should be greater than or equal to 1"
+    )
+
+
 @pytest.mark.parametrize(
     ("log", "given", "kept"),
     [
@@ -100,8 +115,8 @@ def test_jobs_are_kept_for_ever_in_the_embedded_log_and_90_days_on_kafka(
 ) -> None:
     settings = load({"log": log, "keep_jobs": given})
 
-    assert settings.kept_jobs == kept
-    assert settings.kept_events == 7 * 86_400
+    assert settings.storage.kept_jobs == kept
+    assert settings.storage.kept_events == 7 * 86_400
 
 
 def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,13 +136,13 @@ def test_a_password_is_in_no_error_and_no_representation(field: str, url: object
     except SettingsError as error:
         said = "".join(traceback.format_exception(error))
 
-    for named in ('"\\ud800secret"', "oidc_client_secret", "QJB_OIDC_CLIENT_SECRET"):
+    for named in ('"\\ud800secret"', "client_secret", "QJB_OIDC_CLIENT_SECRET"):
         said = said.replace(named, "")
     assert "secret" not in said
 
 
 def test_every_setting_says_what_it_is_for() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+    assert all(field.description for field in every().values())
 
 
 def test_the_compose_file_sets_what_can_be_set() -> None:
@@ -137,4 +152,4 @@ def test_the_compose_file_sets_what_can_be_set() -> None:
     }
 
     assert {"QJB_LOG", "QJB_BLOBS"} <= variables
-    assert variables <= {f"QJB_{name.upper()}" for name in Settings.model_fields}
+    assert variables <= every().keys()

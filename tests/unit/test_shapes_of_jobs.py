@@ -4,11 +4,13 @@ import msgspec
 import pytest
 from multidict import MultiDict
 
+from broker.core.waiting import Place
 from broker.gateway.api.asked_of_jobs import JobAsked
 from broker.gateway.api.asking import asked
 from broker.gateway.api.shapes_of_jobs import job_object, state_of, status_of
 from broker.gateway.api.usage import metrics_object
 from broker.gateway.fleet import Fleet
+from broker.gateway.waiting import Stand
 from schemas.calls import Calibration, Call
 from schemas.jobs import Job, JobDetails
 from schemas.values import State
@@ -99,6 +101,24 @@ def test_a_parked_job_runs_and_says_why_it_does_not_go_on() -> None:
 def test_what_a_device_took_counts_as_quantum_seconds() -> None:
     job = _job(State.COMPLETED, device_seconds=2.5)
 
-    usage = metrics_object(Fleet(), job, 0.0).usage
+    place = Place(state=job.state, tenant=job.tenant, backend="device")
+    stand = Stand(Fleet().queue("device"), place, None, True, None, None)
+
+    usage = metrics_object(Fleet(), job, stand, 0.0).usage
     assert (usage.quantum_seconds, usage.qpu_charge_time_seconds) == (2.5, 2.5)
     assert usage.seconds == 0.0
+
+
+def test_a_job_says_which_class_of_error_has_ended_attempts_how_often_and_when_it_goes_on() -> None:
+    noon = "2026-01-01T12:00:00.000Z"
+    waits = _job(State.QUEUED, losses=1, error_class="transport", next_attempt_at=noon)
+    whole, listed = _encoded(job_object(waits, None, 1.0)), _encoded(job_object(waits, None))
+    never = _encoded(job_object(_job(State.QUEUED), None))
+
+    assert whole["retries"] == {
+        "transport": {"used": 1, "most": 2},
+        "device_down": {"used": 0, "most": 2},
+    }
+    assert (whole["error_class"], whole["next_attempt_at"]) == ("transport", noon)
+    assert (listed["error_class"], listed["next_attempt_at"]) == ("transport", noon)
+    assert {"retries", "error_class", "next_attempt_at"}.isdisjoint(never)

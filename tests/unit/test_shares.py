@@ -1,11 +1,15 @@
 """How far tenants have come with their shares, in virtual time."""
 
+import msgspec
+import pytest
+
 from broker.core.estimates import UNKNOWN, Estimates
 from broker.core.shares import Shares
 from broker.core.sharing import Sharing
 from broker.telemetry.times import iso
-from schemas.events import Completed
+from schemas.events import Completed, Failed
 from schemas.jobs import Job
+from schemas.ledger import Took
 from schemas.values import State
 
 HOUR = 3600.0
@@ -88,13 +92,45 @@ def test_what_took_less_than_was_expected_is_given_back() -> None:
 
 def test_a_program_is_expected_to_take_what_it_took_there_lately() -> None:
     estimates = Estimates()
-    assert estimates.seconds("p", "device") == UNKNOWN
+    assert estimates.estimate("p", "device") == UNKNOWN
     for _ in range(50):
         estimates.ran("p", "device", 60.0)
     estimates.ran("p", "aer", 2.0)
 
-    assert round(estimates.seconds("p", "device"), 6) == 60.0
-    assert estimates.seconds("p", "aer") == estimates.seconds("new", "aer") == 2.0
+    assert round(estimates.estimate("p", "device").seconds, 6) == 60.0
+    assert estimates.estimate("p", "aer") == estimates.estimate("new", "aer")
+    assert estimates.usual("aer").seconds == 2.0
+
+
+def test_a_program_is_expected_to_take_what_it_took_with_inputs_of_that_size() -> None:
+    estimates = Estimates()
+    for _ in range(30):
+        estimates.ran("p", "device", 1.0, size=100)
+        estimates.ran("p", "device", 90.0, size=50_000)
+
+    assert estimates.estimate("p", "device", 200) == pytest.approx((1.0, 0.0), abs=0.1)
+    assert estimates.estimate("p", "device", 40_000) == pytest.approx((90.0, 0.0), abs=5)
+    assert 1.0 < estimates.estimate("p", "device", 10_000_000).seconds < 90.0
+
+
+def test_what_differs_from_run_to_run_has_a_wide_spread_and_one_run_says_little() -> None:
+    estimates = Estimates()
+    estimates.ran("new", "device", 10.0)
+    for number in range(200):
+        estimates.ran("steady", "device", 10.0)
+        estimates.ran("odd", "device", 5.0 if number % 2 else 15.0)
+
+    assert estimates.estimate("new", "device").spread == 10.0
+    assert estimates.estimate("steady", "device").spread < 0.01
+    assert 4.0 < estimates.estimate("odd", "device").spread < 6.0
+
+
+def test_a_checkpoint_of_an_older_broker_says_what_any_size_takes() -> None:
+    told = msgspec.json.decode(b'[["p","device",7.0]]', type=tuple[Took, ...])
+    estimates = Estimates()
+    estimates.resume(told)
+
+    assert estimates.estimate("p", "device", 10_000).seconds == 7.0
 
 
 def test_estimates_of_very_many_programs_take_bounded_memory() -> None:
@@ -103,7 +139,7 @@ def test_estimates_of_very_many_programs_take_bounded_memory() -> None:
         estimates.ran(f"p{number}", "aer", number)
 
     assert len(estimates) == 100
-    assert estimates.seconds("p999", "aer") == 999
+    assert estimates.estimate("p999", "aer").seconds == 999
 
 
 def job(tenant: str, **more: object) -> Job:
@@ -122,7 +158,23 @@ def test_what_a_device_says_that_it_took_counts_instead_of_how_long_the_attempt_
         sharing.end(job(tenant, started=iso(0), **more), "device", charge, end(100))
 
     assert (sharing.reached("a", "device"), sharing.reached("b", "device")) == (7.0, 100.0)
-    assert sharing.estimates.seconds("p", "device") == 7.0 + 0.2 * (100.0 - 7.0)
+    assert sharing.estimates.estimate("p", "device").seconds == 7.0 + 0.2 * (100.0 - 7.0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "known"), [("program_error", 2.0), ("backend_error", UNKNOWN.seconds)]
+)
+def test_a_backend_that_fails_jobs_quickly_is_not_taken_for_a_fast_one(
+    reason: str, known: float
+) -> None:
+    sharing = Sharing()
+    charge, _ = sharing.begin(job("a"), iso(0))
+    said = {"job_id": "j", "seq": 3, "time": iso(2), "state": State.FAILED, "attempt": 1}
+    failed = Failed(**said, reason=reason, message="")  # type: ignore[arg-type]
+    sharing.end(job("a", started=iso(0)), "device", charge, failed)
+
+    assert sharing.estimates.estimate("p", "device").seconds == known
+    assert sharing.reached("a", "device") == 2.0  # its share was used all the same
 
 
 def test_a_tenant_of_twice_the_weight_comes_half_as_far() -> None:
@@ -155,4 +207,6 @@ def test_who_takes_over_knows_how_far_everybody_has_come() -> None:
 
     assert ahead(successor, "device") == ahead(sharing, "device") == [9.0, 9.0]
     assert ahead(successor, "") == ahead(sharing, "")
-    assert successor.estimates.seconds("p", "device") == sharing.estimates.seconds("p", "device")
+    for size in (0, 10_000):
+        expected = sharing.estimates.estimate("p", "device", size)
+        assert successor.estimates.estimate("p", "device", size) == pytest.approx(expected)

@@ -16,7 +16,24 @@ def texts(event: dict[str, Any]) -> list[str]:
     [
         ({"kind": "queued", "backend": "aer_simulator"}, ["for aer_simulator"]),
         ({"kind": "queued", "backend": "a", "warnings": ["x"]}, ["for a", "note: x"]),
+        (
+            {"kind": "queued", "backend": "a", "why": "b is paused", "job": {"backend": "b"}},
+            ["for a: b is paused"],
+        ),
+        ({"kind": "moved", "backend": "a", "why": "b is paused"}, ["to a: b is paused"]),
         ({"kind": "dispatched", "attempt": 2, "worker": "w1"}, ["attempt 2, to worker w1"]),
+        (
+            {
+                "kind": "retried",
+                "reason": "device_away",
+                "message": "503",
+                "error_class": "device_down",
+                "retry": 1,
+                "retries": 5,
+            },
+            ["device_away: 503 (device_down, retry 1 of 5)"],
+        ),
+        ({"kind": "retried", "reason": "worker_busy", "message": "no"}, ["worker_busy: no"]),
         ({"kind": "interim", "value": {"iteration": 0}}, ['{"iteration": 0}']),
         ({"kind": "interim", "value_ref": {}}, ["(large)"]),
         ({"kind": "log", "message": "one\ntwo\r\n\rthree\n"}, ["one", "two", "", "three"]),

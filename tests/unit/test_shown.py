@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.shown import json_visible, on_one_line, visible
+from schemas.events import EVENT_TYPES
 
+PAGE = Path(__file__).resolve().parents[2] / "broker" / "gateway" / "web" / "index.html"
 ANYTHING = st.text(st.characters(exclude_categories=()))  # halves of surrogate pairs, too
 PREPENDED = {0x600, 0x601, 0x602, 0x603, 0x604, 0x605, 0x6DD, 0x890, 0x891, 0x8E2}  # signs with ink
 
@@ -49,9 +51,7 @@ def test_no_character_that_controls_or_formats_is_left() -> None:
 
 
 def test_the_web_page_puts_text_in_as_text_only() -> None:
-    page = Path(__file__).resolve().parents[2] / "broker" / "gateway" / "web" / "index.html"
-
-    text = page.read_text()
+    text = PAGE.read_text()
 
     assert "textContent" in text
     assert not re.search(
@@ -73,3 +73,10 @@ def test_json_means_the_same_when_it_is_made_visible(text: str) -> None:
 
         assert json.loads(shown) == {text: [text]}
         assert visible(shown) == shown
+
+
+def test_the_page_listens_for_every_kind_of_event() -> None:
+    listed = PAGE.read_text().partition("const KINDS = [")[2].partition("]")[0]
+
+    kinds = {kind.__struct_config__.tag for kind in EVENT_TYPES}
+    assert set(re.findall(r'"(\w+)"', listed)) >= kinds

@@ -107,6 +107,48 @@ def test_what_is_not_offered_is_refused_by_name(
         assert (caught.value.program_id, caught.value.job_id) == ("p", "mine")
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("deterministic", "such an error would come again"),
+        ("budget", "a budget that is used up stays so"),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"params": {"x": "x" * LONGEST_FIELD}}])
+def test_retries_of_what_is_never_retried_are_refused_by_name(
+    name: str, why: str, more: dict[str, Any]
+) -> None:
+    with pytest.raises(WrongFieldsError) as caught:
+        read(retries={"transport": 1, name: 3}, **more)
+
+    (violation,) = caught.value.violations
+    assert (violation.path, violation.rule, violation.value) == (
+        f"/retries/{name}",
+        "const: 0",
+        "3",
+    )
+    assert violation.message == f"retries.{name}: {why}, and is never retried; leave it out"
+    assert read(retries={"transport": 1, name: 0}, **more).retries is not None
+
+
+@pytest.mark.parametrize("name", ["handed_back", "device-down"])
+def test_retries_of_a_class_that_does_not_exist_are_refused_by_name(name: str) -> None:
+    with pytest.raises(WrongFieldsError) as caught:
+        read(retries={name: 3})
+
+    (violation,) = caught.value.violations
+    assert violation.path == "/retries"
+    assert name in violation.message
+
+
+def test_a_request_for_retries_is_another_one_by_each_class_and_the_same_as_it_ever_was() -> None:
+    asked: list[Any] = [None, {"transport": 1}, {"transport": 1, "device_down": 1}]
+    digests = [digest(read(retries=each), "") for each in asked]
+
+    assert len(set(digests)) == 3
+    assert digest(read(retries={}), "") == digest(read(retries={"transport": 2}), "")
+
+
 @pytest.mark.parametrize("number", [b"1e400", b"1" * 1_000])
 def test_a_number_beyond_all_numbers_is_named(number: bytes) -> None:
     with pytest.raises(WrongFieldsError) as caught:

@@ -5,7 +5,8 @@ from datetime import date
 import msgspec
 from msgspec.structs import replace
 
-from broker.gateway.tallies import Tallies, Tally, first_day
+from broker.core.spending import first_day
+from broker.gateway.tallies import Tallies, Tally
 from schemas.jobs import Job
 from schemas.values import State
 

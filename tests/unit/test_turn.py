@@ -1,25 +1,31 @@
 """What a turn does by itself: hopeless waits, void attempts, jobs that find a place."""
 
+from typing import Any
+
 import msgspec
 from msgspec.structs import replace
 
 from broker.core.book import Book
 from broker.core.catalogue import Catalogue
 from broker.core.inputs import CancelAsked, Reported, SessionAsked, Submitted
-from broker.core.roster import Roster, Suspect
-from broker.core.turn import FAILED_AT_ONCE, Turn
+from broker.core.leases import Suspect
+from broker.core.overview import queue_snapshots
+from broker.core.placing_turns import FAILED_AT_ONCE
+from broker.core.roster import LOST_AFTER, Roster
+from broker.core.turn import Turn
+from broker.telemetry.times import iso
 from executors.scripted import scripted_backend
 from schemas.backends import BackendMode, BackendOrder
-from schemas.events import Completed, Rejected, Started
-from schemas.inbox import CancelAttempt, Dispatch
+from schemas.events import AnyEvent, Completed, Failed, Moved, Rejected, Started
+from schemas.inbox import Calibrate, CancelAttempt, Dispatch
 from schemas.ledger import InputPosition
 from schemas.mocks import mock_of
-from schemas.reports import BEGAN, Body, Died, Report, Returned
+from schemas.reports import BEGAN, Body, Died, Intended, Report, Returned
 from schemas.requests import OpenSession, SubmitJob
 from schemas.sessions import Mode, SessionRejected, session_key
 from schemas.values import JobKey, State
 from schemas.workers import AttemptName, Heartbeat
-from tests.support.broker import hello_world
+from tests.support.broker import built_in, hello_world
 
 KEY = JobKey("default", "j1")
 
@@ -33,7 +39,7 @@ class Desk:
         self.offset = 0
 
     def turn(self) -> Turn:
-        catalogue = Catalogue([hello_world()])
+        catalogue = Catalogue([hello_world(), built_in("sampler")])
         return Turn(self.book, self.roster, 1, "t", catalogue, orders=self.orders)
 
     def order(self, mode: BackendMode, backend: str = "scripted") -> None:
@@ -444,6 +450,194 @@ def test_jobs_that_named_no_backend_leave_one_that_is_paused() -> None:
         pass
     assert desk.book.queues.waiting("scripted", 9) == keys[::2]
     assert desk.book.queues.waiting("zealous", 9) == keys[1::2]
+
+
+TWO = ("scripted", "zealous")
+
+
+def a_desk_with_two() -> Desk:
+    desk = Desk()
+    for name in TWO:
+        desk.turn().take(replace(scripted_backend(), name=name))
+    desk.beat(backends=TWO, slots=1)
+    return desk
+
+
+def asked(desk: Desk, job_id: str, **more: Any) -> JobKey:
+    """The key of a job that was asked for just now."""
+    key = JobKey("default", job_id)
+    body = SubmitJob(**({"program_id": "hello-world"} | more))
+    desk.turn().take(Submitted(desk.position(), key, body))
+    return key
+
+
+def settled(desk: Desk) -> list[AnyEvent]:
+    """What happens until nothing is left to do."""
+    turn = desk.turn()
+    while turn.dispatch():
+        pass
+    return [entry.event for entry in turn.entries]
+
+
+def test_a_job_moves_waits_or_fails_as_it_asked_for_when_its_backend_is_paused() -> None:
+    desk = a_desk_with_two()
+    desk.submit(backend="scripted")  # it takes the slot
+    for policy in ("move", "fail", "wait"):
+        asked(desk, policy, backend="scripted", backend_requirements={"if_unavailable": policy})
+    desk.order(BackendMode.PAUSED)
+    events = {event.job_id: event for event in settled(desk)}
+
+    moved, failed = events["move"], events["fail"]
+    assert isinstance(moved, Moved)
+    assert moved.backend == "zealous"
+    assert moved.why == "scripted is paused: new fridge; no other backend meets the requirements"
+    assert isinstance(failed, Failed)
+    assert failed.reason == "backend_unavailable"
+    assert failed.message.startswith("scripted is paused: new fridge")
+    assert "wait" not in events
+    assert desk.book.jobs[JobKey("default", "move")].backend == "zealous"
+    assert desk.book.queues.waiting("zealous", 9) == [JobKey("default", "move")]
+    assert desk.book.queues.waiting("scripted", 9) == [JobKey("default", "wait")]
+
+
+def test_a_job_moves_only_to_what_its_circuits_fit_on() -> None:
+    desk = Desk()
+    widths = {"scripted": 5, "narrow": 3, "device": 5, "zealous": 4}
+    for name, width in widths.items():
+        one = scripted_backend(name, width, simulator=name != "device")
+        desk.turn().take(replace(one, configuration=msgspec.Raw(b'{"coupling_map": [[0, 1]]}')))
+    desk.beat(backends=tuple(widths), slots=1)
+    four = "OPENQASM 3.0; qubit[4] q; bit[1] c; c[0] = measure q[0];"
+    wide = "OPENQASM 3.0; qubit[5] q; bit[1] c; c[0] = measure q[0];"
+    flow = wide + " if (c[0]) { x q[0]; }"
+    desk.submit(backend="scripted")  # it takes the slot
+    for name, circuit in {"four": four, "wide": wide, "flow": flow}.items():
+        params = msgspec.Raw(msgspec.json.encode({"circuits": circuit}))
+        more = {"backend": "scripted", "backend_requirements": {"if_unavailable": "move"}}
+        asked(desk, name, program_id="sampler", params=params, **more)
+    desk.order(BackendMode.PAUSED)
+    moved = {event.job_id: event for event in settled(desk) if isinstance(event, Moved)}
+
+    assert {name: event.backend for name, event in moved.items()} == {
+        "four": "zealous",
+        "wide": "device",
+    }
+
+
+def test_a_job_that_comes_while_its_backend_is_paused_goes_elsewhere_or_is_refused_at_once() -> (
+    None
+):
+    desk = a_desk_with_two()
+    desk.order(BackendMode.PAUSED)
+    there = {
+        policy: desk.book.jobs[
+            asked(desk, policy, backend="scripted", backend_requirements={"if_unavailable": policy})
+        ]
+        for policy in ("move", "fail", "wait")
+    }
+
+    assert there["move"].backend == "zealous"
+    assert there["move"].details is not None
+    assert there["move"].details.backend == "scripted"
+    assert there["fail"].reason == "backend_unavailable"
+    assert there["wait"].backend == "scripted"
+
+
+def test_jobs_leave_a_backend_that_no_worker_offers_any_more_after_a_while() -> None:
+    desk = a_desk_with_two()
+    desk.beat("other", backends=("zealous",), slots=0)
+    desk.submit(backend="scripted")
+    key = asked(desk, "j2", backend="scripted", backend_requirements={"if_unavailable": "move"})
+    waits = asked(desk, "j3", backend="scripted")
+    desk.beat(instance="new", backends=("zealous",), slots=0)
+    desk.turn().tick()
+    desk.roster.tick(LOST_AFTER - 1)
+    desk.beat(instance="new", backends=("zealous",), slots=0)
+    desk.turn().tick()
+    assert not [event for event in settled(desk) if isinstance(event, Moved)]
+
+    desk.roster.tick(1)
+    desk.turn().tick()
+    [moved] = [event for event in settled(desk) if isinstance(event, Moved)]
+
+    assert (moved.job_id, moved.backend) == (key.job_id, "zealous")
+    assert moved.why.startswith("no worker that is heard offers scripted; ")
+    assert waits in desk.book.queues.waiting("scripted", 9)
+
+
+def test_a_job_moves_on_once_another_backend_begins_jobs_again() -> None:
+    desk = a_desk_with_two()
+    for name in TWO:
+        desk.order(BackendMode.PAUSED, name)
+    key = asked(desk, "j1")
+    where = desk.book.jobs[key].backend
+    assert settled(desk) == []
+
+    del desk.orders[next(name for name in TWO if name != where)]
+    moved, dispatched = settled(desk)
+
+    assert isinstance(moved, Moved)
+    assert moved.backend == dispatched.backend != where  # type: ignore[union-attr]
+
+
+def test_jobs_leave_a_device_that_is_calibrated_and_its_queue_says_so() -> None:
+    desk = a_desk_with_two()
+    desk.submit(backend="zealous")  # it takes the slot
+    key = asked(desk, "j3", backend="scripted", backend_requirements={"if_unavailable": "move"})
+    calibrated = scripted_backend()
+    desk.turn().take(replace(calibrated, is_calibrating=True))
+    [moved] = settled(desk)
+
+    assert isinstance(moved, Moved)
+    assert moved.why.startswith("scripted is being calibrated; ")
+    assert desk.book.queues.waiting("zealous", 9) == [key]
+    shown = {each.backend: each.mode for each in queue_snapshots(desk.book, desk.roster, (), {})}
+    assert shown == {"scripted": "calibrating", "zealous": "active"}
+    desk.turn().take(calibrated)
+    later = asked(desk, "j2", backend="scripted", backend_requirements={"if_unavailable": "move"})
+    assert settled(desk) == []
+    assert desk.book.queues.waiting("scripted", 9) == [later]
+
+
+def test_one_worker_is_told_once_to_calibrate_and_nobody_once_that_is_done_or_long_ago() -> None:
+    desk = a_desk_with_two()
+    desk.beat("other", backends=("scripted",))
+    minute = 60.0
+
+    def told(at: float) -> list[str]:
+        turn = desk.turn()
+        turn.time = iso(at)
+        turn.tick()
+        return [each.worker for each in turn.instructions if isinstance(each.body, Calibrate)]
+
+    desk.orders["scripted"] = BackendOrder(
+        name="scripted", mode=BackendMode.ACTIVE, since="t", calibrate=iso(minute)
+    )
+    assert told(2 * minute) == ["other"]
+    assert told(3 * minute) == []
+    desk.beat("other", instance="anew", backends=("scripted",))
+    assert told(100 * minute) == []
+    assert told(3 * minute) == ["other"]
+    desk.beat("other", instance="again", backends=("scripted",))
+    desk.turn().take(replace(scripted_backend(), calibrated=iso(2 * minute)))
+    assert told(4 * minute) == []
+
+
+def test_a_job_whose_device_was_asked_for_something_stays_with_it() -> None:
+    desk = a_desk_with_two()
+    key = asked(desk, "j1", backend_requirements={"if_unavailable": "move"})
+    settled(desk)
+    job = desk.book.jobs[key]
+    told = (BEGAN, Intended("tag", 1), Died("worker_lost", "gone"))
+    for number, body in enumerate(told, 1):
+        position = InputPosition("reports", 0, number)
+        desk.turn().take(Reported(position, report(number, body)))
+    assert desk.book.jobs[key].calls
+    assert job.backend is not None
+    desk.order(BackendMode.PAUSED, job.backend)
+
+    assert settled(desk) == []
+    assert desk.book.queues.waiting(job.backend, 9) == [key]
 
 
 def test_a_session_is_not_opened_where_no_jobs_are_taken() -> None:

@@ -4,12 +4,15 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from broker.budget import book_memory
 from broker.errors import SettingsError
-from broker.roles import WORKER, Roles, built_in_programs
-from broker.settings import host_name, load
+from broker.roles import Roles, built_in_programs
+from broker.settings.role import EVERYTHING, WORKER
+from broker.settings.settings import host_name, load
+from broker.starting import started
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from broker.wiring import serving
@@ -108,3 +111,21 @@ async def test_an_error_in_the_block_ends_everything(tmp_path: Path) -> None:
         async with serving(settings):
             raise LookupError("mine")
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_processes_that_got_ready_for_nothing_end_with_what_kept_the_rest_from_starting(
+    tmp_path: Path,
+) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    async with serving(load({"data": tmp_path, "port": 0, "executor": "scripted"})):
+        with pytest.raises(SettingsError, match="in use"):
+            async with started(load({"data": tmp_path, "port": 0}), EVERYTHING):
+                pass
+        left = set(psutil.Process().children(recursive=True)) - before
+
+    assert not [each for each in left if each.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_what_was_begun_serves(tmp_path: Path) -> None:
+    async with started(load({"data": tmp_path, "port": 0, "slots": 1}), EVERYTHING) as found:
+        assert "aer_simulator" in found.backends

@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from broker.errors import UnknownBackendError
+from broker.errors import UnavailableError, UnknownBackendError
 from broker.gateway.api.parts import Request, answer, raw_answer
 from broker.gateway.api.shapes_of_backends import (
     BackendAsked,
@@ -73,14 +73,17 @@ async def status(request: Request, asked: BackendAsked) -> web.Response:
 
 
 async def named(request: Request, asked: BackendAsked) -> BackendAnnounced:
-    """The backend in the path. Raises `UnknownBackendError`."""
+    """The backend in the path. Raises `UnknownBackendError`; `UnavailableError` before any is known."""
     parts = request.parts
     await parts.caught_up()
     name = request.names["backend"]
     found = parts.fleet.backend(name)
     if found is None:
-        known = [backend.name for backend in parts.fleet.backends]
+        if not (known := [backend.name for backend in parts.fleet.backends]):
+            raise UnavailableError("no worker has said as yet what backends there are; try again")
         raise UnknownBackendError(not_there(name, known))
-    if calibration := asked.calibration_id:
-        raise UnknownBackendError(f"{name} has no calibration {calibration[:80]!r}: it has none")
+    if (calibration := asked.calibration_id) and calibration != found.calibration:
+        has = f"{found.calibration} is in force" if found.calibration else "it has none"
+        message = f"{name} has no calibration {calibration[:80]!r} now: {has}"
+        raise UnknownBackendError(message)
     return found

@@ -19,10 +19,11 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from broker.errors import HeadTooLargeError
 from broker.gateway.api.errors import error_answer, last_words
+from broker.gateway.api.handshakes import Handshake
+from broker.gateway.api.parking import AFTER, Leave, Parking
 from broker.gateway.api.parts import Request
-from broker.gateway.api.tls import Tls
 from broker.gateway.certificates import Certificate
-from broker.gateway.subscribers import Flow
+from broker.gateway.subscribers import Flow, Subscriber
 
 logger = structlog.get_logger()
 
@@ -100,6 +101,15 @@ class Connection(web.RequestHandler):
         super().resume_writing()
         if self.flow is not None:
             self.flow.resume()
+
+    def let_go(self) -> None:
+        """Somebody else has the transport: what is being answered here is no more."""
+        self.flow = self.transport = None
+        self.connection_lost(None)
+
+    def streams(self, subscriber: Subscriber, leave: Leave, *, keeps_alive: bool) -> None:
+        """A stream has begun here, which may last; see `Parking.begin`."""
+        self._doors.parking.begin(self, subscriber, leave, keeps_alive=keeps_alive)
 
     def _tell_of_a_broken_body(self) -> None:
         """What can not be read lies behind the request that is being served; it may wait for it."""
@@ -208,13 +218,15 @@ class Doors:
         head: float,
         untaken: float,
         certificate: Certificate | None = None,
+        park: float = AFTER,
     ) -> None:
         self._server, self._most, self._certificate = server, most, certificate
         self.untaken = untaken  # s, as UNTAKEN
         self._head = head  # s, as HEAD
         self._inside: dict[Visitor, None] = {}
-        self._seen_out: dict[Tls, None] = {}  # they have no place, and are told so
+        self._seen_out: dict[Handshake, None] = {}  # they have no place, and are told so
         self._listeners: list[asyncio.Server] = []
+        self.parking = Parking(self, park)
 
     def __len__(self) -> int:
         return len(self._inside)
@@ -236,9 +248,9 @@ class Doors:
     def _connection(self) -> Connection:
         return Connection(self, self._server)
 
-    def _knocking(self) -> Tls:
+    def _knocking(self) -> Handshake:
         assert self._certificate is not None
-        return Tls(self._certificate.context, self, self._connection)
+        return Handshake(self._certificate.context, self, self._connection)
 
     @property
     def _sockets(self) -> list[socket.socket]:
@@ -270,7 +282,7 @@ class Doors:
     def _turn_away(self, connection: Visitor) -> None:
         """There is no place for *connection*. Over TLS few at a time are told so: they need one."""
         tell = connection.turn_away
-        if isinstance(connection, Tls) and len(self._seen_out) < SEEN_OUT:
+        if isinstance(connection, Handshake) and len(self._seen_out) < SEEN_OUT:
             self._seen_out[connection] = None
             tell = connection.see_out
         tell(
@@ -279,10 +291,20 @@ class Doors:
             "too many connections are open; try again",
         )
 
+    def serve(self, transport: asyncio.Transport, asked: bytes, *, paused: bool) -> None:
+        """Speak HTTP on *transport*, where a client has *asked* already; *paused* is its writing."""
+        connection = self._connection()
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if paused:
+            connection.pause_writing()
+        if asked:
+            connection.data_received(asked)
+
     def leave(self, connection: Visitor) -> None:
         """*connection* is no more."""
         self._inside.pop(connection, None)
-        if isinstance(connection, Tls):
+        if isinstance(connection, Handshake):
             self._seen_out.pop(connection, None)
 
     def _idle(self) -> Iterator[Visitor]:

@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from broker.errors import InvalidRequestError, UnavailableError
 from broker.gateway.api.answers import Own
+from broker.gateway.api.connections import Connection
 from broker.gateway.api.parts import Parts, Request, answer, key_of, nothing
 from broker.gateway.api.shapes_of_events import (
     EventPage,
@@ -27,7 +28,7 @@ from broker.gateway.frames import CHUNKED, PLAIN, pause, retry
 from broker.gateway.history import PAGE, Cursor, ManyJobs, OneJob, Selection, page
 from broker.gateway.recent import HotJob
 from broker.gateway.streams import Streams
-from broker.gateway.subscribers import End, Line, Opening, Subscriber
+from broker.gateway.subscribers import End, Opening, Subscriber
 from broker.gateway.tail import MOVED
 from schemas.values import JobKey
 
@@ -192,11 +193,13 @@ class EventStream(Own):
         """Park until the stream is over. The client's leaving cancels this."""
         subscriber = self.subscriber
         assert subscriber is not None
+        closed = subscriber.closed
         try:
-            if await subscriber.closed is End.DRAIN:
+            if await closed is End.DRAIN:
                 self.force_close()
         finally:
-            self._streams.leave(subscriber)
+            if subscriber.closed is closed:  # else its connection is parked, and it goes on
+                self._streams.leave(subscriber)
 
 
 def _begin(request: Request, follow: Callable[[Opening], Subscriber]) -> EventStream:
@@ -208,10 +211,13 @@ def _begin(request: Request, follow: Callable[[Opening], Subscriber]) -> EventSt
         response.headers["Transfer-Encoding"] = "chunked"
     else:
         response.force_close()
-    line = cast(Line, request.protocol)  # each connection here is one
+    line = cast(Connection, request.protocol)
     encoding = CHUNKED if chunked else PLAIN
     opening = Opening(line, response.head(request), encoding, request.caller)
     response.subscriber = follow(opening)
+    line.streams(
+        response.subscriber, request.parts.streams.leave, keeps_alive=bool(response.keep_alive)
+    )
     response.headers.clear()
     return response
 

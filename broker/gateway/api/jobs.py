@@ -1,4 +1,4 @@
-"""Jobs: submit, look at, list, cancel; and why one waits."""
+"""Jobs: submit, look at, list, cancel."""
 
 from aiohttp import web
 
@@ -8,11 +8,7 @@ from broker.gateway.api.batches import accepted_object, has_several, submit_all
 from broker.gateway.api.generations import decodes_lists
 from broker.gateway.api.parts import Request, answer, key_of, nothing
 from broker.gateway.api.sending import Content, content_of, send
-from broker.gateway.api.shapes_of_jobs import (
-    JobPage,
-    job_object,
-    queue_object,
-)
+from broker.gateway.api.shapes_of_jobs import JobPage, job_object
 from broker.gateway.cursors import list_cursor
 from broker.gateway.filters import JobFilter, Part
 from broker.gateway.read_model import NOT_YET
@@ -109,7 +105,7 @@ async def cancel(request: Request) -> web.Response:
     parts, key = request.parts, key_of(request)
     if not parts.intake.awaits(key):
         await parts.find(key)
-    await parts.intake.cancel(key, request.traceparent)
+    await parts.changes.cancel(key, request.traceparent)
     return nothing()
 
 
@@ -117,7 +113,7 @@ async def delete(request: Request) -> web.Response:
     """DELETE /jobs/{job_id}."""
     parts, key = request.parts, key_of(request)
     await parts.find(key)
-    await parts.intake.delete(key, request.traceparent)
+    await parts.changes.delete(key, request.traceparent)
     return nothing()
 
 
@@ -125,12 +121,5 @@ async def tag(request: Request, wanted: TagsAsked) -> web.Response:
     """PUT /jobs/{job_id}/tags: exactly 204, as clients ask for."""
     parts, key = request.parts, key_of(request)
     await parts.find(key)
-    await parts.intake.tag(key, wanted.tags, request.traceparent)
+    await parts.changes.tag(key, wanted.tags, request.traceparent)
     return nothing()
-
-
-async def queue(request: Request) -> web.Response:
-    """GET /jobs/{job_id}/queue."""
-    parts, key = request.parts, key_of(request)
-    job = (await parts.find(key)).job
-    return answer(queue_object(parts.fleet, job))

@@ -15,6 +15,7 @@ from broker.gateway.api.bodies import Bodies
 from broker.gateway.api.origins import Origins
 from broker.gateway.authenticating import Authentication
 from broker.gateway.caller import ANYBODY, Caller
+from broker.gateway.changing import Changes
 from broker.gateway.fleet import Fleet
 from broker.gateway.intake import Intake
 from broker.gateway.programs import Programs
@@ -43,6 +44,7 @@ class Parts:
     streams: Streams
     replays: Replays
     intake: Intake
+    changes: Changes
     sessions: Sessions
     fleet: Fleet
     tail: LedgerTail

@@ -54,6 +54,14 @@ async def invalid(request: Request) -> web.StreamResponse:
     return nothing()
 
 
+async def properties(request: Request) -> web.StreamResponse:
+    """GET /jobs/{job_id}/properties: of its device, by the calibration that the newest attempt met."""
+    calibration = (await request.parts.find(key_of(request))).job.calibration
+    if calibration is None or calibration.properties_ref is None:
+        return nothing()
+    return await send(request, Content([calibration.properties_ref]))
+
+
 async def interim(request: Request) -> web.StreamResponse:
     """GET /jobs/{job_id}/interim_results: an array of strings, each one message's JSON text.
 

@@ -22,7 +22,7 @@ from broker.errors import (
     UnknownProgramError,
     UpgradeRequiredError,
 )
-from broker.gateway.api import events, jobs, results, websocket
+from broker.gateway.api import events, jobs, queues, results, websocket
 from broker.gateway.api.asked_of_jobs import JobAsked, JobsAsked, SeveralJobs, TagsAsked
 from broker.gateway.api.describing import JSON, PART, PARTS, Body
 from broker.gateway.api.places import Route
@@ -37,8 +37,8 @@ from broker.gateway.api.shapes_of_jobs import (
     JobAccepted,
     JobPage,
     JobsAnswered,
-    Queue,
 )
+from broker.gateway.api.shapes_of_queues import Queue
 from schemas.requests import SubmitJob
 
 _STREAM_HELP = (
@@ -154,7 +154,7 @@ JOBS = (
     Route(
         "GET",
         "/jobs/{job_id}/queue",
-        jobs.queue,
+        queues.queue,
         "getQueue",
         "Why a job waits, and for how long",
         {200: Queue},
@@ -186,6 +186,16 @@ RESULTS = (
         "getInvalidResult",
         "The result of a job that failed since that breaks its schema",
         {200: Body("What the program returned.", Any), 204: "There is none.", **PART},
+        headers=PARTS,
+        errors=(UnknownJobError, PayloadMissingError, RangeError),
+    ),
+    Route(
+        "GET",
+        "/jobs/{job_id}/properties",
+        results.properties,
+        "getJobProperties",
+        "The properties of its device, by the calibration that the newest attempt met",
+        {200: Body("The device's properties then.", Any), 204: "There are none.", **PART},
         headers=PARTS,
         errors=(UnknownJobError, PayloadMissingError, RangeError),
     ),

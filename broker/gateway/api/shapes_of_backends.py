@@ -31,7 +31,7 @@ class BackendAsked(msgspec.Struct, frozen=True):
     """What of a backend is wanted."""
 
     calibration_id: Annotated[
-        str, Meta(description="A calibration by its id: there are none here.")
+        str, Meta(description="A calibration by its id: the one that is in force.")
     ] = ""
 
 
@@ -53,7 +53,7 @@ class BackendNames(msgspec.Struct, frozen=True):
 class Availability(msgspec.Struct, frozen=True):
     """Whether a backend can be used."""
 
-    name: Literal["online", "offline", "paused", "draining"]
+    name: Literal["online", "offline", "paused", "draining", "calibrating"]
     reason: str
 
 
@@ -73,6 +73,15 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     is_simulator: Annotated[bool, Meta(description="The same, by its newer name.")]
     description: str
     sandbox: Annotated[str, Meta(description="In which uploaded programs run; empty: none do.")]
+    estimates: Annotated[
+        bool, Meta(description="Whether its vendor estimates, with mitigation of its own.")
+    ]
+    labels: Annotated[list[str], Meta(description="What an operator calls it, to be asked for.")]
+    error: (
+        Annotated[float, Meta(description="The median of what a gate on two qubits fails.")]
+        | UnsetType
+    ) = UNSET
+    calibrated: Annotated[str, Meta(description="Since when that is so.")] | UnsetType = UNSET
 
 
 class Backends(msgspec.Struct, frozen=True):
@@ -85,7 +94,7 @@ class BackendStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a backend takes jobs, and how many wait."""
 
     state: bool
-    status: Literal["active", "offline", "paused", "draining"]
+    status: Literal["active", "offline", "paused", "draining", "calibrating"]
     message: str
     length_queue: Whole
     backend_version: str
@@ -107,7 +116,11 @@ class JobsLimit(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _NOBODY, _BY_OPERATOR = "no worker offers it", "an operator wants that"
-_ORDERED: Mapping[str, Literal["paused", "draining"]] = {"paused": "paused", "draining": "draining"}
+_ORDERED: Mapping[str, Literal["paused", "draining", "calibrating"]] = {
+    "paused": "paused",
+    "draining": "draining",
+    "calibrating": "calibrating",
+}
 _AVAILABLE, _OFFLINE = Availability("online", "available"), Availability("offline", _NOBODY)
 
 
@@ -133,6 +146,10 @@ def _object(fleet: Fleet, backend: BackendAnnounced) -> Backend:
         is_simulator=backend.simulator,
         description=backend.description,
         sandbox=backend.sandbox,
+        estimates=backend.estimates,
+        labels=list(backend.labels),
+        error=UNSET if backend.error is None else backend.error,
+        calibrated=backend.calibrated or UNSET,
     )
 
 
@@ -149,7 +166,7 @@ def backend_status(fleet: Fleet, backend: BackendAnnounced) -> BackendStatus:
     available = _availability(fleet, backend.name)
     queue = fleet.queue(backend.name)
     return BackendStatus(
-        state=available.name in ("online", "paused"),
+        state=available.name in ("online", "paused", "calibrating"),
         status="active" if available.name == "online" else available.name,
         message="" if available is _AVAILABLE else available.reason,
         length_queue=queue.queued,

@@ -14,7 +14,6 @@ from broker.gateway.api.asked_of_jobs import MAX_PAGE
 from broker.gateway.api.describing import Time, Whole, ref
 from broker.gateway.api.naming import HUB, PROJECT
 from broker.gateway.api.shapes_of_errors import ErrorDetail, ErrorName
-from broker.gateway.fleet import Fleet
 from schemas import jobs
 from schemas.calls import Calibration, Call
 from schemas.values import Reason, State, Violation
@@ -78,6 +77,20 @@ class ProgramNamed(msgspec.Struct, frozen=True):
     id: str
 
 
+class Tries(msgspec.Struct, frozen=True):
+    """Of the retries of a job."""
+
+    used: Annotated[int, Meta(ge=0, description="Attempts that such errors have ended.")]
+    most: Annotated[int, Meta(ge=0, description="How often it may be tried again after them.")]
+
+
+class RetriesOf(msgspec.Struct, frozen=True):
+    """How often a job was and may be tried again, by the class of the error."""
+
+    transport: Tries
+    device_down: Tries
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job."""
 
@@ -114,6 +127,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     terminal: bool
     reason: str | None
     violations: tuple[Violation, ...] | UnsetType = UNSET
+    retries: Annotated[RetriesOf, Meta(description="In the look at one job.")] | UnsetType = UNSET
+    error_class: (
+        Annotated[str, Meta(description="Of the error that ended the newest lost attempt.")]
+        | UnsetType
+    ) = UNSET
+    next_attempt_at: (
+        Annotated[Time, Meta(description="Before this it is not tried again.")] | UnsetType
+    ) = UNSET
     device_seconds: (
         Annotated[float, Meta(description="On devices so far, as far as their vendors say.")]
         | UnsetType
@@ -159,33 +180,6 @@ class JobPage(msgspec.Struct, frozen=True):
     ]
 
 
-class Queue(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a job waits, and for how long."""
-
-    job_id: str
-    state: State
-    waiting: bool
-    backend: str
-    backend_online: bool
-    backend_mode: Annotated[
-        str, Meta(description="`active`; `paused`: nothing begins; `draining`: no jobs are taken.")
-    ]
-    backend_message: Annotated[str, Meta(description="What the operator says about that.")]
-    waiting_message: Annotated[
-        str, Meta(description="Why it waits though slots may be free: a limit of its tenant.")
-    ]
-    position: Annotated[
-        int | None, Meta(description="1 is next; null: too far back to say, or it does not wait.")
-    ]
-    ahead: int | None
-    queued: Whole
-    running: Whole
-    slots: Whole
-    estimated_wait_seconds: Annotated[
-        float | None, Meta(description="A guess, from how long the latest jobs took.")
-    ]
-
-
 def state_of(job: jobs.Job) -> JobState:
     """The state as clients from 2022 on read it."""
     status = _STATUS[job.state]
@@ -227,6 +221,9 @@ def job_object(job: jobs.Job, params: bytes | None, usual: float | UnsetType | N
         terminal=job.terminal,
         reason=job.reason,
         violations=job.violations or UNSET,
+        retries=_retries(job) if whole and details else UNSET,
+        error_class=job.error_class or UNSET,
+        next_attempt_at=job.next_attempt_at or UNSET,
         device_seconds=UNSET if job.device_seconds is None else job.device_seconds,
         calibration=job.calibration or UNSET,
         calls=(job.calls if whole else ()) or UNSET,
@@ -235,25 +232,6 @@ def job_object(job: jobs.Job, params: bytes | None, usual: float | UnsetType | N
     )
 
 
-def queue_object(fleet: Fleet, job: jobs.Job) -> Queue:
-    """Where *job* stands among those on its backend."""
-    backend = job.backend or ""
-    known = fleet.queue(backend)
-    waits = job.state is State.QUEUED
-    ahead = fleet.ahead_of(job.key, backend) if waits else None
-    return Queue(
-        job_id=job.job_id,
-        state=job.state,
-        waiting=waits,
-        backend=backend,
-        backend_online=fleet.is_online(backend),
-        backend_mode=known.mode,
-        backend_message=known.why,
-        waiting_message=fleet.why_held(job),
-        position=None if ahead is None else ahead + 1,
-        ahead=ahead,
-        queued=known.queued,
-        running=known.running,
-        slots=known.slots,
-        estimated_wait_seconds=None if ahead is None else fleet.wait_for(backend, ahead),
-    )
+def _retries(job: jobs.Job) -> RetriesOf:
+    each = (Tries(job.lost_by(name), job.retries.of(name)) for name in jobs.RETRIED)
+    return RetriesOf(*each)

@@ -5,12 +5,13 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from broker.core.waiting import Waits
 from broker.gateway.api.describing import Time, Whole
 from broker.gateway.api.naming import PROJECT
 from broker.gateway.fleet import Fleet
+from broker.gateway.waiting import Stand
 from broker.telemetry.times import iso, seconds_of
 from schemas.jobs import Job
-from schemas.values import State
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
 Ran: TypeAlias = Annotated[
@@ -66,8 +67,10 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     ) = UNSET
     waiting_reason: (
         Annotated[
-            Literal["quota"],
-            Meta(description="It waits though slots may be free: as many jobs run as may."),
+            Waits,
+            Meta(
+                description="Why it waits, as `/jobs/{job_id}/queue` says; left out: it does not."
+            ),
         ]
         | UnsetType
     ) = UNSET
@@ -84,12 +87,14 @@ class Period(msgspec.Struct, frozen=True):
 
 
 class InstanceUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing is charged for here, so that no limit is ever reached."""
+    """What an instance has used, and what is left if it has a limit."""
 
     instance_id: str
     plan_id: str = PROJECT
     usage_limit_reached: bool = False
     usage_consumed_seconds: Ran | UnsetType = UNSET
+    usage_limit_seconds: Seconds | UnsetType = UNSET
+    usage_remaining_seconds: Seconds | UnsetType = UNSET
     usage_period: Period | UnsetType = UNSET
 
 
@@ -111,12 +116,12 @@ class Usage(msgspec.Struct, frozen=True, rename="camel"):
     by_instance: list[InstanceJobs]
 
 
-def metrics_object(fleet: Fleet, job: Job, now: float) -> Metrics:
-    """What *job* took so far, at the Unix time *now*."""
+def metrics_object(fleet: Fleet, job: Job, stand: Stand, now: float) -> Metrics:
+    """What *job* took so far, and where it stands, at the Unix time *now*."""
     spent = spent_on(job, now)
     device = spent if job.device_seconds is None else job.device_seconds
-    position, start, end = _place(fleet, job, now)
-    held = fleet.why_held(job)
+    usual = fleet.usual_seconds(job.backend or "")
+    wait, ahead, start = stand.wait, stand.ahead, stand.start
     return Metrics(
         timestamps=Times(job.created, job.started, job.ended),
         usage=Used(
@@ -126,15 +131,15 @@ def metrics_object(fleet: Fleet, job: Job, now: float) -> Metrics:
             qpu_charge_time_seconds=device,
         ),
         bss=Charge(spent),
-        estimated_running_time_seconds=fleet.usual_seconds(job.backend or ""),
+        estimated_running_time_seconds=usual,
         qiskit_version=fleet.version_of("qiskit"),
         program_version=job.details.program_version if job.details else None,
         attempt=job.attempt,
-        position_in_queue=position,
-        waiting_reason="quota" if held else UNSET,
-        waiting_message=held or UNSET,
-        estimated_start_time=start,
-        estimated_completion_time=end,
+        position_in_queue=UNSET if ahead is None else ahead.total + 1,
+        waiting_reason=wait.code if wait else UNSET,
+        waiting_message=wait.message if wait else UNSET,
+        estimated_start_time=iso(now + start.expected) if start else UNSET,
+        estimated_completion_time=_completion(stand, usual, now),
     )
 
 
@@ -146,15 +151,9 @@ def spent_on(job: Job, now: float) -> float:
     return round(max(0.0, end - seconds_of(job.started)), 3)
 
 
-def _place(
-    fleet: Fleet, job: Job, now: float
-) -> tuple[int | UnsetType, str | UnsetType, str | UnsetType]:
-    """Where *job* stands while it waits, and when it may start and end."""
-    backend = job.backend or ""
-    ahead = fleet.ahead_of(job.key, backend) if job.state is State.QUEUED else None
-    if ahead is None:
-        return UNSET, UNSET, UNSET
-    if (wait := fleet.wait_for(backend, ahead)) is None:
-        return ahead + 1, UNSET, UNSET
-    start = now + wait
-    return ahead + 1, iso(start), iso(start + (fleet.usual_seconds(backend) or 0.0))
+def _completion(stand: Stand, usual: float | None, now: float) -> str | UnsetType:
+    """When a job that waits may end that takes as long as is *usual*."""
+    if stand.start is None:
+        return UNSET
+    takes = stand.queue.seconds if usual is None else usual
+    return iso(now + stand.start.expected + takes)

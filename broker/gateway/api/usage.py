@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from aiohttp import web
 from msgspec import UNSET
 
+from broker.core.spending import first_day
 from broker.gateway.api.naming import instance_of
 from broker.gateway.api.parts import Parts, Request, answer, key_of
 from broker.gateway.api.shapes_of_usage import (
@@ -16,7 +17,7 @@ from broker.gateway.api.shapes_of_usage import (
     metrics_object,
 )
 from broker.gateway.filters import JobFilter, Part
-from broker.gateway.tallies import first_day
+from broker.gateway.waiting import stand_of
 from broker.telemetry.times import iso
 
 CRN = "Service-CRN"
@@ -24,8 +25,10 @@ CRN = "Service-CRN"
 
 async def metrics(request: Request) -> web.Response:
     """GET /jobs/{job_id}/metrics."""
-    job = (await request.parts.find(key_of(request))).job
-    return answer(metrics_object(request.parts.fleet, job, time.time()))
+    parts = request.parts
+    job, now = (await parts.find(key_of(request))).job, time.time()
+    stand = await stand_of(job, parts.fleet, parts.model, now)
+    return answer(metrics_object(parts.fleet, job, stand, now))
 
 
 async def of_instance(request: Request) -> web.Response:
@@ -33,10 +36,15 @@ async def of_instance(request: Request) -> web.Response:
     now = time.time()
     used = used_by(request.caller.tenant, request.parts, now)
     period = UNSET if used is None else Period(iso(_first_moment(now)), iso(now))
+    most = request.caller.quota.device_seconds
+    left = None if most is None else max(0.0, most - (used or 0))
     return answer(
         InstanceUsage(
             instance_id=instance_asked(request),
+            usage_limit_reached=left == 0,
             usage_consumed_seconds=UNSET if used is None else used,
+            usage_limit_seconds=UNSET if most is None else most,
+            usage_remaining_seconds=UNSET if left is None or used is None else left,
             usage_period=period,
         )
     )

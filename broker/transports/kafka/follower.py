@@ -16,7 +16,7 @@ from broker.errors import LogUnavailableError
 from broker.transports.kafka.clients import BACKOFF, Clients, is_committed, quietly
 from broker.transports.kafka.taking import TROUBLE
 from broker.transports.log import TopicPartition
-from broker.transports.tail import BATCH
+from broker.transports.tails import BATCH
 from broker.transports.topics import is_growing
 from schemas.records import Stored
 

@@ -18,6 +18,8 @@ LAYOUT = Topic(
     name="qjb.layout.v1", read=as_it_is, write=Record, partitions=1, cleanup=Cleanup.COMPACT
 )
 
+Read = Callable[[TopicPartition, int, int], Awaitable[list[Stored]]]
+
 logger = structlog.get_logger()
 
 
@@ -26,10 +28,21 @@ def name_of(topic: str, ident: str) -> bytes:
     return f"{topic}/{ident}".encode()
 
 
-async def on_record(
-    read: Callable[[TopicPartition, int, int], Awaitable[list[Stored]]],
-) -> list[Stored]:
-    """All that is on record."""
+async def kept(
+    keys: Mapping[str, bytes],
+    counts: Mapping[str, int],
+    read: Read,
+    append: Callable[[Sequence[Record]], Awaitable[object]],
+) -> Mapping[str, int]:
+    """How keys are placed, which is put on record where it is not: by *counts* then."""
+    placed = _placed_by(await _on_record(read), keys)
+    if records := _missing(keys, counts, placed):
+        await append(records)
+        placed = _placed_by(await _on_record(read), keys)
+    return placed
+
+
+async def _on_record(read: Read) -> list[Stored]:
     records: list[Stored] = []
     where = TopicPartition(LAYOUT.name, 0)
     while more := await read(where, records[-1].offset + 1 if records else 0, 1000):
@@ -37,7 +50,7 @@ async def on_record(
     return records
 
 
-def missing(
+def _missing(
     keys: Mapping[str, bytes], counts: Mapping[str, int], placed: Mapping[str, int]
 ) -> list[Record]:
     """What is to be put on record about topics that are not *placed*."""
@@ -48,7 +61,7 @@ def missing(
     ]
 
 
-def placed_by(records: Sequence[Stored], keys: Mapping[str, bytes]) -> dict[str, int]:
+def _placed_by(records: Sequence[Stored], keys: Mapping[str, bytes]) -> dict[str, int]:
     """How keys are placed, as *records* say. Of two that say it, who came first has it."""
     said: dict[bytes | None, int] = {}
     for record in records:

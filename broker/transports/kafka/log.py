@@ -2,20 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
 
 from broker.errors import AppendFailedError, LogUnavailableError
+from broker.transports.base import BaseLog
 from broker.transports.cluster import Cluster
-from broker.transports.columns import Columns, Kind, in_columns, no_kind
 from broker.transports.kafka.clients import BACKOFF, Clients
 from broker.transports.kafka.follower import KafkaFollower
 from broker.transports.kafka.history import Reader
 from broker.transports.kafka.lanes import Lanes
-from broker.transports.kafka.layout import LAYOUT, missing, name_of, on_record, placed_by
+from broker.transports.kafka.layout import LAYOUT, kept, name_of
 from broker.transports.kafka.metadata import Found
 from broker.transports.kafka.options import Options
 from broker.transports.kafka.refusals import in_words, is_lasting
@@ -29,14 +29,12 @@ from schemas.records import Record, Stored
 
 logger = structlog.get_logger()
 
-RETRIED_FOR = (
-    30.0  # seconds in which a read or a question is tried again: a node's failover takes 15
-)
+RETRIED_FOR = 30.0  # s in which a read or a question is tried again: a failover takes 15
 
 T = TypeVar("T")
 
 
-class KafkaLog:
+class KafkaLog(BaseLog):
     """A `Log` on the cluster, under topics with *prefix* before their names.
 
     *partitions*: for topics that have several, if they are to be made.
@@ -62,13 +60,13 @@ class KafkaLog:
             name: topic.partitions if partitions is None else min(partitions, topic.partitions)
             for name, topic in self._topics.items()
         }
-        self._placement = Placement(self._topics, counts)
+        self.placement = Placement(self._topics, counts)
         self._clients = Clients(cluster, prefix, options.close_within)
         self._lanes = Lanes(self._clients)
         self._reader = Reader(self._clients)
         self._reader_of_committed = Reader(self._clients, committed=True)
         self._followers: set[KafkaFollower] = set()
-        self._time = LogTime()
+        self.time = LogTime()
         self._open, self.identity = False, ""
 
     # The log
@@ -89,7 +87,7 @@ class KafkaLog:
     async def _provide(self, topics: Mapping[str, Topic]) -> None:
         counts = {name: topic.partitions for name, topic in topics.items()}
         counts = await self._ensure(topics, counts)
-        await self._place({**self._topics, **topics}, {**self._placement.counts, **counts})
+        await self._place({**self._topics, **topics}, {**self.placement.counts, **counts})
         self._topics |= topics
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
@@ -100,7 +98,7 @@ class KafkaLog:
         for index, record in enumerate(records):
             check_size(of_one := size_of(record))
             size += of_one
-            shares.setdefault(self._placement.place(topic, record), []).append(index)
+            shares.setdefault(self.placement.place(topic, record), []).append(index)
         return await self._lanes.append(topic, records, shares, size)
 
     async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
@@ -108,26 +106,15 @@ class KafkaLog:
         reader = self._reader_of_committed if is_committed(topic) else self._reader
         return await self._patiently(lambda: reader.read(where, start, limit))
 
-    def columns(
-        self,
-        topic: str,
-        partition: int,
-        start: int,
-        limit: int = 1000,
-        by_key: Kind = no_kind,
-    ) -> AsyncGenerator[Columns, None]:
-        return in_columns(self.read, topic, partition, start, limit)
-
     def content_of(self, topic: str) -> str:
         return self.identity + (self._found[topic].ident if topic in self._found else "")
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> KafkaFollower:
         for where in starts:
-            if not 0 <= where.partition < self._placement.counts[where.topic]:
+            if not 0 <= where.partition < self.placement.counts[where.topic]:
                 raise KeyError(where)
-        follower = KafkaFollower(
-            self._clients, starts, self._followers.discard, self._options.watch
-        )
+        watch = self._options.watch
+        follower = KafkaFollower(self._clients, starts, self._followers.discard, watch)
         self._followers.add(follower)
         return follower
 
@@ -135,15 +122,9 @@ class KafkaLog:
         where = TopicPartition(topic, partition)
         return (await self._patiently(lambda: self._clients.ask_bounds([where])))[where]
 
-    def partitions(self, topic: str) -> int:
-        return self._placement.counts[topic]
-
-    def partition_of(self, topic: str, key: bytes) -> int:
-        return self._placement.of_key(topic, key)
-
     def now(self) -> float:
         """By the cluster's clocks and by ours: old is what both call so."""
-        return min(self._time.now(), self._clients.taking.newest / 1000)
+        return min(self.time.now(), self._clients.taking.newest / 1000)
 
     async def watch(self) -> None:
         await asyncio.Event().wait()
@@ -164,9 +145,10 @@ class KafkaLog:
 
     async def _try_to_open(self, deadline: float) -> bool:
         try:
-            await self._set_up()
+            counts = self.placement.counts
+            counts |= await self._ensure(self._topics, counts)
             await self._clients.producer()
-            await self._place(self._topics, self._placement.counts)
+            await self._place(self._topics, counts)
         except TROUBLE as error:
             await self._clients.stop()
             cause = await self._clients.refusal() or error
@@ -178,10 +160,6 @@ class KafkaLog:
             await asyncio.sleep(0.5)
             return False
         return True
-
-    async def _set_up(self) -> None:
-        counts = self._placement.counts
-        counts |= await self._ensure(self._topics, counts)
 
     async def _ensure(
         self, topics: Mapping[str, Topic], counts: Mapping[str, int]
@@ -203,17 +181,15 @@ class KafkaLog:
             logger.warning("log.topics_unwatched", reason="the cluster is older than Kafka 3.1")
         idents = {name: found.ident for name, found in self._found.items()}
         keys = {name: name_of(name, idents.get(name, "")) for name in topics}
-        placed = placed_by(await on_record(self._reader.read), keys)
-        if records := missing(keys, counts, placed):
-            shares = {0: range(len(records))}
-            size = sum(map(size_of, records))
-            try:
-                await self._lanes.append(LAYOUT.name, records, shares, size)
-            except LogUnavailableError as error:
-                raise KafkaError(error.message) from error
-            placed = placed_by(await on_record(self._reader.read), keys)
-        self._placement.counts |= counts
-        self._placement.placed |= placed
+        self.placement.placed |= await kept(keys, counts, self._reader.read, self._put_on_record)
+        self.placement.counts |= counts
+
+    async def _put_on_record(self, records: Sequence[Record]) -> None:
+        shares, size = {0: range(len(records))}, sum(map(size_of, records))
+        try:
+            await self._lanes.append(LAYOUT.name, records, shares, size)
+        except LogUnavailableError as error:
+            raise KafkaError(error.message) from error
 
     async def _look_on(self) -> None:
         """Look now and then whether topics are what they were."""
@@ -222,13 +198,13 @@ class KafkaLog:
             try:
                 found = await self._clients.ask_topics(self._topics)
                 if self._heed(found):
-                    await self._place(self._topics, self._placement.counts)
+                    await self._place(self._topics, self.placement.counts)
             except (*TROUBLE, NotImplementedError) as error:
                 logger.warning("log.topics_unseen", error=repr(error))
 
     def _heed(self, found: Mapping[str, Found]) -> bool:
         """Follow what has changed; whether a topic was made anew. One that is not there may come."""
-        counts, anew = self._placement.counts, False
+        counts, anew = self.placement.counts, False
         for name, topic in found.items():
             if name in self._found and topic.ident != self._found[name].ident:
                 logger.error("log.topic_made_anew", topic=name, partitions=topic.partitions)

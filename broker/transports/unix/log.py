@@ -1,7 +1,7 @@
 """`RemoteLog`: the promises of a log, kept by the process that has it open."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -15,7 +15,7 @@ from broker.errors import (
     LogUnavailableError,
     SettingsError,
 )
-from broker.transports.columns import Columns, Kind, in_columns, no_kind
+from broker.transports.base import BaseLog
 from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size, size_of
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
@@ -45,7 +45,7 @@ logger = structlog.get_logger()
 LARGEST_APPEND = 8 * 1024 * 1024  # bytes in one message; more goes in several
 
 
-class RemoteLog:
+class RemoteLog(BaseLog):
     """A `Log` in the file at *path*, which another process has open and serves.
 
     *outlives* it: with what passes in memory only (instructions, reports) lost, whoever uses this
@@ -61,8 +61,8 @@ class RemoteLog:
         self._topics, self._outlives = topics, outlives
         self._provided: set[str] = set()  # what it takes to go on where it is served anew
         self._socket = socket_of(path)
-        self._placement = Placement(topics, {})
-        self._time = LogTime()
+        self.placement = Placement(topics, {})
+        self.time = LogTime()
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
         self._followers: set[RemoteFollower] = set()
@@ -87,7 +87,7 @@ class RemoteLog:
             ) from error
 
     async def provide(self, names: Collection[str]) -> None:
-        missing = {n: of_tenant(self._topics, n) for n in names if n not in self._placement.counts}
+        missing = {n: of_tenant(self._topics, n) for n in names if n not in self.placement.counts}
         if missing:
             await self._provide(await self._connected(), list(missing))
             self._provided |= missing.keys()
@@ -96,7 +96,7 @@ class RemoteLog:
         rows = []
         for record in records:
             check_size(size_of(record))
-            rows.append(row_of(record, self._placement.place(topic, record)))
+            rows.append(row_of(record, self.placement.place(topic, record)))
         positions: list[Position] = []
         for part, size in _parts(rows):
             try:
@@ -120,22 +120,9 @@ class RemoteLog:
         assert isinstance(said, Rows)
         return [stored_of(row, ((topic, partition),)) for row in said.rows]
 
-    def columns(
-        self,
-        topic: str,
-        partition: int,
-        start: int,
-        limit: int = 1000,
-        by_key: Kind = no_kind,
-    ) -> AsyncGenerator[Columns, None]:
-        return in_columns(self.read, topic, partition, start, limit)
-
-    def content_of(self, topic: str) -> str:
-        return self.identity
-
     def follow(self, starts: Mapping[TopicPartition, int]) -> RemoteFollower:
         for topic, partition in starts:
-            if not 0 <= partition < self._placement.counts[topic]:
+            if not 0 <= partition < self.placement.counts[topic]:
                 raise KeyError(topic, partition)
         follower = RemoteFollower(self._socket, starts, self._served_by, self._followers.discard)
         self._followers.add(follower)
@@ -146,15 +133,6 @@ class RemoteLog:
         said = await _surely(connection, AskBounds(connection.next_number(), topic, partition))
         assert isinstance(said, Held)
         return Bounds(said.first, said.next)
-
-    def partitions(self, topic: str) -> int:
-        return self._placement.counts[topic]
-
-    def partition_of(self, topic: str, key: bytes) -> int:
-        return self._placement.of_key(topic, key)
-
-    def now(self) -> float:
-        return self._time.now()
 
     async def watch(self) -> None:
         await asyncio.shield(self._breaks)
@@ -211,7 +189,7 @@ class RemoteLog:
         question = Provide(connection.next_number(), names)
         said = await _surely(connection, question)
         assert isinstance(said, Provided)
-        self._placement = Placement(self._topics, said.partitions, said.placed)
+        self.placement = Placement(self._topics, said.partitions, said.placed)
 
     def _heed(self, welcome: Welcome) -> None:
         """Raise `LogBrokenError` if it is not the log that was there before."""
@@ -225,8 +203,8 @@ class RemoteLog:
                 )
             logger.info("log.served_again", log=str(self.path))
         self.identity, self._serving = welcome.identity, welcome.serving
-        self._placement = Placement(self._topics, welcome.partitions, welcome.placed)
-        self._time = LogTime(known=welcome.now)
+        self.placement = Placement(self._topics, welcome.partitions, welcome.placed)
+        self.time = LogTime(known=welcome.now)
 
 
 async def _surely(connection: Connection, question: Read | AskBounds | Provide) -> Said:

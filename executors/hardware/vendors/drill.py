@@ -8,6 +8,7 @@ import io
 import os
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ from qiskit.transpiler import CouplingMap, Target
 from executors.backends.aer import ideal
 from executors.backends.described import Outcomes
 from executors.backends.devices import BASIS
-from executors.hardware.said import AwayError, CanNotSayError, LostError, Meter
+from executors.hardware.said import SAME_JOB, AwayError, CanNotSayError, LostError, Meter
 from executors.hardware.vendors.vendor import Phase, Status
 
 QUBITS = 5
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
   id INTEGER PRIMARY KEY, tag TEXT NOT NULL, circuits BLOB NOT NULL, shots INTEGER NOT NULL,
-  taken REAL NOT NULL, cancelled REAL
+  taken REAL NOT NULL, queue REAL NOT NULL, cancelled REAL
 );
+CREATE TABLE IF NOT EXISTS calibrations (id INTEGER PRIMARY KEY, ended REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS asked (verb TEXT PRIMARY KEY, times INTEGER NOT NULL);
 """
 
@@ -38,12 +40,14 @@ class Manners(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     books: str  # file
     queue: float = 0.0  # s that a job waits there
+    sessions: bool = False  # the later calls of a program go on without waiting
     runs: float = 0.0  # s that a job runs
     lose_every: int = 0  # submits that are taken, and their answer lost
     busy_every: int = 0  # requests that are answered with 429
     odd_every: int = 0  # looks at a job that are answered with a status which nobody knows
     maintenance: str = ""  # while there is a file of that name, nothing is answered
     drifts_every: float = 0.0  # s after which it is calibrated anew
+    calibrates_for: float = 0.0  # s that it takes to be calibrated on demand
     finds: bool = True  # jobs by their tag
     tokens: bool = False  # a tag that it knows makes no second job
     costs: float = 1.0  # for a job that has begun to run
@@ -73,6 +77,19 @@ class DrillDevice:
         """Its number."""
         return f"drill-{self._drifted()}"
 
+    def calibrated(self) -> datetime | None:
+        """When it drifted or was calibrated last; None if it never did."""
+        every = self._manners.drifts_every
+        _, ended = self._calibrations()
+        last = max(ended, time.time() // every * every if every else 0.0)
+        return datetime.fromtimestamp(last, UTC) if last else None
+
+    def calibrate(self) -> None:
+        """It takes as long as it takes."""
+        self._asked("calibrate")
+        time.sleep(self._manners.calibrates_for)
+        self._books.execute("INSERT INTO calibrations (ended) VALUES (?)", (time.time(),))
+
     def submit(
         self, circuits: Sequence[QuantumCircuit], options: Mapping[str, Any], tag: str
     ) -> str:
@@ -89,13 +106,13 @@ class DrillDevice:
         times = self._asked("status")
         if self._manners.odd_every and times % self._manners.odd_every == 0:
             return Status(Phase.WAITS, "recalibrating the flux capacitor")
-        taken, cancelled = self._job(vendor_job_id)
+        begins, cancelled = self._job(vendor_job_id)
         if cancelled is not None:
             return Status(Phase.CANCELLED, "cancelled")
-        since = time.time() - taken
-        if since < self._manners.queue:
+        since = time.time() - begins
+        if since < 0:
             return Status(Phase.WAITS, "queued")
-        is_done = since >= self._manners.queue + self._manners.runs
+        is_done = since >= self._manners.runs
         return Status(Phase.DONE, "done") if is_done else Status(Phase.WAITS, "running")
 
     def result(self, vendor_job_id: str) -> Sequence[Outcomes]:
@@ -112,17 +129,19 @@ class DrillDevice:
 
     def meter(self, vendor_job_id: str) -> Meter:
         """What has begun to run is paid."""
-        taken, cancelled = self._job(vendor_job_id)
-        ran = (cancelled or time.time()) - taken - self._manners.queue
+        begins, cancelled = self._job(vendor_job_id)
+        ran = (cancelled or time.time()) - begins
         seconds = min(max(ran, 0.0), self._manners.runs)
         return Meter(seconds, self._manners.costs if ran >= 0 else 0.0, "EUR")
 
     def cancel(self, vendor_job_id: str) -> None:
         """What has ended has ended."""
         self._asked("cancel")
-        ends = time.time() - self._manners.queue - self._manners.runs
-        update = "UPDATE jobs SET cancelled = ? WHERE id = ? AND cancelled IS NULL AND taken > ?"
-        self._books.execute(update, (time.time(), int(vendor_job_id), ends))
+        update = (
+            "UPDATE jobs SET cancelled = ?1"
+            " WHERE id = ?2 AND cancelled IS NULL AND taken + queue + ?3 > ?1"
+        )
+        self._books.execute(update, (time.time(), int(vendor_job_id), self._manners.runs))
 
     def find(self, tag: str) -> str | None:
         """Where it can."""
@@ -152,10 +171,23 @@ class DrillDevice:
     ) -> int:
         data = io.BytesIO()
         qpy.dump(list(circuits), data)
-        insert = "INSERT INTO jobs (tag, circuits, shots, taken) VALUES (?, ?, ?, ?) RETURNING id"
-        shots = int(options.get("shots", 1024))
-        (number,) = next(self._books.execute(insert, (tag, data.getvalue(), shots, time.time())))
+        insert = (
+            "INSERT INTO jobs (tag, circuits, shots, taken, queue) VALUES (?, ?, ?, ?, ?)"
+            " RETURNING id"
+        )
+        shots, now = int(options.get("shots", 1024)), time.time()
+        values = tag, data.getvalue(), shots, now, self._queue_of(tag, now)
+        (number,) = next(self._books.execute(insert, values))
         return int(number)
+
+    def _queue_of(self, tag: str, now: float) -> float:
+        """Seconds that a job with that *tag* waits."""
+        query = "SELECT 1 FROM jobs WHERE substr(tag, 1, ?) = ? AND taken + queue <= ? LIMIT 1"
+        job = tag[:SAME_JOB]
+        goes_on = self._manners.sessions and next(
+            self._books.execute(query, (len(job), job, now)), None
+        )
+        return 0.0 if goes_on else self._manners.queue
 
     def _known(self, tag: str) -> int | None:
         rows = self._books.execute("SELECT min(id) FROM jobs WHERE tag = ?", (tag,))
@@ -163,16 +195,24 @@ class DrillDevice:
         return None if number is None else int(number)
 
     def _job(self, vendor_job_id: str) -> tuple[float, float | None]:
-        query = "SELECT taken, cancelled FROM jobs WHERE id = ?"
+        """When it begins, if it is not cancelled before, and when it was cancelled."""
+        query = "SELECT taken + queue, cancelled FROM jobs WHERE id = ?"
         found = next(self._books.execute(query, (vendor_job_id,)), None)
         if found is None:
             raise CanNotSayError(f"there is no job {vendor_job_id[:60]}")
-        taken, cancelled = found
-        return float(taken), cancelled
+        begins, cancelled = found
+        return float(begins), cancelled
 
     def _drifted(self) -> int:
         every = self._manners.drifts_every
-        return int(time.time() / every) % 1_000_000 if every else 0
+        times, _ = self._calibrations()
+        return times + (int(time.time() / every) % 1_000_000 if every else 0)
+
+    def _calibrations(self) -> tuple[int, float]:
+        """How many there were, and when the last one ended."""
+        rows = self._books.execute("SELECT count(*), coalesce(max(ended), 0) FROM calibrations")
+        times, ended = next(rows)
+        return int(times), float(ended)
 
 
 def device() -> DrillDevice:

@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from qiskit import QuantumCircuit
@@ -9,15 +11,8 @@ from qiskit.providers import BackendV2, JobStatus
 from qiskit.transpiler import Target
 
 from executors.backends.described import Outcomes
-from executors.faults import in_its_words
-from executors.hardware.said import (
-    AwayError,
-    CanNotSayError,
-    LostError,
-    Meter,
-    RefusedError,
-    VendorError,
-)
+from executors.hardware.said import CanNotSayError, Meter, RefusedError, VendorError
+from executors.hardware.vendors.telling import told
 from executors.hardware.vendors.vendor import Phase, Status
 
 _ENDS = {
@@ -25,13 +20,6 @@ _ENDS = {
     JobStatus.ERROR: Phase.FAILED,
     JobStatus.CANCELLED: Phase.CANCELLED,
 }
-# Exceptions of HTTP clients, by name: they are not ours to import.
-_NOT_REACHED = {"ConnectError", "ConnectTimeout", "NewConnectionError", "ConnectionRefusedError"}
-_CUT_OFF = {
-    *("TimeoutError", "Timeout", "ReadTimeout", "ReadError", "WriteError", "RemoteProtocolError"),
-    *("ConnectionError", "ChunkedEncodingError", "ProtocolError"),
-}
-_BUSY = (429, 503)
 MOST_KEPT = 10_000  # jobs whose objects are kept
 
 
@@ -51,7 +39,7 @@ class BackendVendor:
     def target(self) -> Target:
         """As the backend has it now."""
         if callable(refresh := getattr(self._backend, "refresh", None)) and _takes_nothing(refresh):
-            with _told():
+            with told():
                 refresh()
         return self._backend.target
 
@@ -59,6 +47,15 @@ class BackendVendor:
         """The id that IQM's backends have for it; others have none."""
         found = getattr(self._backend, "_calibration_set_id", None)
         return str(found) if found else None
+
+    def calibrated(self) -> datetime | None:
+        """The date of the properties, where the backend has some."""
+        if not callable(properties := getattr(self._backend, "properties", None)):
+            return None
+        with suppress(VendorError, NotImplementedError), told():
+            found = getattr(properties(), "last_update_date", None)
+            return found if isinstance(found, datetime) else None
+        return None
 
     def submit(
         self, circuits: Sequence[QuantumCircuit], options: Mapping[str, Any], tag: str
@@ -73,7 +70,7 @@ class BackendVendor:
             for name, value in options.items()
             if name == "shots" or hasattr(known, name)
         }
-        with _told():
+        with told():
             job = self._backend.run(list(circuits), **chosen)
             number = str(job.job_id())
         if len(self._jobs) >= MOST_KEPT:
@@ -87,7 +84,7 @@ class BackendVendor:
     def status(self, vendor_job_id: str) -> Status:
         """How far it is."""
         job = self._job(vendor_job_id)
-        with _told():
+        with told():
             found = job.status()
         name = found.name if isinstance(found, JobStatus) else str(found)
         known = JobStatus.__members__.get(name.upper())
@@ -96,7 +93,7 @@ class BackendVendor:
     def result(self, vendor_job_id: str) -> Sequence[Outcomes]:
         """The counts, and the outcome of each shot if the backend tells them."""
         job = self._job(vendor_job_id)
-        with _told():
+        with told():
             result = job.result()
         if not result.success:
             raise RefusedError(f"the device says: {result.status}")
@@ -120,7 +117,7 @@ class BackendVendor:
         if not callable(cancel := getattr(job, "cancel", None)):
             raise CanNotSayError("jobs of this backend can not be cancelled")
         try:
-            with _told():
+            with told():
                 cancel()
         except NotImplementedError as error:
             raise CanNotSayError("jobs of this backend can not be cancelled") from error
@@ -134,7 +131,7 @@ class BackendVendor:
             return known
         for source in (self._backend, getattr(self._backend, "provider", None)):
             if callable(retrieve := getattr(source, "retrieve_job", None)):
-                with _told():
+                with told():
                     job = self._jobs[vendor_job_id] = retrieve(vendor_job_id)
                 return job
         raise CanNotSayError("this backend can not be asked for jobs of an earlier process")
@@ -146,30 +143,6 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-class _told:  # noqa: N801 - a context manager
-    """Makes one of ours of what an SDK raises."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or isinstance(error, VendorError | NotImplementedError):
-            return
-        if isinstance(error, Exception):
-            raise _ours(error) from error
-
-
-def _ours(error: Exception) -> VendorError:
-    names = {kind.__name__ for kind in type(error).__mro__}
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    text = f"{type(error).__name__}: {in_its_words(error)}"
-    if names & _NOT_REACHED or status in _BUSY:
-        return AwayError(text)
-    if names & _CUT_OFF or (isinstance(status, int) and status >= 500):
-        return LostError(text)
-    return RefusedError(text)
 
 
 def _outcomes(found: Any) -> Outcomes:

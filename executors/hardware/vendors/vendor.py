@@ -1,15 +1,15 @@
 """What a vendor is asked for. Only the process of its device does, one request at a time."""
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from qiskit import QuantumCircuit
 from qiskit.transpiler import Target
 
-from executors.backends.described import Outcomes
-from executors.hardware.said import Meter
+from executors.backends.described import Estimates, Outcomes
+from executors.hardware.said import Meter, VendorSession
 
 
 class Phase(enum.Enum):
@@ -32,6 +32,12 @@ class Status:
 class Vendor(Protocol):
     """A device, by way of its vendor. Any of these may raise `AwayError`; what a vendor has no way
     to do raises `CanNotSayError`.
+
+    One that knows since when its calibration is in force has `calibrated` as well: a function
+    without parameters that returns a `datetime` (UTC, if it has no zone), or None. One that can have
+    its device calibrated has `calibrate`: without parameters, it returns once that is done. One that
+    estimates expectation values by itself has `estimate`, which is as `submit`, with pubs of Qiskit
+    (`EstimatorPub`) for circuits and options as the client has given them.
     """
 
     description: str
@@ -52,8 +58,8 @@ class Vendor(Protocol):
     def status(self, vendor_job_id: str) -> Status:
         """How far that job is."""
 
-    def result(self, vendor_job_id: str) -> Sequence[Outcomes]:
-        """What each circuit of a job that is done has measured."""
+    def result(self, vendor_job_id: str) -> Sequence[Outcomes] | Estimates:
+        """What each circuit of a job that is done has measured, or what it has estimated."""
 
     def meter(self, vendor_job_id: str) -> Meter:
         """What the job has taken and cost so far."""
@@ -63,3 +69,25 @@ class Vendor(Protocol):
 
     def find(self, tag: str) -> str | None:
         """The job that was submitted with *tag*; None if the vendor has none for sure."""
+
+
+class Takes(Protocol):
+    """Where calls go: a vendor is one itself."""
+
+    def submit(
+        self, circuits: Sequence[QuantumCircuit], options: Mapping[str, Any], tag: str
+    ) -> str:
+        """See `Vendor.submit`; with `estimate`, if the vendor has it."""
+
+
+@runtime_checkable
+class KeepsTogether(Protocol):
+    """What a vendor has as well that has sessions: calls of one session here go to one there."""
+
+    def in_session(self, session: VendorSession, say: Callable[[str], None]) -> Takes:
+        """The vendor's session for *session*, opened if there is none; where the vendor opens none,
+        the vendor itself. *say* which it is, or why there is none.
+        """
+
+    def close_session(self, session: VendorSession) -> None:
+        """Close what was opened for it, also by an earlier process, if anything was."""

@@ -1,0 +1,1 @@
+"""What an operator can set, in groups by what it is about."""

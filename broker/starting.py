@@ -1,0 +1,38 @@
+"""How a process comes to serve: what takes the longest to get ready is begun first."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from broker.offering import pools_of
+from broker.settings.role import WORKER
+from broker.settings.settings import Settings
+
+if TYPE_CHECKING:  # it takes a while to load
+    from broker.wiring import Serving
+
+
+@asynccontextmanager
+async def started(
+    settings: Settings,
+    roles: Collection[str],
+    sockets: Sequence[socket.socket] = (),
+    *,
+    ahead: bool = True,
+) -> AsyncIterator["Serving"]:
+    """As `wiring.serving`; a worker's executors get ready *ahead*, while that is loaded."""
+    pools = pools_of(settings.worker) if WORKER in roles else []
+    if ahead:
+        for pool in pools:
+            pool.begin()
+    try:
+        await asyncio.to_thread(import_module, "broker.wiring")
+        from broker.wiring import serving
+
+        async with serving(settings, roles, sockets, pools=pools) as found:
+            yield found
+    finally:
+        await asyncio.gather(*(pool.drop() for pool in pools))

@@ -1,0 +1,73 @@
+"""What the embedded log stores in one transaction."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.transports.database import Row, Shelf
+from broker.transports.log import Position, TopicPartition, stored_as
+from schemas.records import Record, Stored
+
+
+@dataclass(slots=True)
+class Append:
+    """Records that wait to be stored; of each its partition, and its headers as they are stored."""
+
+    records: Sequence[Record]
+    places: list[Shelf]
+    headers: list[bytes]
+    done: "asyncio.Future[list[Position]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """What is done between two transactions."""
+
+    work: Callable[[], Any]
+    done: "Future[Any]" = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class Group:
+    """Appends that are stored together."""
+
+    appends: list[Append]
+    between: list[Between] = field(default_factory=list)
+    stored: dict[TopicPartition, list[Stored]] = field(default_factory=dict)
+    positions: list[list[Position]] = field(default_factory=list)
+
+    def number(self, now: int) -> dict[str, list[Row]]:
+        """Give the records their offsets, at *now* (ms since 1970); the rows to insert, by table."""
+        rows: dict[str, list[Row]] = {}
+        for append in self.appends:
+            positions = []
+            for record, shelf, headers in zip(
+                append.records, append.places, append.headers, strict=True
+            ):
+                offset = shelf.next
+                shelf.next = offset + 1
+                if now > shelf.timestamp:
+                    shelf.timestamp = now
+                time_ = shelf.timestamp
+                stored = stored_as(record, shelf.where, offset, time_)
+                self.stored.setdefault(shelf.where, []).append(stored)
+                rows.setdefault(shelf.table, []).append(
+                    (offset, time_, record.key, record.value, headers)
+                )
+                positions.append(Position(shelf.where.partition, offset))
+            self.positions.append(positions)
+        return rows
+
+    def acknowledge(self) -> None:
+        """Tell who appended where their records are."""
+        for append, positions in zip(self.appends, self.positions, strict=True):
+            if not append.done.done():  # its caller may have been cancelled
+                append.done.set_result(positions)
+
+    def refuse(self, error: Exception) -> None:
+        """Tell who appended that it failed."""
+        for append in self.appends:
+            if not append.done.done():
+                append.done.set_exception(error)

@@ -1,0 +1,63 @@
+"""Devices that can not be started say why, by name."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from executors.hardware.process import DeviceError, DeviceProcess
+from executors.hardware.specs import DeviceSpec
+from tests.support.awaiting import eventually
+from tests.support.devices import NAME, Books
+
+WRONG = "tests.support.wrong_devices"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("made_by", "why"),
+    [
+        ("tests.support.wrong_devicez:manila", "lab: ModuleNotFoundError.*wrong_devicez"),
+        (f"{WRONG}:manilla", "lab: AttributeError.*manilla"),
+        ("manilla", "lab: ValueError: no package here has an entry point 'manilla'"),
+        (f"{WRONG}:raises", "lab: ConnectionError: the laboratory has no door"),
+        (f"{WRONG}:nonsense", "lab: ValueError: .*nonsense makes a dict, which is no Qiskit"),
+        (f"{WRONG}:leaves", "of lab, with .*:leaves, ended with status 7 before it was ready"),
+        (f"{WRONG}:hangs", "of lab, with .*:hangs, was not ready within 4 s"),
+    ],
+)
+async def test_a_device_that_can_not_be_made_says_why_by_name(made_by: str, why: str) -> None:
+    within = 4.0 if made_by.endswith("hangs") else 120.0
+    process = DeviceProcess(DeviceSpec("lab", made_by), ready_within=within)
+
+    with capture_logs() as logged, pytest.raises(DeviceError, match=why):
+        await process.describe()
+
+    await process.close()
+    assert not logged, "it was never there, and so is not lost"
+
+
+async def test_a_device_that_was_there_and_is_gone_is_lost(tmp_path: Path) -> None:
+    process = DeviceProcess(Books(tmp_path).spec())
+    await process.describe()
+
+    async def is_gone() -> bool:
+        return not process.pid
+
+    with capture_logs() as logged:
+        os.kill(process.pid, signal.SIGKILL)
+        await eventually(is_gone)
+
+    assert logged == [
+        {
+            "event": "device.lost",
+            "device": NAME,
+            "why": "its process ended",
+            "log_level": "error",
+        }
+    ]
+    assert (await process.find("any")) is None, "it is started again when it is asked"
+    await process.close()
