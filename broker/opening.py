@@ -2,14 +2,12 @@
 and operators, who may come while no service runs.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
+from broker.data_folder import make_data_folder
 from broker.errors import LogNotServedError, SettingsError
 from broker.settings.settings import Settings
-from broker.transports.files import make_folder
 from broker.transports.log import Log, Reach
 from broker.transports.topics import keeping_events
 from broker.transports.upkeep import Upkeep
@@ -62,12 +60,3 @@ async def operating(settings: Settings) -> AsyncIterator[tuple[Log, bool]]:
         yield log, is_served
     finally:
         await log.close()
-
-
-def make_data_folder(folder: Path) -> None:
-    """Make it, for this user alone, if it is not there. Raises `SettingsError`."""
-    try:
-        make_folder(folder)
-    except OSError as error:
-        why = os.strerror(error.errno or 0).lower()
-        raise SettingsError(f"QJB_DATA: the folder {folder} can not be used: {why}") from error

@@ -7,38 +7,36 @@ from contextlib import AsyncExitStack
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from broker.budget import book_memory
 from broker.errors import SettingsError
 from broker.gateway.certificates import TlsFiles
-from broker.gateway.oidc import Oidc
-from broker.gateway.server import Gateway
-from broker.gateway.server import Options as GatewayOptions
 from broker.judging.judge import Judge
-from broker.ledger.broker import Broker
-from broker.ledger.options import Options as BrokerOptions
 from broker.library import Library
 from broker.offering import pools_of
 from broker.processes import GatewayProcesses
 from broker.settings.gateway import GatewaySettings, OidcSettings
 from broker.settings.group import PREFIX
-from broker.settings.role import BROKER, GATEWAYS, WORKER
 from broker.settings.settings import Settings, host_name
 from broker.tenancy import Tenancy
 from broker.transports.blobs import Blobs
 from broker.transports.lock import FileLock
 from broker.transports.log import Log, Reach
 from broker.transports.space import Space
-from broker.worker.host import Worker
-from broker.worker.options import Options as WorkerOptions
 from broker.worker.pools import Pool
 from executors.children.capacity import available
 from schemas.specification import Program, parse_specification
 
-NUMBERS = range(1, 1000)  # workers or gateways that share a data folder
+if TYPE_CHECKING:  # a process loads only what it is
+    from broker.gateway.oidc import Oidc
+    from broker.gateway.server import Gateway
+    from broker.ledger.broker import Broker
+    from broker.worker.host import Worker
 
-Role: TypeAlias = Broker | Worker | Gateway | GatewayProcesses
+    Role: TypeAlias = Broker | Worker | Gateway | GatewayProcesses
+
+NUMBERS = range(1, 1000)  # workers or gateways that share a data folder
 
 
 @cache
@@ -76,18 +74,13 @@ class Roles:
         self._tenancy = Tenancy(log)
         self._judge = Judge()
 
-    def make(self, role: str) -> Role:
-        """The role of that name."""
-        if role == BROKER:
-            return self.broker()
-        if role == WORKER:
-            return self.worker()
-        return self.gateways() if role == GATEWAYS else self.gateway()
-
-    def broker(self) -> Broker:
+    def broker(self) -> "Broker":
         """The broker role."""
+        from broker.ledger.broker import Broker
+        from broker.ledger.options import Options
+
         settings = self.settings
-        options = BrokerOptions(
+        options = Options(
             alone=self.alone,
             remembered=settings.broker.known_jobs,
             book=settings.broker.book_memory or book_memory(available()),
@@ -103,8 +96,11 @@ class Roles:
             tenants=self._tenancy,
         )
 
-    def worker(self) -> Worker:
+    def worker(self) -> "Worker":
         """The worker role."""
+        from broker.worker.host import Worker
+        from broker.worker.options import Options
+
         settings = self.settings.worker
         name = settings.worker_id or host_name()
         own = self._own(f"worker-{name}", numbered=not settings.worker_id)
@@ -114,14 +110,16 @@ class Roles:
             pools_of(settings) if self._pools is None else self._pools,
             own.name.removeprefix("worker-"),
             programs=self._library,
-            options=WorkerOptions(grace=settings.grace),
+            options=Options(grace=settings.grace),
             judge=self._judge,
         )
 
-    def gateway(self) -> Gateway:
+    def gateway(self) -> "Gateway":
         """The gateway role."""
+        from broker.gateway.server import Gateway, Options
+
         settings, gateway = self.settings, self.settings.gateway
-        options = GatewayOptions(
+        options = Options(
             memory=settings.streams.memory,
             max_body=gateway.max_body,
             connections=gateway.connections,
@@ -184,9 +182,11 @@ class Roles:
         raise taken
 
 
-def _oidc(settings: OidcSettings) -> Oidc | None:
+def _oidc(settings: OidcSettings) -> "Oidc | None":
     if not settings.issuer:
         return None
+    from broker.gateway.oidc import Oidc
+
     return Oidc(
         settings.issuer,
         settings.audience,

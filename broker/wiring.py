@@ -4,21 +4,18 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 import structlog
 
 from broker.errors import QjbError, SettingsError
-from broker.gateway.server import Gateway
-from broker.ledger.broker import Broker
-from broker.opening import log_of, make_data_folder
-from broker.processes import GatewayProcesses
-from broker.roles import Role, Roles, built_in_programs
-from broker.settings.role import BROKER, EVERYTHING, GATEWAY, GATEWAYS, WORKER
+from broker.opening import log_of
+from broker.roles import Roles, built_in_programs
+from broker.settings.role import BROKER, EVERYTHING, GATEWAY, WORKER
 from broker.settings.settings import Settings
 from broker.shown import url_visible
 from broker.transports.blobs import open_blobs
@@ -28,8 +25,14 @@ from broker.transports.space import Space
 from broker.transports.unix import LogServer, RemoteLog
 from broker.transports.unix.address import socket_of
 from broker.transports.upkeep import Upkeep
-from broker.worker.host import Worker
 from broker.worker.pools import Pool
+
+if TYPE_CHECKING:  # what is not wanted is not loaded
+    from broker.gateway.server import Gateway
+    from broker.ledger.broker import Broker
+    from broker.processes import GatewayProcesses
+    from broker.roles import Role
+    from broker.worker.host import Worker
 
 ALL_IN_ONE_PROCESS = (
     "QJB_LOG: what runs in several processes needs a log that all of them reach, such as "
@@ -41,7 +44,14 @@ SILENT_OPENING = 3.0  # s that the log may take to open without a word about it
 logger = structlog.get_logger()
 
 
-Running: TypeAlias = Sequence[tuple[Role, "asyncio.Task[None]"]]
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The roles of a process, each with its task."""
+
+    worker: "Worker | None"
+    broker: "Broker | None"
+    gateway: "Gateway | GatewayProcesses | None"
+    tasks: Mapping["Role", "asyncio.Task[None]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,7 @@ async def serving(
     pools: Sequence[Pool] | None = None,
 ) -> AsyncIterator[Serving]:
     """Run *roles* while the block runs; then end them in order. A gateway listens on *sockets*, a
-    worker offers *pools*, if they are given.
+    worker offers *pools*, if they are given. The data folder is there.
 
     The block begins when all of them are ready. Raises what keeps one from starting, and cancels
     the block if one fails.
@@ -84,7 +94,6 @@ async def serving(
         several = settings.gateway.gateways or set(roles) != set(EVERYTHING)
         if log.reach is Reach.PROCESS and several:
             raise SettingsError(ALL_IN_ONE_PROCESS)
-        make_data_folder(settings.storage.data)
         settings = await stack.enter_async_context(_certified(settings, roles))
         blobs = open_blobs(settings.storage.blobs)
         stack.push_async_callback(log.close)
@@ -155,35 +164,31 @@ async def _open(log: Log, settings: Settings) -> None:
 
 def _start(made: Roles, roles: Collection[str], tasks: asyncio.TaskGroup) -> Running:
     """Start *roles*, the worker first: its children take the longest."""
-    order = [role for role in (WORKER, BROKER, GATEWAY) if role in roles]
-    if made.settings.gateway.gateways and set(roles) == set(EVERYTHING):
-        order[-1] = GATEWAYS
-    return [
-        (role, tasks.create_task(role.run(), name=type(role).__name__))
-        for role in map(made.make, order)
-    ]
+    of_their_own = made.settings.gateway.gateways and set(roles) == set(EVERYTHING)
+    worker = made.worker() if WORKER in roles else None
+    broker = made.broker() if BROKER in roles else None
+    gateway: Gateway | GatewayProcesses | None = None
+    if GATEWAY in roles:
+        gateway = made.gateways() if of_their_own else made.gateway()
+    started = {
+        role: tasks.create_task(role.run(), name=type(role).__name__)
+        for role in (worker, broker, gateway)
+        if role is not None
+    }
+    return Running(worker, broker, gateway, started)
 
 
 async def _ready(made: Roles, running: Running) -> Serving:
-    url = worker_id = broker_id = None
-    backends: tuple[str, ...] = ()
-    for role, _ in running:
-        match role:
-            case Worker():
-                await role.ready.wait()
-                worker_id, backends = role.worker_id, role.backends
-            case Broker():
-                broker_id = made.broker_id
-                if made.alone:
-                    await role.active.wait()
-            case Gateway() | GatewayProcesses():
-                url = await role.ready()
+    if running.worker is not None:
+        await running.worker.ready.wait()
+    if running.broker is not None and made.alone:
+        await running.broker.active.wait()
     return Serving(
         settings=made.settings,
-        url=url,
-        worker_id=worker_id,
-        broker_id=broker_id,
-        backends=backends,
+        url=None if running.gateway is None else await running.gateway.ready(),
+        worker_id=None if running.worker is None else running.worker.worker_id,
+        broker_id=None if running.broker is None else made.broker_id,
+        backends=() if running.worker is None else running.worker.backends,
         programs=tuple(program.id for program in built_in_programs()),
     )
 
@@ -191,12 +196,12 @@ async def _ready(made: Roles, running: Running) -> Serving:
 async def _drain(running: Running) -> None:
     """End what brings work in and what does it; then, with their last reports in, the broker."""
     logger.info("draining")
-    first = [(role, task) for role, task in running if not isinstance(role, Broker)]
-    for part in (first, [pair for pair in running if pair not in first]):
-        for role, _ in part:
+    for part in ((running.worker, running.gateway), (running.broker,)):
+        told = [role for role in part if role is not None]
+        for role in told:
             role.stop()
-        if part:
-            await asyncio.wait([task for _, task in part])
+        if told:
+            await asyncio.wait([running.tasks[role] for role in told])
 
 
 @contextmanager

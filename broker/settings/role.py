@@ -1,4 +1,4 @@
 """What a process may be: the names of its roles."""
 
-BROKER, WORKER, GATEWAY, GATEWAYS = "broker", "worker", "gateway", "gateways"
+BROKER, WORKER, GATEWAY = "broker", "worker", "gateway"
 EVERYTHING = (BROKER, WORKER, GATEWAY)

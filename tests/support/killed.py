@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from broker import roles as of_process
+from broker.roles import Roles
+from broker.settings.role import BROKER
 from broker.settings.settings import load
 from broker.telemetry import logging
 from broker.transports.blobs import open_blobs
@@ -62,8 +63,8 @@ async def main(point: str, *roles: str) -> None:
     async with AsyncExitStack() as held, asyncio.TaskGroup() as tasks:
         killing: Any = Killing(log, point)
         for role in roles:
-            target = killing if role == of_process.BROKER else log
-            tasks.create_task(of_process.Roles(settings, target, blobs, held).make(role).run())
+            target = killing if role == BROKER else log
+            tasks.create_task(getattr(Roles(settings, target, blobs, held), role)().run())
 
 
 if __name__ == "__main__":

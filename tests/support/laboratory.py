@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
-from broker import roles as of_process
 from broker.library import Library
+from broker.roles import Roles, built_in_programs
+from broker.settings.role import WORKER
 from broker.settings.settings import load
 from broker.telemetry import logging
 from broker.transports.blobs import open_blobs
@@ -171,15 +172,15 @@ async def main(books: str, *roles: str) -> None:
     async with AsyncExitStack() as held, asyncio.TaskGroup() as tasks:
         if isinstance(log, EmbeddedLog):  # operators join
             await LogServer(log, socket_of(log.path)).start()
-        made = of_process.Roles(settings, dying, blobs, held)
-        library = Library(log, of_process.built_in_programs())
+        made = Roles(settings, dying, blobs, held)
+        library = Library(log, built_in_programs())
         for role in roles:
-            if role == of_process.WORKER:
+            if role == WORKER:
                 pools = [Pool("device", Device(vendor), 2)]
                 name = settings.worker.worker_id or "lab"
                 tasks.create_task(Worker(log, blobs, pools, name, programs=library).run())
             else:
-                tasks.create_task(made.make(role).run())
+                tasks.create_task(getattr(made, role)().run())
 
 
 if __name__ == "__main__":

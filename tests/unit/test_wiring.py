@@ -1,6 +1,8 @@
 """How the parts of a process are put together."""
 
 import asyncio
+import subprocess
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -129,3 +131,22 @@ async def test_processes_that_got_ready_for_nothing_end_with_what_kept_the_rest_
 async def test_what_was_begun_serves(tmp_path: Path) -> None:
     async with started(load({"data": tmp_path, "port": 0, "slots": 1}), EVERYTHING) as found:
         assert "aer_simulator" in found.backends
+
+
+def test_a_process_loads_what_it_is_and_no_other_role(tmp_path: Path) -> None:
+    code = """
+import asyncio, sys
+from broker.settings.settings import load
+from broker.starting import started
+
+async def main():
+    async with started(load({"data": sys.argv[1]}), ["broker"]):
+        print({"broker.gateway.server", "broker.worker.host", "aiohttp"} & set(sys.modules))
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+
+    assert "set()" in done.stdout.splitlines()
