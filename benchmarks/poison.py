@@ -24,6 +24,7 @@ from tests.support.poisons import (
     good_jobs,
     place_of,
     quiet,
+    thrower,
 )
 from tests.support.systems import System, embedded_system, hanging_store, kafka_system
 
@@ -58,10 +59,11 @@ async def _system(kafka: bool) -> AsyncIterator[System]:
 
 async def _compare(name: str, place: Place, times: int, rate: float) -> None:
     without, among = [], []
-    for _ in range(times):
-        without.append((await good_jobs(place, rate=rate)).seconds)
-        among.append((await good_jobs(place, name, rate=rate)).seconds)
-        await quiet(place)
+    async with thrower(place, name) as throw:
+        for _ in range(times):
+            without.append((await good_jobs(place, rate=rate)).seconds)
+            among.append((await good_jobs(place, throw, rate=rate)).seconds)
+            await quiet(place)
     how = "at once" if rate == AT_ONCE else f"{rate:.0f}/s"
     print(line(f"{how}, without", [second for run in without for second in run]))
     print(line(f"{how}, with it", [second for run in among for second in run]))

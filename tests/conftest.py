@@ -64,7 +64,7 @@ def _cluster(
     folder: Path, count: int, request: pytest.FixtureRequest, *, secured: bool = False
 ) -> Iterator[KafkaCluster]:
     """Runs while the block does; its logs are kept if a test failed."""
-    cluster = KafkaCluster.make(folder, count)
+    cluster = KafkaCluster.make(folder, count, is_brief=True)
     try:
         if secured:
             cluster.secure()

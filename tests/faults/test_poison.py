@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,13 @@ from tests.support.poisons import (
     ON_KAFKA,
     POISONS,
     STEADY,
-    Good,
+    Place,
+    Throw,
     good_jobs,
     place_of,
     quiet,
     terms,
+    thrower,
 )
 from tests.support.systems import System, embedded_system, hanging_store, kafka_system
 
@@ -61,9 +63,20 @@ def on_kafka(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Iterator[S
 
 
 async def survive(system: System, name: str) -> None:
-    """All good jobs end well whenever *name* is thrown, and at least once they do so in time."""
-    await _in_time(lambda: _steadily(system, name), allowance=ALLOWANCE)
-    await _in_time(lambda: _at_once(system, name), allowance=0.0)
+    """All good jobs end well whenever *name* is thrown, and at least once they do so in time.
+
+    Nobody steps down for it, and no process ends.
+    """
+    term = terms(system)
+    async with place_of(system) as place, thrower(place, name) as throw:
+        await _in_time(lambda: _steadily(place, throw), allowance=ALLOWANCE)
+        await _in_time(lambda: _at_once(place, throw), allowance=0.0)
+        await asyncio.sleep(SETTLE)
+
+    assert terms(system) == term, "the broker has stepped down"
+    for process in system.processes.values():
+        assert process.running is not None
+        assert process.running.poll() is None, process.output()[-5_000:]
 
 
 async def _in_time(measure: Callable[[], Awaitable[tuple[float, float]]], allowance: float) -> None:
@@ -74,36 +87,26 @@ async def _in_time(measure: Callable[[], Awaitable[tuple[float, float]]], allowa
     raise AssertionError(f"p99 {before * 1e3:.0f} ms before, {during * 1e3:.0f} ms with it")
 
 
-async def _steadily(system: System, name: str) -> tuple[float, float]:
-    """The 99th percentile of good jobs one by one before *name* was thrown, and of all of them."""
-    seconds = (await _thrown(system, name, STEADY)).seconds
+async def _steadily(place: Place, throw: Throw) -> tuple[float, float]:
+    """The 99th percentile of good jobs one by one before it was thrown, and of all of them."""
+    seconds = await _seconds(place, throw, STEADY)
     return percentile(seconds[: len(seconds) // 2], 0.99), percentile(seconds, 0.99)
 
 
-async def _at_once(system: System, name: str) -> tuple[float, float]:
-    """The 99th percentile of a batch without *name*, and of one in which it is."""
-    async with place_of(system) as place:
-        await quiet(place)
-        before = (await good_jobs(place, rate=AT_ONCE)).seconds
-    during = (await _thrown(system, name, AT_ONCE)).seconds
-    return percentile(before, 0.99), percentile(during, 0.99)
+async def _at_once(place: Place, throw: Throw) -> tuple[float, float]:
+    """The 99th percentile of a batch without it, and of one in which it is."""
+    await quiet(place)
+    before = await _seconds(place, None, AT_ONCE)
+    return percentile(before, 0.99), percentile(await _seconds(place, throw, AT_ONCE), 0.99)
 
 
-async def _thrown(system: System, name: str, rate: float) -> Good:
-    """The good jobs among which *name* was thrown."""
-    term = terms(system)
-    async with place_of(system) as place:
-        found = await good_jobs(place, name, rate=rate)
-        print(line(name, found.seconds))
-        await asyncio.sleep(SETTLE)
-
+async def _seconds(place: Place, throw: Throw | None, rate: float) -> Sequence[float]:
+    """How long each of the good jobs took; all end well, in their first attempt."""
+    found = await good_jobs(place, throw, rate=rate)
+    print(line("thrown" if throw else "alone", found.seconds))
     assert set(found.states) == {"completed"}
     assert set(found.attempts) == {1}
-    assert terms(system) == term, "the broker has stepped down"
-    for process in system.processes.values():
-        assert process.running is not None
-        assert process.running.poll() is None, process.output()[-5_000:]
-    return found
+    return found.seconds
 
 
 @pytest.mark.parametrize("name", POISONS)

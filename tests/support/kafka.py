@@ -130,6 +130,7 @@ class KafkaCluster:
     folder: Path
     nodes: list[Node]
     lasting: bool = False  # goes on after this process
+    is_brief: bool = False  # sooner there, at half the work, for less speed in the long run
     heap: str = "256m"
     settings: dict[str, str] = field(default_factory=dict)
     secured_port: int = 0
@@ -270,6 +271,8 @@ class KafkaCluster:
 
     def _java(self, main: str, *args: str, heap: str) -> list[str]:
         options = [f"-Xmx{heap}", f"-Xms{heap}", "-XX:+UseSerialGC", "-Xshare:auto"]
+        if self.is_brief:
+            options.append("-XX:TieredStopAtLevel=1")
         config = f"-Dlog4j2.configurationFile={FILES / 'log4j2.xml'}"
         return [java(), *options, *self.properties, config, "-cp", f"{jars()}/*", main, *args]
 

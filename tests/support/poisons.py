@@ -183,17 +183,15 @@ class Good:
 
 
 async def good_jobs(
-    place: Place, poison: str = "", count: int = GOOD, rate: float = STEADY
+    place: Place, throw: Throw | None = None, count: int = GOOD, rate: float = STEADY
 ) -> Good:
-    """Ask for *count* jobs, at a *rate* that waits for nothing, and throw *poison* in the middle."""
-    async with contextlib.AsyncExitStack() as stack:
-        throw = await stack.enter_async_context(_thrower(place, poison)) if poison else None
-        async with asyncio.TaskGroup() as tasks:
-            began = asyncio.get_running_loop().time()
-            jobs = [tasks.create_task(_one(place, began + n / rate)) for n in range(count)]
-            if throw is not None:
-                await asyncio.sleep(count / 2 / rate)
-                await throw()
+    """Ask for *count* jobs, at a *rate* that waits for nothing, and *throw* in the middle."""
+    async with asyncio.TaskGroup() as tasks:
+        began = asyncio.get_running_loop().time()
+        jobs = [tasks.create_task(_one(place, began + n / rate)) for n in range(count)]
+        if throw is not None:
+            await asyncio.sleep(count / 2 / rate)
+            await throw()
     found = [job.result() for job in jobs]
     return Good(
         [seconds for seconds, _ in found],
@@ -203,8 +201,8 @@ async def good_jobs(
 
 
 @contextlib.asynccontextmanager
-async def _thrower(place: Place, poison: str) -> AsyncIterator[Throw]:
-    """A process that is ready to throw *poison* at *place*, and what makes it do so."""
+async def thrower(place: Place, poison: str) -> AsyncIterator[Throw]:
+    """What throws *poison* at *place*, as often as it is called: a process that is ready to."""
     bootstrap = [place.bootstrap, place.prefix] if place.bootstrap else []
     arguments = ["-m", "tests.support.poisons", poison, place.url, *bootstrap]
     process = await asyncio.create_subprocess_exec(
@@ -216,15 +214,15 @@ async def _thrower(place: Place, poison: str) -> AsyncIterator[Throw]:
 
     async def throw() -> None:
         assert process.stdin is not None
-        process.stdin.close()
-        assert await process.wait() == 0
+        assert process.stdout is not None
+        process.stdin.write(b"\n")
+        assert await process.stdout.readline()
 
     try:
         yield throw
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        process.kill()
+        await process.wait()
 
 
 async def _one(place: Place, due: float) -> tuple[float, dict[str, Any]]:
@@ -275,8 +273,9 @@ async def _main(name: str, *where: str) -> None:
     async with _place(*where) as place:
         throw = await (POISONS | ON_KAFKA)[name](place)
         print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.read)
-        await throw()
+        while await asyncio.to_thread(sys.stdin.readline):
+            await throw()
+            print("thrown", flush=True)
 
 
 if __name__ == "__main__":
