@@ -46,6 +46,11 @@ async def single(extent: Extent) -> list[Row]:
 
 
 @row
+async def gateways(extent: Extent) -> list[Row]:
+    return [await throughput.on_disk_log(Load(extent.seconds), gateways=1)]
+
+
+@row
 async def batches(extent: Extent) -> list[Row]:
     load = Load(extent.seconds, batch=100, ahead=2000, clients=8)
     return [await throughput.on_disk_log(load)]

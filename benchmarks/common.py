@@ -91,10 +91,11 @@ async def running(system: System) -> AsyncIterator[System]:
 
 
 @contextlib.asynccontextmanager
-async def embedded() -> AsyncIterator[System]:
+async def embedded(**settings: str) -> AsyncIterator[System]:
     """`qjb up` in a temporary directory; it logs as it does at a terminal."""
+    settings = {"log_level": "warning", **settings}
     with tempfile.TemporaryDirectory() as directory:
-        async with running(embedded_system(Path(directory), log_level="warning")) as system:
+        async with running(embedded_system(Path(directory), **settings)) as system:
             yield system
 
 

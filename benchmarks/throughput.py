@@ -1,8 +1,9 @@
 """Jobs a second: `hello-world` with `iterations` 0, end to end over HTTP and SSE.
 
-`python -m benchmarks.throughput [--kafka] [--seconds S] [--jobs N] [--batch N] [--clients N]`. The
-load comes from a process of its own and is told apart in fifths, which are the same if nothing
-grows. The reference, in the same run, is bare HTTP round trips from as many clients.
+`python -m benchmarks.throughput [--kafka] [--seconds S] [--jobs N] [--batch N] [--clients N]
+[--gateways N]`. The load comes from a process of its own and is told apart in fifths, which are
+the same if nothing grows. The reference, in the same run, is bare HTTP round trips from as many
+clients.
 """
 
 import argparse
@@ -16,7 +17,12 @@ from tests.support.processes import offspring, resident_mib
 from tests.support.systems import System
 
 WARM = 5.0  # s
-WANTED = {"embedded": "≥ 1,500", "embedded, batches": "≥ 2,500", "kafka": "≥ 900"}
+WANTED = {
+    "embedded": "≥ 1,500",
+    "embedded, a gateway of its own": "≥ 1,500",
+    "embedded, batches": "≥ 2,500",
+    "kafka": "≥ 900",
+}
 
 
 async def measure(name: str, system: System, load: Load, **others: int) -> Row:
@@ -74,10 +80,13 @@ def total_memory(system: System) -> float:
     )
 
 
-async def on_disk_log(load: Load) -> Row:
-    """The row of `qjb up`."""
-    async with embedded() as system:
-        return await measure("embedded" if load.batch == 1 else "embedded, batches", system, load)
+async def on_disk_log(load: Load, *, gateways: int = 0) -> Row:
+    """The row of `qjb up`, with as many *gateways* that are processes of their own."""
+    name = "embedded" if load.batch == 1 else "embedded, batches"
+    if gateways:
+        name += ", a gateway of its own" if gateways == 1 else f", {gateways} gateways of their own"
+    async with embedded(gateways=str(gateways)) as system:
+        return await measure(name, system, load)
 
 
 async def on_one_node(load: Load) -> Row:
@@ -97,11 +106,12 @@ async def main() -> None:
     parser.add_argument("--jobs", type=int, default=0, help="at least")
     parser.add_argument("--batch", type=int, default=1, help="jobs a request")
     parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--gateways", type=int, default=0, help="of `qjb up`, each a process")
     asked = parser.parse_args()
     print(machine())
     ahead = 200 if asked.batch == 1 else 20 * asked.batch
     load = Load(asked.seconds, asked.clients, asked.jobs, asked.batch, ahead)
-    print(await on_disk_log(load))
+    print(await on_disk_log(load, gateways=asked.gateways))
     if asked.kafka:
         print(await on_one_node(load))
 
