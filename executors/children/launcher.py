@@ -145,7 +145,8 @@ class ForkServer:
         match frame.kind:
             case Kind.READY:
                 assert self._ready is not None
-                self._ready.set_result(payload)
+                if not self._ready.done():  # whoever waited may have left just now
+                    self._ready.set_result(payload)
             case Kind.FORKED:
                 forked = msgspec.json.decode(payload, type=Forked)
                 forkling = self._asked.pop(forked.ticket)
@@ -164,6 +165,8 @@ class ForkServer:
     def _on_end(self, why: str | None) -> None:
         """The server is gone, and its children with it: the kernel kills them."""
         assert self._ready is not None
+        if self._ready.cancelled():  # it is about to be closed
+            return
         if not self._ready.done():
             self._ready.set_exception(ConnectionError("hung up"))
             return

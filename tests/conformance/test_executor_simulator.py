@@ -5,6 +5,7 @@ import gc
 import itertools
 import os
 import resource
+import select
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,9 +18,11 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from executors.base import Executor, Stop
+from executors.children.launcher import ForkServer
 from executors.children.output import CUT, PIECE, TOTAL
 from executors.children.pool import AGAIN_AFTER, SPARES
 from executors.simulator import Run, SimulatorExecutor
+from schemas.limits import MIB
 from schemas.reports import Died
 from tests.support.awaiting import eventually, settled, stays
 from tests.support.circuits import BELL_2, BELL_3, bell_encoded, large
@@ -605,6 +608,25 @@ async def test_a_fork_server_that_can_not_be_started_is_tried_again() -> None:
 
 def errors(logs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(line["error"]) for line in logs if line["event"] == "forkserver.start_failed"]
+
+
+async def test_a_fork_server_that_is_ready_just_as_nobody_waits_any_more_is_no_error() -> None:
+    loop, errors = asyncio.get_running_loop(), list[object]()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    server = ForkServer({}, 64 * MIB, on_lost=lambda: None)
+    starting = asyncio.create_task(server.start())
+    await eventually(lambda: server.pid)
+    assert server._wire is not None
+    select.select([server._wire._socket], [], [])  # the loop will find it after the next step
+
+    await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    await server.close()
+
+    loop.set_exception_handler(before)
+    assert not errors
 
 
 async def test_a_fork_that_fails_is_tried_again_and_costs_nobody_an_attempt() -> None:
