@@ -11,12 +11,13 @@ import pytest
 from broker.errors import SettingsError
 from broker.gateway.rows import Held
 from broker.gateway.store import Store
+from broker.settings.role import EVERYTHING
 from broker.settings.settings import load
+from broker.starting import started
 from broker.transports import database, shelves
 from broker.transports.blobs import open_blobs
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.files import Mark, make_database, make_folder
-from broker.wiring import serving
 
 MARK = Mark(0x1234, newest=3)
 
@@ -43,7 +44,8 @@ async def test_what_a_process_keeps_is_for_its_owner_alone(
         data.chmod(before)
     mask = os.umask(0)
     try:
-        async with serving(load({"data": data, "port": 0, "executor": "scripted"})):
+        settings = load({"data": data, "port": 0, "executor": "scripted"})
+        async with started(settings, EVERYTHING):
             await open_blobs(str(data / "blobs")).put(b"a payload")
             assert (data / "log.db-wal").exists()
             assert open_to_others(data) == []
