@@ -43,6 +43,7 @@ _MOST_DESCRIPTORS = 1 << 20  # closed with one system call, however many there a
 def main() -> None:
     """Get ready, say so, and serve until the parent is gone."""
     posix.leave_ends_to_parent()
+    posix.leave_terminal()
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     posix.die_with_parent(int(sys.argv[2]))  # while it gets ready
@@ -256,7 +257,7 @@ def _become_child(
     """Leave everything of the server behind but its memory, and serve; never returns."""
     status = 1
     try:
-        os.setsid()
+        os.setpgid(0, 0)  # a session of its own would be a share of the processors of its own
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         posix.set_name("qjb-child")

@@ -20,7 +20,10 @@ from executors.gpu import Gpu
 
 READY_WITHIN = 120.0  # s: importing Qiskit from a cold disk takes several
 GONE_WITHIN = 5.0  # s
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_KEPT = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+    "GLIBC_TUNABLES",
+)
 _ENDED_WITH_SERVER = End("ended with its fork server")
 _NOT_MADE = End("could not be made")
 _SHORTAGES = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE})
@@ -83,7 +86,7 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
                 env=environment() | _of_cuda(self._gpu),
                 cwd="/",
-                start_new_session=True,  # a session to end with all that programs start
+                process_group=0,  # in our session: Linux shares processors between sessions first
             )
         self.pid = self._process.pid
         try:
@@ -190,6 +193,7 @@ def environment() -> dict[str, str]:
         if name in _KEPT or name.startswith(("OMP_", "RAYON_", "QISKIT_AER_"))
     }
     defaults = {
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # states in huge pages: taken, let go sooner
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait leave the core to the next child
         "OPENBLAS_NUM_THREADS": "1",  # no threads at import: the server must have one only
         "QISKIT_PARALLEL": "FALSE",  # Qiskit would fork for each circuit of a list

@@ -1,12 +1,14 @@
 """What the standard library does not offer of the operating system: Linux first, else skipped."""
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
 import sys
+import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -62,6 +64,16 @@ def leave_ends_to_parent() -> None:
 
 def _pass(number: int, frame: FrameType | None) -> None:
     """Nothing is done here."""
+
+
+def leave_terminal() -> None:
+    """Have no controlling terminal, nor what is forked from here; the session stays what it is."""
+    with suppress(OSError):  # there is none
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        try:
+            fcntl.ioctl(terminal, termios.TIOCNOTTY)
+        finally:
+            os.close(terminal)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import os
+import pty
 import resource
 import select
 import signal
@@ -428,13 +429,48 @@ async def test_a_child_that_exits_says_with_which_status(executor: SimulatorExec
     assert "exited with status 3" in end.message
 
 
-async def test_a_child_has_a_session_of_its_own_and_no_descriptors_of_others(
+async def test_a_child_has_a_process_group_of_its_own_and_no_descriptors_of_others(
     executor: SimulatorExecutor,
 ) -> None:
-    pid, session, descriptors = value(await last(executor, task("names-its-process")))
+    pid, group, descriptors = value(await last(executor, task("names-its-process")))
 
-    assert session == pid
+    assert group == pid
     assert descriptors == 5  # input, output, errors, the connection, and the listing itself
+
+
+async def test_a_child_shares_the_processors_of_the_session_that_the_worker_is_in(
+    executor: SimulatorExecutor,
+) -> None:
+    """Linux gives each session an equal share (autogroups): one of its own outweighs the broker."""
+    run = executor.run(task("names-its-process", {"seconds": 0.5}), Stop())
+    await anext(run)
+    pid = value(await anext(run))["pid"]
+
+    assert os.getsid(pid) == os.getsid(0)
+    await run.aclose()
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage/enabled").exists()
+    or "[never]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text(),
+    reason="no huge pages here",
+)
+async def test_a_large_state_is_held_in_huge_pages(executor: SimulatorExecutor) -> None:
+    stop = Stop()
+    run = executor.run(task("sampler", {"circuits": large(22)}), stop)
+    await anext(run)
+    children = psutil.Process(executor.fork_server_pid).children()
+
+    await eventually(lambda: max(map(huge, children)) >= 16 * MIB * 4)  # 2**22 of complex128
+
+    stop.ask("user_request")
+    await anext(run)
+
+
+def huge(process: psutil.Process) -> int:
+    """The bytes of memory that a process holds in huge pages."""
+    told = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    return 1024 * int(told.partition("AnonHugePages:")[2].split()[0])
 
 
 async def test_signals_by_which_a_service_ends_are_left_to_the_parent(
@@ -670,13 +706,15 @@ async def test_a_fork_server_without_descriptors_for_a_child_says_so_and_serves_
 
 
 PARENT = """
-import asyncio, sys
+import asyncio, fcntl, sys, termios
 from executors.base import Stop
 from executors.simulator import SimulatorExecutor
 from tests.support.executing import task
 from tests.support.programs import PROGRAMS
 
 async def main():
+    if sys.stdin.isatty():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     executor = SimulatorExecutor(1, PROGRAMS)
     await executor.start()
     run = executor.run(task("starts-a-process"), Stop())
@@ -689,25 +727,43 @@ asyncio.run(main())
 """
 
 
-async def test_a_killed_parent_takes_its_children_along() -> None:
+async def family(**options: Any) -> tuple[asyncio.subprocess.Process, list[psutil.Process]]:
+    """A process with an executor, and the fork server, the child, what it started, the spare."""
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PARENT),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        **options,
     )
     assert parent.stdout is not None
     while b'"pid"' not in await parent.stdout.readline():
         continue  # log lines
-    family = psutil.Process(parent.pid)
-    # The fork server, the child, what it started, the spare.
-    await eventually(lambda: len(family.children(recursive=True)) >= 4)
-    below = family.children(recursive=True)
+    known = psutil.Process(parent.pid)
+    await eventually(lambda: len(known.children(recursive=True)) >= 4)
+    return parent, known.children(recursive=True)
+
+
+async def test_a_killed_parent_takes_its_children_along() -> None:
+    parent, below = await family()
 
     parent.kill()
     await parent.wait()
 
     for process in below:
         await gone(process.pid)
+
+
+async def test_programs_have_no_terminal_where_the_service_has_one() -> None:
+    ours, theirs = pty.openpty()
+    parent, below = await family(stdin=theirs, start_new_session=True)
+
+    assert psutil.Process(parent.pid).terminal() == os.ttyname(theirs)
+    assert [process.terminal() for process in below] == [None] * len(below)
+
+    parent.kill()
+    await parent.wait()
+    os.close(theirs)
+    os.close(ours)
 
 
 async def test_an_attempt_that_has_ended_leaves_nothing_to_the_garbage_collector(

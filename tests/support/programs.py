@@ -159,7 +159,7 @@ def draws(backend: Any, user_messenger: Any, **_: Any) -> list[float]:
 def names_its_process(backend: Any, user_messenger: Any, seconds: float = 0, **_: Any) -> list[int]:
     user_messenger.publish({"pid": os.getpid()})
     time.sleep(seconds)
-    return [os.getpid(), os.getsid(0), len(list(Path("/dev/fd").iterdir()))]
+    return [os.getpid(), os.getpgid(0), len(list(Path("/dev/fd").iterdir()))]
 
 
 def returns_a_thing(backend: Any, user_messenger: Any, **_: Any) -> Any:
