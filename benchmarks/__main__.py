@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from benchmarks import bell, cancel, dramatiq_redis, fanout, latency, rest, throughput, vqe
+from benchmarks import bell, busy, cancel, dramatiq_redis, fanout, latency, rest, throughput, vqe
 from benchmarks.common import Row, machine
 from benchmarks.load import Load
 
@@ -64,6 +64,11 @@ async def kafka(extent: Extent) -> list[Row]:
 @row
 async def one(extent: Extent) -> list[Row]:
     return await latency.on_disk_log(extent.times)
+
+
+@row
+async def simulations(extent: Extent) -> list[Row]:
+    return [await busy.on_disk_log(extent.times)]
 
 
 @row

@@ -35,6 +35,7 @@ from executors.sandbox.walls import Walls
 REQUEST = struct.Struct("!cI")
 REAP = b"R"
 
+NICE = 10  # so that who serves is served first, however many processors a program wants
 AGAIN_AFTER = 500  # ms until a fork that failed is tried again
 
 _MOST_DESCRIPTORS = 1 << 20  # closed with one system call, however many there are
@@ -257,7 +258,11 @@ def _become_child(
     """Leave everything of the server behind but its memory, and serve; never returns."""
     status = 1
     try:
-        os.setpgid(0, 0)  # a session of its own would be a share of the processors of its own
+        if lifeline is None:
+            os.setpgid(0, 0)
+        else:  # so that many threads of a stranger get no more of the processors than one
+            os.setsid()
+        os.nice(NICE)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         posix.set_name("qjb-child")

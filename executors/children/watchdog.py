@@ -8,7 +8,7 @@ from executors.deadlines import Deadlines
 
 FIRST_LOOK = 0.05  # s after which it is seen for the first time how much memory an attempt takes
 LOOK_AGAIN = (0.02, 0.25)  # s; sooner if it may soon be too much
-FILLS = 4 * 1024**3  # bytes a second that a program may take
+FILLS = 16 * 1024**3  # bytes a second that a program may take; of huge pages, 10 by a thread
 
 
 class Watched(Protocol):
