@@ -22,6 +22,7 @@ from executors.base import Stop
 from executors.hardware.executor import HardwareExecutor
 from executors.hardware.specs import DeviceSpec
 from schemas.reports import Accepted, Body, Intended, Raised, Stopped
+from tests.support.awaiting import eventually
 from tests.support.devices import Children, hardware, near
 from tests.support.executing import bodies, kinds, last, started
 from tests.support.federation import Far, far_installation
@@ -209,8 +210,11 @@ async def test_a_cancel_ends_it_at_the_vendor(far: Far, device: HardwareExecutor
     stop.ask("user_request")
     found += [body async for body in run]
 
+    async def is_cancelled() -> bool:
+        return bool((await there(far, found))["status"] == "Cancelled")
+
     assert found[-1] == Stopped("user_request")
-    assert (await there(far, found))["status"] == "Cancelled"
+    await eventually(is_cancelled)  # it was running: its process there has to end first
 
 
 async def test_a_dry_run_asks_the_vendor_for_nothing(device: HardwareExecutor) -> None:

@@ -158,13 +158,16 @@ async def test_a_cancel_here_ends_it_there_and_at_the_device(both: Both) -> None
         events = await both.events_there(job["id"])
         return "call_accepted" in {event["kind"] for event in events}
 
+    async def is_cancelled() -> bool:
+        (job,) = await both.there(tag)
+        return bool(job["status"] == "Cancelled")
+
     await eventually(is_at_the_device, WITHIN)
     await both.cancel(both.near.urls[0], "cancelled")
     events = await both.ends("cancelled")
 
     assert events[-1]["kind"] == "cancelled"
-    (job,) = await both.there(tag)
-    assert job["status"] == "Cancelled"
+    await eventually(is_cancelled, WITHIN)
     assert len(both.far.books.cancelled()) == cancelled + 1
 
 

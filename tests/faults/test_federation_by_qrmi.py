@@ -66,12 +66,15 @@ async def test_a_cancel_here_ends_it_there_and_at_the_device(both: Both) -> None
     async def is_at_the_device() -> bool:
         return "call_accepted" in kinds(await both.events_there(task))
 
+    async def is_cancelled() -> bool:
+        return bool((await got(both.far.url, f"/jobs/{task}"))["status"] == "Cancelled")
+
     await eventually(is_at_the_device, WITHIN)
     await both.cancel(both.near.urls[0], "cancelled")
     events = await both.ends("cancelled")
 
     assert kinds(events)[-1] == "cancelled"
-    assert (await got(both.far.url, f"/jobs/{task}"))["status"] == "Cancelled"
+    await eventually(is_cancelled, WITHIN)
     assert len(both.far.books.cancelled()) == cancelled + 1
 
 
