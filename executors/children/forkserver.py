@@ -258,9 +258,9 @@ def _become_child(
     """Leave everything of the server behind but its memory, and serve; never returns."""
     status = 1
     try:
-        if lifeline is None:
+        if lifeline is None:  # trusted: in the service's share of the processors
             os.setpgid(0, 0)
-        else:  # so that many threads of a stranger get no more of the processors than one
+        else:  # in one of its own, so that many threads of a stranger get no more than one
             os.setsid()
         os.nice(NICE)
         signal.set_wakeup_fd(-1)

@@ -20,10 +20,8 @@ from executors.gpu import Gpu
 
 READY_WITHIN = 120.0  # s: importing Qiskit from a cold disk takes several
 GONE_WITHIN = 5.0  # s
-_KEPT = (
-    *("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
-    "GLIBC_TUNABLES",
-)
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_KEPT_OF = ("GLIBC_", "OMP_", "RAYON_", "QISKIT_AER_")  # libraries
 _ENDED_WITH_SERVER = End("ended with its fork server")
 _NOT_MADE = End("could not be made")
 _SHORTAGES = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE})
@@ -190,7 +188,7 @@ def environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in _KEPT or name.startswith(("OMP_", "RAYON_", "QISKIT_AER_"))
+        if name in _KEPT or name.startswith(_KEPT_OF)
     }
     defaults = {
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # states in huge pages: taken, let go sooner
