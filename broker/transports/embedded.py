@@ -14,7 +14,6 @@ from typing import TypeVar
 import apsw
 import structlog
 
-from broker.budget import Room
 from broker.errors import (
     AppendFailedError,
     LogBrokenError,
@@ -27,15 +26,16 @@ from broker.transports.brief import brief
 from broker.transports.cleaning import Cleaner
 from broker.transports.columns import Columns, Kind, in_columns, no_kind
 from broker.transports.database import Shelf
+from broker.transports.early import Early
 from broker.transports.files import make_database
 from broker.transports.groups import Append, Group
 from broker.transports.history import History
 from broker.transports.lock import FileLock
 from broker.transports.log import Bounds, Position, Reach, TopicPartition, check_size
+from broker.transports.newest import Newest
 from broker.transports.passing import PassingTopics
 from broker.transports.placement import Placement
 from broker.transports.steady import LogTime
-from broker.transports.tail import Tail
 from broker.transports.tails import TailFollower, Tails
 from broker.transports.topics import TOPICS, Topic, of_tenant
 from broker.transports.upkeep import Upkeep
@@ -48,7 +48,6 @@ logger = structlog.get_logger()
 T = TypeVar("T")
 
 BEHIND = 10**9  # offsets by which a start's records in memory stand behind those of the last one
-TAIL_BYTES = 16 * MIB
 TAILS_BYTES = 64 * MIB  # of all partitions together
 
 
@@ -78,7 +77,6 @@ class EmbeddedLog(BaseLog):
         self._files = database.Files((path, path.with_name(path.name + "-wal"), lock))
         self._shelves: dict[str, list[Shelf]] = {}
         self.tails = Tails(self.read)
-        self._lasting_tails: list[Tail] = []
         self._providing = asyncio.Lock()
         self._open, self.identity = False, ""
 
@@ -114,7 +112,7 @@ class EmbeddedLog(BaseLog):
         self.placement.add(topic.name, len(found), placed)
         self._shelves[topic.name] = found
         for shelf in found:
-            self._add(shelf)
+            self._newest.add(shelf.where, shelf.next)
         self._writer.look_after(found)
 
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
@@ -134,7 +132,10 @@ class EmbeddedLog(BaseLog):
             headers.append(short)
             check_size(len(record.value) + len(short) + len(key))
         done: asyncio.Future[list[Position]] = self._loop.create_future()
-        self._writer.put(Append(records, places, headers, done))
+        append = Append(records, places, headers, done)
+        if self._topics[topic].early:
+            self._early.show(append)
+        self._writer.put(append)
         return await done
 
     async def read(self, topic: str, partition: int, start: int, limit: int = 1000) -> list[Stored]:
@@ -181,14 +182,17 @@ class EmbeddedLog(BaseLog):
 
     def settle(self, group: Group) -> None:
         """The group is durable: readable first, then acknowledged."""
+        for where in self._early.settle(group):
+            self._newest.trim(where)
         for where, records in group.stored.items():
-            tail = self.tails[where]
-            tail.extend(records)
-            tail.trim(self._upkeep.tail, TAIL_BYTES)
-            while self._room.is_over:
-                max(self._lasting_tails, key=_size).halve()
+            self.tails[where].extend(records)
+            self._newest.trim(where)
             self.tails.notify(where)
         group.acknowledge()
+
+    def refuse(self, group: Group, error: Exception) -> None:
+        self._early.refuse(group)
+        group.refuse(error)
 
     def give_up(self, error: LogBrokenError) -> None:
         if not self._breaks.done():
@@ -214,11 +218,12 @@ class EmbeddedLog(BaseLog):
         self.time = LogTime(self._clock, known=known, believed_after=believed_after)
         counts |= {name: len(each) for name, each in self._shelves.items()}
         self.placement = Placement(self._topics, counts, placed)
-        self._room = Room("log", self._memory)
-        self.tails, self._lasting_tails = Tails(self.read), []
+        self.tails = Tails(self.read)
+        self._newest = Newest(self.tails, self._memory, self._upkeep.tail)
         for shelf in found:
-            self._add(shelf)
+            self._newest.add(shelf.where, shelf.next)
         self._passing = PassingTopics(passing, self.placement, self.tails, self.time, start)
+        self._early = Early(self.tails, self.time)
         self._files.note()
         self._history = History(self._connect())
         self._second = self._connect()
@@ -228,11 +233,6 @@ class EmbeddedLog(BaseLog):
             *(self.path, self._db, self._second, self._files),
             *(cleaner, packed, self.time, self._upkeep),
         )
-
-    def _add(self, shelf: Shelf) -> None:
-        tail = Tail(self._room, shelf.next)
-        self._lasting_tails.append(tail)
-        self.tails.add(shelf.where, tail)
 
     def _connect(self) -> apsw.Connection:
         return database.connect(self.path, self._upkeep.busy_timeout)
@@ -245,7 +245,3 @@ class EmbeddedLog(BaseLog):
                 database.leave_as_it_is(connection)
             connection.close()
         self._lock.release()
-
-
-def _size(tail: Tail) -> int:
-    return tail.size

@@ -13,12 +13,17 @@ from schemas.records import Record, Stored
 
 @dataclass(slots=True)
 class Append:
-    """Records that wait to be stored; of each its partition, and its headers as they are stored."""
+    """Records that wait to be stored; of each its partition, and its headers as they are stored.
+
+    *read*: as they were read already, if they were. *is_early*: of a topic where that may be.
+    """
 
     records: Sequence[Record]
     places: list[Shelf]
     headers: list[bytes]
     done: "asyncio.Future[list[Position]]"
+    read: list[Stored] = field(default_factory=list)
+    is_early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Between:
 
 @dataclass(slots=True)
 class Group:
-    """Appends that are stored together."""
+    """Appends that are stored together. *stored*: what nobody has read yet."""
 
     appends: list[Append]
     between: list[Between] = field(default_factory=list)
@@ -43,20 +48,19 @@ class Group:
         rows: dict[str, list[Row]] = {}
         for append in self.appends:
             positions = []
-            for record, shelf, headers in zip(
-                append.records, append.places, append.headers, strict=True
+            for number, (record, shelf, headers) in enumerate(
+                zip(append.records, append.places, append.headers, strict=True)
             ):
-                offset = shelf.next
-                shelf.next = offset + 1
-                if now > shelf.timestamp:
-                    shelf.timestamp = now
-                time_ = shelf.timestamp
-                stored = stored_as(record, shelf.where, offset, time_)
-                self.stored.setdefault(shelf.where, []).append(stored)
+                if append.read:
+                    stored = append.read[number]
+                else:
+                    stored = stored_as(record, shelf.where, shelf.next, max(now, shelf.timestamp))
+                    self.stored.setdefault(shelf.where, []).append(stored)
+                shelf.next, shelf.timestamp = stored.offset + 1, stored.timestamp
                 rows.setdefault(shelf.table, []).append(
-                    (offset, time_, record.key, record.value, headers)
+                    (stored.offset, stored.timestamp, record.key, record.value, headers)
                 )
-                positions.append(Position(shelf.where.partition, offset))
+                positions.append(Position(shelf.where.partition, stored.offset))
             self.positions.append(positions)
         return rows
 

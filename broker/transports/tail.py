@@ -14,15 +14,16 @@ _offset = attrgetter("offset")
 class Tail:
     """The records of one partition from `start` on, in order. Knows nothing of those before.
 
-    What they take is held in *room*.
+    What they take is held in *room*. From `sure` on they are nowhere else yet: none is forgotten.
     """
 
-    __slots__ = ("_records", "_room", "next", "size", "start")
+    __slots__ = ("_records", "_room", "next", "size", "start", "sure")
 
     def __init__(self, room: Room, start: int = 0) -> None:
         self.start = start
         self.next = start
         self.size = 0  # bytes
+        self.sure = math.inf
         self._records: list[Stored] = []
         self._room = room
 
@@ -58,11 +59,14 @@ class Tail:
         if self.is_over(count, size):
             self._keep(count, size, before)
 
-    def halve(self) -> None:
-        """Forget the older half, or all if it is one."""
+    def halve(self) -> bool:
+        """Forget the older half, or all if it is one; whether there was one to forget."""
+        before = self.start
         self._keep(len(self._records), self.size // 2)
+        return self.start > before
 
     def _keep(self, count: int, size: int, before: float = math.inf) -> None:
+        before = min(before, self.sure)
         keep, left = len(self._records), self.size
         while keep and (keep > count or left > size):
             if (oldest := self._records[-keep]).offset >= before:

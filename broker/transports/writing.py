@@ -29,6 +29,7 @@ logger = structlog.get_logger()
 T = TypeVar("T")
 
 GROUP = 4096  # records in one transaction, so that the first ones do not wait for ever
+AGAIN = 0.1  # s until what has to be stored is tried again, if nothing else comes
 PACKED_AT_ONCE = 12  # blocks; the writer takes some milliseconds for them
 
 
@@ -37,6 +38,9 @@ class Audience(Protocol):
 
     def settle(self, group: Group) -> None:
         """*group* is durable."""
+
+    def refuse(self, group: Group, error: Exception) -> None:
+        """Nothing of *group* was stored, nor will be."""
 
     def give_up(self, error: LogBrokenError) -> None:
         """Nothing is taken any more."""
@@ -64,6 +68,7 @@ class Writer:
         self._stopping = threading.Event()
         self._long_wal = False
         self._failing = False
+        self._owed: list[Append] = []  # that were read: they are stored before anything else
         self.broken: LogBrokenError | None = None
         self._threads = [
             threading.Thread(target=self._write, name="log-writer", daemon=True),
@@ -106,7 +111,7 @@ class Writer:
         while True:
             group, last = self._take(self._cleaner.pause())
             if group.appends:
-                self._commit(group)
+                self._commit(group, last)
             for item in group.between:
                 self._do(item)
             if last:
@@ -117,7 +122,9 @@ class Writer:
 
     def _take(self, pause: float) -> tuple[Group, bool]:
         """Everything that waits, and whether it is the last; waits up to *pause* for the first."""
-        group = Group([])
+        group, self._owed = Group(self._owed), []
+        if group.appends:
+            pause = min(pause, AGAIN)
         count = 0
         try:
             item = self._queue.get(timeout=pause)
@@ -134,9 +141,9 @@ class Writer:
             return group, False
         return group, item is None
 
-    def _commit(self, group: Group) -> None:
+    def _commit(self, group: Group, last: bool) -> None:
         if self.broken is not None:
-            self._tell(group.refuse, self.broken)
+            self._tell(self._audience.refuse, group, self.broken)
             return
         shelves = {s.where: (s, s.next, s.timestamp) for a in group.appends for s in a.places}
         try:
@@ -149,7 +156,10 @@ class Writer:
                 logger.error("log.append_failed", error=repr(error))
             self._failing = True
             self._note(error)
-            self._tell(group.refuse, _refusal(error))
+            if self.broken is None and not last:
+                self._owed = [append for append in group.appends if append.read]
+                group.appends = [append for append in group.appends if not append.read]
+            self._tell(self._audience.refuse, group, _refusal(error))
         else:
             if self._failing:
                 logger.info("log.appends_again")

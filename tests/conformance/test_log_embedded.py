@@ -57,7 +57,7 @@ async def test_the_newest_records_of_all_partitions_share_the_memory(tmp_path: P
     for number in range(60):
         for topic in (EVENTS, INBOX):
             await log.append(topic, [Record(b"%d" % number + bytes(50_000), KEY)])
-        assert log._room.held <= room
+        assert log._newest.room.held <= room
     found: list[Stored] = []
     while len(found) < 120:
         found += await follower.next(5.0)
