@@ -145,11 +145,13 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     time: str
     body: Body
     began: bool = False  # the report before, that the program began, is told with this one
+    began_at: str | None = None  # and that was then
 
 
 def each(report: Report) -> tuple[Report, ...]:
     """What *report* tells, one thing at a time: of a short attempt its beginning and its end."""
     if not report.began:
         return (report,)
-    beginning = replace(report, number=report.number - 1, body=BEGAN, began=False)
-    return (beginning, replace(report, began=False))
+    alone = replace(report, began=False, began_at=None)
+    began_at = report.began_at or report.time  # workers before 2026-12 do not say
+    return (replace(alone, number=report.number - 1, body=BEGAN, time=began_at), alone)

@@ -37,7 +37,7 @@ from schemas.values import NOTHING
 # at a few milliseconds a record would hold up a program that publishes much.
 NEWS = (Began, Published, Withheld, Logged)
 AHEAD = 32  # reports of one attempt that may be on their way while its program runs on
-COMPANY = 0.002  # s that a beginning waits at most: that of a short attempt goes with its end
+COMPANY = 0.01  # s that a beginning waits at most: that of a short attempt goes with its end
 
 
 class Reports:
@@ -54,8 +54,9 @@ class Reports:
         self._worker = worker
         self._instance = instance
         self._again = again  # s
-        self._beginnings: dict[Attempt, Report] = {}  # those that wait for company
-        self._company: asyncio.TimerHandle | None = None  # when they have waited enough
+        # Those that wait for company, the first to come first, and until when on the loop's clock
+        self._beginnings: dict[Attempt, tuple[Report, float]] = {}
+        self._company: asyncio.TimerHandle | None = None  # when the first has waited enough
         # The broker knows a report by its number, so one that is stored twice does no harm.
         self._appender = Appender(log, REPORTS, Room("reports", sys.maxsize))
 
@@ -95,22 +96,21 @@ class Reports:
 
     def _add(self, attempt: Attempt, body: Body) -> Report:
         attempt.number += 1
-        beginning = self._beginnings.pop(attempt, None)
+        beginning, _ = self._beginnings.pop(attempt, (None, 0.0))
         if beginning is not None and isinstance(body, LAST):
-            both = self._report(attempt, body, began=True)
+            both = replace(self._report(attempt, body), began=True, began_at=beginning.time)
             self._send(attempt, both)
             return both
         if beginning is not None:
             self._send(attempt, beginning)
         report = self._report(attempt, body)
         if isinstance(body, Began):
-            self._beginnings[attempt] = report
-            self._await_company()
+            self._await_company(attempt, report)
         else:
             self._send(attempt, report)
         return report
 
-    def _report(self, attempt: Attempt, body: Body, began: bool = False) -> Report:
+    def _report(self, attempt: Attempt, body: Body) -> Report:
         dispatch = attempt.dispatch
         return Report(
             tenant=dispatch.tenant,
@@ -122,22 +122,27 @@ class Reports:
             instance=self._instance,
             time=times.now(),
             body=body,
-            began=began,
         )
 
     def _send(self, attempt: Attempt, report: Report) -> None:
         record = REPORTS.write(report, attempt.dispatch.traceparent)
         attempt.on_their_way.append(self._appender.put(record, RECORD + len(record.value)))
 
-    def _await_company(self) -> None:
+    def _await_company(self, attempt: Attempt, beginning: Report) -> None:
+        loop = asyncio.get_running_loop()
+        self._beginnings[attempt] = beginning, loop.time() + COMPANY
         if self._company is None:
-            self._company = asyncio.get_running_loop().call_later(COMPANY, self._await_no_longer)
+            self._company = loop.call_later(COMPANY, self._await_no_longer)
 
     def _await_no_longer(self) -> None:
-        self._company = None
-        for attempt, beginning in self._beginnings.items():
+        """Send those that have waited enough, and come again for the next."""
+        self._company, loop = None, asyncio.get_running_loop()
+        for attempt, (beginning, until) in list(self._beginnings.items()):
+            if until > loop.time():
+                self._company = loop.call_at(until, self._await_no_longer)
+                break
+            del self._beginnings[attempt]
             self._send(attempt, beginning)
-        self._beginnings.clear()
 
     async def drop(self) -> None:
         """Let go of what is not on record yet."""
