@@ -1,10 +1,14 @@
 """What a worker says about an attempt: worker → broker, on `qjb.reports.v1`."""
 
+from typing import Annotated
+
 import msgspec
 from msgspec.structs import replace
 
 from schemas.calls import Amount, CalibrationId, Currency, Tag, VendorJobId
 from schemas.values import NOTHING, BlobRef, Count, Violation
+
+SHORT = 1000  # ms that an attempt may have run whose beginning is told with its end
 
 
 class _Body(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
@@ -145,13 +149,12 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     time: str
     body: Body
     began: bool = False  # the report before, that the program began, is told with this one
-    began_at: str | None = None  # and that was then
+    ran: Annotated[int, msgspec.Meta(ge=0, le=SHORT)] = 0  # ms since then
 
 
 def each(report: Report) -> tuple[Report, ...]:
     """What *report* tells, one thing at a time: of a short attempt its beginning and its end."""
     if not report.began:
         return (report,)
-    alone = replace(report, began=False, began_at=None)
-    began_at = report.began_at or report.time  # workers before 2026-12 do not say
-    return (replace(alone, number=report.number - 1, body=BEGAN, time=began_at), alone)
+    beginning = replace(report, number=report.number - 1, body=BEGAN, began=False)
+    return (beginning, replace(report, began=False, ran=0))

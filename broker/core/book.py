@@ -13,12 +13,13 @@ from broker.core.ended import Ended
 from broker.core.job import apply, retagged
 from broker.core.jobs import Jobs
 from broker.core.lanes import UNPLACED
+from broker.core.moments import moment
 from broker.core.open_sessions import Sessions, session_of
 from broker.core.promises import Promises
 from broker.core.queues import Queues
 from broker.core.reminders import Reminders
 from broker.core.resting import Rest, Resting
-from broker.core.sharing import Sharing, moment, same
+from broker.core.sharing import Sharing, same
 from broker.core.spending import NOTHING_SPENT, Spending
 from broker.core.usage import Usage
 from schemas.events import AnyEvent, Dispatched, Moved, Parked, Retried

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from broker.core import calls, retries
 from broker.core.admission import Admitted, Refused
 from broker.core.job import first_step, step
+from broker.core.moments import later
 from broker.core.routing import Found
 from broker.core.spending import took, why_over
 from schemas import reports
@@ -145,7 +146,8 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
     body, attempt = report.body, job.attempt
     match body:
         case Began():
-            return Started(**step(job, time, Started), attempt=attempt, backend=job.backend or "")
+            began = later(time, -report.ran / 1000) if report.ran else time
+            return Started(**step(job, began, Started), attempt=attempt, backend=job.backend or "")
         case Published(value, value_ref):
             return Interim(
                 **step(job, time, Interim), attempt=attempt, value=value, value_ref=value_ref

@@ -7,7 +7,7 @@ keeps its jobs together for a while: once one has begun, its others go next.
 from collections.abc import Collection
 from typing import NamedTuple
 
-from broker.core.sharing import moment
+from broker.core.moments import moment
 from schemas.events import Dispatched, Event, Parked
 from schemas.jobs import Job
 from schemas.sessions import Closing, Mode, Session

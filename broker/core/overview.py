@@ -13,10 +13,10 @@ from broker.core.ahead import Standing, counted_ahead, named_ahead
 from broker.core.attempts import LiveAttempt
 from broker.core.book import Book
 from broker.core.claims import claims_in
+from broker.core.moments import moment
 from broker.core.open_sessions import session_of
 from broker.core.orders import Orders, shown
 from broker.core.roster import Roster
-from broker.core.sharing import moment
 from broker.core.usage import no_quota
 from broker.core.waiting import goes, place_in
 from broker.core.windows import NO_WINDOWS, Around, Windows, told_of

@@ -1,11 +1,10 @@
 """Whether a job is tried again after an attempt, and when: by the class of the error that ended it."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import NamedTuple
 from zlib import crc32
 
-from broker.core.sharing import moment
+from broker.core.moments import later, moment
 from schemas.jobs import RETRIED, Job
 from schemas.values import ErrorClass, Reason
 
@@ -78,8 +77,5 @@ def told(job: Job) -> str:
 
 
 def _later(time: str, seconds: float) -> str | None:
-    """So long after *time*, in the form of times in events; None for no time at all."""
-    if not seconds or not (at := moment(time, 0.0)):
-        return None
-    found = datetime.fromtimestamp(at + seconds, UTC).replace(tzinfo=None)
-    return found.isoformat(timespec="milliseconds") + "Z"
+    """So long after *time*; None for no time at all."""
+    return later(time, seconds) if seconds and moment(time, 0.0) else None

@@ -2,12 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from math import inf
 from typing import NamedTuple
 
 from broker.core.backend_queue import Standing
 from broker.core.estimates import Estimates
+from broker.core.moments import moment
 from broker.core.shares import WINDOW, Shares
 from schemas.events import Completed, Event, Failed
 from schemas.jobs import Job
@@ -154,11 +154,3 @@ def _says_how_long(event: Event) -> bool:
     if isinstance(event, Failed):
         return event.reason != Reason.BACKEND_ERROR
     return isinstance(event, Completed)
-
-
-def moment(time: str, otherwise: float) -> float:
-    """*time*, as it stands in an event, as a Unix time; *otherwise* if nobody can read it."""
-    try:
-        return datetime.fromisoformat(time).timestamp()
-    except ValueError:
-        return otherwise

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from broker.core.estimates import UNKNOWN, Estimates
 from broker.core.lanes import UNPLACED
+from broker.core.moments import moment
 from broker.core.orders import Orders, mode_of
 from broker.core.requirements import (
     ESTIMATES,
@@ -17,7 +18,6 @@ from broker.core.requirements import (
     requirements,
 )
 from broker.core.routing import Found, Load, route
-from broker.core.sharing import moment
 from broker.core.windows import NO_WINDOWS, Windows
 from schemas.backends import BackendMode
 from schemas.jobs import inputs_size

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from broker.core.sharing import moment
+from broker.core.moments import moment
 from schemas.events import AnyEvent, Cancelled, Completed, Failed, Queued
 from schemas.jobs import Job
 from schemas.ledger import DaySpent, SpentByDay

@@ -30,9 +30,9 @@ from broker.core.inputs import (
     TagAsked,
 )
 from broker.core.leases import Suspect
+from broker.core.moments import moment
 from broker.core.orders import Orders, away, to_calibrate
 from broker.core.scheduler import Choice
-from broker.core.sharing import moment
 from broker.core.site import Site
 from broker.core.usage import Usage, no_quota
 from broker.core.windows import NO_WINDOWS, Windows

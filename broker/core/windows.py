@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from broker.core.sharing import moment
+from broker.core.moments import moment
 from schemas.reservations import Reservation, Window
 from schemas.sessions import session_key
 from schemas.values import JobKey

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from broker.core import retries
 from broker.core.ahead import Ahead, Standing, counted_ahead, named_ahead
 from broker.core.forecasts import Start, postponed, start
+from broker.core.moments import moment
 from broker.core.open_sessions import session_of
-from broker.core.sharing import moment
 from broker.core.waiting import Place, Wait, goes, place_in, why
 from broker.errors import UnavailableError
 from broker.gateway.filters import JobFilter, Part

@@ -18,6 +18,7 @@ from broker.worker.attempts import Attempt
 from schemas.limits import INLINE, LONGEST_TEXT, shortened
 from schemas.reports import (
     LAST,
+    SHORT,
     Began,
     Body,
     Calibrated,
@@ -54,7 +55,7 @@ class Reports:
         self._worker = worker
         self._instance = instance
         self._again = again  # s
-        # Those that wait for company, the first to come first, and until when on the loop's clock
+        # Those that wait for company, the first to come first, and since when on the loop's clock
         self._beginnings: dict[Attempt, tuple[Report, float]] = {}
         self._company: asyncio.TimerHandle | None = None  # when the first has waited enough
         # The broker knows a report by its number, so one that is stored twice does no harm.
@@ -96,9 +97,10 @@ class Reports:
 
     def _add(self, attempt: Attempt, body: Body) -> Report:
         attempt.number += 1
-        beginning, _ = self._beginnings.pop(attempt, (None, 0.0))
+        beginning, since = self._beginnings.pop(attempt, (None, 0.0))
         if beginning is not None and isinstance(body, LAST):
-            both = replace(self._report(attempt, body), began=True, began_at=beginning.time)
+            ran = int(1000 * (asyncio.get_running_loop().time() - since))  # whole milliseconds
+            both = replace(self._report(attempt, body), began=True, ran=min(ran, SHORT))
             self._send(attempt, both)
             return both
         if beginning is not None:
@@ -130,16 +132,16 @@ class Reports:
 
     def _await_company(self, attempt: Attempt, beginning: Report) -> None:
         loop = asyncio.get_running_loop()
-        self._beginnings[attempt] = beginning, loop.time() + COMPANY
+        self._beginnings[attempt] = beginning, loop.time()
         if self._company is None:
             self._company = loop.call_later(COMPANY, self._await_no_longer)
 
     def _await_no_longer(self) -> None:
         """Send those that have waited enough, and come again for the next."""
         self._company, loop = None, asyncio.get_running_loop()
-        for attempt, (beginning, until) in list(self._beginnings.items()):
-            if until > loop.time():
-                self._company = loop.call_at(until, self._await_no_longer)
+        for attempt, (beginning, since) in list(self._beginnings.items()):
+            if since + COMPANY > loop.time():
+                self._company = loop.call_at(since + COMPANY, self._await_no_longer)
                 break
             del self._beginnings[attempt]
             self._send(attempt, beginning)

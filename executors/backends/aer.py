@@ -1,5 +1,6 @@
 """The ideal simulator, and what all simulators here share: how many threads a run may take."""
 
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -19,18 +20,23 @@ SMALL = 14  # qubits; up to here threads cost more than they gain, and one child
 
 
 class _Here(Executor):
-    """Does what is submitted at once, in the thread that submits it."""
+    """Does what is submitted at once, in the thread that submits it; one at a time, as Aer's does."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Do it; what it returns or raises is in the future."""
         future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001 -- whoever asks for the result gets it
-            future.set_exception(error)
+        with self._one_at_a_time:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 -- whoever asks for the result gets it
+                future.set_exception(error)
         return future
 
 
-HERE = _Here()
+_HERE = _Here()
 
 
 class LocalSimulator(AerSimulator):  # type: ignore[misc]  # Aer has no types
@@ -61,7 +67,7 @@ class LocalSimulator(AerSimulator):  # type: ignore[misc]  # Aer has no types
         if run_options["max_parallel_threads"] != 1:
             return super()._run_circuits(circuits, parameter_binds, **run_options)
         binds, execute = parameter_binds, self._execute_circuits_job
-        job = AerJob(self, str(uuid.uuid4()), execute, circuits, binds, run_options, executor=HERE)
+        job = AerJob(self, str(uuid.uuid4()), execute, circuits, binds, run_options, executor=_HERE)
         job.submit()
         return job
 

@@ -13,7 +13,7 @@ from broker.transports.memory import Delay, Hang, LoseAcknowledgement, LoseAppen
 from broker.transports.topics import INBOX, REPORTS, STATUS
 from broker.worker.host import Worker
 from broker.worker.pools import Pool
-from broker.worker.reports import AHEAD
+from broker.worker.reports import AHEAD, COMPANY
 from broker.worker.slots import AHEAD as AHEAD_PER_SLOT
 from broker.worker.slots import MOST_AHEAD, in_store
 from executors.base import Stop, Task
@@ -55,6 +55,26 @@ async def test_an_attempt_is_reported_from_its_beginning_to_its_result() -> None
     assert qjb.kinds() == ["began", "published", "published", "returned"]
     assert [report.number for report in reports] == [1, 2, 3, 4]
     assert {(r.worker, r.instance, r.attempt) for r in reports} == {("w1", qjb.worker.instance, 1)}
+
+
+async def test_the_beginning_of_a_short_attempt_is_told_with_its_end_and_when_it_was() -> None:
+    async with working(ScriptedExecutor(runs_for(COMPANY / 2))) as qjb:
+        await qjb.tell(qjb.dispatch())
+        began, _ = await qjb.ended()
+
+    assert len(qjb.stored(REPORTS)) == 1
+    assert qjb.kinds() == ["began", "returned"]
+    assert 1000 * COMPANY / 2 <= began.ran <= 1000 * COMPANY
+
+
+async def test_a_beginning_is_told_before_the_end_if_that_takes_longer() -> None:
+    async with working(ScriptedExecutor(HANGS)) as qjb:
+        await qjb.tell(qjb.dispatch())
+        await asyncio.sleep(COMPANY / 2)
+        await qjb.tell(qjb.dispatch("j2"))
+        await until(lambda: qjb.kinds() == qjb.kinds("j2") == ["began"])
+        await qjb.cancel()
+        await qjb.cancel("j2")
 
 
 async def test_the_executor_sees_what_was_dispatched() -> None:

@@ -1,6 +1,8 @@
 """The device models: trimmed noise is the whole device's noise, and descriptions are complete."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from qiskit import QuantumCircuit
@@ -96,6 +98,45 @@ def test_to_clients_device_models_are_devices() -> None:
 def test_small_circuits_take_one_thread_and_large_ones_all() -> None:
     assert aer.threads_for(QuantumCircuit(aer.SMALL)) == 1
     assert aer.threads_for([QuantumCircuit(2), QuantumCircuit(aer.SMALL + 1)]) == 0
+
+
+def test_small_circuits_are_run_by_the_thread_that_asks_and_large_ones_by_aers() -> None:
+    ran: list[threading.Thread] = []
+    simulator = aer.ideal()
+    execute = simulator._execute_circuits_job
+    simulator._execute_circuits_job = lambda *asked: (
+        ran.append(threading.current_thread()),
+        execute(*asked),
+    )[1]
+    for qubits in (2, aer.SMALL + 1):
+        counts = simulator.run(ghz(qubits), shots=200).result().get_counts()
+        assert set(counts) == {"0" * qubits, "1" * qubits}
+
+    assert ran[0] is threading.current_thread()
+    assert ran[1] is not threading.current_thread()
+
+
+def test_a_run_that_fails_says_so_when_its_result_is_asked_for() -> None:
+    job = aer.ideal().run(QuantumCircuit(1, 1), shots="many")
+    assert job.in_final_state()
+    with pytest.raises(TypeError):
+        job.result()
+
+
+def test_threads_that_run_circuits_at_once_have_each_its_own_result() -> None:
+    simulator = aer.ideal()
+
+    def counted(ones: int) -> dict[str, int]:
+        circuit = QuantumCircuit(4)
+        for qubit in range(ones):
+            circuit.x(qubit)
+        circuit.measure_all()
+        return dict(simulator.run(circuit, shots=500).result().get_counts())
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(counted, [number % 5 for number in range(40)]))
+
+    assert found == [{"0" * (4 - n % 5) + "1" * (n % 5): 500} for n in range(40)]
 
 
 def test_an_unknown_backend_is_told_with_those_that_there_are() -> None:

@@ -38,9 +38,9 @@ class Desk:
         self.orders: dict[str, BackendOrder] = {}
         self.offset = 0
 
-    def turn(self) -> Turn:
+    def turn(self, time: str = "t") -> Turn:
         catalogue = Catalogue([hello_world(), built_in("sampler")])
-        return Turn(self.book, self.roster, 1, "t", catalogue, orders=self.orders)
+        return Turn(self.book, self.roster, 1, time, catalogue, orders=self.orders)
 
     def order(self, mode: BackendMode, backend: str = "scripted") -> None:
         order = BackendOrder(name=backend, mode=mode, since="t", why="new fridge")
@@ -341,7 +341,7 @@ def running() -> Desk:
     return desk
 
 
-def report(number: int, body: Body, *, began: bool = False) -> Report:
+def report(number: int, body: Body, *, began: bool = False, ran: int = 0) -> Report:
     return Report(
         tenant="default",
         job_id="j1",
@@ -353,6 +353,7 @@ def report(number: int, body: Body, *, began: bool = False) -> Report:
         time="t",
         body=body,
         began=began,
+        ran=ran,
     )
 
 
@@ -366,6 +367,17 @@ def test_a_beginning_that_is_told_with_the_end_becomes_an_event_of_its_own() -> 
     assert [entry.input for entry in turn.entries] == [position, position]
     assert turn.take(Reported(position, report(2, Returned(), began=True))) == "report.void"
     assert len(turn.entries) == 2
+
+
+def test_a_beginning_that_is_told_with_the_end_has_its_own_time() -> None:
+    desk = running()
+    turn = desk.turn("2026-11-30T12:00:00.003Z")
+    turn.take(Reported(desk.position(), report(2, Returned(), began=True, ran=7)))
+
+    assert [entry.event.time for entry in turn.entries] == [
+        "2026-11-30T11:59:59.996Z",
+        "2026-11-30T12:00:00.003Z",
+    ]
 
 
 def test_a_beginning_that_is_told_again_with_the_end_changes_nothing() -> None:
