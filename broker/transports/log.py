@@ -97,6 +97,9 @@ class Log(Protocol):
     async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
         """Store *records*; when it returns they are durable and readable, in order per partition.
 
+        Where what is appended because of a record can not be stored without it, those of early
+        topics are readable before.
+
         Raises `AppendFailedError` if none was stored, `AppendUnknownError` if some may have been,
         `RecordTooLargeError` (none stored).
         """
