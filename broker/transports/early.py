@@ -28,6 +28,7 @@ class Early:
     def __init__(self, tails: Tails, time: LogTime) -> None:
         self._tails, self._time = tails, time
         self._records, self._bytes = 0, 0  # that are read and not yet durable
+        self._latest = 0  # ms since 1970: time does not go back
         self._unplaced = 0  # appends that are under way, and were not shown
         self._fails = False
 
@@ -38,11 +39,11 @@ class Early:
             self._unplaced += 1
             return
         self._count(append, 1)
-        now = int(self._time.stamp() * 1000)
+        self._latest = max(self._latest, int(self._time.stamp() * 1000))
         for record, shelf in zip(append.records, append.places, strict=True):
             tail = self._tails[shelf.where]
             tail.sure = min(tail.sure, tail.next)
-            timestamp = max(now, shelf.timestamp)
+            timestamp = max(self._latest, shelf.timestamp)
             append.read.append(stored_as(record, shelf.where, tail.next, timestamp))
             tail.append(append.read[-1])
         for where in {shelf.where for shelf in append.places}:

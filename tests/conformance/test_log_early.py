@@ -18,10 +18,10 @@ from broker.transports import early
 from broker.transports.embedded import EmbeddedLog
 from broker.transports.log import Position, TopicPartition
 from broker.transports.tails import TailFollower
-from broker.transports.topics import EVENTS, REQUESTS
+from broker.transports.topics import DAY, EVENTS, REQUESTS
 from broker.transports.upkeep import Upkeep
 from schemas.records import Record, Stored
-from tests.support.awaiting import eventually, stays
+from tests.support.awaiting import eventually, stays, steps
 
 KEY = b"default/job-1"
 ASKED = TopicPartition(REQUESTS, 0)
@@ -202,6 +202,26 @@ async def test_what_is_not_durable_is_not_forgotten_however_little_memory_there_
         assert found == [b"%d" % number]
     assert log._newest.room.held == 0
     assert len(await read_all(log, REQUESTS)) == 200
+    await log.close()
+
+
+async def test_time_does_not_go_back_among_what_is_not_durable(tmp_path: Path) -> None:
+    wall = 1_800_000_000.0
+    log = await opened(tmp_path / "log.db", clock=lambda: wall)
+    with held(tmp_path / "log.db"):
+        appending = []
+        for days in (0, 3, 0):
+            wall = 1_800_000_000.0 + days * DAY
+            appending.append(asking(log, b"%d" % days))
+            await steps()
+    await asyncio.gather(*appending)
+    times = [record.timestamp for record in await read_all(log, REQUESTS)]
+    await log.close()
+
+    assert times == sorted(times)
+    assert times[1] - times[0] == pytest.approx(3000 * DAY, abs=1000)
+    log = await opened(tmp_path / "log.db")
+    assert [record.timestamp for record in await read_all(log, REQUESTS)] == times
     await log.close()
 
 
