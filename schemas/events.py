@@ -138,13 +138,14 @@ class Completed(Event, frozen=True, kw_only=True, tag="completed"):
 class Failed(Event, frozen=True, kw_only=True, tag="failed"):
     """The job ended without a result. One that broke its schema is kept: `value` or `value_ref`.
 
-    `warnings`: calls that may still run at the vendor, and be paid for. `device_seconds` as in
-    `completed`.
+    `error_class`: of the error that ended its last attempt, if one did. `warnings`: calls that may
+    still run at the vendor, and be paid for. `device_seconds` as in `completed`.
     """
 
     attempt: int
     reason: str
     message: str
+    error_class: str = ""
     warnings: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()
     value: msgspec.Raw = NOTHING

@@ -100,7 +100,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     started: str | None = None  # of the newest attempt
     losses: int = 0  # attempts that ended by errors of the class `transport`
     device_losses: int = 0  # … and of the class `device_down`
-    error_class: str | None = None  # of the newest attempt that was lost or handed back
+    error_class: str | None = None  # of the newest attempt that was lost, handed back or failed
     next_attempt_at: str | None = None  # before this time it is not tried again
     crash: str | None = None  # how the attempt before crashed by itself, if it did
     ended: str | None = None

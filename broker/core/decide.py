@@ -183,7 +183,7 @@ def _on_end(job: Job, body: Returned | Raised | Stopped | Died, time: str) -> An
         case Raised(reason, message, violations):
             message = shortened(message + _listed(violations))
             return replace(
-                _failed(job, reason, message, time),
+                _failed(job, reason, message, time, retries.class_of_raised(reason)),
                 violations=violations,
                 value=body.value,
                 value_ref=body.value_ref,
@@ -203,6 +203,7 @@ def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Fai
     if job.state is State.CANCELLING:
         return _cancelled(job, job.reason or Reason.USER_REQUEST, time)
     message = shortened(message)
+    error_class = retries.class_of(reason, again=message == job.crash)
     if (again := retries.after(job, reason, message, time)) is not None:
         return Retried(
             **step(job, time, Retried),
@@ -217,7 +218,7 @@ def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Fai
         )
     is_repeated = job.losses + job.device_losses > 0
     message = f"attempt {job.attempt} was lost{' as well' * is_repeated}: {message}"
-    return _failed(job, reason, message, time)
+    return _failed(job, reason, message, time, error_class)
 
 
 def _parked(job: Job, tag: str, message: str, time: str) -> Parked | Cancelled:
@@ -273,12 +274,13 @@ def on_move(job: Job, found: Found, why: str, time: str) -> Moved:
     )
 
 
-def _failed(job: Job, reason: str, message: str, time: str) -> Failed:
+def _failed(job: Job, reason: str, message: str, time: str, error_class: str = "") -> Failed:
     return Failed(
         **step(job, time, Failed),
         attempt=job.attempt,
         reason=str(reason),
         message=message,
+        error_class=str(error_class),
         warnings=calls.warnings(job),
         device_seconds=took(job, time),
     )

@@ -253,6 +253,8 @@ def _ended(event: Completed | Failed | Cancelled) -> _Changes:
         changes |= {"reason": event.reason, "message": event.message}
     if isinstance(event, Failed):
         changes["violations"] = event.violations
+        if event.error_class:
+            changes["error_class"] = event.error_class
     return changes
 
 

@@ -40,7 +40,12 @@ def class_of(reason: str, *, again: bool = False) -> ErrorClass:
     if again and reason == Reason.CHILD_CRASHED:
         return ErrorClass.DETERMINISTIC
     is_news = reason not in _KNOWN  # a newer worker has lost an attempt in a way of its own
-    return CLASSES.get(reason, ErrorClass.TRANSPORT if is_news else ErrorClass.DETERMINISTIC)
+    return ErrorClass.TRANSPORT if is_news else class_of_raised(reason)
+
+
+def class_of_raised(reason: str) -> ErrorClass:
+    """The class of an error that a program has ended with: what nobody knows would come again."""
+    return CLASSES.get(reason, ErrorClass.DETERMINISTIC)
 
 
 def after(job: Job, reason: str, message: str, time: str) -> Try | None:

@@ -203,6 +203,31 @@ def test_a_retry_says_its_class_and_which_of_how_many_it_is() -> None:
     assert (back.error_class, back.retry, back.retries) == ("handed_back", 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("body", "error_class"),
+    [
+        (Died("worker_lost", "gone"), "transport"),
+        (Died("device_lost", "gone"), "device_down"),
+        (Died("child_crashed", "SIGSEGV"), "deterministic"),  # as the attempt before
+        (Died("out_of_memory", "much"), "deterministic"),
+        (Died("a_reason_of_a_newer_worker", "gone"), "transport"),
+        (Raised("program_error", "ZeroDivisionError"), "deterministic"),
+        (Raised("an_error_of_a_newer_worker", "gone"), "deterministic"),
+    ],
+)
+def test_a_job_that_fails_says_the_class_of_its_last_error(body: Body, error_class: str) -> None:
+    now = job(losses=2, device_losses=2, crash="SIGSEGV")
+    event = on_report(now, report(body), NOW)
+
+    assert isinstance(event, Failed)
+    assert event.error_class == error_class
+    assert apply(now, Entry(now.key, event, 1)).error_class == error_class
+
+
+def test_a_job_that_fails_without_an_attempt_has_no_class_of_error() -> None:
+    assert on_no_backend(job(State.QUEUED), NOW).error_class == ""
+
+
 def test_a_job_whose_backend_nobody_offers_fails_and_says_which() -> None:
     event = on_no_backend(job(State.QUEUED), NOW)
 

@@ -129,7 +129,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     violations: tuple[Violation, ...] | UnsetType = UNSET
     retries: Annotated[RetriesOf, Meta(description="In the look at one job.")] | UnsetType = UNSET
     error_class: (
-        Annotated[str, Meta(description="Of the error that ended the newest lost attempt.")]
+        Annotated[
+            str,
+            Meta(description="Of the error that ended its last attempt, or the newest lost one."),
+        ]
         | UnsetType
     ) = UNSET
     next_attempt_at: (
