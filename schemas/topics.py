@@ -66,8 +66,9 @@ class Topic(Generic[M, P]):
 
     *read* raises `UnreadableError`; *write* makes the record of what is said most. Without *who*, who
     writes there and who reads it, nobody does yet. *passing*: what is said there is of no use once
-    all who spoke and listened are gone. *early*: what is said there is of no use either to anybody
-    who does not write what it leads to on the same log, so that it may be read while it is stored.
+    all who spoke and listened are gone. *early*: a header of those records that may be read while
+    they are stored, as nobody reads them but who writes what they lead to on the same log, and who
+    wrote one and was not told that it is there writes it again.
     """
 
     name: str
@@ -81,7 +82,7 @@ class Topic(Generic[M, P]):
     cleanup: Cleanup
     retention: float | None = None
     passing: bool = False
-    early: bool = False
+    early: tuple[str, bytes] | None = None
     # Whoever follows it also reads what partitions hold that it gets meanwhile: others write there.
     growing: bool = False
     # Others may write here in transactions: what they abort is not read. Nobody else does, and
@@ -117,7 +118,7 @@ REQUESTS = Topic(
     partitions=4,
     cleanup=Cleanup.DELETE,
     retention=3 * DAY,
-    early=True,
+    early=("ce_type", b"qjb.request.submit"),
     growing=True,
     committed=True,
 )

@@ -32,10 +32,13 @@ class Early:
         self._unplaced = 0  # appends that are under way, and were not shown
         self._fails = False
 
-    def show(self, append: Append) -> None:
-        """Have *append*, which is given to the writer next, read now if that can be."""
+    def show(self, append: Append, early: tuple[str, bytes]) -> None:
+        """Have *append*, which is given to the writer next, read now if that can be.
+
+        Its records have the header *early*, or they may not be.
+        """
         append.is_early = True
-        if not self._may_show(append):
+        if not self._may_show(append, early):
             self._unplaced += 1
             return
         self._count(append, 1)
@@ -49,11 +52,12 @@ class Early:
         for where in {shelf.where for shelf in append.places}:
             self._tails.notify(where)
 
-    def _may_show(self, append: Append) -> bool:
+    def _may_show(self, append: Append, early: tuple[str, bytes]) -> bool:
         return (
             not (self._fails or self._unplaced)
             and self._records + len(append.records) <= MOST
             and self._bytes + _size(append) <= MOST_BYTES
+            and all(early in record.headers for record in append.records)
             and all(isinstance(record.value, bytes) for record in append.records)
         )
 

@@ -133,8 +133,8 @@ class EmbeddedLog(BaseLog):
             check_size(len(record.value) + len(short) + len(key))
         done: asyncio.Future[list[Position]] = self._loop.create_future()
         append = Append(records, places, headers, done)
-        if self._topics[topic].early:
-            self._early.show(append)
+        if (early := self._topics[topic].early) is not None:
+            self._early.show(append, early)
         self._writer.put(append)
         return await done
 

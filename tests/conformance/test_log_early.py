@@ -1,4 +1,4 @@
-"""What the embedded log lets be read while it is being stored: requests."""
+"""What the embedded log lets be read while it is being stored: submits."""
 
 import asyncio
 import contextlib
@@ -25,6 +25,7 @@ from tests.support.awaiting import eventually, stays, steps
 
 KEY = b"default/job-1"
 ASKED = TopicPartition(REQUESTS, 0)
+SUBMIT = (("ce_type", b"qjb.request.submit"),)
 IMPATIENT = Upkeep(busy_timeout=10)
 
 
@@ -55,8 +56,12 @@ def held(path: Path) -> Iterator[None]:
         holder.close()
 
 
+def submit(value: bytes) -> Record:
+    return Record(value, KEY, SUBMIT)
+
+
 def asking(log: EmbeddedLog, *values: bytes) -> "asyncio.Task[list[Position]]":
-    return asyncio.create_task(log.append(REQUESTS, [Record(value, KEY) for value in values]))
+    return asyncio.create_task(log.append(REQUESTS, [submit(value) for value in values]))
 
 
 async def next_values(follower: TailFollower) -> list[bytes]:
@@ -90,6 +95,25 @@ async def test_all_other_records_are_read_once_they_are_durable(tmp_path: Path) 
         assert await follower.next(0.1) == []
     await appending
     assert await next_values(follower) == [b"1"]
+    await log.close()
+
+
+async def test_of_requests_only_submits_are_read_early_and_each_in_its_order(
+    tmp_path: Path,
+) -> None:
+    log = await opened(tmp_path / "log.db")
+    follower = log.follow({ASKED: 0})
+    with held(tmp_path / "log.db"):
+        appending = [asking(log, b"1")]
+        assert await next_values(follower) == [b"1"]
+        cancel = Record(b"2", KEY, (("ce_type", b"qjb.request.cancel"),))
+        appending.append(asyncio.create_task(log.append(REQUESTS, [cancel])))
+        await steps()
+        appending.append(asking(log, b"3"))
+        assert await follower.next(0.05) == []
+    await asyncio.gather(*appending)
+    assert await next_values(follower) == [b"2", b"3"]
+    assert [appended.result()[0].offset for appended in appending] == [0, 1, 2]
     await log.close()
 
 
@@ -131,11 +155,11 @@ async def test_while_nothing_is_stored_requests_are_refused_and_not_read(tmp_pat
         await eventually(lambda: log._early._fails)
         for _ in range(3):
             with pytest.raises(AppendFailedError, match="locked"):
-                await log.append(REQUESTS, [Record(b"2", KEY)])
+                await log.append(REQUESTS, [submit(b"2")])
         assert await next_values(follower) == [b"1"]
         assert await follower.next(0.02) == []
     await appending
-    await log.append(REQUESTS, [Record(b"3", KEY)])
+    await log.append(REQUESTS, [submit(b"3")])
     assert await next_values(follower) == [b"3"]
     with held(tmp_path / "log.db"):
         appending = asking(log, b"4")
@@ -156,7 +180,7 @@ async def test_what_was_read_and_could_not_be_stored_ends_with_the_log(tmp_path:
             await appending
     log = await opened(tmp_path / "log.db")
     assert await read_all(log, REQUESTS) == []
-    await log.append(REQUESTS, [Record(b"2", KEY)])
+    await log.append(REQUESTS, [submit(b"2")])
     assert [(r.offset, r.value) for r in await read_all(log, REQUESTS)] == [(0, b"2")]
     await log.close()
 
@@ -181,8 +205,8 @@ async def test_what_can_not_be_stored_is_not_read_and_fails_no_other(tmp_path: P
     log = await opened(tmp_path / "log.db")
     follower = log.follow({ASKED: 0})
     with pytest.raises(AppendFailedError, match="TypeError"):
-        await log.append(REQUESTS, [Record([1], KEY)])  # type: ignore[arg-type]
-    await log.append(REQUESTS, [Record(b"1", KEY)])
+        await log.append(REQUESTS, [submit([1])])  # type: ignore[arg-type]
+    await log.append(REQUESTS, [submit(b"1")])
     assert await next_values(follower) == [b"1"]
     await log.close()
 
@@ -275,7 +299,8 @@ from schemas.records import Record
 
 async def ask(log):
     for number in range(10**9):
-        await log.append(REQUESTS, [Record(b"%d" % number, b"key")])
+        submit = (("ce_type", b"qjb.request.submit"),)
+        await log.append(REQUESTS, [Record(b"%d" % number, b"key", submit)])
 
 async def main():
     log = EmbeddedLog(Path(sys.argv[1]))
