@@ -203,7 +203,6 @@ def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Fai
     if job.state is State.CANCELLING:
         return _cancelled(job, job.reason or Reason.USER_REQUEST, time)
     message = shortened(message)
-    error_class = retries.class_of(reason, again=message == job.crash)
     if (again := retries.after(job, reason, message, time)) is not None:
         return Retried(
             **step(job, time, Retried),
@@ -216,6 +215,7 @@ def after_death(job: Job, reason: str, message: str, time: str) -> Retried | Fai
             retries=again.most,
             next_attempt_at=again.at,
         )
+    error_class = retries.class_of(reason, again=message == job.crash)
     is_repeated = job.losses + job.device_losses > 0
     message = f"attempt {job.attempt} was lost{' as well' * is_repeated}: {message}"
     return _failed(job, reason, message, time, error_class)

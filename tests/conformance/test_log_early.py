@@ -20,8 +20,9 @@ from broker.transports.log import Position, TopicPartition
 from broker.transports.tails import TailFollower
 from broker.transports.topics import DAY, EVENTS, REQUESTS
 from broker.transports.upkeep import Upkeep
-from schemas.records import Record, Stored
+from schemas.records import Record
 from tests.support.awaiting import eventually, stays, steps
+from tests.support.stored import read_all
 
 KEY = b"default/job-1"
 ASKED = TopicPartition(REQUESTS, 0)
@@ -33,15 +34,6 @@ async def opened(path: Path, **more: object) -> EmbeddedLog:
     log = EmbeddedLog(path, **more)  # type: ignore[arg-type]
     await log.open()
     return log
-
-
-async def read_all(log: EmbeddedLog, topic: str) -> list[Stored]:
-    found: list[Stored] = []
-    start = (await log.bounds(topic, 0)).first
-    while more := await log.read(topic, 0, start, 700):
-        found += more
-        start = more[-1].offset + 1
-    return found
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from broker.transports.log import Bounds, TopicPartition
 from broker.transports.topics import EVENTS, INBOX, REPORTS, STATUS
 from schemas.records import Record, Stored
 from tests.support.awaiting import stays
+from tests.support.stored import read_all
 
 REPORTED = TopicPartition(REPORTS, 0)
 
@@ -19,15 +20,6 @@ async def opened(path: Path) -> EmbeddedLog:
     log = EmbeddedLog(path)
     await log.open()
     return log
-
-
-async def read_all(log: EmbeddedLog, topic: str) -> list[Stored]:
-    found: list[Stored] = []
-    start = (await log.bounds(topic, 0)).first
-    while more := await log.read(topic, 0, start, 700):
-        found += more
-        start = more[-1].offset + 1
-    return found
 
 
 async def test_nothing_of_it_is_in_the_file(tmp_path: Path) -> None:
