@@ -42,6 +42,11 @@ class BackendRequirements(msgspec.Struct, frozen=True, omit_defaults=True):
     # Paths of inputs that may ask for mitigation which only a vendor has that estimates by itself.
     mitigation: tuple[str, ...] = ()
 
+    @property
+    def depends_on_inputs(self) -> bool:
+        """Whether inputs say something of it."""
+        return bool(self.circuits or self.exact or self.mitigation)
+
 
 class Schemas(msgspec.Struct, frozen=True, omit_defaults=True):
     """JSON Schemas of what goes in and comes out; an empty one allows everything."""

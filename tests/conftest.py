@@ -88,6 +88,7 @@ async def embedded(tmp_path: Path) -> AsyncIterator[System]:
     await system.start()
     yield system
     system.stop()
+    print(system.told())
 
 
 @pytest.fixture
@@ -97,6 +98,7 @@ async def on_kafka(tmp_path: Path, kafka: str) -> AsyncIterator[System]:
     await system.start()
     yield system
     system.stop()
+    print(system.told())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

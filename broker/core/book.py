@@ -196,9 +196,10 @@ class Book:
             self._lost(key, why)
 
     def _take_out(self, job: Job, event: AnyEvent | None, keep_attempt: bool = False) -> None:
-        self.queues.discard(job.key)
-        self.resting.take(job.key)
-        if keep_attempt or (attempt := self.attempts.end(job.key)) is None:
+        key = job.key
+        if job.state is State.QUEUED and self.resting.take(key) is None:
+            self.queues.discard(key)
+        if keep_attempt or (attempt := self.attempts.end(key)) is None:
             return
         if event is not None and attempt.charge is not None:
             changed = self.queues.sharing.end(job, attempt.backend, attempt.charge, event)

@@ -1,7 +1,7 @@
 """Who goes next on one backend: its share decides, within what operators and sessions claim of it."""
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
@@ -32,11 +32,10 @@ class Precedence:
     queue: BackendQueue
     members: Members
     claims: Claims
+    around: Around = field(init=False)  # the windows on the backend
 
-    @property
-    def around(self) -> Around:
-        """The windows on the backend."""
-        return self.claims.windows(self.backend)
+    def __post_init__(self) -> None:
+        self.around = self.claims.windows(self.backend)
 
     @property
     def holders(self) -> Collection[JobKey]:

@@ -1,10 +1,11 @@
 """What a turn has led to, in the metrics and in the log of the process."""
 
+from collections import Counter
 from functools import cache
+from logging import INFO
 
 import structlog
 
-from broker.core.catalogue import Catalogue
 from broker.core.inputs import Input, Reported
 from broker.core.promises import Promises
 from broker.core.turn import Turn
@@ -12,7 +13,7 @@ from broker.telemetry import metrics, times
 from schemas.events import AnyEvent, Dispatched, Interim, Rejected, Started, Withheld
 from schemas.events import Log as LogEvent
 from schemas.jobs import Job
-from schemas.ledger import SessionEntry
+from schemas.ledger import Entry, SessionEntry
 
 logger = structlog.get_logger()
 
@@ -21,28 +22,15 @@ def tell(turn: Turn, inputs: int) -> None:
     """Count and log what is on the ledger now."""
     if inputs:
         metrics.BATCH.observe(inputs)
-    counts: dict[str, int] = {}
+    counts = Counter([entry.event.kind for entry in turn.entries])
     for entry in turn.entries:
-        event = entry.event
         if isinstance(job := turn.changed[entry.key], Job):
-            _time(event, job, turn.catalogue)
-            _check(turn.book.promises, event, job)
-        kind = event.kind
-        counts[kind] = counts.get(kind, 0) + 1
-        say = logger.debug if isinstance(event, (Interim, LogEvent, Withheld)) else logger.info
-        say(
-            "job.event",
-            job_id=event.job_id,
-            tenant=entry.key.tenant,
-            seq=event.seq,
-            kind=kind,
-            state=str(event.state),
-            reason=getattr(event, "reason", None),
-        )
-        if isinstance(event, Rejected):
-            metrics.REJECTIONS.labels(event.reason).inc()
+            _measure(entry.event, job, turn)
+    if logger.is_enabled_for(INFO):
+        for entry in turn.entries:
+            _tell_event(entry)
     for said in turn.of_sessions:
-        counts[said.event.kind] = counts.get(said.event.kind, 0) + 1
+        counts[said.event.kind] += 1
         _tell_session(said)
     for kind, count in counts.items():
         metrics.EVENTS.labels(kind).inc(count)
@@ -50,6 +38,20 @@ def tell(turn: Turn, inputs: int) -> None:
         logger.info("job.tagged", job_id=tagging.job_id, tenant=tagging.tenant)
     for deletion in turn.deletions:
         logger.info("job.deleted", job_id=deletion.job_id, tenant=deletion.tenant)
+
+
+def _tell_event(entry: Entry) -> None:
+    event = entry.event
+    say = logger.debug if isinstance(event, (Interim, LogEvent, Withheld)) else logger.info
+    say(
+        "job.event",
+        job_id=event.job_id,
+        tenant=entry.key.tenant,
+        seq=event.seq,
+        kind=event.kind,
+        state=str(event.state),
+        reason=getattr(event, "reason", None),
+    )
 
 
 def _tell_session(said: SessionEntry) -> None:
@@ -79,24 +81,28 @@ _queue_seconds = cache(metrics.QUEUE_SECONDS.labels)
 _job_seconds = cache(metrics.JOB_SECONDS.labels)
 
 
-def _time(event: AnyEvent, job: Job, catalogue: Catalogue) -> None:
-    """Measure how long *job* has waited for its first attempt, or what it took in all."""
-    if isinstance(event, Dispatched) and event.attempt == 1:
-        _queue_seconds(event.backend).observe(_since(job.created, event.time))
-    elif event.terminal and not isinstance(event, Rejected):
+def _measure(event: AnyEvent, job: Job, turn: Turn) -> None:
+    """How long *job* has waited for its first attempt, how late it begins, what it took in all."""
+    if isinstance(event, Dispatched):
+        if event.attempt == 1:
+            _queue_seconds(event.backend).observe(_since(job.created, event.time))
+    elif isinstance(event, Started):
+        _check(turn.book.promises, event, job)
+    elif event.terminal:
+        turn.book.promises.drop(job.key)
+        if isinstance(event, Rejected):
+            metrics.REJECTIONS.labels(event.reason).inc()
+            return
         # What tenants bring is named in no metric, where everybody could read it.
-        program = job.program_id if catalogue.is_built_in(job.program_id) else "uploaded"
+        program = job.program_id if turn.catalogue.is_built_in(job.program_id) else "uploaded"
         _job_seconds(program, str(event.state)).observe(_since(job.created, event.time))
 
 
-def _check(promises: Promises, event: AnyEvent, job: Job) -> None:
+def _check(promises: Promises, event: Started, job: Job) -> None:
     """Measure how late *job* begins, if that was forecast."""
-    if isinstance(event, Started):
-        if (miss := promises.begun(job.key, times.seconds_of(event.time))) is not None:
-            metrics.START_LATE_SECONDS.labels(miss.backend).observe(miss.late)
-            metrics.STARTS_FORECAST.labels(miss.backend, "yes" if miss.within else "no").inc()
-    elif event.terminal:
-        promises.drop(job.key)
+    if (miss := promises.begun(job.key, times.seconds_of(event.time))) is not None:
+        metrics.START_LATE_SECONDS.labels(miss.backend).observe(miss.late)
+        metrics.STARTS_FORECAST.labels(miss.backend, "yes" if miss.within else "no").inc()
 
 
 def _since(start: str, end: str) -> float:

@@ -1,5 +1,6 @@
 """Whole systems to break: in one process on the embedded log, or role by role on Kafka."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,8 @@ import aiohttp
 
 from tests.support.awaiting import eventually
 from tests.support.processes import Process, free_port, ready, role, up
+
+TELLING = re.compile(r'"level":"(?!info|debug)|"event":"broker\.')
 
 
 @dataclass
@@ -37,6 +40,17 @@ class System:
         """Have every process started with that, too."""
         for process in self.processes.values():
             process.environment = {**process.environment, **environment}
+
+    def told(self) -> str:
+        """What the processes warned of, and who decided when: for the report of a test that failed.
+
+        The newest 40 lines of each.
+        """
+        lines = []
+        for name, process in self.processes.items():
+            worth = [line for line in process.output().splitlines() if TELLING.search(line)]
+            lines += [f"{name}: {line[:400]}" for line in worth[-40:]]
+        return "\n".join(lines)
 
     def stop(self) -> None:
         """End everything that lives, orderly."""
