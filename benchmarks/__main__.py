@@ -47,7 +47,8 @@ async def single(extent: Extent) -> list[Row]:
 
 @row
 async def gateways(extent: Extent) -> list[Row]:
-    return [await throughput.on_disk_log(Load(extent.seconds), gateways=1)]
+    load = Load(extent.seconds, jobs=extent.jobs)
+    return [await throughput.on_disk_log(load, gateways=1)]
 
 
 @row

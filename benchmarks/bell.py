@@ -7,6 +7,7 @@ after, is the same circuit on Aer alone, one after the other in one process.
 
 import argparse
 import asyncio
+import os
 import statistics
 
 from benchmarks.common import (
@@ -51,9 +52,10 @@ def bell_load(seconds: float, in_flight: int = 16) -> Load:
 
 
 async def on_disk_log(seconds: float, in_flight: int = 16) -> Row:
-    """The row of `qjb up`."""
-    async with embedded() as system:
-        return await measure("embedded", system, bell_load(seconds, in_flight))
+    """The row of `qjb up`, with one slot more than processors, so that none waits for a next job."""
+    slots = 1 + (os.cpu_count() or 1)
+    async with embedded(slots=str(slots)) as system:
+        return await measure(f"embedded, {slots} slots", system, bell_load(seconds, in_flight))
 
 
 async def main() -> None:

@@ -33,7 +33,7 @@ from tests.support.processes import ROOT, free_port
 from tests.support.systems import embedded_system
 
 URL = "BENCHMARK_REDIS"
-THREADS = 32  # that ask at once, as many as the clients of a load
+THREADS = 64  # that ask at once, as many as the clients of a load
 WORKERS = ("--processes", "2", "--threads", "8", "--skip-logging")  # its defaults, on two cores
 
 

@@ -21,7 +21,7 @@ class Load:
     """For so many seconds and at least so many jobs, from so many connections."""
 
     seconds: float
-    clients: int = 32
+    clients: int = 64
     jobs: int = 0
     batch: int = 1  # jobs a request
     ahead: int = 200  # jobs that are asked for and have not completed
@@ -105,7 +105,7 @@ async def run_load(url: str, load: Load) -> Done:
     return Done(**json.loads(out))
 
 
-async def bare_http(url: str, clients: int = 32, seconds: float = 3.0) -> float:
+async def bare_http(url: str, clients: int = 64, seconds: float = 3.0) -> float:
     """`GET /live` a second, from as many clients."""
     count, until = 0, time.perf_counter() + seconds
 
