@@ -25,6 +25,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.common import Row, line, machine, percentile
+from broker.gateway.api.parking import AFTER
 from broker.gateway.frames import chunk, frame
 from broker.telemetry import logging as log_lines
 from broker.transports.memory import MemoryLog
@@ -66,6 +67,7 @@ async def serve_gateway(load: Load) -> None:
         streams = served.gateway._parts.streams
         await asyncio.to_thread(sys.stdin.readline)
         await eventually(lambda: len(streams) == load.subscribers + load.stalled, 30)
+        await asyncio.sleep(2 * AFTER)  # until they are idle
         print(memory(), time.process_time(), flush=True)
 
         async def tell() -> None:
