@@ -26,6 +26,8 @@ def tell(turn: Turn, inputs: int) -> None:
     for entry in turn.entries:
         if isinstance(job := turn.changed[entry.key], Job):
             _measure(entry.event, job, turn)
+        if isinstance(entry.event, Rejected):
+            metrics.REJECTIONS.labels(entry.event.reason).inc()
     if logger.is_enabled_for(INFO):
         for entry in turn.entries:
             _tell_event(entry)
@@ -90,12 +92,10 @@ def _measure(event: AnyEvent, job: Job, turn: Turn) -> None:
         _check(turn.book.promises, event, job)
     elif event.terminal:
         turn.book.promises.drop(job.key)
-        if isinstance(event, Rejected):
-            metrics.REJECTIONS.labels(event.reason).inc()
-            return
-        # What tenants bring is named in no metric, where everybody could read it.
-        program = job.program_id if turn.catalogue.is_built_in(job.program_id) else "uploaded"
-        _job_seconds(program, str(event.state)).observe(_since(job.created, event.time))
+        if not isinstance(event, Rejected):
+            # What tenants bring is named in no metric, where everybody could read it.
+            program = job.program_id if turn.catalogue.is_built_in(job.program_id) else "uploaded"
+            _job_seconds(program, str(event.state)).observe(_since(job.created, event.time))
 
 
 def _check(promises: Promises, event: Started, job: Job) -> None:
