@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec import Raw
+from msgspec.structs import replace
 
 from broker.core.jobs import JOB, SNAPSHOT, Jobs
 from broker.core.snapshots import Sheet, Snapshots
@@ -76,6 +78,9 @@ def test_what_jobs_weigh_is_counted_as_they_change_and_go(restored: Restored) ->
     jobs[KEY] = job
     assert jobs.weight == SNAPSHOT + len(value) + JOB
     assert list(jobs.changed()) == [job]
+    for said, size in ((b'"a result"', 10), (b"12345", 5)):
+        jobs[KEY] = job = replace(job, seq=job.seq + 1, value=Raw(said))
+        assert jobs.weight == SNAPSHOT + len(value) + JOB + size
 
     assert jobs.pop(KEY) == job
     assert jobs.pop(OTHER) is not None

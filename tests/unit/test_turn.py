@@ -18,12 +18,13 @@ from executors.scripted import scripted_backend
 from schemas.backends import BackendMode, BackendOrder
 from schemas.events import AnyEvent, Completed, Failed, Moved, Rejected, Started
 from schemas.inbox import Calibrate, CancelAttempt, Dispatch
+from schemas.jobs import Job
 from schemas.ledger import InputPosition
 from schemas.mocks import mock_of
 from schemas.reports import BEGAN, Body, Died, Intended, Report, Returned
 from schemas.requests import OpenSession, SubmitJob
 from schemas.sessions import Mode, SessionRejected, session_key
-from schemas.values import JobKey, State
+from schemas.values import JobKey, Reason, State
 from schemas.workers import AttemptName, Heartbeat
 from tests.support.broker import built_in, hello_world
 
@@ -77,6 +78,23 @@ def test_a_job_without_a_place_gets_one_when_a_backend_comes() -> None:
     assert isinstance(told.body, Dispatch)
     assert told.body.backend == "scripted"
     assert desk.book.jobs[KEY].backend == "scripted"
+
+
+def test_what_a_turn_hears_of_a_backend_holds_for_the_requests_behind_it() -> None:
+    desk = Desk()
+    desk.beat()
+    turn = desk.turn()
+
+    def submit(job_id: str) -> Job:
+        body = SubmitJob("hello-world", backend_requirements={"if_unavailable": "fail"})
+        turn.take(Submitted(desk.position(), key := JobKey("default", job_id), body))
+        return desk.book.jobs[key]
+
+    assert submit("j1").backend == ""
+    turn.take(scripted_backend())
+    assert submit("j2").backend == "scripted"
+    turn.take(replace(scripted_backend(), is_calibrating=True))
+    assert submit("j3").reason == Reason.BACKEND_UNAVAILABLE
 
 
 def test_jobs_that_wait_for_any_backend_find_it_in_steps_and_in_their_order() -> None:
