@@ -54,7 +54,7 @@ async def gateways(extent: Extent) -> list[Row]:
 @row
 async def batches(extent: Extent) -> list[Row]:
     load = Load(extent.seconds, batch=100, ahead=2000, clients=8)
-    return [await throughput.on_disk_log(load)]
+    return [await throughput.on_disk_log(load, gateways=1)]
 
 
 @row

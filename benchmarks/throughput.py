@@ -22,6 +22,7 @@ WANTED = {
     "embedded": "≥ 1,500",
     "embedded, a gateway of its own": "≥ 1,500",
     "embedded, batches": "≥ 2,500",
+    "embedded, batches, a gateway of its own": "≥ 2,500",
     "kafka": "≥ 900",
 }
 
