@@ -53,15 +53,16 @@ class Turn(Changes):
     quota_of: Callable[[str], Quota] = field(default=no_quota, kw_only=True)
     orders: Orders = field(default_factory=dict, kw_only=True)
     windows: Windows = field(default=NO_WINDOWS, kw_only=True)
-    _known: Site | None = field(default=None, init=False)  # until something else is taken
+    _site_seen: Site | None = field(default=None, init=False)  # none while it may be another
 
     def take(self, item: Input) -> str | None:
         """Decide on *item*; why nothing came of it, if nothing did and somebody may wonder."""
-        if isinstance(item, Submitted):
-            site, usage_of = self._site(), self._usage_of
-            return request_turns.submit(self, item, self.catalogue, site, usage_of)
-        self._known = None
+        if not isinstance(item, Submitted):
+            self._site_seen = None
         match item:
+            case Submitted():
+                site, usage_of = self._site(), self._usage_of
+                return request_turns.submit(self, item, self.catalogue, site, usage_of)
             case CancelAsked() | DeleteAsked() | TagAsked() | ResolveAsked():
                 return request_turns.take(self, item)
             case SessionAsked():
@@ -85,7 +86,7 @@ class Turn(Changes):
 
     def tick(self) -> None:
         """Some time has passed: look for leases that have run out, and for hopeless waits."""
-        self._known = None
+        self._site_seen = None
         self.suspects += leases.overdue(self.roster, self.book)
         self.roster.forget_the_gone(self.book)
         self.roster.note_lost(self.book)
@@ -215,9 +216,9 @@ class Turn(Changes):
         return self.book.usage_of(tenant, self.quota_of(tenant), self.time)
 
     def _site(self) -> Site:
-        if self._known is None:
-            self._known = self._look_around()
-        return self._known
+        if self._site_seen is None:
+            self._site_seen = self._look_around()
+        return self._site_seen
 
     def _look_around(self) -> Site:
         roster = self.roster

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from functools import cache
-from logging import INFO
+from logging import DEBUG, INFO
 
 import structlog
 
@@ -33,7 +33,7 @@ def tell(turn: Turn, inputs: int) -> None:
             _tell_event(entry)
     for said in turn.of_sessions:
         counts[said.event.kind] += 1
-        _tell_session(said)
+        _say("session.event", INFO, said, session_id=said.event.session_id)
     for kind, count in counts.items():
         metrics.EVENTS.labels(kind).inc(count)
     for tagging in turn.taggings:
@@ -44,24 +44,17 @@ def tell(turn: Turn, inputs: int) -> None:
 
 def _tell_event(entry: Entry) -> None:
     event = entry.event
-    say = logger.debug if isinstance(event, (Interim, LogEvent, Withheld)) else logger.info
-    say(
-        "job.event",
-        job_id=event.job_id,
+    level = DEBUG if isinstance(event, (Interim, LogEvent, Withheld)) else INFO
+    _say("job.event", level, entry, job_id=event.job_id)
+
+
+def _say(what: str, level: int, entry: Entry | SessionEntry, **named: str) -> None:
+    event = entry.event
+    logger.log(
+        level,
+        what,
+        **named,
         tenant=entry.key.tenant,
-        seq=event.seq,
-        kind=event.kind,
-        state=str(event.state),
-        reason=getattr(event, "reason", None),
-    )
-
-
-def _tell_session(said: SessionEntry) -> None:
-    event = said.event
-    logger.info(
-        "session.event",
-        session_id=event.session_id,
-        tenant=said.key.tenant,
         seq=event.seq,
         kind=event.kind,
         state=str(event.state),
