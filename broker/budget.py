@@ -15,6 +15,7 @@ from schemas.records import Record, Stored
 from schemas.workers import BackendAnnounced, EnvironmentAnnounced, Heartbeat, QueueSnapshot, Status
 
 RECORD = 1280  # bytes that a record costs beside its key and value, with our own headers
+PACKED_RECORD = 432  # the same, beside its headers, which are in one piece
 OWN_HEADERS = 16  # which are fewer
 SAID = 600  # bytes that the message in it costs beside its text
 HEADER = 160  # bytes that any other costs beside its name and value
@@ -30,9 +31,14 @@ V = TypeVar("V")
 
 def weight(record: Record | Stored) -> int:
     """Bytes that *record* takes."""
-    size = RECORD + len(record.key or b"") + len(record.value)
-    if len(record.headers) > OWN_HEADERS:
-        size += sum(HEADER + len(name) + len(value) for name, value in record.headers)
+    written = record.headers if isinstance(record, Record) else record.written
+    if isinstance(written, bytes):
+        size = PACKED_RECORD + len(written)
+    else:
+        size = RECORD
+        if len(written) > OWN_HEADERS:
+            size += sum(HEADER + len(name) + len(value) for name, value in written)
+    size += len(record.key or b"") + len(record.value)
     if record.said is not None:
         size += SAID + len(record.value)
     return size

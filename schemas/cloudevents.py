@@ -7,6 +7,7 @@ Sources: CloudEvents 1.0.2 and its Kafka protocol binding; W3C Trace Context.
 """
 
 import uuid
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from schemas.jobs import Job
 from schemas.ledger import (
     DeadLetter,
 )
-from schemas.records import Headers, Record, Stored
+from schemas.records import Header, Headers, Record, Stored
 from schemas.sessions import AnySessionEvent, Session, SessionState
 from schemas.values import JobKey, State
 
@@ -52,16 +53,26 @@ def encode(message: Any) -> bytes:
     return _encoder.encode(message)
 
 
+_SPECVERSION = ("ce_specversion", b"1.0")
+_SOURCE = ("ce_source", SOURCE)
+_CONTENT_TYPE = ("content-type", CONTENT_TYPE)
+
+
+@lru_cache(1024)
+def _type(kind: bytes) -> Header:
+    return "ce_type", kind
+
+
 def headers_of(kind: bytes, ident: bytes, subject: bytes, time: str, more: Headers) -> Headers:
     """The headers of a message: the attributes of a CloudEvent, then *more*."""
     return (
-        ("ce_specversion", b"1.0"),
+        _SPECVERSION,
         ("ce_id", ident),
-        ("ce_source", SOURCE),
-        ("ce_type", kind),
+        _SOURCE,
+        _type(kind),
         ("ce_subject", subject),
         ("ce_time", time.encode()),
-        ("content-type", CONTENT_TYPE),
+        _CONTENT_TYPE,
         *more,
     )
 

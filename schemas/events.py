@@ -12,7 +12,9 @@ from schemas.jobs import JobDetails
 from schemas.values import NOTHING, BlobRef, State, Violation
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind"):
+class Event(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True, tag_field="kind"
+):
     """What all events have. `seq` counts 1, 2, 3 … per job; `terminal` marks a job's last."""
 
     job_id: str

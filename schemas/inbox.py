@@ -8,7 +8,13 @@ from schemas.values import NOTHING, BlobRef
 
 
 class Dispatch(
-    msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag="dispatch", tag_field="kind"
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    kw_only=True,
+    tag="dispatch",
+    tag_field="kind",
 ):
     """Run an attempt. A worker that has been started again ignores what its earlier start was told.
 

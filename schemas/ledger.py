@@ -9,7 +9,7 @@ from schemas.sessions import AnySessionEvent
 from schemas.values import Count, JobKey, count_in
 
 
-class InputPosition(msgspec.Struct, frozen=True, order=True):
+class InputPosition(msgspec.Struct, frozen=True, gc=False, order=True):
     """Where the input stood that caused an event."""
 
     topic: str
@@ -74,7 +74,7 @@ class Tagging(msgspec.Struct, frozen=True):
         return JobKey(self.tenant, self.job_id)
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One event on the ledger, with what its headers say."""
 
     key: JobKey

@@ -15,7 +15,7 @@ from schemas.ledger import (
     SessionEntry,
     Tagging,
 )
-from schemas.records import Headers, Record, Stored
+from schemas.records import Header, Headers, Record, Stored, header
 from schemas.sessions import SESSION_EVENT_TYPES, AnySessionEvent
 from schemas.values import MOST, JobKey, count_in
 
@@ -37,9 +37,9 @@ _BESIDE: dict[bytes | None, type[Claim | Deletion | Tagging]] = {
 def entry_record(entry: Entry) -> Record:
     """*entry* as a record of the ledger."""
     event = entry.event
-    more = [("qjb-attempt", b"%d" % getattr(event, "attempt", 0))]
+    more = [header("qjb-attempt", getattr(event, "attempt", 0))]
     if entry.report:
-        more.append(("qjb-report", b"%d" % entry.report))
+        more.append(header("qjb-report", entry.report))
     return _event_record(entry, event.job_id, more)
 
 
@@ -48,11 +48,9 @@ def session_entry_record(entry: SessionEntry) -> Record:
     return _event_record(entry, entry.event.session_id, [])
 
 
-def _event_record(
-    entry: Entry | SessionEntry, subject: str, more: list[tuple[str, bytes]]
-) -> Record:
+def _event_record(entry: Entry | SessionEntry, subject: str, more: list[Header]) -> Record:
     event, key = entry.event, entry.key.encode()
-    more = [("qjb-seq", b"%d" % event.seq), ("qjb-epoch", b"%d" % entry.epoch), *more]
+    more = [header("qjb-seq", event.seq), header("qjb-epoch", entry.epoch), *more]
     if entry.input is not None:
         more.append(("qjb-in", str(entry.input).encode()))
     if entry.traceparent:
@@ -65,21 +63,21 @@ def _event_record(
 def claim_record(claim: Claim, partition: int, time: str) -> Record:
     """*claim* as the record that takes *partition* of the ledger."""
     ident = b"claim/%d/%d" % (partition, claim.epoch)
-    headers = headers_of(CLAIM, ident, b"", time, (("qjb-epoch", b"%d" % claim.epoch),))
+    headers = headers_of(CLAIM, ident, b"", time, (header("qjb-epoch", claim.epoch),))
     return Record(encode(claim), None, headers, partition)
 
 
 def deletion_record(deletion: Deletion, kind: bytes = DELETION, more: Headers = ()) -> Record:
     """*deletion* as a record of the ledger, behind the job's events; or of another *kind*."""
     key, subject = deletion.key.encode(), deletion.job_id.encode()
-    more = (("qjb-epoch", b"%d" % deletion.epoch), *more)
+    more = (header("qjb-epoch", deletion.epoch), *more)
     headers = headers_of(kind, b"deletion/%s" % key, subject, deletion.time, more)
     return Record(encode(deletion), key, headers)
 
 
 def tagging_record(tagging: Tagging) -> Record:
     """*tagging* as a record of the ledger, behind the job's events so far."""
-    more = (("qjb-epoch", b"%d" % tagging.epoch),)
+    more = (header("qjb-epoch", tagging.epoch),)
     headers = headers_of(TAGGING, new_id(), tagging.job_id.encode(), tagging.time, more)
     return Record(encode(tagging), tagging.key.encode(), headers)
 

@@ -1,8 +1,20 @@
 """Records: what a log stores, whatever the log is."""
 
+from functools import lru_cache
+
 import msgspec
 
-Headers = tuple[tuple[str, bytes], ...]
+Header = tuple[str, bytes]
+Headers = tuple[Header, ...]
+
+pack = msgspec.msgpack.Encoder().encode  # headers, as `Stored.written` may have them
+unpack = msgspec.msgpack.Decoder(Headers).decode
+
+
+@lru_cache(4096)
+def header(name: str, number: int) -> Header:
+    """The header that says *number*; the same object for all whose number is the same."""
+    return name, b"%d" % number
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -18,9 +30,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     said: object = None
 
 
-class Stored(msgspec.Struct, frozen=True, gc=False):
+class Stored(msgspec.Struct, frozen=True, gc=False, eq=False):
     """One record as read. `timestamp` is in milliseconds since 1970, UTC, set by the log.
 
+    *written*: its headers, or what `pack` makes of them: few look at those of a record that is kept.
     *said*: the message in it, where who appended it is in this process, and lately did.
     """
 
@@ -30,8 +43,21 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
     key: bytes | None
     value: bytes
-    headers: Headers = ()
+    written: Headers | bytes = ()
     said: object = None
+
+    @property
+    def headers(self) -> Headers:
+        """What stands beside the value. Raises `msgspec.DecodeError` for what `pack` has not made."""
+        written = self.written
+        return unpack(written) if isinstance(written, bytes) else written
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it says the same, however its headers are written."""
+        if not isinstance(other, Stored):
+            return NotImplemented
+        mine, others = (msgspec.structs.replace(it, written=it.headers) for it in (self, other))
+        return msgspec.structs.astuple(mine) == msgspec.structs.astuple(others)
 
     def header(self, name: str) -> bytes | None:
         """The first header of that name."""

@@ -11,7 +11,7 @@ from schemas.values import NOTHING, BlobRef, Count, Violation
 SHORT = 1000  # ms that an attempt may have run whose beginning is told with its end
 
 
-class _Body(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
+class _Body(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind"):
     pass
 
 
@@ -136,7 +136,7 @@ LAST = (Returned, Raised, Stopped, Died, Parked)  # one of these ends an attempt
 AWAITED = (Intended, Accepted)  # the broker says when they are on the ledger
 
 
-class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """One thing that happened in an attempt. `number` counts 1, 2, 3 … per attempt."""
 
     tenant: str

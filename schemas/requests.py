@@ -37,7 +37,7 @@ class AskedRetries(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     budget: _Never = 0
 
 
-class SubmitJob(msgspec.Struct, frozen=True, omit_defaults=True):
+class SubmitJob(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Run a program with inputs. Unknown fields are ignored.
 
     `params` stays raw until the program's own schema has to see it. `cost` is what the Qiskit

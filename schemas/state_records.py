@@ -7,7 +7,7 @@ from schemas.decoding import decode
 from schemas.jobs import Job
 from schemas.ledger import Checkpoint, Deletion
 from schemas.ledger_records import deletion_record
-from schemas.records import Headers, Record, Stored
+from schemas.records import Headers, Record, Stored, header
 from schemas.sessions import Session
 from schemas.values import MOST
 
@@ -18,8 +18,8 @@ CHECKPOINT_KEY = b"~checkpoint"
 
 # Behind every event of a job
 _OF_A_DELETION: Headers = (
-    ("qjb-seq", b"%d" % MOST),
-    ("qjb-terminal", b"1"),
+    header("qjb-seq", MOST),
+    header("qjb-terminal", 1),
     (DELETED, b"1"),
 )
 
@@ -35,9 +35,9 @@ def snapshot_record(said: Job | Deletion | Session, epoch: int, time: str) -> Re
         first, kind = (), b"qjb.job.snapshot"
         subject, trace = said.job_id, said.traceparent
     version = (
-        ("qjb-seq", b"%d" % said.seq),
-        ("qjb-epoch", b"%d" % epoch),
-        ("qjb-terminal", b"1" if said.terminal else b"0"),
+        header("qjb-seq", said.seq),
+        header("qjb-epoch", epoch),
+        header("qjb-terminal", int(said.terminal)),
     )
     key = said.key.encode()
     ident = b"%s/%d" % (key, said.seq)
@@ -47,7 +47,7 @@ def snapshot_record(said: Job | Deletion | Session, epoch: int, time: str) -> Re
 
 def checkpoint_record(checkpoint: Checkpoint, time: str) -> Record:
     """*checkpoint* for partition 0 of the state topic."""
-    more: Headers = (("qjb-epoch", b"%d" % checkpoint.epoch),)
+    more: Headers = (header("qjb-epoch", checkpoint.epoch),)
     headers = headers_of(b"qjb.ledger.checkpoint", new_id(), b"", time, more)
     return Record(encode(checkpoint), CHECKPOINT_KEY, headers, 0)
 

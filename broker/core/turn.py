@@ -221,10 +221,10 @@ class Turn(Changes):
         return self._site_seen
 
     def _look_around(self) -> Site:
-        roster = self.roster
+        roster, book = self.roster, self.book
         return Site(
             roster.backends,
-            lambda name: roster.load(self.book, name),
+            lambda name: roster.load(book, name),  # not of the turn, which is gone at its end then
             roster.is_settled,
             self.orders,
             self.book.queues.sharing.estimates,

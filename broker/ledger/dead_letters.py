@@ -168,7 +168,7 @@ def _cut(original: Stored) -> Stored | None:
     if len(original.value) > KEPT_VALUE:
         return None
     key = None if original.key is None else original.key[:KEPT_KEY]
-    return replace(original, key=key, headers=_first_of(original.headers))
+    return replace(original, key=key, written=_first_of(original.headers))
 
 
 def _first_of(headers: Headers) -> Headers:

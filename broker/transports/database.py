@@ -27,7 +27,7 @@ from broker.transports.columns import Columns
 from broker.transports.files import BUSY_TIMEOUT, Mark
 from broker.transports.log import TopicPartition
 from broker.transports.topics import Cleanup, Topic
-from schemas.records import Headers, Stored
+from schemas.records import Headers, Stored, pack, unpack
 
 logger = structlog.get_logger()
 
@@ -42,8 +42,6 @@ _NOT_SYNCED = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
 
 Row = tuple[int, int, bytes | None, bytes, bytes]
 
-pack = msgspec.msgpack.Encoder().encode  # headers, as they are stored
-_unpack = msgspec.msgpack.Decoder(Headers).decode
 _unpack_block = msgspec.msgpack.Decoder(tuple[Row, ...]).decode
 
 
@@ -251,7 +249,7 @@ def _within(db: apsw.Connection, shelf: Shelf, start: int, limit: int, size: int
 
 
 def _headers(stored: bytes, key: bytes | None) -> Headers:
-    return in_full(stored, key or b"") if is_brief(stored) else _unpack(stored)
+    return in_full(stored, key or b"") if is_brief(stored) else unpack(stored)
 
 
 # Pack

@@ -43,11 +43,12 @@ class Early:
             return
         self._count(append, 1)
         self._latest = max(self._latest, int(self._time.stamp() * 1000))
-        for record, shelf in zip(append.records, append.places, strict=True):
+        for number, (record, shelf) in enumerate(zip(append.records, append.places, strict=True)):
             tail = self._tails[shelf.where]
             tail.sure = min(tail.sure, tail.next)
             timestamp = max(self._latest, shelf.timestamp)
-            append.read.append(stored_as(record, shelf.where, tail.next, timestamp))
+            packed = append.packed(number)
+            append.read.append(stored_as(record, shelf.where, tail.next, timestamp, packed))
             tail.append(append.read[-1])
         for where in {shelf.where for shelf in append.places}:
             self._tails.notify(where)

@@ -41,7 +41,7 @@ from broker.transports.topics import TOPICS, Topic, of_tenant
 from broker.transports.upkeep import Upkeep
 from broker.transports.writing import Writer
 from schemas.limits import MIB
-from schemas.records import Record, Stored
+from schemas.records import Record, Stored, pack
 
 logger = structlog.get_logger()
 
@@ -128,11 +128,11 @@ class EmbeddedLog(BaseLog):
             key = record.key or b""
             places.append(shelves[self.placement.place(topic, record)])
             # Those that go into a block are brief once they are in it.
-            short = database.pack(record.headers) if is_packed else brief(record.headers, key)
+            short = pack(record.headers) if is_packed else brief(record.headers, key)
             headers.append(short)
             check_size(len(record.value) + len(short) + len(key))
         done: asyncio.Future[list[Position]] = self._loop.create_future()
-        append = Append(records, places, headers, done)
+        append = Append(records, places, headers, is_packed, done)
         if (early := self._topics[topic].early) is not None:
             self._early.show(append, early)
         self._writer.put(append)

@@ -15,15 +15,21 @@ from schemas.records import Record, Stored
 class Append:
     """Records that wait to be stored; of each its partition, and its headers as they are stored.
 
+    *is_packed*: `pack` has made those.
     *read*: as they were read already, if they were. *is_early*: of a topic where that may be.
     """
 
     records: Sequence[Record]
     places: list[Shelf]
     headers: list[bytes]
+    is_packed: bool
     done: "asyncio.Future[list[Position]]"
     read: list[Stored] = field(default_factory=list)
     is_early: bool = False
+
+    def packed(self, number: int) -> bytes | None:
+        """The headers of that record, if `pack` has made them."""
+        return self.headers[number] if self.is_packed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,8 @@ class Group:
                 if append.read:
                     stored = append.read[number]
                 else:
-                    stored = stored_as(record, shelf.where, shelf.next, max(now, shelf.timestamp))
+                    packed, time = append.packed(number), max(now, shelf.timestamp)
+                    stored = stored_as(record, shelf.where, shelf.next, time, packed)
                     self.stored.setdefault(shelf.where, []).append(stored)
                 shelf.next, shelf.timestamp = stored.offset + 1, stored.timestamp
                 rows.setdefault(shelf.table, []).append(

@@ -152,13 +152,23 @@ class Log(Protocol):
         """Finish what is being appended, then let go."""
 
 
-def stored_as(record: Record, where: TopicPartition, offset: int, timestamp: int) -> Stored:
-    """*record* as those in this process read it; the message of a large one is not kept beside it."""
+def stored_as(
+    record: Record,
+    where: TopicPartition,
+    offset: int,
+    timestamp: int,
+    packed: bytes | None = None,
+) -> Stored:
+    """*record* as those in this process read it; the message of a large one is not kept beside it.
+
+    *packed*: its headers as `pack` makes them, which many small tuples need not be kept for.
+    """
     topic, partition = where
     value, said = record.value, record.said
     if said is not None and len(value) > LARGEST_SAID:
         said = None
-    return Stored(topic, partition, offset, timestamp, record.key, value, record.headers, said)
+    written = record.headers if packed is None else packed
+    return Stored(topic, partition, offset, timestamp, record.key, value, written, said)
 
 
 def check_size(size: int) -> None:

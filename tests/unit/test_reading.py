@@ -33,7 +33,7 @@ def stored(value: Any, headers: Headers = (), **more: Any) -> Stored:
     data = value if isinstance(value, bytes) else orjson.dumps(value)
     facts: dict[str, Any] = {"topic": "qjb.requests.v1", "partition": 2, "offset": 7}
     return Stored(
-        **(facts | more), timestamp=1_700_000_000_000, key=None, value=data, headers=headers
+        **(facts | more), timestamp=1_700_000_000_000, key=None, value=data, written=headers
     )
 
 

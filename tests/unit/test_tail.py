@@ -2,7 +2,7 @@
 
 from broker.budget import HEADER, Room, weight
 from broker.transports.tail import Tail
-from schemas.records import Stored
+from schemas.records import Stored, pack
 
 
 def _records(start: int, count: int, size: int) -> list[Stored]:
@@ -26,6 +26,19 @@ def test_small_records_count_with_what_each_costs() -> None:
 def test_a_record_counts_with_its_headers_however_tiny() -> None:
     headers = tuple((str(number), b"") for number in range(10_000))
     assert weight(Stored("t", 0, 0, 0, None, b"", headers)) > 10_000 * HEADER
+
+
+def test_headers_in_one_piece_are_read_as_they_were_and_take_less() -> None:
+    headers = tuple((f"name-{number}", b"value") for number in range(12))
+    loose = Stored("t", 0, 0, 0, b"key", b"value", headers)
+    packed = Stored("t", 0, 0, 0, b"key", b"value", pack(headers))
+
+    assert packed.headers == loose.headers == headers
+    assert packed == loose
+    assert packed.header("name-3") == b"value"
+    assert packed.header("name-12") is None
+    assert packed.named_headers() == dict(headers)
+    assert weight(packed) < weight(loose) * 2 / 3
 
 
 def test_the_older_half_goes_and_the_last_one_too() -> None:

@@ -168,6 +168,13 @@ def row_of(record: Record, partition: int) -> Row:
     return record.value, record.key, record.headers, partition
 
 
+def said_of(record: Stored, place: int) -> StoredRow:
+    """*record* as it is said. Headers that are packed are said as they are."""
+    written = record.written
+    headers: Any = msgspec.Raw(written) if isinstance(written, bytes) else written
+    return place, record.offset, record.timestamp, record.key, record.value, headers
+
+
 def stored_of(row: StoredRow, places: Sequence[Place]) -> Stored:
     """The record that *row* is."""
     place, offset, timestamp, key, value, headers = row

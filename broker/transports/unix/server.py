@@ -38,6 +38,7 @@ from broker.transports.unix.frames import (
     StoredRow,
     Welcome,
     failure,
+    said_of,
 )
 from schemas.records import Record, Stored
 
@@ -256,7 +257,7 @@ def _in_parts(records: Iterable[tuple[int, Stored]], most: int) -> Iterator[list
     rows: list[StoredRow] = []
     size = 0
     for number, each in records:
-        rows.append((number, each.offset, each.timestamp, each.key, each.value, each.headers))
+        rows.append(said_of(each, number))
         size += len(each.value) + 100
         if size >= most:
             yield rows
