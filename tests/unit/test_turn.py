@@ -1,6 +1,5 @@
 """What a turn does by itself: hopeless waits, void attempts, jobs that find a place."""
 
-import gc
 from typing import Any
 
 import msgspec
@@ -684,14 +683,3 @@ def test_a_session_is_not_opened_where_no_jobs_are_taken() -> None:
     assert isinstance(refused, SessionRejected)
     assert refused.reason == "backend_draining"
     assert "new fridge" in refused.message
-
-
-def test_a_turn_is_gone_when_nobody_needs_it() -> None:
-    """Without a search for cycles: a thousand turns a second are too many to search for."""
-    gc.collect()
-    gc.disable()
-    try:
-        Desk().submit()
-        assert not [each for each in gc.get_objects() if isinstance(each, Turn)]
-    finally:
-        gc.enable()
