@@ -40,7 +40,8 @@ async def started(
         for pool in pools:
             pool.begin()
     try:
-        await asyncio.to_thread(_load, roles)
+        apart = {GATEWAY} if settings.gateways_apart(roles) else set()
+        await asyncio.to_thread(_load, [role for role in roles if role not in apart])
         from broker.wiring import serving
 
         async with serving(settings, roles, sockets, pools=pools) as found:

@@ -164,12 +164,12 @@ async def _open(log: Log, settings: Settings) -> None:
 
 def _start(made: Roles, roles: Collection[str], tasks: asyncio.TaskGroup) -> Running:
     """Start *roles*, the worker first: its children take the longest."""
-    of_their_own = made.settings.gateway.gateways and set(roles) == set(EVERYTHING)
+    apart = made.settings.gateways_apart(roles)
     worker = made.worker() if WORKER in roles else None
     broker = made.broker() if BROKER in roles else None
     gateway: Gateway | GatewayProcesses | None = None
     if GATEWAY in roles:
-        gateway = made.gateways() if of_their_own else made.gateway()
+        gateway = made.gateways() if apart else made.gateway()
     started = {
         role: tasks.create_task(role.run(), name=type(role).__name__)
         for role in (worker, broker, gateway)

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -13,6 +13,7 @@ from broker.errors import SettingsError
 from broker.settings.broker import BrokerSettings
 from broker.settings.gateway import GatewaySettings, OidcSettings, StreamSettings
 from broker.settings.group import PREFIX, Group
+from broker.settings.role import EVERYTHING
 from broker.settings.storage import StorageSettings
 from broker.settings.telemetry import TelemetrySettings
 from broker.settings.worker import WorkerSettings
@@ -33,6 +34,10 @@ class Settings:
     worker: WorkerSettings
     broker: BrokerSettings
     telemetry: TelemetrySettings
+
+    def gateways_apart(self, roles: Collection[str]) -> bool:
+        """Whether a process of *roles* has processes of their own for gateways."""
+        return self.gateway.gateways > 0 and set(roles) == set(EVERYTHING)
 
     def as_environment(self) -> dict[str, str]:
         """Variables that set the same in another process: what was set, and what follows from it."""

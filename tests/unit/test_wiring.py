@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -133,15 +134,29 @@ async def test_what_was_begun_serves(tmp_path: Path) -> None:
         assert "aer_simulator" in found.backends
 
 
-def test_a_process_loads_what_it_is_and_no_other_role(tmp_path: Path) -> None:
-    code = """
+@pytest.mark.parametrize(
+    ("settings", "roles", "others"),
+    [
+        ({}, ["broker"], {"broker.gateway.server", "broker.worker.host", "aiohttp"}),
+        (
+            {"gateways": 1, "port": 0, "executor": "scripted"},
+            EVERYTHING,
+            {"broker.gateway.server", "aiohttp.web"},
+        ),
+    ],
+    ids=["a broker", "everything, with a gateway of its own"],
+)
+def test_a_process_loads_what_it_is_and_no_other_role(
+    settings: dict[str, object], roles: Sequence[str], others: set[str], tmp_path: Path
+) -> None:
+    code = f"""
 import asyncio, sys
 from broker.settings.settings import load
 from broker.starting import started
 
 async def main():
-    async with started(load({"data": sys.argv[1]}), ["broker"]):
-        print({"broker.gateway.server", "broker.worker.host", "aiohttp"} & set(sys.modules))
+    async with started(load({settings!r} | {{"data": sys.argv[1]}}), {roles!r}):
+        print({others!r} & set(sys.modules))
 
 asyncio.run(main())
 """
