@@ -10,6 +10,10 @@ from broker.transports.database import Row, Shelf
 from broker.transports.log import Position, TopicPartition, stored_as
 from schemas.records import Record, Stored
 
+FEW = 12  # records, which two jobs make at once: they are no crowd
+RESTED = 2.0  # times as long as a larger group took to be stored, the next one is waited for
+LONGEST_REST = 0.005  # s
+
 
 @dataclass(slots=True)
 class Append:
@@ -70,6 +74,15 @@ class Group:
                 positions.append(Position(shelf.where.partition, stored.offset))
             self.positions.append(positions)
         return rows
+
+    def rest(self, took: float) -> float:
+        """Seconds until the next group is taken, if this one *took* so many to be stored.
+
+        Where much is appended, more of it then shares a transaction, and all that follows from that
+        is done once for more of it. Who appends alone waits for nothing.
+        """
+        records = sum(len(append.records) for append in self.appends)
+        return 0.0 if records <= FEW else min(RESTED * took, LONGEST_REST)
 
     def acknowledge(self) -> None:
         """Tell who appended where their records are."""

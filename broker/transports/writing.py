@@ -7,6 +7,7 @@ anew, in blocks.
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -110,8 +111,10 @@ class Writer:
     def _write(self) -> None:
         while True:
             group, last = self._take(self._cleaner.pause())
+            began = time.perf_counter()
             if group.appends:
                 self._commit(group, last)
+            rest = group.rest(time.perf_counter() - began)
             for item in group.between:
                 self._do(item)
             if last:
@@ -119,6 +122,8 @@ class Writer:
             self._surely(self._cleaner.work)
             if self._long_wal and self._surely(lambda: database.checkpoint(self._db)) is not None:
                 self._long_wal = False
+            if rest:
+                self._stopping.wait(rest)
 
     def _take(self, pause: float) -> tuple[Group, bool]:
         """Everything that waits, and whether it is the last; waits up to *pause* for the first."""
