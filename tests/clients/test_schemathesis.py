@@ -1,6 +1,7 @@
 """The description of the API, tried on a whole service by a tool that knows nothing else of it."""
 
 import asyncio
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.support.environments import environment
 from tests.support.systems import embedded_system
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 SECONDS = 20  # of trying, with each seed
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -39,6 +41,7 @@ def test_every_route_keeps_to_its_description(url: str, seed: str, tmp_path: Pat
         text=True,
         check=False,
         cwd=tmp_path,
+        env=os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS)},
         timeout=300,
     )
 
