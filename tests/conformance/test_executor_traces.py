@@ -9,7 +9,9 @@ import pytest_asyncio
 
 from executors.base import Stop
 from executors.children.frames import Kind
+from executors.children.pool import SPARES
 from executors.simulator import SimulatorExecutor
+from tests.support.awaiting import eventually
 from tests.support.circuits import BELL_2
 from tests.support.executing import bodies, gone, kind, kinds, last, log_of, started, task, value
 from tests.support.programs import PROGRAMS
@@ -99,18 +101,17 @@ async def test_what_a_program_changes_of_its_process_is_not_found_by_the_next(
     assert first == second
 
 
-async def test_children_that_ran_built_in_programs_are_used_again(
-    executor: SimulatorExecutor,
-) -> None:
-    await last(executor, task("sampler", {"circuits": BELL_2}))
-    before = workers(executor)
+async def test_children_that_ran_built_in_programs_are_used_again() -> None:
+    async with started(SimulatorExecutor(1, PROGRAMS)) as executor:  # no child of it is ending
+        await eventually(lambda: len(workers(executor)) == 1 + SPARES)
+        before = workers(executor)
 
-    for program in ("sampler", "circuit-runner"):
-        for backend in ("aer_simulator", "fake_line_5"):
-            job = task(program, {"circuits": BELL_2}, backend=backend)
-            assert kind(await last(executor, job)) == "returned"
+        for program in ("sampler", "circuit-runner"):
+            for backend in ("aer_simulator", "fake_line_5"):
+                job = task(program, {"circuits": BELL_2}, backend=backend)
+                assert kind(await last(executor, job)) == "returned"
 
-    assert workers(executor) == before
+        assert workers(executor) == before
 
 
 @pytest.mark.parametrize(
