@@ -43,6 +43,16 @@ def there(events: Events) -> str:
     return str(accepted["vendor_job_id"])
 
 
+async def listed_as_parked(job_id: str, log: dict[str, str]) -> None:
+    """Wait until an operator finds it: snapshots come a little after the event."""
+
+    async def is_parked() -> bool:
+        listed = await asyncio.to_thread(run, "parked", "list", "--json", **log)
+        return job_id in listed.stdout
+
+    await eventually(is_parked, WITHIN)
+
+
 async def test_a_job_here_is_one_task_there_and_its_counts_are_right(both: Both) -> None:
     before = len(both.far.books.tags())
     await both.begin("plain", shots=64)
@@ -95,12 +105,7 @@ async def test_that_it_failed_there_is_told_here_by_its_name(both: Both) -> None
     await both.begin("failed-there")
     task = there(await both.until("failed-there", "call_accepted"))
     log = {"QJB_DATA": str(both.far.books.folder / "up")}
-
-    async def is_parked() -> bool:
-        listed = await asyncio.to_thread(run, "parked", "list", "--json", **log)
-        return task in listed.stdout
-
-    await eventually(is_parked, WITHIN)
+    await listed_as_parked(task, log)
     done = await asyncio.to_thread(run, "parked", "resolve", task, "--fail", **log)
     end = (await both.ends("failed-there"))[-1]
     both.far.process.environment = usual
@@ -145,6 +150,7 @@ async def test_a_task_whose_answer_is_lost_parks_the_job_until_an_operator_says_
     events = await both.until("lost", "parked")
     log = {"QJB_DATA": str(both.far.books.folder.parent / "near" / "up")}
     (task,) = (await got(both.far.url, "/jobs?limit=1"))["jobs"]
+    await listed_as_parked("lost", log)
     resolve = ("parked", "resolve", "lost", "--vendor-job-id", task["id"])
     done = await asyncio.to_thread(run, *resolve, **log)
     assert done.returncode == 0, done.stderr
