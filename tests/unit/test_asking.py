@@ -40,7 +40,6 @@ def test_a_query_becomes_a_value() -> None:
     wanted = of("limit=7&wait=1.5&pending=True&order=ASC&name=null&tags=a&tags=b&tags=&other=1")
 
     assert wanted == Wanted(7, 1.5, True, Order.ASC, "null", ("a", "b", ""))
-    assert of("name=1&name=2").name == "1"
 
 
 def test_what_is_not_there_or_empty_is_as_if_nobody_had_asked() -> None:
@@ -58,8 +57,10 @@ def test_times_are_told_in_one_form_whatever_theirs_is() -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("limit=x", "limit: 'x' is not a whole number"),
-        ("limit=-1", "limit: '-1' is not a whole number"),
+        ("limit=x", "limit: 'x' is not a whole number from 0 on"),
+        ("limit=-1", "limit: '-1' is not a whole number from 0 on"),
+        ("limit=5&limit=7", "limit: given 2 times ('5', '7'), and may be given once"),
+        ("name=1&name=1&name=2", "name: given 3 times ('1', '1'), and may be given once"),
         ("limit=1.5", "limit: '1.5' is not a whole number"),
         ("wait=nan", "wait: 'nan' is not a number of seconds"),
         ("wait=inf", "wait: 'inf' is not a number of seconds"),

@@ -44,8 +44,8 @@ def schema_of_moment(kind: type) -> dict[str, Any]:
 def asked(query: MultiMapping[str], kind: type[Q]) -> Q:
     """What *query* asks for; names that *kind* does not have say nothing.
 
-    Of a name that stands there twice the first counts, unless its field is a tuple; a number, a
-    word or a time that is empty is not there. Raises `InvalidRequestError`.
+    A name may stand there several times where its field is a tuple; a number, a word or a time
+    that is empty is not there. Raises `InvalidRequestError`.
     """
     if not query:
         return _nothing(kind)  # type: ignore[no-any-return]
@@ -54,8 +54,8 @@ def asked(query: MultiMapping[str], kind: type[Q]) -> Q:
 
 
 def can_refuse(kind: type[msgspec.Struct]) -> bool:
-    """Whether there is a query that is none of that *kind*: text may say anything."""
-    return not all(field.is_text for field in _fields(kind))
+    """Whether there is a query that is none of that *kind*: lists of texts may say anything."""
+    return not all(field.is_list for field in _fields(kind))
 
 
 @cache
@@ -74,7 +74,12 @@ class _Field(NamedTuple):
 
     def read(self, query: MultiMapping[str]) -> Any:
         """Its value; None without one."""
-        text = query.getall(self.name) if self.is_list else query[self.name]
+        texts = query.getall(self.name)
+        if len(texts) > 1 and not self.is_list:
+            first, second = (text[:40] for text in texts[:2])
+            why = f"given {len(texts)} times ({first!r}, {second!r}), and may be given once"
+            raise InvalidRequestError(f"{self.name}: {why}")
+        text = texts if self.is_list else texts[0]
         if not text and not self.is_text:
             return None
         try:
@@ -108,7 +113,10 @@ def _words(told: inspect.Type) -> str:
         return " or ".join(str(each.value) for each in told.cls)
     if isinstance(told, inspect.LiteralType):
         return " or ".join(map(str, told.values))
-    return _WORDS.get(type(told), "what it should be")
+    words = _WORDS.get(type(told), "what it should be")
+    if isinstance(told, inspect.IntType | inspect.FloatType) and told.ge is not None:
+        return f"{words} from {told.ge} on"
+    return words
 
 
 _WORDS: Mapping[type[inspect.Type], str] = {
