@@ -127,10 +127,10 @@ def read_operator(record: Stored) -> operators.ResolveJob:
 
 def read_report(record: Stored) -> reports.Report:
     """What *record* of the reports topic says; raises `UnreadableError`."""
-    if isinstance(record.said, reports.Report):  # of a worker here, who looked at the values
-        return record.said
     if len(record.value) > LARGEST_REPORT:
         raise UnreadableError("too_large", f"a report of {len(record.value)} bytes")
+    if isinstance(record.said, reports.Report):  # of a worker here, who looked at the values
+        return record.said
     try:
         record.value.decode()  # values in it are passed on as they are
     except UnicodeDecodeError as error:

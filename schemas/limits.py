@@ -4,6 +4,8 @@ These say what may travel and where it is looked at. What may be held in memory 
 `broker.budget`, and what a job's inputs may unpack to in `executors.limits`.
 """
 
+import msgspec
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -19,8 +21,9 @@ INLINE = 256 * KIB
 # (`broker.ledger.preparing`). Larger ones are checked by the worker, or its child, before they run.
 CHECKED_BEFORE = 8 * MIB
 
-# Characters of a message or of a piece of output in a report (`broker.worker.reports`) or an event
-# (`broker.core.decide`). Of a longer one the end is kept.
+# Bytes of JSON of a message or of a piece of output in a report (`broker.worker.reports`) or an event
+# (`broker.core.decide`). Of a longer one the end is kept. Also of all rules that a report says were
+# broken, together.
 LONGEST_TEXT = 64 * KIB
 
 # Bytes of key, value and headers that one record may take in every log (`broker.transports`): under
@@ -36,5 +39,17 @@ LARGEST_BODY = 64 * MIB
 
 
 def shortened(text: str) -> str:
-    """*text* as it may travel: the end of it, if it is too long."""
-    return text if len(text) <= LONGEST_TEXT else "… " + text[-LONGEST_TEXT:]
+    """*text* as it may travel: the end of it, behind an ellipsis, if it is too long."""
+    if _bytes_of(text) <= LONGEST_TEXT:
+        return text
+    kept = "… " + text[-LONGEST_TEXT:]
+    while (size := _bytes_of(kept)) > LONGEST_TEXT:
+        kept = "… " + kept[-(len(kept) * LONGEST_TEXT // size) + 2 :]
+    return kept
+
+
+def _bytes_of(text: str) -> int:
+    """How many bytes of JSON *text* is, between its quotes; no more than six for each character."""
+    if 6 * len(text) <= LONGEST_TEXT:
+        return 6 * len(text)
+    return len(msgspec.json.encode(text)) - 2

@@ -4,7 +4,10 @@ import asyncio
 import sys
 from contextlib import suppress
 from functools import partial
+from itertools import accumulate, takewhile
+from typing import TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from broker import payloads
@@ -39,6 +42,8 @@ from schemas.values import NOTHING
 NEWS = (Began, Published, Withheld, Logged)
 AHEAD = 32  # reports of one attempt that may be on their way while its program runs on
 COMPANY = 0.01  # s that a beginning waits at most: that of a short attempt goes with its end
+
+B = TypeVar("B", Raised, Withheld)
 
 
 class Reports:
@@ -160,11 +165,12 @@ class Reports:
             case Calibrated():
                 return await self._by_reference(body)
             case Raised():
-                body = replace(body, message=shortened(body.message))
-                return await self._stowed(body)
-            case Died() | Parked() if len(body.message) > LONGEST_TEXT:
+                return await self._stowed(_in_short(body))
+            case Withheld():
+                return _in_short(body)
+            case Died() | Parked():
                 return replace(body, message=shortened(body.message))
-            case Logged() if len(body.text) > LONGEST_TEXT:
+            case Logged():
                 return replace(body, text=shortened(body.text))
             case _:
                 return body
@@ -182,6 +188,16 @@ class Reports:
             return body
         raw, ref = await until_it_works(partial(payloads.stow, value, self._blobs))
         return replace(body, value=raw, value_ref=ref)
+
+
+def _in_short(body: B) -> B:
+    """*body*, of whose violations the first ones are told: no more than fit beside its message."""
+    sizes = accumulate(len(msgspec.json.encode(each)) for each in body.violations)
+    told = takewhile(
+        lambda found: found[1] <= LONGEST_TEXT, zip(body.violations, sizes, strict=True)
+    )
+    violations = tuple(violation for violation, _ in told)
+    return replace(body, message=shortened(body.message), violations=violations)
 
 
 async def _appended(attempt: Attempt, but: int = 0) -> None:

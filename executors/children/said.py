@@ -40,6 +40,8 @@ def is_json(payload: bytes) -> bool:
 def raised_of(payload: bytes) -> Raised | None:
     """How the attempt has failed, with what it kept; None if *payload* says no such thing."""
     line, _, value = payload.partition(b"\n")
+    if len(line) > MOST_CHECKED:
+        return None
     try:
         raised = _raised.decode(line)
     except (UnicodeDecodeError, msgspec.DecodeError):

@@ -34,9 +34,9 @@ from executors.scripted import (
 )
 from schemas.inbox import CancelAttempt
 from schemas.records import Record
-from schemas.reports import Began, Body, Died, Published, Raised, Returned, Stopped
+from schemas.reports import Began, Body, Died, Published, Raised, Returned, Stopped, Withheld
 from schemas.specification import Program, parse_specification
-from schemas.values import NOTHING, BlobRef
+from schemas.values import NOTHING, BlobRef, Violation
 from schemas.workers import AttemptName
 from tests.support.awaiting import stays
 from tests.support.worker import Bench, until, working
@@ -266,6 +266,25 @@ async def test_an_endless_message_is_cut() -> None:
 
     assert isinstance(last, Raised)
     assert len(last.message) < 70_000
+
+
+async def test_of_endless_violations_the_first_ones_are_told() -> None:
+    each = Violation("/a", "rule", "😀" * 210)
+
+    class Breaks(ScriptedExecutor):
+        async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
+            yield Began()
+            yield Withheld("x", (each,) * 2_000)
+            yield Raised("program_error", "y", (each,) * 2_000)
+
+    async with working(Breaks()) as qjb:
+        await qjb.tell(qjb.dispatch())
+        *_, withheld, raised = (report.body for report in await qjb.ended())
+
+    assert isinstance(withheld, Withheld)
+    assert isinstance(raised, Raised)
+    assert withheld.violations == raised.violations == (each,) * len(raised.violations)
+    assert 50_000 < len(msgspec.json.encode(raised.violations)) < 70_000
 
 
 async def test_large_inputs_and_results_travel_by_reference() -> None:

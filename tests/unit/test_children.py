@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from executors.children.frames import (
@@ -19,6 +20,7 @@ from executors.children.frames import (
     task_frame,
 )
 from executors.children.output import CUT, PIECE, TOTAL, Output
+from executors.children.said import MOST_CHECKED, raised_of
 from executors.registry import NAMES, make_executor
 from executors.scripted import ScriptedExecutor
 
@@ -113,3 +115,16 @@ def test_the_parent_of_children_does_not_import_qiskit() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_child_says_of_its_failure_is_believed_up_to_a_size() -> None:
+    def failed(message: str) -> bytes:
+        return msgspec.json.encode(
+            {"kind": "raised", "reason": "program_error", "message": message}
+        )
+
+    kept = raised_of(failed("x" * 1_000) + b"\n" + b"1" * MOST_CHECKED)
+
+    assert kept is not None
+    assert len(kept.value) == MOST_CHECKED
+    assert raised_of(failed("x" * MOST_CHECKED)) is None
