@@ -148,7 +148,11 @@ class SnapshotWriter:
             shared=shared,
             spent=spent,
         )
-        await append_surely(self._log, STATE, [checkpoint_record(checkpoint, times.now())])
+        record = checkpoint_record(checkpoint, times.now())
+        try:
+            await append_surely(self._log, STATE, [record])
+        except RecordTooLargeError as error:  # the one before holds: more is read at a start
+            logger.error("checkpoint.too_large", topics=len(cut.inputs), error=error.message)
         self._last = cut
 
 

@@ -10,6 +10,7 @@ from broker.core.job import apply
 from broker.core.lanes import UNPLACED
 from broker.core.spending import Spent
 from broker.ledger.recovery import AT_ONCE, Replica
+from broker.ledger.tenants import NamedTenants
 from broker.telemetry.times import iso
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import STATE
@@ -19,10 +20,10 @@ from schemas.ledger import Checkpoint, DaySpent, Entry
 from schemas.ledger_records import entry_record
 from schemas.records import Record
 from schemas.state_records import checkpoint_record, snapshot_record
-from schemas.topics import EVENTS
+from schemas.topics import EVENTS, requests_of
 from schemas.values import JobKey, State
 from tests.support.awaiting import steps
-from tests.support.broker import Hand, system, until
+from tests.support.broker import Hand, ledger, system, until
 
 COUNT = 20_000
 
@@ -193,3 +194,18 @@ async def test_what_tenants_used_is_counted_once_whichever_snapshots_were_ahead_
 
     assert replica.book.spending.of("default", "2026-11-29") == Spent(13.0, 205, 7)
     assert replica.book.spending.of("default", "2026-12-27") == Spent(1.5, 0, 0)  # b's, which runs
+
+
+async def test_a_broker_serves_although_a_checkpoint_of_all_its_tenants_is_too_large() -> None:
+    log = MemoryLog(1)
+    gone = {requests_of(f"t{number:05d}-{'x' * 24}").name: 0 for number in range(17_230)}
+    before = Checkpoint(epoch=1, ledger={0: 0}, inputs={f"{name}:0": 12345 for name in gone})
+    await log.append(STATE, [checkpoint_record(before, iso(0))])
+    tenants = NamedTenants(f"n{number:05d}-{'x' * 24}" for number in range(40))
+
+    async with system(Hand(log, runs=True), tenants=tenants) as qjb:
+        await qjb.submit("j1")
+        await qjb.ends("j1")
+        await until(lambda: qjb.snapshots().keys() == {"default/j1"})
+
+    assert {entry.epoch for entry in ledger(log)[JobKey("default", "j1")]} == {2}
