@@ -23,6 +23,7 @@ from qiskit.circuit import (
     Operation,
     ParameterExpression,
 )
+from qiskit.circuit.library import CSwapGate
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Kraus, SuperOp
 from qiskit.quantum_info.operators.predicates import is_unitary_matrix
@@ -139,7 +140,7 @@ class _Walk:
             made._append(item.replace(operation=operation.replace_blocks(blocks)))
         elif isinstance(operation, AnnotatedOperation):
             made._append(item.replace(operation=self.apart(operation, place)))
-        elif _is_own(operation):
+        elif _is_own(operation) or _is_open_swap(operation):
             self._inline(made, self._definition(operation, times), item, place, times)
         else:
             made._append(item.replace(operation=_unlabelled(operation)))
@@ -237,6 +238,7 @@ def _is_plain(item: CircuitInstruction) -> bool:
     return (
         not isinstance(operation, ControlFlowOp | AnnotatedOperation)
         and not _is_own(operation)
+        and not _is_open_swap(operation)
         and getattr(operation, "label", None) is None
     )
 
@@ -247,6 +249,11 @@ def _is_own(operation: Operation) -> bool:
     if kind.__module__ not in _GENERIC and kind.__module__.startswith(_QISKITS_OWN):
         return False
     return operation.name not in _CHANNELS or operation.definition is not None
+
+
+def _is_open_swap(operation: Operation) -> bool:
+    """Whether it swaps where a qubit is 0: Aer takes one of those that it swaps for another such."""
+    return isinstance(operation, CSwapGate) and operation.ctrl_state == 0
 
 
 def _length(values: Any) -> int:

@@ -1,12 +1,13 @@
 """Circuits with control flow, in a form that Aer runs without stumbling.
 
 Aer makes jumps and marks of control flow, then drops what has no influence on a measurement, and
-sizes its classical memory by what is measured. Both go wrong by what a block leaves out: a mark is
-dropped while the jump to it stays, and a bit that is read but never written is out of bounds. Of a
-number that a register is compared with, it takes as many bits as the register has.
+sizes its classical memory by what is measured. Both go wrong by what a block leaves out, or by the
+last measurement in one: a mark is dropped while the jump to it stays, and a bit that is read but
+never written is out of bounds. Of a number that a register is compared with, it takes as many bits
+as the register has.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from qiskit import QuantumCircuit
@@ -22,13 +23,15 @@ from qiskit.circuit.classical import expr
 
 
 def steadied(circuit: QuantumCircuit) -> QuantumCircuit:
-    """*circuit*, with each block on all qubits that are used, if it has any block."""
+    """*circuit*, with each block on all qubits that are used, and the last bit measured behind them
+    in a block that is never entered, if it has any block.
+    """
     if not any(item.is_control_flow() for item in circuit.data):
         return circuit
     used = {qubit for item in circuit.data if item.name != "barrier" for qubit in item.qubits}
     made = _widened(circuit, [qubit for qubit in circuit.qubits if qubit in used])
-    if made.num_clbits and any(isinstance(found, expr.Expr) for found in _conditions(circuit)):
-        _name_last_bit(made, made.qubits[:1])
+    if made.num_clbits and used:
+        _name_last_bit(made, next(qubit for qubit in made.qubits if qubit in used))
     return made
 
 
@@ -64,19 +67,9 @@ def _is_never(condition: Any) -> bool:
     return not 0 <= value < 2**register.size
 
 
-def _conditions(circuit: QuantumCircuit) -> Iterator[object]:
-    for item in circuit.data:
-        if not item.is_control_flow():
-            continue
-        yield getattr(item.operation, "condition", None)
-        yield getattr(item.operation, "target", None)
-        for block in item.operation.blocks:
-            yield from _conditions(block)
-
-
-def _name_last_bit(circuit: QuantumCircuit, qubits: Iterable[Qubit]) -> None:
-    """Measure into the last bit in a block that is never entered: so there is memory for it."""
+def _name_last_bit(circuit: QuantumCircuit, qubit: Qubit) -> None:
+    """Measure into the last bit in a block that is never entered."""
     last = circuit.clbits[-1:]
-    body = QuantumCircuit(list(qubits), last)
+    body = QuantumCircuit([qubit], last)
     body.measure(0, 0)
-    circuit.append(IfElseOp(expr.lift(False), body), list(qubits), last)
+    circuit.append(IfElseOp(expr.lift(False), body), [qubit], last)

@@ -6,6 +6,7 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Instruction
 from qiskit.circuit.classical import expr, types
+from qiskit.circuit.library import CSwapGate
 
 from executors import runtime_json
 from executors.backends import catalogue
@@ -286,3 +287,35 @@ def test_a_condition_that_aer_does_not_evaluate_is_refused(backend: str, conditi
 def test_measurement_mitigation_of_control_flow_is_refused() -> None:
     with pytest.raises(InvalidInputsError, match=r"circuits\[0\] has control flow"):
         run("sampler", "fake_line_5", FLIPPED[1], use_measurement_mitigation=True)
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+def test_a_swap_where_a_qubit_is_0_swaps_its_own_two(skipped: bool) -> None:
+    text = QASM_3 + "qubit[3] q; bit[3] c; x q[1]; negctrl @ swap q[0], q[1], q[2]; c = measure q;"
+    circuit = QuantumCircuit(3, 3)
+    circuit.x(1)
+    circuit.append(CSwapGate(ctrl_state=0), [0, 1, 2])
+    circuit.measure(range(3), range(3))
+
+    for form in (text, encoded(circuit)):
+        asked = {"skip_transpilation": skipped, "run_config": {"shots": SHOTS}}
+        assert run("sampler", "aer_simulator", form, **asked)["raw_counts"] == [{"100": SHOTS}]
+
+
+ENDS_IN_A_BLOCK = {
+    "while (c == 0) { h q[0]; c = measure q; }": {"1"},
+    "x q[0]; if (c == 0) { c = measure q; x q[0]; }": {"1"},
+    "if (c == 1) { x q[0]; } else { x q[0]; c = measure q; }": {"1"},
+    "for int i in [0:2] { x q[0]; c = measure q; }": {"1"},
+    "switch (c) { case 0 { h q[0]; c = measure q; } default { x q[0]; } }": {"0", "1"},
+}
+
+
+@pytest.mark.parametrize("body", ENDS_IN_A_BLOCK)
+def test_the_last_measurement_may_stand_in_a_block(backend: str, body: str) -> None:
+    text = QASM_3 + f"qubit[1] q; bit[1] c; {body}"
+
+    (counts,) = run("sampler", backend, text, run_config={"shots": SHOTS})["raw_counts"]
+
+    often = {bits for bits, times in counts.items() if times > 0.2 * SHOTS}
+    assert often == ENDS_IN_A_BLOCK[body]
