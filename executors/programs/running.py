@@ -11,10 +11,12 @@ from executors.backends.aer import LocalSimulator
 from executors.faults import BackendError, InvalidInputsError, blame
 from executors.programs.aer_words import failure
 from executors.programs.options import unknown
+from executors.programs.transpiling import within_method
 
 # Options of devices that a simulator has no use for: taken, for the sake of what was written for
 # devices, and left out.
 _OF_DEVICES = frozenset({"init_qubits", "rep_delay", "use_measure_esp", "dynamic", "job_tags"})
+AUTOMATIC = "automatic"  # the method that Aer finds best
 _RESERVED = frozenset(
     {
         "accept_distributed_results",
@@ -63,13 +65,23 @@ def run(
         raise unknown(f"{backend.name} has no run option", others, run_options(backend))
     with blame(BackendError, f"{backend.name} could not run the circuits"):
         given = None if binds is None else [binds] * len(circuits)
-        result = backend.run(list(circuits), parameter_binds=given, **chosen).result()
+        asked = _for_method(backend, circuits, chosen.get("method", AUTOMATIC))
+        result = backend.run(list(asked), parameter_binds=given, **chosen).result()
         if not result.success:
             raise failure(result, chosen)
         times = len(result.results) // len(circuits)
         for number, found in enumerate(result.results):
             found.header["creg_sizes"] = registers(circuits[number // times])
         return result
+
+
+def _for_method(
+    backend: LocalSimulator, circuits: Sequence[QuantumCircuit], method: str
+) -> Sequence[QuantumCircuit]:
+    """With noise each gate stays what it is: the noise is that of this one."""
+    if method == AUTOMATIC or not backend.is_ideal:
+        return circuits
+    return within_method(circuits, method)
 
 
 def run_options(backend: LocalSimulator) -> frozenset[str]:

@@ -1,15 +1,18 @@
 """Transpilation with pass managers that are made once: that is most of its cost for small circuits."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 import orjson
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit.library.standard_gates import get_standard_gate_name_mapping
+from qiskit.exceptions import QiskitError
 from qiskit.transpiler import PassManager, generate_preset_pass_manager
 from qiskit.transpiler.preset_passmanagers.plugin import list_stage_plugins
+from qiskit_aer import AerSimulator
 
 from executors.backends.aer import LocalSimulator
 from executors.backends.catalogue import backend, names
@@ -143,6 +146,49 @@ def _is_within(circuit: QuantumCircuit, known: frozenset[str]) -> bool:
         and all(_is_within(block, known) for block in getattr(item.operation, "blocks", ()))
         for item in circuit.data
     )
+
+
+def within_method(circuits: Sequence[QuantumCircuit], method: str) -> Sequence[QuantumCircuit]:
+    """*circuits* in gates that Aer's *method* simulates: some know few. Raises `InvalidInputsError`.
+
+    Aer refuses one circuit that has others in words of its own, and of several it may crash.
+    """
+    known = _simulated_by(method)
+    if known is None or all(_is_within(circuit, known) for circuit in circuits):
+        return circuits
+    made = []
+    for number, circuit in enumerate(circuits):
+        found = circuit
+        if "t" in known and not _is_within(circuit, known):  # else some gates are beyond it
+            with suppress(QiskitError):  # or what is no gate
+                found = _translator(method).run(circuit)
+        if lacking := sorted(set(_names(found)) - known):
+            told = f"circuits[{number}] has {', '.join(lacking)}"
+            raise InvalidInputsError(f"{told}, which method {method} does not simulate"[:500])
+        made.append(found)
+    return made
+
+
+def _names(circuit: QuantumCircuit) -> Iterator[str]:
+    for item in circuit.data:
+        yield item.name
+        for block in getattr(item.operation, "blocks", ()):
+            yield from _names(block)
+
+
+@lru_cache
+def _simulated_by(method: str) -> frozenset[str] | None:
+    """Names of operations; None of a method that Aer has not here, as it will say."""
+    if method not in AerSimulator().available_methods():
+        return None
+    known = frozenset(AerSimulator(method=method).operation_names) | {"barrier"}
+    return known - {"rz"} if method == "extended_stabilizer" else known  # it knows p of any angle
+
+
+@lru_cache
+def _translator(method: str) -> PassManager:
+    gates = sorted(_standard_gates() & (_simulated_by(method) or frozenset()))
+    return generate_preset_pass_manager(optimization_level=0, basis_gates=gates)
 
 
 @lru_cache

@@ -319,3 +319,38 @@ def test_the_last_measurement_may_stand_in_a_block(backend: str, body: str) -> N
 
     often = {bits for bits, times in counts.items() if times > 0.2 * SHOTS}
     assert often == ENDS_IN_A_BLOCK[body]
+
+
+NOT_OF_EVERY_METHOD = [
+    ("matrix_product_state", "crx(pi) q[0], q[1];"),
+    ("matrix_product_state", "cry(pi) q[0], q[1];"),
+    ("matrix_product_state", "cu(pi, 0, pi, 0) q[0], q[1];"),
+    ("matrix_product_state", "ctrl @ rx(pi) q[0], q[1]; ctrl @ inv @ s q[0], q[1];"),
+    ("extended_stabilizer", "ry(pi) q[1];"),
+    ("extended_stabilizer", "x q[1]; rz(0.5) q[1];"),
+    ("stabilizer", "h q[1]; rz(pi) q[1]; h q[1];"),
+]
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+@pytest.mark.parametrize(("method", "body"), NOT_OF_EVERY_METHOD)
+def test_gates_that_a_method_does_not_know_are_put_in_those_that_it_knows(
+    method: str, body: str, skipped: bool
+) -> None:
+    text = QASM_3 + f"qubit[2] q; bit[2] c; x q[0]; {body} c = measure q;"
+    asked = {"run_config": {"shots": 10, "method": method}, "skip_transpilation": skipped}
+
+    counts = run("sampler", "aer_simulator", [text, text], **asked)["raw_counts"]
+
+    assert counts == [{"11": 10}] * 2
+
+
+def test_what_a_method_can_not_simulate_is_named() -> None:
+    text = QASM_3 + "qubit[1] q; bit[1] c; if (c == 0) { h q[0]; } c = measure q;"
+    asked = {"run_config": {"shots": 1, "method": "extended_stabilizer"}}
+
+    with pytest.raises(InvalidInputsError) as refused:
+        run("sampler", "aer_simulator", [text, text], **asked)
+
+    told = "circuits[0] has if_else, which method extended_stabilizer does not simulate"
+    assert str(refused.value) == told
