@@ -10,20 +10,56 @@ from typing import Any
 MOST = 10**12  # that are counted of one job, whatever it claims
 
 
-def shots_in(inputs: Mapping[str, Any], defaults: Mapping[str, Any]) -> int:
-    """The shots that *inputs* ask for; *defaults*: of those that are left out.
+# What a program of the first primitives is given, and one of 2021 is not: see `sampler`.
+_OF_V1 = (
+    "circuit_indices",
+    "parameters",
+    "transpilation_settings",
+    "resilience_settings",
+    "run_options",
+)
 
-    Of pubs each says its own, or a precision that takes as many; else `shots`, or those of
-    `run_options`, for each of the `circuits`. 0: none, or nobody can tell.
+
+def shots_in(inputs: Mapping[str, Any], declared: Mapping[str, Any]) -> int:
+    """The shots that *inputs* ask for; *declared*: the schemas of those that the program has.
+
+    Of pubs each says its own, or a precision that takes as many; a quantum program says those of
+    its items; else they stand in `run_options`, by themselves or in `run_config`, or are the
+    default there, for each of the `circuits`. 0: none, or nobody can tell.
     """
     if isinstance(pubs := inputs.get("pubs"), list):
         options = _object(inputs.get("options"))
         return min(MOST, sum(_of_pub(pub, options) for pub in pubs))
-    running = _object(inputs.get("run_options"))
-    shots = running.get("shots") or inputs.get("shots") or defaults.get("shots")
-    circuits = inputs.get("circuits")
-    number = len(circuits) if isinstance(circuits, list) else 1
-    return min(MOST, _whole(shots) * number)
+    if isinstance(program := inputs.get("quantum_program"), dict):
+        return min(MOST, _whole(program.get("shots")) * _length(program.get("items")))
+    named = inputs.get("circuit_indices")
+    number = _length(named if isinstance(named, list) else inputs.get("circuits"))
+    return min(MOST, _of_each(inputs, declared) * number)
+
+
+def _of_each(inputs: Mapping[str, Any], declared: Mapping[str, Any]) -> int:
+    running, config = (_object(inputs.get(name)) for name in ("run_options", "run_config"))
+    alone = inputs.get("shots") if "shots" in declared or not declared else None
+    for asked in (running.get("shots"), alone, config.get("shots")):
+        if asked is not None:
+            return _whole(asked)
+    is_v1 = any(inputs.get(name) is not None for name in _OF_V1)
+    places = [
+        declared,
+        *(_properties(declared.get(name)) for name in ("run_config", "run_options")),
+    ]
+    for place in reversed(places) if is_v1 or "run_config" not in declared else places:
+        if usual := _whole(_object(place.get("shots")).get("default")):
+            return usual
+    return 0
+
+
+def _properties(schema: Any) -> Mapping[str, Any]:
+    return _object(_object(schema).get("properties"))
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 1
 
 
 def _of_pub(pub: Any, options: Mapping[str, Any]) -> int:

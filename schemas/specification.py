@@ -160,19 +160,14 @@ class Program:
             circuits,
             unknown.inputs(self.id, inputs, self.specification.spec.parameters),
             _sha256(inputs, data) if hashed and len(data) <= INLINE else "",
-            shots_in(inputs, self._defaults) if not violations else 0,
+            shots_in(inputs, self._declared) if not violations else 0,
         )
 
-    @cached_property
-    def _defaults(self) -> dict[str, Any]:
-        """Of the inputs that have some."""
+    @property
+    def _declared(self) -> dict[str, Any]:
+        """The schemas of its inputs, by name."""
         found = self.specification.spec.parameters.get("properties")
-        declared = found if isinstance(found, dict) else {}
-        return {
-            name: each["default"]
-            for name, each in declared.items()
-            if isinstance(each, dict) and "default" in each
-        }
+        return found if isinstance(found, dict) else {}
 
     def _widest(self, inputs: dict[str, Any]) -> Widest:
         names = self.specification.spec.backend_requirements.circuits

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.shots import MOST, shots_in
+from tests.support.broker import built_in
 
 BELL = "OPENQASM 2.0;"
 
@@ -24,7 +25,39 @@ BELL = "OPENQASM 2.0;"
     ],
 )
 def test_each_circuit_or_pub_counts_once(inputs: dict[str, Any], shots: int) -> None:
-    assert shots_in(inputs, {"shots": 1024}) == shots
+    assert shots_in(inputs, {"shots": {"type": "integer", "default": 1024}}) == shots
+
+
+@pytest.mark.parametrize(
+    ("program", "inputs", "shots"),
+    [
+        ("sampler", {"circuits": BELL, "run_config": {"shots": 1_000_000}}, 1_000_000),
+        ("sampler", {"circuits": [BELL] * 2, "run_config": {"shots": 50}}, 100),
+        ("sampler", {"circuits": BELL}, 1024),
+        ("sampler", {"circuits": BELL, "shots": 77}, 1024),  # it has no such input
+        ("sampler", {"circuits": [BELL], "run_options": {}}, 4000),
+        ("sampler", {"circuits": [BELL], "circuit_indices": [0, 0, 0]}, 12_000),
+        ("sampler", {"circuits": [BELL], "resilience_settings": {"level": 1}}, 4000),
+        ("estimator", {"circuits": [BELL] * 2, "observables": ["Z", "Z"]}, 8000),
+        ("estimator", {"circuits": [BELL], "observables": ["Z"], "run_options": {"shots": 9}}, 9),
+        ("qasm3-runner", {"circuits": BELL, "run_config": {"shots": 90_000}}, 90_000),
+        ("qasm3-runner", {"circuits": BELL, "run_config": {"shots": 50}, "shots": 60}, 60),
+        ("qasm3-runner", {"circuits": BELL}, 1024),
+        ("circuit-runner", {"circuits": [BELL] * 3, "shots": 10}, 30),
+        ("executor", {"quantum_program": {"shots": 20, "items": [{}, {}]}}, 40),
+        ("hello-world", {"iterations": 3}, 0),
+    ],
+)
+def test_what_a_program_runs_is_what_counts(
+    program: str, inputs: dict[str, Any], shots: int
+) -> None:
+    declared = built_in(program).specification.spec.parameters["properties"]
+
+    assert shots_in(inputs, declared) == shots
+
+
+def test_an_input_of_a_program_that_declares_none_counts() -> None:
+    assert shots_in({"circuits": BELL, "shots": 100}, {}) == 100
 
 
 @pytest.mark.parametrize(
