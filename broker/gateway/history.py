@@ -56,7 +56,7 @@ class OneJob:
     """The events of one job. A cursor is the number of the last one seen."""
 
     def __init__(self, model: ReadModel, hot: HotJob) -> None:
-        self._model, self._first, self.key = model, hot, hot.key
+        self._model, self._last, self.key = model, hot, hot.key
         self._newest, self._terminal = hot.job.seq, hot.job.terminal
         self.mark_told()
 
@@ -69,6 +69,8 @@ class OneJob:
         if event.seq <= self._newest:
             return None
         self._newest, self._terminal = event.seq, event.hot.job.terminal
+        if self._terminal:
+            self._last = event.hot.slim  # it may be deleted from now on
         return str(event.seq)
 
     def reached(self, cursor: int) -> bool:
@@ -87,7 +89,7 @@ class OneJob:
     @property
     def _hot(self) -> HotJob:
         """The job as it stands; as it stood, if it was deleted meanwhile."""
-        return self._model.locate(self.key) or self._first
+        return self._model.locate(self.key) or self._last
 
     @property
     def kept_from(self) -> int:

@@ -13,7 +13,7 @@ from broker.gateway.history import Told
 from broker.gateway.subscribers import Said
 from schemas.cloudevents import decode
 from schemas.events import Completed, Interim
-from schemas.values import BlobRef, State
+from schemas.values import NOTHING, BlobRef, State
 
 CONTINUATION, TEXT, CLOSE, PING, PONG = 0x0, 0x1, 0x8, 0x9, 0xA
 LAST = 0x80  # of the frames that are one message
@@ -25,7 +25,7 @@ class _AtLast(msgspec.Struct):
     """What there is of a job whose events are not kept any more."""
 
     state: State
-    value: msgspec.Raw = msgspec.Raw(b"null")
+    value: msgspec.Raw = NOTHING  # nor is its result if it was deleted
     value_ref: BlobRef | None = None
 
 
@@ -72,7 +72,7 @@ class Messages:
             return Said(b"", 0)
         if job.value_ref is not None:
             return Said(b"", 0, job.value_ref)
-        return Said(frame(TEXT, bytes(job.value)), 0)
+        return Said(frame(TEXT, value) if (value := bytes(job.value)) else b"", 0)
 
     def end(self, _at: str, _said: bytes) -> bytes:
         return closing(NORMAL)

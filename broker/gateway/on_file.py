@@ -28,6 +28,9 @@ class Content(Protocol):
     async def flush(self) -> None:
         """Until everything taken so far is in the file."""
 
+    def locate(self, key: JobKey) -> HotJob | None:
+        """The job that *key* names, with its newest state."""
+
     def doubt(self, key: JobKey) -> None:
         """Events of that job seem to be missing."""
 
@@ -65,9 +68,8 @@ class OnFile:
             raise UnavailableError(MADE_ANEW)
         rows = await self._file.read(self._file.store.history, hot.id, hot.key, after, upto, budget)
         lacks = (rows[0].seq - 1 if rows else upto) > after
-        if lacks and not (
-            hot.gone or hot.based or content.is_partial or any(content.first.values())
-        ):
+        is_whole = not (hot.based or content.is_partial or any(content.first.values()))
+        if lacks and is_whole and content.locate(hot.key):  # it was not deleted meanwhile
             content.doubt(hot.key)  # the log has them all
         return rows
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Generic, TypeVar
 
-from msgspec import Raw
 from msgspec.structs import replace
 
 from broker.budget import JOB, Room
 from schemas.jobs import Job
-from schemas.values import JobKey
+from schemas.values import NOTHING, JobKey
 
 _OVERHEAD = 400  # bytes that an event costs beside its value
 
@@ -43,10 +42,9 @@ class HotJob:
     @property
     def slim(self) -> "HotJob":
         """The same without inputs and result, for who keeps it for long; its events are the same."""
-        details = self.job.details and replace(self.job.details, params=Raw(b"{}"))
-        slim = HotJob(
-            self.id, self.key, replace(self.job, details=details, value=Raw()), self.based
-        )
+        details = self.job.details and replace(self.job.details, params=NOTHING)
+        job = replace(self.job, details=details, value=NOTHING)
+        slim = HotJob(self.id, self.key, job, self.based, self.copy)
         slim.events = self.events
         return slim
 

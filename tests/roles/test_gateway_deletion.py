@@ -103,3 +103,27 @@ async def test_a_stream_that_is_still_being_read_ends_when_its_job_is_deleted(
         key = JobKey("default", "j1")
         await eventually(lambda: served.gateway._parts.model.was_deleted(key))
         assert seqs(await sse.rest())[:1] == [1]
+
+
+async def test_who_reads_behind_as_a_job_is_deleted_is_told_a_gap(tmp_path: Path) -> None:
+    ledger = Ledger(MemoryLog(partitions=1))
+    await ledger.queue("j1")
+    await ledger.start("j1")
+    for number in range(100):
+        await ledger.interim("j1", {"n": number, "fill": "x" * 20_000})
+    cache = tmp_path / "gateway.db"
+    async with running(ledger=ledger, cache=cache, memory=1, looked_up=0) as served:
+        model, streams = served.gateway._parts.model, served.gateway._parts.streams
+        async with stream(served, "/jobs/j1/events") as sse:  # it reads nothing, so it falls behind
+            await eventually(lambda: streams._behind)
+            await ledger.complete("j1")
+            await ledger.delete("j1")
+            await eventually(lambda: model.was_deleted(JobKey("default", "j1")))
+            await model.flush()
+            told = await sse.rest()
+        assert not model.doubted
+
+    gap, end = told[-2:]
+    assert (gap[0], gap[1], gap[2]["state"]) == ("gap", "104", "completed")
+    assert (end[0], end[2]["state"], end[2]["seq"]) == ("end", "completed", 104)
+    assert seqs(told[:-2]) == list(range(1, len(told) - 1))
