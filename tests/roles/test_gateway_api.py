@@ -1021,6 +1021,26 @@ async def test_pages_from_origins_that_are_allowed_may_use_everything() -> None:
             assert allowed == "http://friend.example"
 
 
+async def test_pages_that_are_allowed_may_ask_each_route_with_every_header_that_it_looks_at() -> (
+    None
+):
+    general = {"Authorization", "X-Access-Token", "Content-Type", "Content-Encoding"}
+    denied = []
+    async with running(cors_origins=("http://friend.example",)) as served:
+        for route in (*API, *AROUND):
+            asking = {
+                "Origin": "http://friend.example",
+                "Access-Control-Request-Method": route.method,
+            }
+            async with served.http.options(served.url + route.path, headers=asking) as response:
+                methods = response.headers["Access-Control-Allow-Methods"].split(", ")
+                headers = response.headers["Access-Control-Allow-Headers"].split(", ")
+            denied += {route.method} - {*methods}
+            denied += general.union(route.headers) - {*headers}
+
+    assert denied == []
+
+
 async def test_a_request_in_a_batch_that_the_log_finds_too_large_fails_alone() -> None:
 
     log = MemoryLog()

@@ -68,7 +68,7 @@ class Answering:
     async def _answer(self, request: Request, place: Place | None) -> web.StreamResponse:
         """Raises what refuses *request*, or goes wrong."""
         self._hosts.check(request)
-        if (told := self._origins.check(request)) is not None:
+        if (told := self._origins.check(request, self._places.methods)) is not None:
             return told
         if "Expect" in request.headers:
             await _expect(request)

@@ -1,6 +1,6 @@
 """Pages from elsewhere: which of them may use this API from a browser."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -8,8 +8,8 @@ from aiohttp import web
 from broker.errors import ForbiddenError
 
 ALLOWED_HEADERS = (
-    "Authorization, Content-Type, IBM-API-Version, If-None-Match, If-Range, Last-Event-ID, Range,"
-    " Service-CRN, traceparent"
+    "Authorization, Content-Encoding, Content-Type, IBM-API-Version, If-None-Match, If-Range,"
+    " Last-Event-ID, Range, Service-CRN, traceparent, X-Access-Token, X-Qx-Client-Application"
 )
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -36,8 +36,8 @@ class Origins:
                 "uber-trace-id, Retry-After, ETag, Content-Range"
             )
 
-    def check(self, request: web.BaseRequest) -> web.Response | None:
-        """The answer to a preflight; refuses changes that a foreign page asks for.
+    def check(self, request: web.BaseRequest, methods: Iterable[str]) -> web.Response | None:
+        """The answer to a preflight: *methods*; refuses changes that a foreign page asks for.
 
         Bodies are read whatever their content type, so that a browser would let any page submit
         without asking first.
@@ -46,18 +46,18 @@ class Origins:
         if origin is None:
             return None
         if request.method == "OPTIONS":
-            return self._preflight(origin)
+            return self._preflight(origin, methods)
         if request.method not in _SAFE and not self.may_act(request, origin):
             raise ForbiddenError("pages from other origins may not do this")
         return None
 
-    def _preflight(self, origin: str) -> web.Response:
+    def _preflight(self, origin: str, methods: Iterable[str]) -> web.Response:
         if not self.allows(origin):
             raise ForbiddenError("pages from other origins may not use this API")
         return web.Response(
             status=204,
             headers={
-                "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE, OPTIONS",
+                "Access-Control-Allow-Methods": ", ".join(sorted(methods)),
                 "Access-Control-Allow-Headers": ALLOWED_HEADERS,
                 "Access-Control-Max-Age": "600",
             },

@@ -126,6 +126,7 @@ class Place:
     def __init__(self) -> None:
         self.path = ""  # as its route has it
         self.answers: dict[str, tuple[Handler, Scope | None]] = {}  # by method
+        self.methods: set[str] = set()  # that any route of those that were added here takes
         self._below: dict[str, Place] = {}
         self._any: tuple[str, Place] | None = None  # a name for what else may follow, not nothing
         self._anywhere: set[str] = set()  # of those below, what may have anything in front
@@ -141,6 +142,7 @@ class Place:
             place.path = route.path
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
                 place.answers[method] = (route.answer, route.needs)
+                self.methods.add(method)
 
     def _made(self, part: str) -> "Place":
         if not part.startswith("{"):
