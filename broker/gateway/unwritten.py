@@ -27,10 +27,9 @@ class Unwritten:
         self.jobs[hot.key] = hot
 
     def remove(self, hot: HotJob) -> None:
-        """Forget *hot*, and what the file has of it."""
+        """Forget *hot*, and what the file has of it. Its events stay, and are not written."""
         hot.gone = True
         self.gone[hot.key] = (*self.gone.get(hot.key, ()), hot.id)
-        self.events = [event for event in self.events if event.hot is not hot]
         self.jobs.pop(hot.key, None)
 
     def transaction(self, partitions: Sequence[PartitionRow], *, filled: bool) -> Transaction:
@@ -38,7 +37,7 @@ class Unwritten:
         return Transaction(
             partitions,
             [JobRow(hot.id, hot.job, hot.based) for hot in self.jobs.values()],
-            self.events,
+            [event for event in self.events if not event.hot.gone],
             [ident for ids in self.gone.values() for ident in ids],
             list(self.deleted.items()),
             list(self.sessions.values()),
@@ -63,7 +62,7 @@ class Unwritten:
 
     def take_back(self, handed: "Unwritten") -> None:
         """What was handed over was not written."""
-        self.events = [e for e in handed.events if not e.hot.gone] + self.events
+        self.events = handed.events + self.events
         for key, hot in handed.jobs.items():
             if not hot.gone:
                 hot.unwritten = True
