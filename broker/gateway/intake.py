@@ -28,6 +28,7 @@ from broker.errors import (
     TooLargeError,
 )
 from broker.gateway.asking import Asking
+from broker.gateway.awaited import Awaited
 from broker.gateway.fleet import Fleet
 from broker.gateway.programs import known_program
 from broker.gateway.read_model import ReadModel
@@ -50,7 +51,6 @@ from schemas.tenants import NO_QUOTA, Quota
 from schemas.unknown import MOST_WARNINGS
 from schemas.values import ID_RULE, JobKey, State, is_id
 
-FORGET = 60.0  # s after which a submitted job that nobody took up is not waited for any more
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
@@ -102,7 +102,7 @@ class Intake:
         self._model, self._waiters = model, waiters
         self._asking, self._acknowledge = asking, acknowledge
         self._running: set[asyncio.Task[Any]] = set()
-        self._awaited: set[JobKey] = set()  # submitted here, and not yet seen on the ledger
+        self._awaited = Awaited(forgotten=model.expect_no_more)
 
     def awaits(self, key: JobKey) -> bool:
         """Whether that job was submitted here a moment ago."""
@@ -190,11 +190,7 @@ class Intake:
             if self._model.known_now(key):
                 self._awaited.discard(key)
             else:
-                asyncio.get_running_loop().call_later(FORGET, self._forget, key)
-
-    def _forget(self, key: JobKey) -> None:
-        self._awaited.discard(key)
-        self._model.expect_no_more(key)
+                self._awaited.forget_later(key)
 
     def _expect(self, key: JobKey, request: SubmitJob, quota: Quota, shots: int) -> None:
         """It will be on the log. Raises `QuotaError` if its tenant may not have one more such job:

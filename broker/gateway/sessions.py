@@ -1,6 +1,5 @@
 """Sessions, as a gateway asks for them: opened, closed, cancelled, and seen on the ledger then."""
 
-import asyncio
 import random
 
 from msgspec.structs import replace
@@ -17,8 +16,9 @@ from broker.errors import (
     UnknownSessionError,
 )
 from broker.gateway.asking import Asking
+from broker.gateway.awaited import Awaited
 from broker.gateway.fleet import Fleet
-from broker.gateway.intake import FORGET, new_job_id
+from broker.gateway.intake import new_job_id
 from broker.gateway.read_model import ReadModel
 from broker.gateway.waiters import Waiters
 from broker.telemetry.times import now
@@ -44,7 +44,7 @@ class Sessions:
     ) -> None:
         self._asking, self._fleet, self._model = asking, fleet, model
         self._waiters, self._acknowledge = waiters, acknowledge
-        self._awaited: set[JobKey] = set()  # asked for here, a moment ago
+        self._awaited = Awaited()
 
     async def open(self, tenant: str, asked: OpenSession, trace: str) -> Session:
         """The session that *asked* opens, or has opened before; as it will be, while no broker has
@@ -55,7 +55,7 @@ class Sessions:
         if (session := self._model.session(key)) is None:
             self._check(asked)
             await self._ask(key, asked, trace)
-            self._await(key)
+            self._awaited.forget_later(key)
             session = await self._waiters.until(key, lambda: self._come(key), self._acknowledge)
         if session is None:
             return _to_be(tenant, named, asked)
@@ -108,10 +108,6 @@ class Sessions:
     async def _ask(self, key: JobKey, request: SessionRequest, trace: str) -> None:
         record = request_record(request, now(), trace, b"%032x" % random.getrandbits(128))
         await (await self._asking.put(key.tenant, record))
-
-    def _await(self, key: JobKey) -> None:
-        self._awaited.add(key)
-        asyncio.get_running_loop().call_later(FORGET, self._awaited.discard, key)
 
     async def _until_closing(self, before: Session) -> Session:
         key = before.key
