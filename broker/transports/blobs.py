@@ -46,7 +46,10 @@ class Blobs(Protocol):
         """The hashes of what was put *before* (seconds since 1970). Raises `UnavailableError`."""
 
     async def drop(self, sha256: str, before: float) -> bool:
-        """Take a payload out; not one that was put again since *before*. Whether it was done."""
+        """Take a payload out; not one that was put again since *before*. Whether it was done.
+
+        Outside of folders, what another process puts again in this very moment goes as well.
+        """
 
     async def is_of(self, identity: str) -> bool:
         """Whether no other log than that one keeps payloads here. Takes note of it."""
@@ -128,6 +131,8 @@ class StoredBlobs:
             meta = await self._store.head_async(path)
             if meta["last_modified"].timestamp() >= before:
                 return False
+            if self.folder is not None:
+                return await asyncio.to_thread(_take_out, self.folder, path, before)
             await self._store.delete_async(path)
         except (NotFoundError, FileNotFoundError):
             return False
@@ -226,3 +231,19 @@ def _flush(folder: Path, name: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _take_out(folder: Path, name: str, before: float) -> bool:
+    """Remove the file if it is older than *before*; whether it was.
+
+    It is put aside first: what is put from then on, by any process, is another file.
+    """
+    path = folder / name
+    aside = path.with_name(f"{path.name}#0")  # what has such a name is passed over in lists
+    path.rename(aside)
+    if aside.stat().st_mtime < before:
+        aside.unlink()
+        return True
+    aside.rename(path)  # over one that is there by now: it says the same
+    _flush(folder, name)
+    return False

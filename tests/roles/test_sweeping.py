@@ -2,11 +2,14 @@
 
 import asyncio
 import hashlib
+import os
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from obstore.store import LocalStore
 
 from broker.core.book import Book
 from broker.errors import PayloadMissingError
@@ -138,6 +141,33 @@ async def test_what_is_put_while_it_is_taken_out_is_there_afterwards(tmp_path: P
         await blobs.put(b"x")
         _, ref = await asyncio.gather(blobs.drop(sha256, later()), blobs.put(b"x"))
         assert await kept(blobs, ref)
+
+
+class PutMeanwhile(LocalStore):
+    """A folder into which another process puts a payload just after somebody has asked for its age."""
+
+    other: StoredBlobs
+
+    async def head_async(self, path: str) -> Any:
+        found = await super().head_async(path)
+        await self.other.put(b"x")
+        return found
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_what_another_process_puts_while_it_is_taken_out_stays(tmp_path: Path) -> None:
+    store = PutMeanwhile(tmp_path)
+    store.other = open_blobs(str(tmp_path))
+    ref = await store.other.put(b"x")
+    files = _files(tmp_path)
+    os.utime(files[0], (0, 0))
+
+    assert not await StoredBlobs(store, tmp_path).drop(ref.sha256, time.time() - 60)
+    assert _files(tmp_path) == files
+    assert await kept(store.other, ref)
 
 
 async def test_a_store_that_two_logs_use_is_left_alone(blobs: StoredBlobs) -> None:
