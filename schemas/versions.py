@@ -10,14 +10,12 @@ from typing import Annotated, TypeAlias
 import msgspec
 import orjson
 
-from schemas.limits import INLINE, LARGEST_CODE
+from schemas.limits import INLINE
 from schemas.specification import Specification
 from schemas.values import BlobRef, Id
 
 INLINE_CODE = INLINE // 4  # bytes; what is larger goes to the blob store
 VERSION_PATTERN = r"^[0-9a-f]{16}\Z"
-
-CodeSize = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_CODE)]
 
 
 class ProgramVersion(msgspec.Struct, frozen=True, tag_field="kind", tag="version"):

@@ -19,7 +19,6 @@ from schemas.uploads import as_json
 
 MOST_PARTS = 20
 MOST_JSON = 256 * 1024  # bytes of a field that holds JSON
-CODE = ("program", "data")
 AS_JSON = {  # such fields, and what they are called today
     "backendRequirements": "backend_requirements",
     "returnValues": "return_values",

@@ -10,7 +10,6 @@ from broker.gateway.api.describing import Whole
 from broker.gateway.api.naming import HUB, PROJECT, crn_of
 
 PLAN = "a1b0c2d3-0000-4000-8000-716a62000001"  # its id; those of IBM look so, too
-BY_KEY = "urn:ibm:params:oauth:grant-type:apikey"
 
 # IBM Quantum, from 2021 to 2025
 
