@@ -68,7 +68,12 @@ def fork_apart() -> int:
     It is a child of this process, which must adopt orphans. Raises `OSError`.
     """
     reader, writer = os.pipe()
-    middle = os.fork()
+    try:
+        middle = os.fork()
+    except OSError:  # it is tried again and again: nothing of a try may be left
+        os.close(reader)
+        os.close(writer)
+        raise
     if middle == 0:
         _fork_inside(writer)
         return 0

@@ -128,3 +128,25 @@ def test_what_a_child_says_of_its_failure_is_believed_up_to_a_size() -> None:
     assert kept is not None
     assert len(kept.value) == MOST_CHECKED
     assert raised_of(failed("x" * MOST_CHECKED)) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_forks_that_fail_leave_no_descriptors_behind() -> None:
+    code = """
+import os, resource
+from executors.sandbox import walls
+
+if os.geteuid() == 0:  # whom no limit of processes holds back
+    os.setresuid(walls.NOBODY, walls.NOBODY, walls.NOBODY)
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+before, failed = os.listdir("/proc/self/fd"), 0
+for _ in range(10):
+    try:
+        walls.fork_apart()
+    except BlockingIOError:
+        failed += 1
+print(failed, len(os.listdir("/proc/self/fd")) - len(before))
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+    assert said.stdout.split() == [b"10", b"0"]
