@@ -110,7 +110,7 @@ class OfMachine(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many attempts it runs at once, now that it has started."""
+        """How many attempts it runs at once, as it is now that it has started."""
 
 
 class Executor(Protocol):

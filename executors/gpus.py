@@ -133,8 +133,8 @@ class GpuExecutor:
 
     @property
     def slots(self) -> int:
-        """How many GPUs there are, once it has started."""
-        return len(self._lanes)
+        """How many GPUs are left, once it has started."""
+        return len(self._left)
 
     @property
     def _left(self) -> list[_Lane]:

@@ -87,7 +87,7 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`; cancelled, it drops everything at once."""
         try:
-            await self._pools.start(self._on_late)
+            await self._pools.start(self._heart.announce_now)
             inbox = await self._open_inbox()
             try:
                 with self._judge.in_use():
@@ -117,7 +117,7 @@ class Worker:
             services.append(
                 tasks.create_task(self._say_what_is_installed(), name="worker packages")
             )
-            _OFFERED.set(self._pools.slots)
+            _OFFERED.set_function(lambda: self._pools.slots)
             self.ready.set()
             logger.info("worker.ready", worker=self.worker_id, slots=self._pools.slots)
             await self._stopping.wait()
@@ -126,10 +126,6 @@ class Worker:
             finally:
                 for task in (*services, *self._beside):
                     task.cancel()
-
-    def _on_late(self) -> None:
-        _OFFERED.set(self._pools.slots)
-        self._heart.announce_now()
 
     async def _say_what_is_installed(self) -> None:
         await self._heart.announce(await asyncio.to_thread(installed, self.worker_id))

@@ -59,7 +59,13 @@ class Pool:
         """Its backends are as in *found*, of those that it has; whether that is news."""
         names = {backend.name for backend in self.backends}
         before, self.backends = self.backends, tuple(b for b in found if b.name in names)
+        self.fit()
         return self.backends != before
+
+    def fit(self) -> None:
+        """There are as many slots as its executor has found that the machine has for it."""
+        if isinstance(self.executor, OfMachine):
+            self.slots.resize(self.executor.slots)
 
     @property
     def announced(self) -> SlotPool:
@@ -148,8 +154,7 @@ class Pools:
             if (other := self._by_backend.setdefault(backend.name, pool)) is not pool:
                 taken = {"backend": backend.name, "by": other.name, "pool": pool.name}
                 logger.error("backend.offered_twice", **taken)
-        if isinstance(pool.executor, OfMachine):
-            pool.slots = Slots(pool.executor.slots)
+        pool.fit()
         pool.backends = tuple(b for b in backends if self._by_backend[b.name] is pool)
 
     async def watch(self, on_change: Callable[[], None], every: float = WATCHED_EVERY) -> None:

@@ -25,7 +25,7 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._free = count
+        self._free = count  # less than none while more run than there are
         self._deadlines = Deadlines()  # of those that wait
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._since: dict[Attempt, float] = {}  # who runs, and since when
@@ -44,7 +44,7 @@ class Slots:
     async def take(self, attempt: Attempt) -> bool:
         """Wait for a slot; False if none came soon, or if the attempt is to end."""
         loop = asyncio.get_running_loop()
-        if self._free:
+        if self._free > 0:
             self._free -= 1
         elif not await self._turn(attempt, loop):
             return False
@@ -56,12 +56,21 @@ class Slots:
         took = asyncio.get_running_loop().time() - self._since.pop(attempt)
         known = took if self._average is None else self._average
         self._average = known + NEWEST * (took - known)
-        while self._waiting:
+        self._free += 1
+        self._pass_on()
+
+    def resize(self, count: int) -> None:
+        """There are *count* from now on; those that run in one that is gone go on to their end."""
+        self._free += count - self.count
+        self.count = count
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._free > 0 and self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():
                 waiting.set_result(True)
-                return
-        self._free += 1
+                self._free -= 1
 
     async def _turn(self, attempt: Attempt, loop: asyncio.AbstractEventLoop) -> bool:
         waiting: asyncio.Future[bool] = loop.create_future()

@@ -51,6 +51,15 @@ def children() -> set[psutil.Process]:
     return {child for child in below if child.status() != psutil.STATUS_ZOMBIE}
 
 
+def lost_in(folder: Path) -> tuple[str, ...]:
+    """What answers for each GPU until *folder* has a file of its name."""
+    return probe(
+        f"name = os.environ['CUDA_VISIBLE_DEVICES']\n"
+        f"lost = os.path.exists(os.path.join({str(folder)!r}, name))\n"
+        'print(\'{"why": "lost"}\' if lost else \'{"memory": 16}\')'
+    )
+
+
 @asynccontextmanager
 async def one_of_each(*pools: Pool) -> AsyncIterator[tuple[Side, Worker]]:
     """A broker that knows a program with circuits, and a worker with *pools*."""
@@ -131,12 +140,7 @@ async def test_only_some_gpus_answer_and_those_are_the_slots() -> None:
 async def test_gpus_that_fail_jobs_and_answer_no_more_are_withdrawn(tmp_path: Path) -> None:
     """Those that fail a job and answer, as where the job is too large, stay."""
     gone = {name: tmp_path / name for name in GONE}
-    asked = probe(
-        f"name = os.environ['CUDA_VISIBLE_DEVICES']\n"
-        f"lost = os.path.exists(os.path.join({str(tmp_path)!r}, name))\n"
-        'print(\'{"why": "lost"}\' if lost else \'{"memory": 16}\')'
-    )
-    executor = GpuExecutor(GONE, on, asked)
+    executor = GpuExecutor(GONE, on, lost_in(tmp_path))
     pools = Pools([Pool("gpu", executor, 2)])
     await pools.start(lambda: None)
     changed: list[int] = []
@@ -160,6 +164,23 @@ async def test_gpus_that_fail_jobs_and_answer_no_more_are_withdrawn(tmp_path: Pa
     await pools.close()
 
     assert (ended.reason, ended.message) == ("worker_busy", f"no GPU is left here for {NAME}")
+
+
+async def test_a_gpu_that_is_lost_takes_its_slot_with_it(tmp_path: Path) -> None:
+    executor = GpuExecutor(GONE, on, lost_in(tmp_path))
+    pools = Pools([Pool("gpu", executor, 2)])
+    await pools.start(lambda: None)
+    offered = [pools.started[0].announced.slots]
+    (tmp_path / "98").touch()
+    bell = task("circuit-runner", {"circuits": BELL_3}, backend=NAME)
+    assert (await last(executor, bell)).reason == "backend_error"
+    watching = asyncio.create_task(pools.watch(lambda: None, every=0.01))
+    await until(lambda: pools.slots < 2)
+    offered.append(pools.started[0].announced.slots)
+    watching.cancel()
+    await pools.close()
+
+    assert offered == [2, 1]
 
 
 @pytest.mark.timeout(180)
