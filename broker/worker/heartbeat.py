@@ -4,17 +4,22 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from broker.errors import LogUnavailableError
+import structlog
+
+from broker.errors import LogUnavailableError, RecordTooLargeError
 from broker.retrying import say_unavailable
 from broker.telemetry import times
 from broker.transports.log import Log
 from broker.worker.attempts import Attempts
 from broker.worker.pools import Pools
+from schemas.cloudevents import status_key
 from schemas.topics import STATUS
 from schemas.workers import EnvironmentAnnounced, Heartbeat, Status
 
 EVERY = 1.0  # s between heartbeats
 ANNOUNCE_EVERY = 60.0  # s between announcements of the backends
+
+logger = structlog.get_logger()
 
 
 class Heart:
@@ -94,3 +99,9 @@ class Heart:
             await self._log.append(STATUS.name, [STATUS.write(body, time) for body in bodies])
         except LogUnavailableError as error:  # the next one will do
             say_unavailable(error, topic=STATUS.name)
+        except RecordTooLargeError as error:
+            if len(bodies) == 1:
+                logger.error("status.too_large", key=status_key(bodies[0]), error=error.message)
+                return
+            for body in bodies:  # none was stored: those that are not too large are now
+                await self._append(body)

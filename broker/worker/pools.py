@@ -7,10 +7,14 @@ import stamina
 import structlog
 from msgspec.structs import replace
 
+from broker.telemetry import times
+from broker.transports.log import size_of
 from broker.worker.slots import Slots
 from executors.base import Changing, Executor, OfDevice, OfMachine
 from schemas.inbox import CloseVendorSession
+from schemas.limits import LARGEST_RECORD
 from schemas.mocks import meant_by
+from schemas.topics import STATUS
 from schemas.workers import BackendAnnounced, SlotPool
 
 WITHIN = 30.0  # s for which a worker waits at its start for those that are slow to start
@@ -58,7 +62,8 @@ class Pool:
     def put(self, found: Sequence[BackendAnnounced]) -> bool:
         """Its backends are as in *found*, of those that it has; whether that is news."""
         names = {backend.name for backend in self.backends}
-        before, self.backends = self.backends, tuple(b for b in found if b.name in names)
+        ours = (backend for backend in found if backend.name in names)
+        before, self.backends = self.backends, tuple(filter(fits_a_record, ours))
         self.fit()
         return self.backends != before
 
@@ -149,7 +154,7 @@ class Pools:
             self._on_late()
 
     async def _start(self, pool: Pool) -> None:
-        backends = await pool.start()
+        backends = list(filter(fits_a_record, await pool.start()))
         for backend in backends:
             if (other := self._by_backend.setdefault(backend.name, pool)) is not pool:
                 taken = {"backend": backend.name, "by": other.name, "pool": pool.name}
@@ -210,3 +215,12 @@ class Pools:
         await asyncio.gather(*self._starts, return_exceptions=True)
         closing = (pool.executor.close() for pool in self._all)
         await asyncio.gather(*closing)
+
+
+def fits_a_record(backend: BackendAnnounced) -> bool:
+    """Whether *backend* can be announced; one that can not is of no use to anybody, which is told."""
+    size = size_of(STATUS.write(backend, times.now()))
+    if size > LARGEST_RECORD:
+        about = {"backend": backend.name, "size": size, "limit": LARGEST_RECORD}
+        logger.error("backend.too_large", **about)
+    return size <= LARGEST_RECORD

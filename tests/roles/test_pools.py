@@ -1,11 +1,13 @@
 """A worker that offers several executors, each with slots of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
@@ -13,10 +15,12 @@ from broker.worker.host import Worker
 from broker.worker.pools import Pool, Pools
 from executors.hardware.said import CanNotSayError
 from executors.scripted import HANGS, RETURNS, ScriptedExecutor, scripted_backend
+from schemas.limits import LARGEST_RECORD
 from schemas.reports import Died
 from schemas.sessions import Mode
 from schemas.workers import BackendAnnounced
 from tests.support.broker import ALONE, Side, a_broker, check_histories, running
+from tests.support.narrow import Narrow
 from tests.support.worker import until, working
 
 
@@ -227,3 +231,60 @@ async def test_a_dry_run_goes_to_the_executor_of_its_backend() -> None:
 
     assert [task.backend for task in second.begun] == ["mock_b"]
     assert not first.begun
+
+
+def described_in(size: int, name: str) -> BackendAnnounced:
+    """A backend of which there is a little more to say than *size* bytes."""
+    return replace(scripted_backend(name), properties=msgspec.Raw(b'"%s"' % (b"x" * size)))
+
+
+async def test_a_backend_that_no_record_has_room_for_is_left_out_and_the_others_are_offered() -> (
+    None
+):
+    backends = [scripted_backend("small"), described_in(LARGEST_RECORD, "large")]
+    with capture_logs() as said:
+        async with working(ScriptedExecutor(backends=backends)) as qjb:
+            await until(qjb.announcements)
+            await qjb.tell(qjb.dispatch(backend="small"))
+            await qjb.ended()
+
+    assert {beat.backends for beat in qjb.heartbeats()} == {("small",)}
+    assert {backend.name for backend in qjb.announcements()} == {"small"}
+    (told,) = (line for line in said if line["event"] == "backend.too_large")
+    assert (told["backend"], told["limit"]) == ("large", LARGEST_RECORD)
+    assert told["size"] > LARGEST_RECORD
+
+
+async def test_a_device_that_no_record_has_room_for_any_more_is_withdrawn() -> None:
+    class Grows(ScriptedExecutor):
+        async def look(self) -> Sequence[BackendAnnounced]:
+            return [scripted_backend("a"), described_in(LARGEST_RECORD, "b")]
+
+    backends = [scripted_backend("a"), scripted_backend("b")]
+    pools = Pools([Pool("dev", Grows(backends=backends), 1)])
+    await pools.start(lambda: None)
+    offered = [pools.started[0].announced.backends]
+    changed = asyncio.Event()
+    watching = asyncio.create_task(pools.watch(changed.set, every=0.0))
+    await asyncio.wait_for(changed.wait(), 10)
+    offered.append(pools.started[0].announced.backends)
+    watching.cancel()
+    await pools.close()
+
+    assert offered == [("a", "b"), ("a",)]
+
+
+def refused(said: Sequence[MutableMapping[str, object]]) -> set[object]:
+    """The keys of what the log has not taken."""
+    return {line["key"] for line in said if line["event"] == "status.too_large"}
+
+
+async def test_what_the_log_refuses_to_take_holds_up_nothing_else_that_is_said() -> None:
+    backends = [scripted_backend("small"), described_in(3_000, "wide")]
+    with capture_logs() as said:
+        async with working(ScriptedExecutor(backends=backends), log=Narrow(3_000)) as qjb:
+            await until(lambda: {"backend/wide", "environment/w1"} <= refused(said))
+            beats = len(qjb.heartbeats())
+            await until(lambda: len(qjb.heartbeats()) > beats)
+
+    assert {backend.name for backend in qjb.announcements()} == {"small"}

@@ -1,18 +1,17 @@
 """What is put aside always fits, whatever it is."""
 
 import random
-from collections.abc import Sequence
 
 import pytest
 
-from broker.errors import RecordTooLargeError
 from broker.ledger.dead_letters import KEPT_VALUE, put_aside
-from broker.transports.log import Position, size_of
+from broker.transports.log import size_of
 from broker.transports.memory import MemoryLog
 from broker.transports.topics import DEAD_LETTERS, REQUESTS
 from schemas.ledger import DeadLetter, InputPosition
 from schemas.limits import LARGEST_RECORD
 from schemas.records import Record, Stored
+from tests.support.narrow import Narrow
 from tests.support.records import RECORDS, Raw, any_record
 
 LETTER = DeadLetter(code="invalid_json", message="no", source=InputPosition(REQUESTS, 1, 7))
@@ -73,19 +72,6 @@ async def test_a_reason_that_quotes_half_a_character_is_told_without_it() -> Non
 
     (found,) = await log.read(DEAD_LETTERS, 0, 0)
     assert found.header("qjb-message") == b"it is ?"
-
-
-class Narrow(MemoryLog):
-    """Takes less than it should."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(1)
-        self.most = most
-
-    async def append(self, topic: str, records: Sequence[Record]) -> list[Position]:
-        if any(size_of(record) > self.most for record in records):
-            raise RecordTooLargeError("the cluster's limit is lower")
-        return await super().append(topic, records)
 
 
 async def test_a_log_that_takes_less_gets_what_it_takes() -> None:
