@@ -8,9 +8,9 @@ from functools import partial
 import structlog
 
 from executors.base import Stop
-from executors.children import capacity
 from executors.children.frames import ChildKind, Ready
 from executors.children.handle import Child
+from executors.children.kills import Kills
 from executors.children.launcher import ForkServer
 from executors.children.waiting import Waiting
 from executors.deadlines import Deadlines
@@ -64,13 +64,14 @@ class Pool:
         on_child: Callable[[], None],
         child_within: float,
         gpu: Gpu | None = None,
+        kills: Kills | None = None,
     ) -> None:
         self.slots, self.memory = slots, memory
+        self.kills = kills or Kills()
         self.deadlines = Deadlines()  # of the attempts in its children
         self._new_server = partial(ForkServer, programs, memory, self._on_lost, gpu)
         self._server = self._new_server()
         self._on_child, self._child_within = on_child, child_within
-        self._oom_kills = capacity.oom_kills()
         self._children: set[Child] = set()  # alive, and not about to end
         self._idle: list[Child] = []
         self._prepared: Child | None = None  # a fresh one, ahead of its task
@@ -138,11 +139,6 @@ class Pool:
         else:
             self._forget(child)
         self._waiting.wake_one()
-
-    def was_short_of_memory(self) -> bool:
-        """Whether the kernel has killed a process for want of memory since this was last asked."""
-        before, self._oom_kills = self._oom_kills, capacity.oom_kills()
-        return self._oom_kills > before
 
     async def close(self) -> None:
         """End all children and the fork server."""

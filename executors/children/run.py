@@ -78,6 +78,7 @@ class Run:
         self._has_begun = False
         self._has_ended = False
         self._is_given_back = False
+        self._kills = pool.kills.before(self._loop.time())  # for want of memory
         self.is_over = False
         child.give(_header(task, caller), task.inputs, self)
         self._watchdog = Watchdog(child, pool.memory, pool.deadlines, decoding, self)
@@ -181,7 +182,7 @@ class Run:
             if self._watchdog.held > self._pool.memory // 2 or NO_MEMORY.search(self._output.tail):
                 return self._too_much(f"its process {end.how}")
             return Died(Reason.CHILD_CRASHED, f"the child process crashed: {end.how}")
-        if end.how == KILLED and self._pool.was_short_of_memory():
+        if end.how == KILLED and self._pool.kills.one_since(self._kills):
             return Raised(Reason.OUT_OF_MEMORY, f"{NO_MORE} {told(self._pool.memory)} at most")
         return Died(Reason.CHILD_DIED, f"the child process was lost: {end.how}")
 
