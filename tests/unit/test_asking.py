@@ -8,7 +8,7 @@ import pytest
 from multidict import MultiDict
 
 from broker.errors import InvalidRequestError
-from broker.gateway.api.asking import Moment, asked, told
+from broker.gateway.api.asking import REPEATED, Moment, asked, told
 
 
 class Order(enum.StrEnum):
@@ -28,6 +28,7 @@ class Wanted(msgspec.Struct, frozen=True):
     name: str | None = None
     tags: tuple[str, ...] = ()
     after: Moment | None = None
+    last: Annotated[str, msgspec.Meta(extra=REPEATED)] = ""
 
 
 def of(text: str) -> Wanted:
@@ -40,6 +41,10 @@ def test_a_query_becomes_a_value() -> None:
     wanted = of("limit=7&wait=1.5&pending=True&order=ASC&name=null&tags=a&tags=b&tags=&other=1")
 
     assert wanted == Wanted(7, 1.5, True, Order.ASC, "null", ("a", "b", ""))
+
+
+def test_of_what_clients_repeat_the_last_counts() -> None:
+    assert of("last=1&last=2").last == "2"
 
 
 def test_what_is_not_there_or_empty_is_as_if_nobody_had_asked() -> None:

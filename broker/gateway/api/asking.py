@@ -17,6 +17,7 @@ from schemas.decoding import UnreadableError, decode
 Q = TypeVar("Q", bound=msgspec.Struct)
 
 FURTHEST = 2**53  # an offset: what is larger no client can count to
+REPEATED = {"of_several": "last"}  # `extra` of a field that clients repeat
 SMALL = 64 * 1024  # bytes of a body that is read at once
 
 
@@ -44,8 +45,9 @@ def schema_of_moment(kind: type) -> dict[str, Any]:
 def asked(query: MultiMapping[str], kind: type[Q]) -> Q:
     """What *query* asks for; names that *kind* does not have say nothing.
 
-    A name may stand there several times where its field is a tuple; a number, a word or a time
-    that is empty is not there. Raises `InvalidRequestError`.
+    A name may stand there several times where its field is a tuple, or one of which `REPEATED` says
+    that the last counts; a number, a word or a time that is empty is not there. Raises
+    `InvalidRequestError`.
     """
     if not query:
         return _nothing(kind)  # type: ignore[no-any-return]
@@ -70,16 +72,17 @@ class _Field(NamedTuple):
     kind: Any
     is_list: bool
     is_text: bool
+    may_repeat: bool
     words: str  # for what it may be
 
     def read(self, query: MultiMapping[str]) -> Any:
         """Its value; None without one."""
         texts = query.getall(self.name)
-        if len(texts) > 1 and not self.is_list:
+        if len(texts) > 1 and not self.may_repeat:
             first, second = (text[:40] for text in texts[:2])
             why = f"given {len(texts)} times ({first!r}, {second!r}), and may be given once"
             raise InvalidRequestError(f"{self.name}: {why}")
-        text = texts if self.is_list else texts[0]
+        text = texts if self.is_list else texts[-1]
         if not text and not self.is_text:
             return None
         try:
@@ -100,12 +103,15 @@ def _fields(kind: type[msgspec.Struct]) -> list[_Field]:
 
 
 def _field(name: str, kind: Any, told: inspect.Type) -> _Field:
+    repeats = False
     while isinstance(told, inspect.Metadata):
+        repeats = repeats or told.extra == REPEATED
         told = told.type
     if isinstance(told, inspect.UnionType):
         told = next(one for one in told.types if not isinstance(one, inspect.NoneType))
     is_list = isinstance(told, inspect.VarTupleType)
-    return _Field(name, kind, is_list, is_list or isinstance(told, inspect.StrType), _words(told))
+    is_text = is_list or isinstance(told, inspect.StrType)
+    return _Field(name, kind, is_list, is_text, is_list or repeats, _words(told))
 
 
 def _words(told: inspect.Type) -> str:

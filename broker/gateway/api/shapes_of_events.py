@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from broker.gateway.api.asked_of_jobs import Chosen
+from broker.gateway.api.asking import REPEATED
 from broker.gateway.api.describing import ref
 from broker.gateway.api.messages import EVENT, SNAPSHOT
 
@@ -17,10 +18,13 @@ LastId: TypeAlias = Annotated[
     Meta(
         description="What `Last-Event-ID` says, for clients that can not send the header."
         " `lastEventId`, `Last-Event-ID` and `evs_last_event_id` mean this, too; of several, the"
-        " last counts. The header beats them."
+        " last counts. The header beats them.",
+        extra=REPEATED,
     ),
 ]
-After: TypeAlias = Annotated[str, Meta(description="Pages: go on after this position.")]
+After: TypeAlias = Annotated[
+    str, Meta(description="Pages: go on after this position.", extra=REPEATED)
+]
 Wait: TypeAlias = Annotated[
     float, Meta(ge=0, description="Pages: wait so many seconds for an event (at most 60).")
 ]
