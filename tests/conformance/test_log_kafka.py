@@ -378,6 +378,31 @@ async def test_a_follower_that_has_fallen_silent_is_mended(eager: KafkaLog, wait
     await follower.close()
 
 
+async def test_a_follower_whose_topic_changed_while_it_listened_is_mended_all_the_same(
+    eager: KafkaLog,
+) -> None:
+    log = eager
+    where = TopicPartition(EVENTS, log.partition_of(EVENTS, KEY))
+    follower = log.follow({where: 0})
+    listening = asyncio.create_task(follower.next(2))
+    await eventually(lambda: follower._consumer is not None)
+    first = follower._consumer
+    follower.start_over(EVENTS)
+    await listening
+    async with asyncio.timeout(20):
+        while follower._consumer in (None, first):
+            await follower.next(0.5)
+    follower._consumer.pause(log._clients.taking.named(where))  # as good as deaf
+
+    await log.append(EVENTS, [Record(b"1", KEY)])
+    async with asyncio.timeout(20):
+        while not (found := await follower.next(0.5)):
+            pass
+
+    assert values(found) == [b"1"]
+    await follower.close()
+
+
 async def test_an_append_that_nobody_waits_for_any_more_is_not_made(log: KafkaLog) -> None:
     async with log._clients._producing:  # as while a producer connects
         for _ in range(3):

@@ -153,7 +153,8 @@ class KafkaFollower:
             self._consumer.seek(name, kept)
 
     def _look_after(self) -> None:
-        if time.monotonic() - self._watched < self._watch_every or self._watcher is not None:
+        is_looking = self._watcher is not None and not self._watcher.done()
+        if is_looking or time.monotonic() - self._watched < self._watch_every:
             return
         self._watched = time.monotonic()
         self._watcher = self._clients.start(self._watch(), "kafka-watch")
@@ -173,8 +174,6 @@ class KafkaFollower:
         except TROUBLE as error:
             self._unreachable = repr(error)  # nothing can be heard by anybody
             return
-        finally:
-            self._watcher = None
         self._unreachable = ""
         behind = {w: p for w, p in positions.items() if p < bounds[w].next}
         if any(self._seen.get(where) == position for where, position in behind.items()):
