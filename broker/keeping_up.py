@@ -26,6 +26,7 @@ class KeptUp(Generic[M]):
         self._log, self._topic = log, topic
         self._place = TopicPartition(topic.name, 0)  # all is there, whatever partitions there are
         self._next = 0  # the offset that is read next
+        self._heard = 0  # the offset behind what a follower gave last
         self.has_read = False  # whether it has once taken in what there was
         self._users = 0
         self._keeping_up: asyncio.Task[None] | None = None
@@ -57,7 +58,8 @@ class KeptUp(Generic[M]):
 
     async def _keep_up(self) -> None:
         await until_it_works(self.catch_up)
-        await follow(self._log, self._topic, {self._place: self._next}, self._take)
+        self._heard = self._next
+        await follow(self._log, self._topic, {self._place: self._heard}, self._hear)
 
     async def catch_up(self) -> None:
         """Until what is on the log now is taken in. Raises `LogUnavailableError`.
@@ -75,15 +77,26 @@ class KeptUp(Generic[M]):
         await self._read_on()
 
     async def _read_on(self) -> None:
+        before = self._next
         bounds = await self._log.bounds(*self._place)
-        position = max(self._next, bounds.first)
-        while position < bounds.next:
+        if (start := bounds.resume(before)) != before:
+            self._next = start
+        while (position := self._next) < bounds.next:
             if not (records := await self._log.read(*self._place, position, AT_ONCE)):
                 break
+            if self._next < position:  # the topic was made anew meanwhile: that begins before these
+                continue
             take_said(self._topic, records, self._take)
-            position = self._next = max(self._next, records[-1].offset + 1)
+            self._next = max(self._next, records[-1].offset + 1)
             await asyncio.sleep(0)
         self.has_read = True
+
+    def _hear(self, record: Stored, said: M | None) -> None:
+        """A follower gives in order, so what comes before what it gave is of a topic made anew."""
+        if record.offset < self._heard:
+            self._next = record.offset
+        self._heard = record.offset + 1
+        self._take(record, said)
 
     def _take(self, record: Stored, said: M | None) -> None:
         """Both who follows and who catches up come by here, each in order."""

@@ -21,6 +21,9 @@ from broker.errors import (
     RecordTooLargeError,
     TopicMisconfiguredError,
 )
+from broker.gateway.programs import Programs
+from broker.library import Library
+from broker.transports.blobs import open_blobs
 from broker.transports.cluster import cluster_of
 from broker.transports.kafka import KafkaLog
 from broker.transports.kafka.batches import UNREADABLE
@@ -28,6 +31,8 @@ from broker.transports.kafka.options import Options
 from broker.transports.log import Log, TopicPartition
 from broker.transports.topics import DAY, EVENTS, REQUESTS, STATE, STATUS, TOPICS, partition_for
 from schemas.records import Record, Stored
+from schemas.topics import PROGRAMS
+from schemas.uploads import Upload
 from tests.conformance.conftest import delete_topics
 from tests.support.awaiting import eventually
 from tests.support.kafka import KafkaCluster
@@ -35,7 +40,7 @@ from tests.support.processes import free_port
 from tests.support.records import Hand, Raw
 
 pytestmark = pytest.mark.kafka
-SOME = {name: TOPICS[name] for name in (EVENTS, REQUESTS, STATE, STATUS)}
+SOME = {name: TOPICS[name] for name in (EVENTS, PROGRAMS.name, REQUESTS, STATE, STATUS)}
 KEY = b"default/job-1"
 LINES = [digit * 500 for digit in (b"1", b"2", b"3")]  # short ones are not worth packing
 needs_kcat = pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
@@ -347,6 +352,32 @@ async def test_a_topic_that_is_made_anew_is_not_taken_for_the_old_one(
     await eventually(lambda: log.content_of(EVENTS) != old, within=20)
     assert log.content_of(EVENTS) == other.content_of(EVENTS)
     await follower.close()
+    await other.close()
+
+
+async def test_what_is_said_on_a_topic_that_is_made_anew_is_known_to_who_knew_the_old_one(
+    kafka: str, prefix: str, eager: Log, admin: AIOKafkaAdminClient
+) -> None:
+    blobs, code = open_blobs("memory:///"), b"def main(backend, user_messenger):\n    return 1\n"
+    library, asking = Library(eager), Library(eager)
+    other = kafka_log(kafka, prefix)
+    async with library.in_use():
+        for number in range(5):
+            old = await Programs(eager, blobs, asking).upload("default", Upload(f"{number}"), code)
+        await eventually(lambda: library.catalogue.get(old.program.id))
+        await admin.delete_topics([prefix + PROGRAMS.name])
+        async with asyncio.timeout(30):
+            while True:
+                with suppress(QjbError):
+                    await other.open()  # as soon as the cluster lets go of the name
+                    break
+        programs = Programs(other, blobs, Library(other))
+        gone, new = [(await programs.upload("default", Upload(n), code)).program for n in "ab"]
+        await eventually(lambda: library.catalogue.get(new.id), within=40)
+        await programs.delete("default", gone.id)
+        await eventually(lambda: library.catalogue.get(gone.id) is None, within=40)
+        await asking.catch_up()
+        assert asking.catalogue.get(new.id)
     await other.close()
 
 
