@@ -1,12 +1,17 @@
 """Times as they stand in events: ISO 8601, UTC, with milliseconds."""
 
 from datetime import UTC, datetime
+from typing import TypeVar
+
+from schemas.moments import seconds_of
+
+T = TypeVar("T", float, None)
 
 
-def moment(time: str, otherwise: float) -> float:
+def moment(time: str, otherwise: T) -> float | T:
     """*time* as a Unix time; *otherwise* if nobody can read it."""
     try:
-        return datetime.fromisoformat(time).timestamp()
+        return seconds_of(time)
     except ValueError:
         return otherwise
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from broker.core.roster import KnownWorker, Roster, moment
+from broker.core.moments import moment
+from broker.core.roster import KnownWorker, Roster
 from schemas.backends import CALIBRATING, BackendMode, BackendOrder
 
 CALIBRATED_WITHIN = 3600.0  # s after it was asked for; later nobody waits for it
@@ -32,7 +33,7 @@ def to_calibrate(roster: Roster, orders: Orders, time: float) -> list[tuple[Know
     """
     due = []
     for name, order in orders.items():
-        backend, asked = roster.backends.get(name), moment(order.calibrate)
+        backend, asked = roster.backends.get(name), moment(order.calibrate, None)
         if backend is None or asked is None or time - asked > CALIBRATED_WITHIN:
             continue
         first = roster.offering(name)[:1]

@@ -3,9 +3,9 @@
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
+from broker.core.moments import moment
 from schemas.jobs import Needed, Needs
 from schemas.specification import BackendRequirements
 from schemas.values import MOST, Violation
@@ -175,7 +175,7 @@ def requirements(
         *inputs,
         error,
         within,
-        datetime.fromisoformat(time).timestamp() - within if within and time else 0.0,
+        moment(time, 0.0) - within if within and time else 0.0,
         frozenset(_labels(said.get("labels", ()))),
     )
 

@@ -7,12 +7,12 @@ While the log stalls it stands still, and nobody's silence grows.
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import msgspec
 
 from broker.core.attempts import LiveAttempt
 from broker.core.book import Book
+from broker.core.moments import moment
 from broker.core.requirements import Backend
 from broker.core.routing import Load
 from broker.core.scheduler import Offer
@@ -244,15 +244,6 @@ def _taken(worker: KnownWorker, pool: KnownPool, book: Book) -> int:
     return sum(attempt.backend in pool.offered for attempt in attempts.values())
 
 
-def moment(time: str) -> float | None:
-    """*time* in Unix seconds; None for what is no time that all read alike."""
-    try:
-        found = datetime.fromisoformat(time)
-    except ValueError:
-        return None
-    return found.timestamp() if found.tzinfo else None
-
-
 def _weight(worker: KnownWorker) -> int:
     offered = (name for pool in worker.pools for name in pool.backends)
     names = (worker.name, worker.instance, *worker.superseded, *offered)
@@ -280,7 +271,7 @@ def backend_of(announced: BackendAnnounced) -> Backend:
         announced.num_qubits,
         ideal=announced.simulator and connected,
         error=announced.error,
-        calibrated=moment(announced.calibrated),
+        calibrated=moment(announced.calibrated, None),
         labels=frozenset(announced.labels),
         is_calibrating=announced.is_calibrating,
         estimates=announced.estimates,

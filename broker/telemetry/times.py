@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from schemas.moments import seconds_of as seconds_of  # the opposite of `iso`
+
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
@@ -36,9 +38,3 @@ def trace_of(brought: str | None) -> str:
     if brought is not None and _TRACEPARENT.fullmatch(brought):
         return brought
     return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-01"
-
-
-def seconds_of(moment: str) -> float:
-    """The opposite of `iso`, for any ISO 8601 time; without a zone it is UTC. Raises `ValueError`."""
-    found = datetime.fromisoformat(moment)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

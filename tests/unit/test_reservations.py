@@ -1,5 +1,7 @@
 """A reserved device: in its window its owner's jobs alone begin, before it what ends in time."""
 
+import os
+import time
 from random import Random
 
 import pytest
@@ -51,6 +53,22 @@ def test_only_jobs_of_its_owner_begin_in_a_window() -> None:
     assert device.running == []
     device.wait(1)
     assert device.running == ["b-1"]
+
+
+def test_times_of_a_window_that_name_no_zone_are_utc_wherever_that_is_read() -> None:
+    made = reservation(100, 200)
+    unsaid = replace(made, begin=made.begin.removesuffix("Z"), end=made.end.removesuffix("Z"))
+    windows = Windows()
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
+    try:
+        windows.put(unsaid)
+    finally:
+        os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+        time.tzset()
+    (found,) = windows
+    assert (found.begin, found.end) == (START + 100, START + 200)
 
 
 def test_a_window_of_a_session_is_for_its_jobs_alone() -> None:
