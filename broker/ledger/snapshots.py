@@ -1,7 +1,7 @@
 """Each job's newest state on the compacted topic, written a moment behind the ledger."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -95,11 +95,11 @@ class SnapshotWriter:
         spent = self._book.spending.told() if cut != self._last else {}
         due, self._due = self._due, {}
         try:
+            await self._write_all(due)
+            due = {}  # the log is searched, which takes its time, when all that is known is there
             if self._forgotten or self._tagged:
-                due = await self._remembered() | due
-            jobs = iter(due.values())
-            while chunk := list(islice(jobs, AT_ONCE)):
-                await self._write(chunk)
+                due = await self._remembered()
+                await self._write_all(due)
             if cut != self._last:
                 await self._write_checkpoint(cut, shared, spent)
         except BaseException:  # cut short: what the next checkpoint covers must still be written
@@ -117,6 +117,11 @@ class SnapshotWriter:
         self._forgotten -= keys
         self._tagged = {key: it for key, it in self._tagged.items() if tagged.get(key) is not it}
         return {job.key: _as_tagged(job, tagged.get(job.key)) for job in found}
+
+    async def _write_all(self, due: Mapping[JobKey, State]) -> None:
+        jobs = iter(due.values())
+        while chunk := list(islice(jobs, AT_ONCE)):
+            await self._write(chunk)
 
     async def _write(self, jobs: Sequence[State]) -> None:
         time = times.now()

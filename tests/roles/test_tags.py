@@ -78,6 +78,19 @@ async def test_tags_that_were_lost_before_their_snapshot_are_made_up_for() -> No
         await _is_tagged(qjb, "j1", NEW)
 
 
+async def test_jobs_are_stored_before_the_log_is_searched_for_one_that_ended_long_ago() -> None:
+    log = MemoryLog(1)
+    async with system(Hand(log, runs=True)) as qjb:
+        await qjb.submit("j1")
+        await qjb.ends("j1")
+    async with system(Hand(log)) as qjb:
+        with log.fault(Hang(STATE, appends=False)):
+            await qjb.submit("j2")
+            await qjb.tag("j1", *NEW)
+            await until(lambda: "default/j2" in qjb.snapshots())
+        await _is_tagged(qjb, "j1", NEW)
+
+
 async def test_a_job_that_is_tagged_and_deleted_is_gone() -> None:
     log = MemoryLog(1)
     async with system(Hand(log, runs=True)) as qjb:
