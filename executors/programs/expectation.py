@@ -272,7 +272,7 @@ class Exact:
         self._method = method
         (ready,) = transpiled([state], backend, options)
         saving = ready.copy()
-        saving.save_expectation_value(operator, list(range(operator.num_qubits)))
+        saving.save_expectation_value(operator, _places(ready))
         self._bound = Bound(state, [saving])
         self._takes_values = takes_values(saving)
 
@@ -298,6 +298,14 @@ class Exact:
         columns = zip(self._bound.parameters, rows.T, strict=True)
         binds = {name: column.tolist() for name, column in columns if name in circuit.parameters}
         return run(self._backend, [circuit], {"method": self._method}, binds)
+
+
+def _places(ready: QuantumCircuit) -> list[int]:
+    """Where the qubits of the circuit that was compiled are at its end."""
+    if ready.layout is None:
+        return list(range(ready.num_qubits))
+    places: list[int] = ready.layout.final_index_layout()
+    return places
 
 
 def must_be_ideal(backend: LocalSimulator, field: str = "exact") -> None:

@@ -121,6 +121,32 @@ def test_other_operators_are_told_where_the_optimizer_ended() -> None:
     assert np.isnan(values[1]).all()
 
 
+@pytest.mark.parametrize("layout", [[1, 0], {"0": 1, "1": 0}, [7, 2], None])
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_operators_are_those_of_the_qubits_wherever_they_are_placed(
+    layout: Any, exact: bool
+) -> None:
+    text = ANSATZ.replace("cx q[0], q[1];", "")
+    steps = {"maxiter": 1, "learning_rate": 1e-9, "perturbation": 1e-9}
+
+    found = vqe(
+        ansatz=text,
+        operator=[["ZI", 1], ["IZ", 0.25]],
+        aux_operators=["IX", "XZ"],
+        initial_parameters=[0.5, 1.2],
+        optimizer=steps,
+        initial_layout=layout,
+        exact=exact,
+        shots=100_000,
+    )
+
+    near = 1e-6 if exact else 0.02
+    assert found["optimal_value"] == pytest.approx(math.cos(1.2) + math.cos(0.5) / 4, abs=near)
+    (one, _), (both, _) = found["aux_operator_eigenvalues"]
+    assert one == pytest.approx(math.sin(0.5), abs=near)
+    assert both == pytest.approx(math.sin(1.2) * math.cos(0.5), abs=near)
+
+
 def _state(circuit: QuantumCircuit, values: Any) -> Any:
     return Operator(circuit.assign_parameters(values)).data[:, 0]
 
