@@ -44,7 +44,9 @@ class Overlaps:
             made._append(item)
         if exact:
             must_be_ideal(backend)
-            (ready,) = transpiled([made], backend, options)
+            transpiled([made], backend, options)  # refuses a layout that can not be
+            # With one, the circuit is as wide as the backend, and Aer simulates all of it.
+            (ready,) = transpiled([made], backend, {**options, "initial_layout": None})
             self._ready = ready.copy()
             self._ready.save_amplitudes_squared([0], label="value")
         else:

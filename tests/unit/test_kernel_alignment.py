@@ -174,6 +174,15 @@ def test_a_feature_map_may_be_a_circuit_of_ones_own() -> None:
         assert found["aligned_kernel_matrix"] == pytest.approx(right, abs=1e-9)
 
 
+def test_where_qubits_are_placed_changes_no_exact_value() -> None:
+    found = align(exact=True, initial_kernel_parameters=[0.4, -0.2], initial_layout=[7, 0])
+
+    right = kernel_matrix(DATA, DATA, found["aligned_kernel_parameters"])
+    assert found["aligned_kernel_matrix"] == pytest.approx(right, abs=1e-9)
+    with pytest.raises(InvalidInputsError, match="names qubit 99"):
+        align(exact=True, initial_layout=[99, 0])
+
+
 def test_columns_go_to_parameters_by_number_not_by_letter() -> None:
     text = "".join(f"input float x{number}; " for number in range(11))
     gates = "".join(f"ry(x{number} * {number}) q[0]; " for number in range(11))

@@ -147,6 +147,16 @@ def test_the_operators_are_those_of_the_qubits_wherever_they_are_placed(
     assert both == pytest.approx(math.sin(1.2) * math.cos(0.5), abs=near)
 
 
+def test_a_natural_gradient_without_shots_is_the_same_wherever_the_qubits_are_placed() -> None:
+    steps = {"name": "QN-SPSA", "maxiter": 3}
+
+    placed = vqe(exact=True, optimizer=steps, initial_layout=[7, 2])
+
+    assert placed["optimal_value"] == pytest.approx(
+        vqe(exact=True, optimizer=steps)["optimal_value"], abs=1e-6
+    )
+
+
 def _state(circuit: QuantumCircuit, values: Any) -> Any:
     return Operator(circuit.assign_parameters(values)).data[:, 0]
 
