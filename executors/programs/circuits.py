@@ -80,6 +80,7 @@ def read_state(value: Any, field: str, backend: LocalSimulator) -> QuantumCircui
     if not circuit.num_qubits:
         raise InvalidInputsError(f"{field} has no qubits")
     made = QuantumCircuit(circuit.qubits, *circuit.qregs, global_phase=circuit.global_phase)
+    made.metadata = circuit.metadata  # which qubits of the backend it names
     for number, item in enumerate(circuit.data):
         if item.name != "barrier" and not isinstance(item.operation, Gate):
             raise InvalidInputsError(

@@ -81,6 +81,7 @@ def _group(part: SparsePauliOp) -> Group:
 
 def _measuring(state: QuantumCircuit, group: Group) -> QuantumCircuit:
     made = QuantumCircuit(state.qubits, *state.qregs, global_phase=state.global_phase)
+    made.metadata = state.metadata
     for item in state.data:
         made._append(item)
     bits = QuantumCircuit(0, len(group.basis)).clbits

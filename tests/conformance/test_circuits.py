@@ -1,5 +1,6 @@
 """What circuits mean, on every backend: the same inputs, and the outcome that is right."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -224,6 +225,40 @@ def test_hardware_qubits_that_can_not_be_are_refused() -> None:
     placed = {"transpiler_config": {"initial_layout": [4, 3, 2, 1]}}
     with pytest.raises(InvalidInputsError, match=r"names hardware qubits \(\$3\)"):
         run("sampler", "fake_line_5", far.replace("99", "3"), **placed)
+
+
+STATE = QASM_3 + "input float a; input float x0; ry(a) $3; rz(x0) $3;"
+PREPARING: list[tuple[str, dict[str, Any]]] = [
+    ("vqe", {"ansatz": STATE, "operator": "ZIII", "initial_layout": [4, 2, 1, 0]}),
+    (
+        "quantum-kernel-alignment",
+        {
+            "feature_map": STATE,
+            "data": [[0.1], [1.5]],
+            "labels": [1, -1],
+            "initial_layout": [4, 2, 1, 0],
+        },
+    ),
+    (
+        "estimator",
+        {
+            "circuits": [STATE],
+            "observables": ["ZIII"],
+            "parameter_values": [[0, 0]],
+            "transpilation_settings": {"initial_layout": [4, 2, 1, 0]},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("program", "inputs"), PREPARING, ids=[name for name, _ in PREPARING])
+def test_hardware_qubits_of_a_state_stay_where_they_are(
+    program: str, inputs: dict[str, Any]
+) -> None:
+    heard = SimpleNamespace(publish=[].append)
+
+    with pytest.raises(InvalidInputsError, match=r"names hardware qubits \(\$3\)"):
+        builtin.load(program).main(catalogue.backend("fake_line_5"), heard, **inputs)
 
 
 def test_a_label_does_not_switch_noise_off() -> None:
