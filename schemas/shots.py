@@ -78,7 +78,7 @@ def _of_precision(value: Any) -> int:
     """As many as it takes; 0 for exact values."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         return 0  # so large a number is a float: no JSON is read otherwise
-    return min(MOST, ceil((1 / value) ** 2)) if value > 1e-9 else 0
+    return min(MOST, ceil((1 / min(value, 1)) ** 2)) if value > 1e-9 else 0
 
 
 def _whole(value: Any) -> int:

@@ -156,7 +156,7 @@ def _often(value: Any, where: str, backend: LocalSimulator, options: Mapping[str
     if value == 0:
         must_be_ideal(backend, where)
         return Often(0, 0.0)
-    return Often(math.ceil(1 / value**2 - 1e-9), float(value))
+    return Often(math.ceil(1 / min(value, 1) ** 2 - 1e-9), float(value))  # a shot at least
 
 
 def _result(pub: Pub, often: Often, how: How) -> PubResult:

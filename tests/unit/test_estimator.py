@@ -134,6 +134,20 @@ def test_the_qubits_of_a_compiled_circuit_stay_where_they_are() -> None:
     assert found.data.evs[0, 1] < -0.8
 
 
+@pytest.mark.parametrize("precision", [2, 3e4, 1e5, 1e154, 1e155, 1e300])
+@pytest.mark.parametrize("backend", [IDEAL, NOISY])
+def test_a_precision_that_is_no_demand_takes_one_shot(backend: str, precision: float) -> None:
+    plus = QuantumCircuit(1)
+    plus.h(0)
+
+    for options in ({}, {"default_precision": precision}):
+        asked = [plus, "Z", None, None if options else precision]
+        (found,) = estimate(backend, pubs=[asked], options=options)
+
+        assert abs(found.data.evs) == 1
+        assert found.metadata["shots"] == 1
+
+
 def test_the_first_generation_reads_its_own_form() -> None:
     found = estimate(
         circuits=[CIRCUIT] * 3,

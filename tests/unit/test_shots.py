@@ -21,6 +21,7 @@ BELL = "OPENQASM 2.0;"
         ({"pubs": [[BELL]], "options": {"default_shots": 5}}, 5),
         ({"pubs": [[BELL, "Z", None, 0.1]]}, 100),
         ({"pubs": [[BELL, "Z", None, 0]]}, 0),
+        ({"pubs": [[BELL, "Z", None, 1e300]]}, 1),
         ({"pubs": [[BELL, "Z"]], "options": {"default_precision": 0.5}}, 4),
     ],
 )
