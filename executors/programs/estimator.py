@@ -20,6 +20,7 @@ from executors.programs.estimator_pubs import MOST_PUBS, Pub, read_pubs
 from executors.programs.expectation import Estimate, Exact, Sampled, must_be_ideal
 from executors.programs.indices import in_order, picked
 from executors.programs.operators import read_operator
+from executors.programs.options import unknown
 from executors.programs.primitive_options import (
     compiler_options,
     in_place,
@@ -36,6 +37,10 @@ DEFAULT_SHOTS_V1 = 4_000
 DEFAULT_TWIRLS = 32
 SEEDS = 2**31
 
+_RUN_OPTIONS = frozenset(
+    {"shots", "seed_simulator", "noise_model"}
+    | {"init_qubits", "rep_delay", "use_measure_esp", "dynamic", "job_tags"}  # of devices
+)
 _NEITHER = "give pubs (V2), or circuits and observables (V1)"
 
 
@@ -210,7 +215,7 @@ def _first(
     mitigated = is_mitigating(resilience.get("level"), "resilience_settings.level")
     shots = whole(running.get("shots"), "run_options.shots", 1, MOST_SHOTS) or DEFAULT_SHOTS_V1
     seed = whole(running.get("seed_simulator"), "run_options.seed_simulator", 0, 2**64 - 1)
-    _refuse_noise(running)
+    _check_running(running)
     random = np.random.default_rng(seed)
     how = How(backend, compiler_options(compiling), mitigated, 0, random, method)
     tasks = []
@@ -234,7 +239,10 @@ def _states(circuits: Any, backend: LocalSimulator) -> list[QuantumCircuit]:
     ]
 
 
-def _refuse_noise(running: Mapping[str, Any]) -> None:
+def _check_running(running: Mapping[str, Any]) -> None:
+    asked = {name for name, value in running.items() if value is not None}
+    if others := asked - _RUN_OPTIONS:
+        raise unknown("run_options: estimator has no run option", others, _RUN_OPTIONS)
     if running.get("noise_model"):
         raise InvalidInputsError(
             "run_options.noise_model can not be chosen: run on a backend with noise instead"

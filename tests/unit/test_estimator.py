@@ -236,6 +236,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (v1(parameter_values=[[0]]), r"parameter_values\[0\] has 1 numbers, and 4 are wanted"),
     (v1(resilience_settings={"level": 2}), "resilience_settings.level 2 can not be honoured"),
     (v1(run_options={"noise_model": {"a": 1}}), "run_options.noise_model can not be chosen"),
+    (v1(run_options={"shot": 10}), r"no run option shot \(did you mean shots\?\)"),
     (v1(transpilation_settings={"nonsense": 1}), "transpile has no option nonsense"),
     (v1(circuits=[]), "circuits must be a list"),
 ]
