@@ -140,6 +140,8 @@ def _by_name(value: Mapping[Any, Any], where: str, circuit: QuantumCircuit) -> A
         raise InvalidInputsError(
             f"{where} must name each of the circuit's parameters: {', '.join(names)[:300]}"
         )
+    if not names:
+        return None
     with blame(InvalidInputsError, f"{where} must be numbers of one shape"):
         return np.stack([np.asarray(value[name]) for name in names], axis=-1)
 

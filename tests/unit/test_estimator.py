@@ -148,6 +148,13 @@ def test_a_precision_that_is_no_demand_takes_one_shot(backend: str, precision: f
         assert found.metadata["shots"] == 1
 
 
+def test_a_circuit_without_parameters_takes_no_values_in_any_form() -> None:
+    for values in (None, [], {}):
+        (found,) = estimate(pubs=[[QuantumCircuit(1), "Z", values, 0]])
+
+        assert found.data.evs == pytest.approx(1)
+
+
 def test_the_first_generation_reads_its_own_form() -> None:
     found = estimate(
         circuits=[CIRCUIT] * 3,

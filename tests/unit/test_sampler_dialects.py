@@ -60,6 +60,13 @@ def test_registers_hold_the_outcomes_of_each_shot() -> None:
         number >>= size
 
 
+def test_a_circuit_without_parameters_takes_no_values_in_any_form() -> None:
+    for values in (None, [], {}):
+        (found,) = sample(pubs=[[BELL_2, values, 3]])
+
+        assert found.data.c.num_shots == 3
+
+
 def test_values_and_outcomes_have_one_shape() -> None:
     values = np.array([[[0.0], [math.pi]], [[math.pi], [math.pi]]])
 
