@@ -8,7 +8,7 @@ from qiskit import QuantumCircuit
 from qiskit.primitives import BitArray
 
 from executors.backends.aer import LocalSimulator
-from executors.faults import BackendError
+from executors.faults import BackendError, InvalidInputsError
 from executors.programs.expectation import Bound, Numbers
 from executors.programs.primitive_options import in_place
 from executors.programs.running import run
@@ -28,11 +28,7 @@ def sampled(
     """The outcomes by register, in the shape of *values*, whose last dimension is parameters."""
     shape = values.shape[:-1]
     made = Bound(circuit, transpiled([circuit], backend, in_place(circuit, backend)))
-    places = {
-        register.name: [circuit.find_bit(bit).index for bit in register]
-        for register in circuit.cregs
-        if register.size
-    }
+    places = fields(circuit)
     found = {
         name: np.empty((*shape, shots, -(-len(bits) // 8)), np.uint8)
         for name, bits in places.items()
@@ -48,6 +44,26 @@ def sampled(
         for name, bits in places.items():
             found[name][place] = _packed(outcomes, circuit.num_clbits, bits)
     return {name: BitArray(array, len(places[name])) for name, array in found.items()}
+
+
+def fields(circuit: QuantumCircuit) -> dict[str, list[int]]:
+    """The bits of each classical register; one of no register stands by itself, as `bit3`."""
+    found = {
+        register.name: [circuit.find_bit(bit).index for bit in register]
+        for register in circuit.cregs
+        if register.size
+    }
+    held = set().union(*found.values())
+    for bit in range(circuit.num_clbits):
+        if bit in held:
+            continue
+        if (name := f"bit{bit}") in found:
+            raise InvalidInputsError(
+                f"a classical register has a name that is taken: {name} is bit {bit}, which is in "
+                "no register"
+            )
+        found[name] = [bit]
+    return found
 
 
 def _each(data: Mapping[str, Any], name: str, random: np.random.Generator) -> Sequence[str]:

@@ -20,7 +20,7 @@ from executors.gates import flat
 from executors.limits import Unpacking
 from executors.programs.circuits import must_fit, must_measure, read_circuits
 from executors.programs.expectation import Numbers
-from executors.programs.outcomes import sampled
+from executors.programs.outcomes import fields, sampled
 
 MOST_RUNS = 10_000  # circuits with values, over all items
 MOST_BITS = 256 * 1024 * 1024  # outcomes of a job, a byte each while they are packed
@@ -252,7 +252,7 @@ def _check_sums(jobs: Sequence[Job], shots: int) -> None:
             f"{FIELD} asks for {sum(points):,} runs, at most {MOST_RUNS:,} are taken"
         )
     bits = sum(
-        number * shots * max(1, sum(register.size for register in job.circuit.cregs))
+        number * shots * max(1, sum(map(len, fields(job.circuit).values())))
         for number, job in zip(points, jobs, strict=True)
     )
     if bits > MOST_BITS:

@@ -21,7 +21,7 @@ from executors.programs.circuits import (
 from executors.programs.expectation import Numbers
 from executors.programs.indices import in_order, picked
 from executors.programs.options import must_be_offered
-from executors.programs.outcomes import sampled
+from executors.programs.outcomes import fields, sampled
 from executors.programs.parameters import bound
 from executors.programs.primitive_options import (
     compiler_options,
@@ -180,9 +180,9 @@ def _check_sums(pubs: Sequence[tuple[QuantumCircuit, Numbers, int]]) -> None:
     if points > MOST_POINTS:
         raise InvalidInputsError(f"pubs ask for {points:,} runs, at most {MOST_POINTS:,} are taken")
     size = sum(
-        math.prod(values.shape[:-1]) * shots * -(-register.size // 8)
+        math.prod(values.shape[:-1]) * shots * -(-len(bits) // 8)
         for circuit, values, shots in pubs
-        for register in circuit.cregs
+        for bits in fields(circuit).values()
     )
     if size > MOST_OUTCOMES:
         raise InvalidInputsError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
+from qiskit.circuit import Clbit, Parameter, Qubit
 from qiskit_ibm_runtime.options_models import ExecutorOptions
 from qiskit_ibm_runtime.quantum_program import QuantumProgram
 from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
@@ -72,6 +72,18 @@ def twirled() -> tuple[QuantumCircuit, Any]:
         circuit.measure_all()
     template, samplex = build(circuit)
     return template, samplex
+
+
+def test_a_bit_of_no_register_stands_by_itself() -> None:
+    circuit = QuantumCircuit([Qubit()], [Clbit()])
+    circuit.x(0)
+    circuit.measure(0, 0)
+    program = QuantumProgram(shots=4)
+    program.append_circuit_item(circuit)
+
+    found = run(encoded(program))
+
+    assert tensor(found, 0, "bit0").tolist() == [[True]] * 4
 
 
 @pytest.mark.parametrize("version", ["v1.0", "v1.1", "v2.0"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
-from qiskit.circuit import Parameter
+from qiskit.circuit import Clbit, Parameter, Qubit
 from qiskit.primitives import PrimitiveResult, SamplerPubResult, StatevectorSampler
 from qiskit_ibm_runtime.json import RuntimeDecoder
 
@@ -58,6 +58,16 @@ def test_registers_hold_the_outcomes_of_each_shot() -> None:
         assert (array.num_bits, array.num_shots) == (size, 5)
         assert array.get_int_counts() == {number & ((1 << size) - 1): 5}
         number >>= size
+
+
+def test_a_bit_of_no_register_stands_by_itself_in_the_second_generation() -> None:
+    text = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; x q; c = measure q;'
+
+    alone, both = sample(pubs=[[text, None, 10], [beside("a"), None, 10]])
+
+    assert {name: alone.data[name].get_counts() for name in alone.data} == {"bit0": {"1": 10}}
+    counts = {name: both.data[name].get_counts() for name in both.data}
+    assert counts == {"a": {"0": 10}, "bit1": {"1": 10}}
 
 
 def test_a_circuit_without_parameters_takes_no_values_in_any_form() -> None:
@@ -194,6 +204,16 @@ def named(name: str) -> QuantumCircuit:
     return circuit
 
 
+def beside(name: str) -> QuantumCircuit:
+    """A register of that name, and after it a bit of no register; the bit alone is 1."""
+    circuit = QuantumCircuit(
+        [Qubit(), Qubit()], ClassicalRegister(bits=[first := Clbit()], name=name), [Clbit()]
+    )
+    circuit.x(1)
+    circuit.measure([0, 1], [first, 1])
+    return circuit
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({}, "give circuits, or pubs"),
     ({"circuits": BELL_2, "pubs": [[BELL_2]]}, "give circuits, or pubs"),
@@ -213,6 +233,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"pubs": [[turned(), np.zeros((200, 1)), 10**6]]}, "pubs ask for 200,000,000 bytes"),
     ({"pubs": [[named("shape")]]}, "a classical register has a name that is taken"),
     ({"pubs": [[named("keys")]]}, "a classical register has a name that is taken"),
+    ({"pubs": [[beside("bit1")]]}, "a classical register has a name that is taken: bit1"),
     (
         {"pubs": [[BELL_2]], "options": {"dynamical_decoupling": {"enable": True}}},
         "options.dynamical_decoupling.enable can not be honoured",
