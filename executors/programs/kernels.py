@@ -22,7 +22,8 @@ MOST_QUBITS = 100  # of a feature map that is described by its dimension
 MOST_PAIRS = 10_000  # that one entangles
 STEPS = 1_000  # of the solver; it takes some 30
 FIELD = "feature_map"
-DATA = "x"  # parameters whose names begin like this take the data
+DATA = "x"
+_TAKES_DATA = re.compile(rf"{DATA}(_?[0-9]+|\[[0-9]+\])?")  # x0, x_0, those of a vector, or x alone
 _PARTS = re.compile(r"(\d+)")
 
 
@@ -50,8 +51,8 @@ def read_feature_map(value: Any, backend: LocalSimulator) -> FeatureMap:
     if isinstance(value, Mapping):
         return _covariant(value, backend)
     circuit = read_state(value, FIELD, backend)
-    data = [one for one in circuit.parameters if one.name.startswith(DATA)]
-    kernel = [one for one in circuit.parameters if not one.name.startswith(DATA)]
+    data = [one for one in circuit.parameters if _TAKES_DATA.fullmatch(one.name)]
+    kernel = [one for one in circuit.parameters if not _TAKES_DATA.fullmatch(one.name)]
     for what, found in (("for data, named x0, x1 …", data), ("of the kernel", kernel)):
         if not found:
             raise InvalidInputsError(f"{FIELD} has no parameters {what}")

@@ -214,6 +214,21 @@ def test_no_point_that_is_allowed_does_better_than_the_solution_of_the_dual_prob
         assert weights.sum() - weights @ signed @ weights / 2 <= best + 1e-7
 
 
+def turns(data: str, kernel: str) -> str:
+    """A map on one qubit."""
+    return (
+        f'OPENQASM 3.0; include "stdgates.inc"; input float {data}; input float {kernel}; '
+        f"qubit[1] q; ry({data}) q[0]; rz({kernel}) q[0];"
+    )
+
+
+@pytest.mark.parametrize("name", ["x0", "x_1", "x12"])
+def test_a_parameter_of_the_kernel_may_begin_as_those_for_data_do(name: str) -> None:
+    found = align(exact=True, feature_map=turns(name, "xi"), data=[[0], [1]], labels=[1, -1])
+
+    assert found["aligned_kernel_matrix"][0, 1] == pytest.approx(math.cos(0.5) ** 2)
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"feature_map": {"feature_dimension": 3}}, "feature_map.feature_dimension is 3: an even"),
     ({"feature_map": {"feature_dimension": 10**9}}, "feature_map.feature_dimension is 1000000000"),
@@ -225,6 +240,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"feature_map": {**LINE, "entangler_map": [[0]]}}, r"entangler_map\[0\] is \[0\]: a pair"),
     ({"feature_map": {**LINE, "entangler_map": "all"}}, "entangler_map must be a list"),
     ({"feature_map": QuantumCircuit(1)}, "feature_map has no parameters for data"),
+    ({"feature_map": turns("xi", "k")}, "feature_map has no parameters for data, named x0"),
     ({"feature_map": 5}, "feature_map is neither a circuit"),
     ({"data": DATA[:, :3]}, "data has 3 columns, and feature_map takes 4"),
     ({"data": DATA[0]}, "data has the shape"),
