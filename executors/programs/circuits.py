@@ -43,15 +43,20 @@ def read_circuit(value: Any, field: str) -> QuantumCircuit:
     raise InvalidInputsError(f"{field} is neither a circuit nor OpenQASM text")
 
 
-def must_be_runnable(circuits: list[QuantumCircuit], backend: LocalSimulator) -> None:
-    """Raise `InvalidInputsError` if one has open parameters, measures nothing or is too wide."""
+def must_be_runnable(
+    circuits: list[QuantumCircuit], backend: LocalSimulator, values: str = "parameter_values"
+) -> None:
+    """Raise `InvalidInputsError` if one has open parameters, measures nothing or is too wide.
+
+    *values* is the input that has the parameters' values.
+    """
     for number, circuit in enumerate(circuits):
         name = f"circuits[{number}]"
         must_fit(circuit, name, backend)
         if circuit.parameters:
             names = ", ".join(parameter.name for parameter in circuit.parameters)
             raise InvalidInputsError(
-                f"{name} has parameters without a value: {names[:300]}; give parameter_values"
+                f"{name} has parameters without a value: {names[:300]}; give {values}"
             )
         must_measure(circuit, name)
 

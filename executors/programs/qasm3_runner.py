@@ -36,7 +36,7 @@ def main(
             "init_circuit can not be honoured: put its gates at the beginning of the circuits"
         )
     asked = _bound(read_circuits(circuits), qasm3_args)
-    must_be_runnable(asked, backend)
+    must_be_runnable(asked, backend, "qasm3_args")
     if skip_transpilation:
         must_be_offered(asked, backend)
     ready = asked if skip_transpilation else transpiled(asked, backend, transpiler_config or {})

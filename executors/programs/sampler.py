@@ -201,5 +201,7 @@ def _sampled(
     """The outcomes of each shot, by register."""
     arrays = sampled(backend, circuit, values, shots, random, method)
     with blame(InvalidInputsError, "a classical register has a name that is taken"):
+        if "self" in arrays:  # which is no field to Python
+            raise ValueError("Cannot assign with these field names: ['self']")
         data = DataBin(**arrays, shape=values.shape[:-1])
         return SamplerPubResult(data, {"circuit_metadata": {}})

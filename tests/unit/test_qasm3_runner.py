@@ -78,7 +78,7 @@ def test_circuits_run_as_they_are_if_asked() -> None:
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
-        ({"circuits": TURN}, "parameters without a value: theta"),
+        ({"circuits": TURN}, "parameters without a value: theta; give qasm3_args"),
         ({"circuits": TURN, "qasm3_args": {"thet": 1}}, r"qasm3_args\[0\].*did you mean theta"),
         ({"circuits": TURN, "qasm3_args": {"theta": math.nan}}, "the value of theta is nan"),
         ({"circuits": TURN, "qasm3_args": []}, "qasm3_args must be a list"),

@@ -233,6 +233,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"pubs": [[turned(), np.zeros((200, 1)), 10**6]]}, "pubs ask for 200,000,000 bytes"),
     ({"pubs": [[named("shape")]]}, "a classical register has a name that is taken"),
     ({"pubs": [[named("keys")]]}, "a classical register has a name that is taken"),
+    ({"pubs": [[named("self")]]}, r"a classical register has a name that is taken.*\['self'\]$"),
     ({"pubs": [[beside("bit1")]]}, "a classical register has a name that is taken: bit1"),
     (
         {"pubs": [[BELL_2]], "options": {"dynamical_decoupling": {"enable": True}}},
