@@ -161,34 +161,28 @@ class DeviceProcess:
             return self._wire
 
     async def _start(self) -> None:
+        """Start it, and hear what it says of itself: all of that, or nothing is there."""
         await self._end()
-        spec = self._spec
-        server = _server(spec)
-        ours, theirs = socket.socketpair()
         first = asyncio.get_running_loop().create_future()
         self._waiting[0] = _Waiting(first, lambda told: None)
         first.add_done_callback(_heard)
+        ours, theirs = socket.socketpair()
         self._wire = Wire(ours, self._on_frame, self._on_end)
-        with theirs, posix.ends_blocked(), _starting(spec):
-            self._process = await asyncio.create_subprocess_exec(
-                *server,
-                *(str(theirs.fileno()), str(os.getpid()), spec.name, spec.made_by),
-                msgspec.json.encode(dict(spec.arguments)).decode(),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=_environment_of(spec),
-                cwd="/",
-                start_new_session=True,
-            )
-        told, body = await self._first_words(first)
-        if told.kind != "done":
+        try:
+            with theirs:
+                self._process = await _launched(self._spec, theirs)
+            told, body = await self._first_words(first)
+            if told.kind != "done":
+                raise DeviceError(f"{self._spec.name}: {told.message}")
+            self._description = msgspec.json.decode(body, type=Description)
+        except BaseException:  # whoever asked may have been cancelled
             await self._end()
-            raise DeviceError(f"{spec.name}: {told.message}")
-        self._description = msgspec.json.decode(body, type=Description)
+            raise
+        finally:
+            self._waiting.pop(0, None)
         self._described_at = asyncio.get_running_loop().time()
         self._is_ready = True
-        logger.info("device.ready", device=spec.name, pid=self._process.pid)
+        logger.info("device.ready", device=self._spec.name, pid=self._process.pid)
 
     async def _first_words(self, first: asyncio.Future[tuple[Told, bytes]]) -> tuple[Told, bytes]:
         """What it says of itself, or of why it can not. Raises `DeviceError`."""
@@ -197,13 +191,10 @@ class DeviceProcess:
             async with asyncio.timeout(self._ready_within):
                 return await first
         except TimeoutError as error:
-            await self._end()
             raise DeviceError(f"{made} was not ready within {self._ready_within:g} s") from error
         except (EndedError, ClosedError) as error:
             status = await self._status()
             raise DeviceError(f"{made} ended with status {status} before it was ready") from error
-        finally:
-            self._waiting.pop(0, None)
 
     def _on_frame(self, frame: Frame) -> None:
         line, _, body = frame.payload.partition(b"\n")
@@ -246,6 +237,22 @@ class DeviceProcess:
                 self._process.kill()
             await self._process.wait()
             self._process = None
+
+
+async def _launched(spec: DeviceSpec, theirs: socket.socket) -> asyncio.subprocess.Process:
+    """The process of the device, which serves *theirs*. Raises `DeviceError`."""
+    with posix.ends_blocked(), _starting(spec):
+        return await asyncio.create_subprocess_exec(
+            *_server(spec),
+            *(str(theirs.fileno()), str(os.getpid()), spec.name, spec.made_by),
+            msgspec.json.encode(dict(spec.arguments)).decode(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            env=_environment_of(spec),
+            cwd="/",
+            start_new_session=True,
+        )
 
 
 def _server(spec: DeviceSpec) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Devices that can not be started say why, by name."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -60,4 +61,18 @@ async def test_a_device_that_was_there_and_is_gone_is_lost(tmp_path: Path) -> No
         }
     ]
     assert (await process.find("any")) is None, "it is started again when it is asked"
+    await process.close()
+
+
+async def test_a_start_that_is_given_up_midway_leaves_nothing_half_started() -> None:
+    process = DeviceProcess(DeviceSpec("lab", f"{WRONG}:hangs"), ready_within=4.0)
+    first = asyncio.create_task(process.find("any"))
+    await eventually(lambda: process.pid)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert not process.pid
+
+    with pytest.raises(DeviceError, match="was not ready within 4 s"):
+        await process.find("any")
+
     await process.close()

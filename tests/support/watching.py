@@ -45,7 +45,7 @@ EXCUSED = {
     ("executors/children/launcher.py", "ForkServer.start"): _AT_START,
     ("executors/gpu.py", "visible"): _AT_START,
     ("executors/gpus.py", "_started"): _AT_START,
-    ("executors/hardware/process.py", "DeviceProcess._start"): _AT_START,
+    ("executors/hardware/process.py", "_launched"): _AT_START,
     ("executors/children/posix.py", "_stat"): "what the kernel says of a process, in memory",
     ("executors/children/posix.py", "resident"): "what the kernel says of a process, in memory",
     ("executors/children/capacity.py", "_read"): "what the kernel says of memory, in memory",
