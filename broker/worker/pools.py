@@ -163,21 +163,29 @@ class Pools:
         pool.backends = tuple(b for b in backends if self._by_backend[b.name] is pool)
 
     async def watch(self, on_change: Callable[[], None], every: float = WATCHED_EVERY) -> None:
-        """See, *every* so many seconds, what has become of devices and GPUs. *on_change* is called
-        if one is another. Until cancelled.
+        """See, *every* so many seconds, what has become of devices and GPUs, each beside the others.
+        *on_change* is called if one is another. Until cancelled, if there are any.
         """
+        async with asyncio.TaskGroup() as watching:
+            for pool in self._all:
+                if isinstance(executor := pool.executor, Changing):
+                    watched = self._watch(pool, executor, on_change, every)
+                    watching.create_task(watched, name=f"watch {pool.name}")
+
+    async def _watch(
+        self, pool: Pool, executor: Changing, on_change: Callable[[], None], every: float
+    ) -> None:
         while True:
             await asyncio.sleep(every)
-            for pool in self.started:
-                if not isinstance(executor := pool.executor, Changing) or pool.is_calibrating:
-                    continue
-                try:
-                    found = await executor.look()
-                except Exception as error:  # noqa: BLE001  its executor says whatever it says
-                    logger.warning("backend.not_seen", pool=pool.name, error=repr(error))
-                    continue
-                if pool.put(found):
-                    on_change()
+            if not pool.backends or pool.is_calibrating:
+                continue
+            try:
+                found = await executor.look()
+            except Exception as error:  # noqa: BLE001  its executor says whatever it says
+                logger.warning("backend.not_seen", pool=pool.name, error=repr(error))
+                continue
+            if pool.put(found):
+                on_change()
 
     async def calibrate(self, backend: str, on_change: Callable[[], None]) -> None:
         """Have *backend* calibrated; *on_change* is called as that begins, and when it has ended."""

@@ -18,6 +18,7 @@ from schemas.sessions import Mode
 from schemas.values import Reason
 from schemas.workers import BackendAnnounced
 
+LOOKS_FOR = 5.0  # s for which an attempt waits for what its device is like by now
 _GOES_ON = (Reason.WORKER_LOST, Reason.WORKER_STOPPED)  # elsewhere: its calls are taken up there
 
 
@@ -67,7 +68,7 @@ class HardwareExecutor:
     async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         """Run *task*; see `Executor.run`."""
         try:
-            description = await self._process.describe()
+            description = await self._process.describe(LOOKS_FOR)
         except DeviceError as error:
             yield Died(Reason.DEVICE_LOST, str(error))
             return

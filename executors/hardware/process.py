@@ -5,17 +5,17 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import msgspec
 import structlog
 
 from executors.children import posix
-from executors.children.frames import Frame, Kind, pack
+from executors.children.frames import Kind, pack
 from executors.children.launcher import environment
 from executors.children.wire import Wire
 from executors.hardware import elsewhere
+from executors.hardware.asks import ANSWERS_WITHIN, Asks, Note
 from executors.hardware.said import (
     ERRORS,
     Ask,
@@ -34,6 +34,7 @@ from executors.hardware.specs import DeviceSpec
 READY_WITHIN = 120.0  # s: SDKs are slow to import, and some ask their service much
 ENDS_WITHIN = 5.0  # s after it hung up
 DESCRIBED_FOR = 60.0  # s for which what the device said of itself is taken to be so
+ENDED = "the process of the device ended"
 
 logger = structlog.get_logger()
 
@@ -42,28 +43,25 @@ class DeviceError(Exception):
     """The process of a device did not start, or its vendor was not reached."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    answer: asyncio.Future[tuple[Told, bytes]]
-    note: Callable[[Told], None]
-
-
 class DeviceProcess:
-    """Speaks with the process of *spec*'s device, which is started again when it was lost."""
+    """Speaks with the process of *spec*'s device, which is started again when it was lost; also when
+    it said nothing for *answers_within* seconds, though it was asked for what does not take long.
+    """
 
     def __init__(
         self,
         spec: DeviceSpec,
         described_for: float = DESCRIBED_FOR,
         ready_within: float = READY_WITHIN,
+        answers_within: float = ANSWERS_WITHIN,
     ) -> None:
         self._spec, self._described_for, self._ready_within = spec, described_for, ready_within
         self._process: asyncio.subprocess.Process | None = None
         self._wire: Wire | None = None
-        self._waiting: dict[int, _Waiting] = {}
-        self._asked = 0
+        self._asks = Asks(answers_within)
         self._starting = asyncio.Lock()
         self._description: Description | None = None
+        self._renewal: asyncio.Task[None] | None = None  # of the description
         self._described_at = 0.0
         self._is_closed = False
         self._is_ready = False  # and so may be lost
@@ -78,18 +76,27 @@ class DeviceProcess:
         """What jobs may ask for the device by."""
         return self._spec.labels
 
-    async def describe(self) -> Description:
-        """The device: as it said last, or anew if that is long ago and the vendor is reached."""
+    async def describe(self, within: float | None = None) -> Description:
+        """The device: as it said last, or anew if that is long ago and the vendor is reached. That is
+        waited for *within* seconds, and counts from whenever it comes.
+        """
         now = asyncio.get_running_loop().time()
         if self._description is None:
             await self._started()
         elif now - self._described_at > self._described_for:
             self._described_at = now  # who is away is not asked by every attempt
-            with contextlib.suppress(VendorError, DeviceError):
-                _, body = await self.ask("describe")
-                self._description = msgspec.json.decode(body, type=Description)
+            if self._renewal is None or self._renewal.done():
+                self._renewal = asyncio.create_task(
+                    self._renew(), name=f"look at {self._spec.name}"
+                )
+            await asyncio.wait([self._renewal], timeout=within)
         assert self._description is not None
         return self._description
+
+    async def _renew(self) -> None:
+        with contextlib.suppress(VendorError, DeviceError):
+            _, body = await self.ask("describe")
+            self._description = msgspec.json.decode(body, type=Description)
 
     async def calibrate(self) -> None:
         """Have the device calibrated anew. Raises `VendorError` or `DeviceError`."""
@@ -98,15 +105,13 @@ class DeviceProcess:
         self._described_at = asyncio.get_running_loop().time()
 
     async def submit(
-        self, asked: bytes, tag: str, session: VendorSession | None, note: Callable[[Told], None]
+        self, asked: bytes, tag: str, session: VendorSession | None, note: Note
     ) -> str:
         """Have it run; the vendor's id. *note*: what it says of *session*. Raises `VendorError`."""
         told, _ = await self.ask("submit", tag, asked, note, session)
         return told.message
 
-    async def wait(
-        self, vendor_job_id: str, note: Callable[[Told], None]
-    ) -> tuple[Meter, bytes, str]:
+    async def wait(self, vendor_job_id: str, note: Note) -> tuple[Meter, bytes, str]:
         """What it took, an `Answered` as JSON, and why there are no outcomes, if there are none."""
         told, body = await self.ask("wait", vendor_job_id, note=note)
         return told.meter, body, told.message
@@ -128,20 +133,20 @@ class DeviceProcess:
         verb: Verb,
         about: str = "",
         body: bytes = b"",
-        note: Callable[[Told], None] = lambda told: None,
+        note: Note = lambda told: None,
         session: VendorSession | None = None,
     ) -> tuple[Told, bytes]:
         """Ask, and wait. Raises `VendorError`: an `EndedError` if its process ends meanwhile."""
         wire = await self._started()
-        self._asked += 1
-        number = self._asked
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[number] = _Waiting(future, note)
+        number = self._asks.add(verb, note)
         try:
             wire.send(pack(Kind.ASK, joined(Ask(verb, about, session), body), number))
-            told, answer = await future
+            told, answer = await self._asks.answer(number)
+        except TimeoutError as silent:
+            self._lose(str(silent))
+            raise EndedError(f"{ENDED}: {silent}") from silent
         finally:
-            self._waiting.pop(number, None)
+            self._asks.forget(number)
         if told.kind == "done":
             return told, answer
         raise ERRORS.get(told.kind, VendorError)(told.message)
@@ -163,11 +168,9 @@ class DeviceProcess:
     async def _start(self) -> None:
         """Start it, and hear what it says of itself: all of that, or nothing is there."""
         await self._end()
-        first = asyncio.get_running_loop().create_future()
-        self._waiting[0] = _Waiting(first, lambda told: None)
-        first.add_done_callback(_heard)
+        first = self._asks.add(None)
         ours, theirs = socket.socketpair()
-        self._wire = Wire(ours, self._on_frame, self._on_end)
+        self._wire = Wire(ours, self._asks.take, self._on_end)
         try:
             with theirs:
                 self._process = await _launched(self._spec, theirs)
@@ -179,33 +182,22 @@ class DeviceProcess:
             await self._end()
             raise
         finally:
-            self._waiting.pop(0, None)
+            self._asks.forget(first)
         self._described_at = asyncio.get_running_loop().time()
         self._is_ready = True
         logger.info("device.ready", device=self._spec.name, pid=self._process.pid)
 
-    async def _first_words(self, first: asyncio.Future[tuple[Told, bytes]]) -> tuple[Told, bytes]:
+    async def _first_words(self, first: int) -> tuple[Told, bytes]:
         """What it says of itself, or of why it can not. Raises `DeviceError`."""
         made = f"the process of {self._spec.name}, with {self._spec.made_by},"
         try:
             async with asyncio.timeout(self._ready_within):
-                return await first
+                return await self._asks.answer(first)
         except TimeoutError as error:
             raise DeviceError(f"{made} was not ready within {self._ready_within:g} s") from error
         except (EndedError, ClosedError) as error:
             status = await self._status()
             raise DeviceError(f"{made} ended with status {status} before it was ready") from error
-
-    def _on_frame(self, frame: Frame) -> None:
-        line, _, body = frame.payload.partition(b"\n")
-        waiting = self._waiting.get(frame.attempt)
-        if frame.kind is not Kind.TOLD or waiting is None:
-            return  # nobody waits for it any more
-        told = msgspec.json.decode(line, type=Told)
-        if told.kind == "note":
-            waiting.note(told)
-        elif not waiting.answer.done():
-            waiting.answer.set_result((told, body))
 
     def _on_end(self, why: str | None) -> None:
         if self._is_ready and not self._is_closed:
@@ -215,9 +207,14 @@ class DeviceProcess:
             self._wire.close()
             self._wire = None
         kind = ClosedError if self._is_closed else EndedError
-        for waiting in self._waiting.values():
-            if not waiting.answer.done():
-                waiting.answer.set_exception(kind("the process of the device ended"))
+        self._asks.fail(kind, f"{ENDED}: {why}" if why else ENDED)
+
+    def _lose(self, why: str) -> None:
+        """It is of no use any more; the next who asks has it started again."""
+        self._on_end(why)
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     async def _status(self) -> int | None:
         """With which its process ends, which hung up; less than 0 is the signal."""
@@ -271,12 +268,6 @@ def _starting(spec: DeviceSpec) -> Iterator[None]:
         what = f"python={spec.python}" if spec.python else sys.executable
         text = f"{spec.name}: {what} is no program that can be run here: {error.strerror}"
         raise DeviceError(text) from error
-
-
-def _heard(first: asyncio.Future[tuple[Told, bytes]]) -> None:
-    """Nobody may wait for it by now."""
-    if not first.cancelled():
-        first.exception()
 
 
 def _environment_of(spec: DeviceSpec) -> dict[str, str]:

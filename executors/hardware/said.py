@@ -1,5 +1,6 @@
 """What a worker and the process of a device say to each other: a line of JSON, then bytes."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -92,7 +93,9 @@ class CanNotSayError(VendorError):
     kind = "can_not_say"
 
 
-ERRORS = {each.kind: each for each in (RefusedError, AwayError, LostError, CanNotSayError)}
+ERRORS: Mapping[str, type[VendorError]] = {
+    each.kind: each for each in (RefusedError, AwayError, LostError, CanNotSayError)
+}
 
 
 def joined(head: Ask | Told, body: bytes = b"") -> bytes:

@@ -37,6 +37,7 @@ from tests.support.awaiting import eventually, stays, steps
 from tests.support.devices import BELL, DRILL, FAKE, NAME, Books, Children, hardware, near
 from tests.support.executing import bodies, kinds, last, log_of, started, uploaded, value
 from tests.support.federation import Far, far_installation
+from tests.support.stubborn import stubborn
 
 FACTS = ["intended", "accepted", "metered"]
 
@@ -574,6 +575,16 @@ async def test_a_new_calibration_that_was_seen_to_come_is_as_old_as_that(
 
     assert first.calibrated == ""
     assert datetime.fromisoformat(second.calibrated) >= before - timedelta(milliseconds=1)
+
+
+async def test_an_attempt_begins_although_its_device_says_nothing(
+    books: Books, children: Children
+) -> None:
+    async with started(hardware(stubborn(books), children, described_for=0.0)) as device:
+        (books.folder / "hangs").touch()
+        run = device.run(near("calls-nothing", {}), Stop())
+        assert kinds([await anext(run)]) == ["began"]
+        await run.aclose()
 
 
 async def test_a_device_that_can_not_be_made_says_why(children: Children) -> None:

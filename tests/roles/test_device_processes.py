@@ -5,13 +5,18 @@ import os
 import signal
 from pathlib import Path
 
+import msgspec
+import psutil
 import pytest
 from structlog.testing import capture_logs
 
+from executors.backends.described import Asked
 from executors.hardware.process import DeviceError, DeviceProcess
+from executors.hardware.said import EndedError, Meter
 from executors.hardware.specs import DeviceSpec
-from tests.support.awaiting import eventually
+from tests.support.awaiting import eventually, steps
 from tests.support.devices import NAME, Books
+from tests.support.stubborn import stubborn
 
 WRONG = "tests.support.wrong_devices"
 
@@ -75,4 +80,45 @@ async def test_a_start_that_is_given_up_midway_leaves_nothing_half_started() -> 
     with pytest.raises(DeviceError, match="was not ready within 4 s"):
         await process.find("any")
 
+    await process.close()
+
+
+async def a_job_of(process: DeviceProcess) -> asyncio.Task[tuple[Meter, bytes, str]]:
+    """It is submitted, and waited for."""
+    asked = msgspec.json.encode(Asked(()))
+    vendor_job_id = await process.submit(asked, "tag", None, lambda told: None)
+    return asyncio.create_task(process.wait(vendor_job_id, lambda told: None))
+
+
+async def test_what_never_returns_ends_the_process_which_is_started_again(tmp_path: Path) -> None:
+    process = DeviceProcess(stubborn(Books(tmp_path), queue=600.0), answers_within=3.0)
+    job = await a_job_of(process)
+    pid = process.pid
+    (tmp_path / "hangs").touch()
+
+    with pytest.raises(EndedError, match="was asked to find, and said nothing for 3 s"):
+        await process.find("tag")
+
+    with pytest.raises(EndedError):
+        await job
+    assert (await process.find("tag")) == "1"
+    assert process.pid not in (0, pid)
+    assert not psutil.pid_exists(pid)
+    await process.close()
+
+
+async def test_what_takes_long_of_itself_is_waited_for(tmp_path: Path) -> None:
+    spec = Books(tmp_path).spec(calibrates_for=2.5, queue=600.0)
+    process = DeviceProcess(spec, answers_within=1.0)
+    job = await a_job_of(process)
+    pid = process.pid
+    calibrates = asyncio.create_task(process.calibrate())
+    await steps(5)
+
+    assert (await process.find("tag")) == "1", "which is done after the calibration"
+
+    await calibrates
+    await process.cancel("1")
+    await job
+    assert process.pid == pid
     await process.close()

@@ -90,6 +90,24 @@ async def test_a_device_that_has_changed_by_itself_is_announced_anew() -> None:
     assert changed[:4] == ["0", "1", "2", "3"]
 
 
+async def test_a_device_that_says_nothing_keeps_nobody_from_looking_at_the_others() -> None:
+    class SaysNothing(Drifts):
+        async def start(self) -> Sequence[BackendAnnounced]:
+            return [scripted_backend("silent")]
+
+        async def look(self) -> Sequence[BackendAnnounced]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    changed = asyncio.Event()
+    pools = Pools([Pool("silent", SaysNothing(), 1), Pool("dev", Drifts(), 1)])
+    await pools.start(lambda: None)
+    watching = asyncio.create_task(pools.watch(changed.set, every=0.0))
+    await changed.wait()
+    watching.cancel()
+    await pools.close()
+
+
 async def test_a_device_that_could_not_be_calibrated_takes_jobs_again() -> None:
     told: list[bool] = []
     pools = Pools([Pool("dev", Drifts(), 1)])
