@@ -105,6 +105,14 @@ class OfDevice(Changing, Protocol):
 
 
 @runtime_checkable
+class LetsGo(Protocol):
+    """What one has as well that may need time to let go of what attempts have elsewhere."""
+
+    def lets_go_within(self, reason: str) -> float:
+        """s at most that this takes at the end of an attempt because of *reason*."""
+
+
+@runtime_checkable
 class OfMachine(Protocol):
     """What an executor has as well that finds out by itself how much the machine has for it."""
 

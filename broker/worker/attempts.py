@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
 
-from executors.base import Stop
+from executors.base import Executor, LetsGo, Stop
 from executors.deadlines import Deadlines
 from schemas.inbox import CancelAttempt, Dispatch, Recorded
 from schemas.reports import Body
@@ -31,6 +31,7 @@ class Attempt:
         self.number = 0  # of its newest report
         self.on_their_way: deque[asyncio.Future[None]] = deque()  # reports being appended, in order
         self.unrecorded: dict[int, asyncio.Event] = {}  # reports of which the ledger is awaited
+        self.executor: Executor | None = None  # once it is known
         self._patience = patience
         self._deadlines = deadlines
         self._overdue: float | None = None  # loop time at which the executor has lost its chance
@@ -80,20 +81,26 @@ class Attempt:
             self._waits = None
 
     def expect_end(self, within: float) -> None:
-        """Wait for the executor for so many seconds at most, if nobody asks for the end before."""
+        """Wait for the executor for so many seconds at most, and for what it then has to let go of,
+        if nobody asks for the end before.
+        """
         if not self.stop.asked:
-            self._give_up_in(within)
+            self._give_up_in(within + self._lets_go_within(Reason.RAN_TOO_LONG))
 
     def end(self, reason: str) -> None:
         """Ask the executor to end it, and do not wait for ever."""
         if self.stop.asked:
             return
         self.stop.ask(reason)
-        self._give_up_in(self._patience)
+        self._give_up_in(self._patience + self._lets_go_within(reason))
 
     def close(self) -> None:
         """It is over."""
         self._deadlines.forget(self._give_up)
+
+    def _lets_go_within(self, reason: str) -> float:
+        executor = self.executor
+        return executor.lets_go_within(reason) if isinstance(executor, LetsGo) else 0.0
 
     def _give_up_in(self, seconds: float) -> None:
         self._overdue = asyncio.get_running_loop().time() + seconds
@@ -123,7 +130,8 @@ def name_of(instruction: Dispatch | CancelAttempt | Recorded) -> AttemptName:
 class Attempts:
     """Which attempts are here. Bounded: what runs by the slots, what has ended by number.
 
-    *patience*: seconds that an executor gets to end an attempt as asked.
+    *patience*: seconds that an executor gets to end an attempt as asked, beside those that it needs
+    to let go of what it has elsewhere.
     """
 
     def __init__(self, patience: float) -> None:

@@ -115,6 +115,7 @@ class Attendant:
         if (pool := self._pools.of(attempt.dispatch.backend)) is None:
             why = f"the worker {self._worker_id} does not offer {attempt.dispatch.backend}"
             return await self._report(attempt, Died(Reason.WORKER_BUSY, why))
+        attempt.executor = pool.executor
         if not await pool.slots.take(attempt):
             return await self._return_unbegun(attempt)
         try:

@@ -4,21 +4,19 @@ import asyncio
 import hashlib
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
-import stamina
 import structlog
 
 from executors.backends.described import Answered, DescribedDevice
 from executors.base import Task
 from executors.children.run import Run
-from executors.hardware.patience import AWAY_FOR, DownError, Patience
+from executors.hardware.ending import Ending, OpenCall, metered
+from executors.hardware.patience import AWAY_FOR, NOT_BEGUN, DownError, Patience, until_there
 from executors.hardware.process import DeviceError, DeviceProcess
 from executors.hardware.said import (
     SAME_JOB,
-    AwayError,
     CanNotSayError,
     LostError,
     Meter,
@@ -27,40 +25,22 @@ from executors.hardware.said import (
     VendorSession,
 )
 from schemas.calls import Call
-from schemas.reports import Accepted, Body, Died, Intended, Metered, Parked, Withdrawn
+from schemas.reports import Accepted, Body, Died, Intended, Parked
 
 MOST_OPEN = 64  # calls of one attempt that are under way
-AGAIN_FIRST, AGAIN_MOST = 0.2, 30.0  # s until a vendor that is away is asked again
-LETTING_GO = 60.0  # s for which a vendor that is away is asked to end a call that nobody waits for
-
-NOT_BEGUN = (AwayError, DeviceError)  # by what a submit raises when the vendor has not got it
+LETTING_GO = 60.0  # s in all, for which a vendor is asked to end the calls that nobody waits for
 
 T = TypeVar("T")
 
 logger = structlog.get_logger()
 
 
-class OpenCall:
-    """One call, and how far it is."""
-
-    def __init__(
-        self, number: int, tag: str, known: Call | None, is_new: bool, patience: Patience
-    ) -> None:
-        self.number, self.tag, self.patience = number, tag, patience
-        self.is_new = is_new  # no earlier attempt can have submitted it
-        self.is_own = known is None or known.again  # the intent is this attempt's
-        self.may_be_there = not is_new  # at the vendor
-        self.vendor_job_id = known.vendor_job_id if known else None
-        self.is_told = self.vendor_job_id is not None  # that the vendor has it
-        self.submitting: asyncio.Task[str] | None = None
-        self.seen_through: asyncio.Task[None] | None = None
-
-
 class Calls:
     """Sees the calls of *task*'s attempt through, at the vendor of *device*.
 
-    *letting_go*: seconds for which a vendor that is away is asked to end a call; *away_for*: for
-    which an attempt stays with a device that does not answer, if its job is tried again.
+    *letting_go*: seconds for which the vendor is asked to end those that nobody waits for;
+    *away_for*: for which an attempt stays with a device that does not answer, if its job is tried
+    again.
     """
 
     def __init__(
@@ -101,67 +81,36 @@ class Calls:
         """The attempt is over: what is still to be said of its calls.
 
         With *cancel* those that are under way are ended at the vendor, and those of earlier attempts
-        that this one has not made; else they are left for the next attempt.
+        that this one has not made, each beside the others; else they are left for the next attempt.
         """
-        for call in list(self._open.values()):
-            _end(call.seen_through)
-            if call.vendor_job_id is None and call.submitting is not None:
-                call.vendor_job_id = await self._taken(call, call.submitting)
-            if call.vendor_job_id is None:
-                if call.is_own and not call.may_be_there:
-                    yield Withdrawn(call.tag)
-                continue
-            if not call.is_told:
-                yield Accepted(call.tag, call.vendor_job_id)
-            if cancel:
-                yield await self._cancelled(call.tag, call.vendor_job_id)
+        until = asyncio.get_running_loop().time() + self._letting_go if cancel else None
+        facts: asyncio.Queue[Body | None] = asyncio.Queue()
+        self.close()
+        ending = Ending(self._process, until, facts.put_nowait)
+        each = [ending.settle(call) for call in self._open.values()]
         self._open.clear()
-        for left in self._task.calls if cancel else ():
-            if left.final or left.again or left.tag in self._made:
-                continue
-            vendor_job_id = left.vendor_job_id or await self._found(left.tag)
-            if vendor_job_id is None:
-                continue
-            if left.vendor_job_id is None:
-                yield Accepted(left.tag, vendor_job_id)
-            yield await self._cancelled(left.tag, vendor_job_id)
+        each += [ending.let_go(left) for left in self._left()] if cancel else []
+        settling = asyncio.gather(*each)
+        settling.add_done_callback(lambda _: facts.put_nowait(None))
+        try:
+            while (fact := await facts.get()) is not None:
+                yield fact
+            await settling
+        finally:
+            settling.cancel()
 
     def close(self) -> None:
         """Nobody wants to hear of them any more."""
         for call in self._open.values():
             _end(call.seen_through)
 
-    async def _taken(self, call: OpenCall, submitting: asyncio.Task[str]) -> str | None:
-        """The id of what is being submitted, as far as can be known."""
-        try:
-            return await submitting
-        except LostError:
-            found = None
-            with suppress(VendorError, DeviceError):
-                found = await self._process.find(call.tag)
-                call.may_be_there = found is not None
-            return found
-        except NOT_BEGUN:
-            call.may_be_there = False
-        except VendorError:
-            pass
-        return None
-
-    async def _found(self, tag: str) -> str | None:
-        """The id that the vendor has for it, as far as it can say now."""
-        with suppress(VendorError, DeviceError):
-            return await self._process.find(tag)
-        return None
-
-    async def _cancelled(self, tag: str, vendor_job_id: str) -> Metered:
-        try:
-            meter = await until_there(
-                lambda: self._process.cancel(vendor_job_id), LostError, within=self._letting_go
-            )
-        except (VendorError, DeviceError) as error:
-            logger.warning("call.not_cancelled", tag=tag, error=str(error))
-            return Metered(tag)
-        return _metered(tag, meter)
+    def _left(self) -> list[Call]:
+        """Of earlier attempts, which this one has not made."""
+        return [
+            call
+            for call in self._task.calls
+            if not (call.final or call.again or call.tag in self._made)
+        ]
 
     async def _see_through(self, run: Run, call: OpenCall, asked: bytes) -> None:
         try:
@@ -185,7 +134,7 @@ class Calls:
             call.is_told = True
         call.patience.answered()
         meter, answered, _ = await self._waited_for(run, call, call.vendor_job_id)
-        await run.put_on_record(_metered(call.tag, meter))
+        await run.put_on_record(metered(call.tag, meter))
         return answered
 
     async def _accepted(self, run: Run, call: OpenCall, asked: bytes) -> str:
@@ -246,7 +195,7 @@ class Calls:
             if told.message:
                 run.say(f"call {call.number}: {vendor_job_id} is {told.message}\n")
             if told.meter.device_seconds:
-                run.put_on_record(_metered(call.tag, told.meter, final=False))
+                run.put_on_record(metered(call.tag, told.meter, final=False))
 
         return await _until_known(
             lambda: call.patience.during(self._process.wait(vendor_job_id, note)), call.patience
@@ -268,10 +217,6 @@ def session_tag(tenant: str, session_id: str) -> str:
     return f"qjb-session-{hashlib.sha256(f'{tenant}/{session_id}'.encode()).hexdigest()[:32]}"
 
 
-def _metered(tag: str, meter: Meter, *, final: bool = True) -> Metered:
-    return Metered(tag, meter.device_seconds, meter.cost, meter.currency, final)
-
-
 def _end(task: asyncio.Task[None] | None) -> None:
     if task is not None:
         task.cancel()
@@ -286,32 +231,3 @@ def _heard(task: asyncio.Task[str]) -> None:
 async def _until_known(what: Callable[[], Awaitable[T]], patience: Patience) -> T:
     """Do *what*, which changes nothing the second time, until there is an answer."""
     return await until_there(what, LostError, patience=patience)
-
-
-async def until_there(
-    what: Callable[[], Awaitable[T]],
-    *more: type[Exception],
-    within: float | None = None,
-    patience: Patience | None = None,
-) -> T:
-    """Do *what* until the vendor is not away any more; nothing has begun while it is.
-
-    *within* seconds; after them the last error is raised. Raises `DownError` once *patience* is over.
-    """
-    errors: tuple[type[Exception], ...] = (*NOT_BEGUN, *more)
-    async for attempt in stamina.retry_context(
-        errors,
-        attempts=None,
-        timeout=within,
-        wait_initial=AGAIN_FIRST,
-        wait_max=AGAIN_MOST,
-        wait_jitter=AGAIN_FIRST,
-    ):
-        with attempt:
-            try:
-                return await what()
-            except errors as error:
-                if patience is not None:
-                    patience.failed(error)
-                raise
-    raise AssertionError("it is tried for ever")

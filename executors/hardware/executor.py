@@ -7,8 +7,8 @@ import msgspec
 from msgspec.structs import replace
 
 from executors.base import Stop, Task
-from executors.hardware.calls import LETTING_GO, Calls, session_tag, until_there
-from executors.hardware.patience import AWAY_FOR
+from executors.hardware.calls import LETTING_GO, Calls, session_tag
+from executors.hardware.patience import AWAY_FOR, until_there
 from executors.hardware.process import DeviceError, DeviceProcess
 from executors.hardware.said import LostError, VendorSession
 from executors.simulator import SimulatorExecutor
@@ -65,6 +65,10 @@ class HardwareExecutor:
         closes = self._process.close_session
         await until_there(lambda: closes(session), LostError, within=self._letting_go)
 
+    def lets_go_within(self, reason: str) -> float:
+        """What is left for the next attempt needs no time."""
+        return 0.0 if reason in _GOES_ON else self._letting_go
+
     async def run(self, task: Task, stop: Stop) -> AsyncGenerator[Body, None]:
         """Run *task*; see `Executor.run`."""
         try:
@@ -80,8 +84,9 @@ class HardwareExecutor:
             async with aclosing(self._programs.run(task, stop, calls)) as run:
                 async for body in run:
                     if isinstance(body, LAST):
-                        async for fact in calls.settle(cancel=_is_over(body)):
-                            yield fact
+                        async with aclosing(calls.settle(cancel=_is_over(body))) as facts:
+                            async for fact in facts:
+                                yield fact
                     yield body
                     if isinstance(body, Began) and not is_mock(task.backend):
                         yield calibrated

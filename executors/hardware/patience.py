@@ -1,14 +1,19 @@
-"""For how long an attempt stays with a device that does not answer."""
+"""How often, and for how long, a device that does not answer is asked again."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import stamina
+
 from executors.hardware.process import DeviceError
-from executors.hardware.said import EndedError
+from executors.hardware.said import AwayError, EndedError
 from schemas.values import Reason
 
-AWAY_FOR = 60.0  # s
+AWAY_FOR = 60.0  # s for which an attempt stays with one, if its job is tried again
+AGAIN_FIRST, AGAIN_MOST = 0.2, 30.0  # s until it is asked again
+
+NOT_BEGUN = (AwayError, DeviceError)  # by what a submit raises when the vendor has not got it
 
 T = TypeVar("T")
 
@@ -53,3 +58,38 @@ class Patience:
         reason = Reason.DEVICE_LOST if is_lost else Reason.DEVICE_AWAY
         text = f"the device did not answer for {self._seconds:g} s: {error}"
         raise DownError(reason, text) from error
+
+
+async def until_there(
+    what: Callable[[], Awaitable[T]],
+    *more: type[Exception],
+    within: float | None = None,
+    patience: Patience | None = None,
+) -> T:
+    """Do *what* until the vendor is not away any more; nothing has begun while it is.
+
+    *within* seconds; after them the last error is raised. Raises `DownError` once *patience* is over.
+    """
+    errors: tuple[type[Exception], ...] = (*NOT_BEGUN, *more)
+    last: Exception = AwayError("it did not answer in time")
+    try:
+        async with asyncio.timeout(within):
+            async for attempt in stamina.retry_context(
+                errors,
+                attempts=None,
+                timeout=None,
+                wait_initial=AGAIN_FIRST,
+                wait_max=AGAIN_MOST,
+                wait_jitter=AGAIN_FIRST,
+            ):
+                with attempt:
+                    try:
+                        return await what()
+                    except errors as error:
+                        last = error
+                        if patience is not None:
+                            patience.failed(error)
+                        raise
+    except TimeoutError:
+        raise last from None
+    raise AssertionError("it is tried for ever")

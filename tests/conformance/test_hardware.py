@@ -341,6 +341,27 @@ async def test_a_cancel_is_not_held_up_by_a_vendor_that_is_away(
     assert [body.final for body in found if isinstance(body, Metered)] == [False]
 
 
+async def test_a_call_of_which_the_vendor_does_not_let_go_holds_up_no_other(
+    books: Books, children: Children
+) -> None:
+    stop, holds = Stop(), books.folder / "holds"
+    holds.touch()
+    executor = hardware(stubborn(books, queue=600.0), children, letting_go=20.0)
+    async with started(executor) as device:
+        run = device.run(near("calls-together", {"times": 3}), stop)
+        for _ in range(3):
+            await until_fact(run, Accepted)
+        stop.ask("user_request")
+        others = [(await until_fact(run, Metered))[-1] for _ in range(2)]
+        assert sorted(books.cancelled()) == [2, 3]
+        holds.unlink()
+        rest = [body async for body in run]
+
+    assert [body.final for body in (*others, *rest) if isinstance(body, Metered)] == [True] * 3
+    assert sorted(books.cancelled()) == [1, 2, 3]
+    assert rest[-1] == Stopped("user_request")
+
+
 async def test_a_call_that_its_program_does_not_wait_for_is_ended(books: Books, at: At) -> None:
     async with at(queue=600.0) as device:
         found = await bodies(device, near("leaves-a-call", {}))

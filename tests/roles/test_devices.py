@@ -16,6 +16,7 @@ from broker.telemetry.times import now, seconds_of
 from broker.transports.blobs import open_blobs
 from broker.transports.memory import MemoryLog
 from broker.worker.host import Worker
+from broker.worker.options import Options
 from broker.worker.pools import Pool
 from executors.hardware.executor import HardwareExecutor
 from schemas.backends import BackendMode, BackendOrder
@@ -33,9 +34,9 @@ CALL = ["call_intended", "call_accepted", "call_metered"]
 
 
 @asynccontextmanager
-async def one_of_each(executor: HardwareExecutor) -> AsyncIterator[Side]:
+async def one_of_each(executor: HardwareExecutor, **options: Any) -> AsyncIterator[Side]:
     log, blobs = MemoryLog(), open_blobs("memory:///")
-    worker = Worker(log, blobs, [Pool(NAME, executor, 1)], "w1")
+    worker = Worker(log, blobs, [Pool(NAME, executor, 1)], "w1", options=Options(**options))
     async with running(a_broker(log, blobs, PATIENT), worker):
         yield Side(log, blobs)
         check_histories(log, ended=False)
@@ -75,6 +76,35 @@ async def test_a_cancel_of_a_job_on_a_device_reaches_its_vendor(
 
     assert events[-1].kind == "cancelled"
     assert calls_of(qjb, "j1") == CALL
+    assert books.cancelled() == [1]
+
+
+async def test_a_cancel_reaches_a_vendor_that_is_away_for_longer_than_executors_get(
+    books: Books, children: Children
+) -> None:
+    async with one_of_each(hardware(books.spec(queue=600.0), children), patience=0.0) as qjb:
+        await qjb.submit("j1", **asks(1))
+        await qjb.reaches("j1", "call_accepted", within=40)
+        books.maintenance.touch()
+        await qjb.cancel("j1")
+        await qjb.reaches("j1", "cancel_requested", within=40)
+        books.maintenance.unlink()
+        events = await qjb.ends("j1", within=40)
+
+    assert events[-1].kind == "cancelled"
+    assert calls_of(qjb, "j1") == CALL
+    assert books.cancelled() == [1]
+
+
+async def test_the_end_of_a_jobs_time_reaches_its_vendor_however_soon_it_is_late(
+    books: Books, children: Children
+) -> None:
+    async with one_of_each(hardware(books.spec(queue=600.0), children), late=0.0) as qjb:
+        await qjb.submit("j1", **asks(1), max_execution_time=5.0)
+        await qjb.reaches("j1", "call_accepted", within=40)
+        events = await qjb.ends("j1", within=40)
+
+    assert events[-1].reason == "ran_too_long"
     assert books.cancelled() == [1]
 
 
