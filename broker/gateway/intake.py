@@ -26,6 +26,7 @@ from broker.errors import (
     JobDeletedError,
     QuotaError,
     TooLargeError,
+    UnknownProgramError,
 )
 from broker.gateway.asking import Asking
 from broker.gateway.awaited import Awaited
@@ -45,13 +46,14 @@ from schemas.jobs import Job, inputs_size
 from schemas.limits import INLINE
 from schemas.mocks import not_there
 from schemas.requests import SubmitJob
-from schemas.specification import Findings, Program
+from schemas.specification import Findings, Program, Specification
 from schemas.submits import EMPTY, WrongFieldsError, digest, warnings
 from schemas.tenants import NO_QUOTA, Quota
 from schemas.unknown import MOST_WARNINGS
 from schemas.values import ID_RULE, JobKey, State, is_id
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
+_GONE = Program(Specification("", "", 1.0))  # for inputs that are only told from others
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 T = TypeVar("T")
@@ -127,12 +129,10 @@ class Intake:
         named = request.named is not None
         key = self._key(tenant, request)
         request = replace(request, job_id=key.job_id)
-        program = await known_program(self._library, request.program_id, tenant)
+        program = await self._program(key, request, named)
         findings = await self._look(program, request, named)
         asked_for = await _digest(request, findings) if named else ""
-        if (known := self._model.job(key) if named else None) is None:
-            if named and self._model.is_partial:
-                self._model.check_whole_for(f"job {key.job_id}")
+        if (known := self._known(key, named)) is None:
             if self._space is not None:
                 self._space.check()
             self._check(request, findings)
@@ -226,6 +226,23 @@ class Intake:
         if request.named is not None and self._model.was_deleted(key):
             raise JobDeletedError(f"the job {key.job_id} was deleted; take another id")
         return key
+
+    async def _program(self, key: JobKey, request: SubmitJob, named: bool) -> Program:
+        """What judges *request*. Of one that was taken before the program may have been deleted."""
+        try:
+            return await known_program(self._library, request.program_id, key.tenant)
+        except UnknownProgramError:
+            known = self._known(key, named)
+            if known is None or known.program_id != request.program_id:
+                raise
+            return _GONE
+
+    def _known(self, key: JobKey, named: bool) -> Job | None:
+        """The job of that id, if whoever asks chose it. Raises `UnavailableError`."""
+        known = self._model.job(key) if named else None
+        if named and known is None and self._model.is_partial:
+            self._model.check_whole_for(f"job {key.job_id}")
+        return known
 
     async def _look(self, program: Program, request: SubmitJob, named: bool) -> Findings:
         if request.params_ref is not None:

@@ -131,6 +131,22 @@ async def test_a_program_that_was_deleted_is_gone() -> None:
         await served.post("/jobs", {"program_id": made["id"]}, 404)
 
 
+async def test_a_submit_can_be_repeated_after_its_program_was_deleted() -> None:
+    async with running(brokered=True) as served:
+        made = await served.post("/programs", new(), 201)
+        asked = {"program_id": made["id"], "job_id": "mine", "params": {"a": 1, "b": 2.0}}
+        first = await served.post("/jobs", asked)
+        await served.delete(f"/programs/{made['id']}")
+        again = await served.post("/jobs", asked | {"params": {"b": 2, "a": 1}})
+        changed = await served.post("/jobs", asked | {"params": {"a": 2}}, 409)
+        other = await served.post("/jobs", asked | {"job_id": "other"}, 404)
+        another = await served.post("/jobs", asked | {"program_id": "never-there"}, 404)
+
+    assert again == first
+    assert changed["error"]["code"] == "job_exists"
+    assert other["error"]["code"] == another["error"]["code"] == "unknown_program"
+
+
 async def test_nobody_changes_what_comes_with_the_service() -> None:
     async with running() as served:
         for method, path, body in (

@@ -40,7 +40,7 @@ from schemas.jobs import Job, JobDetails
 from schemas.ledger import Claim, Deletion, Entry, Tagging
 from schemas.ledger_records import claim_record, deletion_record, entry_record, tagging_record
 from schemas.requests import CancelJob, DeleteJob, SubmitJob, TagJob
-from schemas.specification import Program, parse_specification
+from schemas.specification import Program, Specification, parse_specification
 from schemas.state_records import snapshot_record
 from schemas.submits import digest, warnings
 from schemas.values import JobKey, Violation
@@ -50,6 +50,7 @@ from tests.support.awaiting import eventually as eventually  # where tests of ga
 from tests.support.events import following
 
 SPECIFICATIONS = Path(__file__).parents[2] / "schemas" / "programs"
+BROUGHT = Program(Specification("brought", "brought", 300.0))  # for whatever somebody brings
 
 
 @cache
@@ -240,7 +241,7 @@ class Ledger:
 
 
 def _found(body: SubmitJob) -> dict[str, Any]:
-    program = next(program for program in programs() if program.id == body.program_id)
+    program = next((one for one in programs() if one.id == body.program_id), BROUGHT)
     findings = program.examine(bytes(body.params))
     told = (*warnings(body), *findings.warnings)
     return {"digest": digest(body, findings.sha256), "warnings": told}
