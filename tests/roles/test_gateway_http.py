@@ -21,9 +21,11 @@ from structlog.testing import capture_logs
 from broker.gateway.metrics_port import serving_metrics
 from broker.transports.blobs import StoredBlobs, open_blobs
 from schemas.events import Completed, Interim, Log
+from schemas.tenants import Quota
 from schemas.values import BlobRef, JobKey
 from tests.support.awaiting import eventually
 from tests.support.gateway import Running, running, stream
+from tests.support.tokens import say, tenant, token
 
 LARGE = json.dumps([f'"é{number}' for number in range(100_000)], ensure_ascii=False).encode()
 
@@ -452,6 +454,54 @@ async def test_who_asks_before_it_sends_a_body_is_told(
         writer.close()
 
     assert first.startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "status"),
+    [
+        (b"POST /jobs", b"Authorization: Bearer alice\r\nContent-Length: 60000\r\n", 413),
+        (b"POST /jobs", b"Authorization: Bearer alice\r\nContent-Encoding: br\r\n", 415),
+        (b"PUT /jobs/j1/tags", b"Authorization: Bearer alice\r\nContent-Length: 70000\r\n", 413),
+        (b"POST /jobs", b"Authorization: Bearer nobody\r\n", 401),
+        (b"POST /jobs", b"", 401),
+        (b"PUT /jobs", b"", 405),
+        (b"PUT /nothing", b"", 404),
+    ],
+)
+async def test_nobody_is_told_to_send_a_body_that_is_refused_by_its_head(
+    line: bytes, headers: bytes, status: int
+) -> None:
+    head = line + b" HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n" + headers
+    if b"Content-Length" not in headers:
+        head += b"Content-Length: 9\r\n"
+    async with running() as served:
+        await say(served.ledger.log, tenant("default", quota=Quota(body=50_000)), token("alice"))
+        reader, writer = await served.connect()
+        writer.write(head + b"\r\n")
+        async with asyncio.timeout(10):
+            said = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    assert said.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nConnection: close\r\n" in said  # what comes then may be the body, or a request
+
+
+@pytest.mark.parametrize("extra", [b"", b"Transfer-Encoding: chunked\r\n"])
+async def test_who_was_told_to_send_a_body_goes_on_on_its_connection(extra: bytes) -> None:
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(HELLO), HELLO) if extra else HELLO
+    length = extra or b"Content-Length: %d\r\n" % len(HELLO)
+    async with running(brokered=True) as served:
+        reader, writer = await served.connect()
+        for _ in range(2):
+            writer.write(POST + b"Expect: 100-continue\r\n" + length + b"\r\n")
+            async with asyncio.timeout(10):
+                told = await reader.readuntil(b"\r\n\r\n")
+                writer.write(body)
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(re.findall(rb"Content-Length: (\d+)", head)[0]))
+            assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert head.startswith(b"HTTP/1.1 200 ")
+        writer.close()
 
 
 # Names

@@ -11,7 +11,6 @@ from aiohttp.hdrs import METH_ALL
 from aiohttp.http import HttpVersion11
 
 from broker.errors import ExpectationError, MethodNotAllowedError, QjbError
-from broker.gateway.api.bodies import too_large
 from broker.gateway.api.errors import error_answer, of_error
 from broker.gateway.api.events import EventStream
 from broker.gateway.api.hosts import Hosts
@@ -62,6 +61,8 @@ class Answering:
             response = _of_error(request, error)
         if not response.prepared:
             request.add_headers(response)
+            if request.expected is not None and request.expected.is_held_back:
+                response.force_close()  # whether the body still comes nobody knows
         _note(request, response, place, time.perf_counter() - started)
         return response
 
@@ -71,7 +72,7 @@ class Answering:
         if (told := self._origins.check(request, self._places.methods)) is not None:
             return told
         if "Expect" in request.headers:
-            await _expect(request)
+            _expect(request)
         if place is None:
             raise nothing_at(request)
         if (found := place.answers.get(request.method)) is None:
@@ -86,16 +87,13 @@ class Answering:
         return await finish(request, response) if self._parts else response
 
 
-async def _expect(request: Request) -> None:
-    """Say that a body may be sent, to a client that asks (RFC 9110, 10.1.1)."""
+def _expect(request: Request) -> None:
+    """Note that a client asks before it sends a body. Raises `ExpectationError`."""
     if request.version < HttpVersion11:  # it can not mean it
         return
     if (expected := request.headers["Expect"]).lower() != "100-continue":
         raise ExpectationError(f"Expect: {expected[:80]!r} is not 100-continue")
-    if (request.content_length or 0) > request.parts.bodies.most:
-        raise too_large(request.parts.bodies.most)
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # this is not a part of the answer
+    request.expect_body()
 
 
 def _of_error(request: Request, error: Exception) -> web.Response:

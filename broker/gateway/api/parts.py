@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from aiohttp import web
+from aiohttp.streams import StreamReader
 
 from broker.budget import Room
 from broker.errors import ForbiddenError, NotFoundError, UnavailableError, UnknownJobError
 from broker.gateway.api.answers import Answer
 from broker.gateway.api.bodies import Bodies
+from broker.gateway.api.expecting import Expected
 from broker.gateway.api.origins import Origins
 from broker.gateway.authenticating import Authentication
 from broker.gateway.caller import ANYBODY, Caller
@@ -98,6 +100,7 @@ class Request(web.BaseRequest):
     names: Mapping[str, str]  # what its path names
     parts: Parts  # where there is a gateway
     caller: Caller = ANYBODY  # who asks
+    expected: Expected | None = None  # its body, if its client asks before it sends it
 
     def __init__(self, parts: Parts | None, origins: Origins, *given: Any) -> None:
         super().__init__(*given)
@@ -110,6 +113,11 @@ class Request(web.BaseRequest):
     def trace(self) -> str:
         """Its trace, as log lines and errors name it."""
         return self.traceparent[3:35]
+
+    def expect_body(self) -> None:
+        """Its client sends the body once it is told to, which is when somebody waits for it."""
+        self.expected = Expected(self._payload, self.writer)
+        self._payload = cast(StreamReader, self.expected)
 
     def check_origin(self) -> None:
         """A page of another origin may not open a websocket: browsers leave that to the server."""
