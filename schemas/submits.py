@@ -5,7 +5,6 @@ taken. What is wrong is told field by field, in little memory, however it was ma
 """
 
 from collections.abc import Mapping
-from functools import cache
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -16,17 +15,16 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import fields, replace
 
 from schemas import unknown
-from schemas.checking import SHOWN, Schema, is_deeper, shown
+from schemas.checking import SHOWN, is_deeper, shown
 from schemas.decoding import Buffer, UnreadableError, decode
+from schemas.field_rules import DEEPEST, in_words, plain, rules_of
 from schemas.jobs import RETRIES
 from schemas.requests import SubmitJob
 from schemas.specification import MAX_VIOLATIONS, with_whole_numbers
 from schemas.unknown import LONGEST_NAME, MOST_WARNINGS, PASSED_OVER
-from schemas.values import ID_RULE, Violation
+from schemas.values import Violation
 
 LONGEST_FIELD = 64 * 1024  # bytes of JSON; only params may be longer
-DEEPEST = 16  # lists and objects inside each other in such a field
-EXACT = 2**53  # up to here a float is a whole number without doubt
 EMPTY = msgspec.Raw(b"{}")
 
 _NEVER_RETRIED = {
@@ -35,6 +33,7 @@ _NEVER_RETRIED = {
 }
 
 _FIELDS = {field.encode_name: field for field in fields(SubmitJob)}
+_APART = frozenset({"params"})  # the program's own schema is for them
 _KNOWN = PASSED_OVER.union(_FIELDS)
 _Asked = msgspec.defstruct(
     "_Asked", [(name, msgspec.Raw | UnsetType, UNSET) for name in _FIELDS]
@@ -144,7 +143,8 @@ def _leniently(asked: Any) -> SubmitJob:
             message = f"{name}: {error.message}"
             violations.append(Violation(f"/{name}", error.code, begin, message))
     given = {name: value for name, value in given.items() if value is not None or _required(name)}
-    violations += map(_in_words, islice(_schema().violations(given), MAX_VIOLATIONS))
+    found = rules_of(SubmitJob, _APART).violations(given)
+    violations += map(in_words, islice(found, MAX_VIOLATIONS))
     if not violations:
         try:
             return _converted({**given, "params": EMPTY if _is_null(params) else params})
@@ -163,17 +163,6 @@ def _value(raw: msgspec.Raw) -> Any:
     return plain(value)
 
 
-def plain(value: Any) -> Any:
-    """*value* with integers as integers, and in an object without what is null."""
-    if isinstance(value, dict):
-        return {name: plain(inner) for name, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [plain(inner) for inner in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
-        return int(value)
-    return value
-
-
 def _converted(given: Mapping[str, Any]) -> SubmitJob:
     return msgspec.convert(given, SubmitJob)
 
@@ -188,44 +177,3 @@ def _required(name: str) -> bool:
 
 def _text(value: Any) -> str:
     return value[:128] if isinstance(value, str) else ""
-
-
-@cache
-def _schema() -> Schema:
-    """The fields of a submit but for its inputs. Null is not asked about: it has been left out."""
-    parts, definitions = msgspec.json.schema_components(
-        [field.type for name, field in _FIELDS.items() if name != "params"],
-        ref_template="#/$defs/{name}",
-    )
-    names = [name for name in _FIELDS if name != "params"]
-    return Schema(
-        {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "properties": {name: _to_check(part) for name, part in zip(names, parts, strict=True)},
-            "required": [name for name in names if _required(name)],
-            "$defs": {
-                name: each
-                | {"properties": {n: _to_check(it) for n, it in each["properties"].items()}}
-                for name, each in definitions.items()
-            },
-        }
-    )
-
-
-def _to_check(schema: dict[str, Any]) -> dict[str, Any]:
-    """*schema* without null, and with patterns as they are written everywhere. What is not offered
-    is told in words.
-    """
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    plain = kinds[0] if len(kinds) == 1 else {w: v for w, v in schema.items() if w != "const"}
-    if "pattern" in plain:
-        return plain | {"pattern": plain["pattern"].replace(r"\Z", "$")}
-    return plain
-
-
-def _in_words(violation: Violation) -> Violation:
-    """*violation*, with a message that names the field."""
-    name = violation.path.removeprefix("/").replace("/", ".")
-    text = ID_RULE if violation.rule.startswith("pattern") and "." not in name else ""
-    said = text or violation.message
-    return replace(violation, message=f"{name}: {said}" if name else said)

@@ -19,6 +19,7 @@ from schemas import unknown
 from schemas.bounds import MAX_SCHEMA_BYTES
 from schemas.checking import SHOWN, Schema, is_deeper, shown
 from schemas.decoding import Buffer, UnreadableError, decode
+from schemas.field_rules import plain
 from schemas.limits import LARGEST_CODE
 from schemas.specification import (
     MAX_VIOLATIONS,
@@ -29,7 +30,7 @@ from schemas.specification import (
     SpecificationError,
     check_schemas,
 )
-from schemas.submits import WrongFieldsError, plain
+from schemas.submits import WrongFieldsError
 from schemas.unknown import LONGEST_NAME, MOST_WARNINGS
 from schemas.values import MOST, Violation
 

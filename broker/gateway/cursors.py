@@ -14,7 +14,9 @@ from hashlib import blake2b
 
 from broker.errors import InvalidRequestError
 from broker.gateway.filters import JobFilter, Key
+from schemas.checking import shown
 from schemas.cloudevents import encode
+from schemas.values import Violation
 
 MAX_LENGTH = 8000  # characters: what a line of a request's head may hold
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -95,17 +97,18 @@ def list_cursor(wanted: JobFilter, ascending: bool, last: Key) -> str:
     return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def parse_list_cursor(text: str, wanted: JobFilter, ascending: bool) -> Key:
-    """The last job that was listed. Raises `InvalidRequestError`."""
+def parse_list_cursor(text: str, wanted: JobFilter, ascending: bool, called: str = "cursor") -> Key:
+    """The last job that was listed. *called*: as what it was sent. Raises `InvalidRequestError`."""
     try:
         plain = b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
         created, job_id, stamp = plain.decode("ascii").split(" ")
     except ValueError:
         stamp = created = job_id = ""
     if stamp != _stamp(wanted, ascending, (created, job_id)):
-        raise InvalidRequestError(
-            f"cursor: {text[:60]!r} is not the `next` of a page with these filters and this order"
-        )
+        why = "is not the `next` of a page with these filters and this order"
+        message = f"{called}: {text[:60]!r} {why}"
+        broken = Violation(f"/{called}", "next", shown(text), message)
+        raise InvalidRequestError(message, [broken])
     return created, job_id
 
 

@@ -87,7 +87,7 @@ async def test_workloads_are_chosen_and_what_they_are_not_chosen_by_is_told() ->
         ["j2", "j1"], ["s1"], ["b1"], ["j1"], [], ["b1", "s1", "j1", "j2"], ["b1"], [],
     ]  # fmt: skip
     assert [message.partition(":")[0] for message in told] == [
-        "mode", "status", "search", "previous", "cursor",
+        "mode", "status", "search", "previous", "next",
     ]  # fmt: skip
 
 

@@ -81,6 +81,42 @@ def test_what_can_not_be_is_refused_in_words(query: str, said: str) -> None:
         of(query)
 
     assert said in refused.value.message
+    (broken,) = refused.value.violations
+    assert broken.path == "/" + query.partition("=")[0]
+    assert (broken.message, bool(broken.rule)) == (refused.value.message, True)
+    assert query.rpartition("=")[2] in broken.value
+
+
+class Opened(msgspec.Struct):
+    """What a small body says."""
+
+    ttl: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    tags: tuple[Annotated[str, msgspec.Meta(max_length=3)], ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("body", "broken"),
+    [
+        (b'{"ttl": -1}', [("/ttl", "exclusiveMinimum: 0", "-1")]),
+        (b'{"ttl": null, "tags": ["a", 5]}', [("/tags/1", 'type: "string"', "5")]),
+        (
+            b'{"ttl": "x", "tags": ["abcd"]}',
+            [("/ttl", 'type: "number"', '"x"'), ("/tags/0", "maxLength: 3", '"abcd"')],
+        ),
+        (b"[]", [("", 'type: "object"', "[]")]),
+        (b"[" * 100 + b"]" * 100, [("", "depth: 16", "…")]),
+        (b"{", []),
+    ],
+)
+def test_of_a_small_body_each_field_that_is_wrong_is_told_with_its_rule_and_its_value(
+    body: bytes, broken: list[tuple[str, str, str]]
+) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        told(body, Opened)
+
+    found = [(one.path, one.rule, one.value) for one in refused.value.violations]
+    assert [(path, rule) for path, rule, _ in found] == [(path, rule) for path, rule, _ in broken]
+    assert all(value.endswith(said) for (*_, value), (*_, said) in zip(found, broken, strict=True))
 
 
 def test_a_small_body_becomes_a_value_and_one_that_is_empty_has_no_fields() -> None:

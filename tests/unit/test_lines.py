@@ -22,3 +22,20 @@ def test_lines_are_what_the_values_are() -> None:
 def test_a_line_that_says_nothing_is_no_other_line(odd: bytes) -> None:
     with pytest.raises(UnreadableError):
         decode_each(Lines(b"\n".join([VALUES[0], odd, VALUES[1]]), 3), Wish)
+
+
+@pytest.mark.parametrize("behind", [b"", b"]", b"abc", b'"', b'", 1]'])
+def test_half_a_character_is_told_wherever_it_stands(behind: bytes) -> None:
+    with pytest.raises(UnreadableError) as refused:
+        decode_each([rb'["\\\ud800' + behind + b'"]'], list[str])
+
+    assert refused.value.code == "invalid_json"
+    assert "surrogate" in refused.value.message
+
+
+@pytest.mark.parametrize("text", [b'["a', rb'["\ud8', rb'["\\ud800"', rb'["\ud83d\ude00"'])
+def test_a_text_that_is_cut_off_is_told_to_be(text: bytes) -> None:
+    with pytest.raises(UnreadableError) as refused:
+        decode_each([text], list[str])
+
+    assert "truncated" in refused.value.message

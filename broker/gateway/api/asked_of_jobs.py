@@ -128,15 +128,19 @@ class JobsAsked(Chosen, frozen=True, kw_only=True):
             mocks=bool(self.backend) or self.include_mocks,
         )
 
-    def part(self, wanted: JobFilter) -> Part:
-        """Which part of the list of *wanted* is asked for. Raises `InvalidRequestError`."""
+    def part(self, wanted: JobFilter, called: str = "cursor") -> Part:
+        """Which part of the list of *wanted* is asked for. Raises `InvalidRequestError`.
+
+        *called*: what the cursor is to whoever asks.
+        """
+        cursor = self.cursor
         ascending = self.sort is Order.ASC
-        if self.cursor and self.offset:
+        if cursor and self.offset:
             raise InvalidRequestError("offset: it is not for a list that goes on from a cursor")
         return Part(
             limit=min(self.limit, MAX_PAGE),
             offset=min(self.offset, FURTHEST),
-            after=parse_list_cursor(self.cursor, wanted, ascending) if self.cursor else None,
+            after=parse_list_cursor(cursor, wanted, ascending, called) if cursor else None,
             ascending=ascending,
             inputs=JobAsked(self.exclude_params).wants_params,
         )

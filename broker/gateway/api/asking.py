@@ -12,7 +12,10 @@ from multidict import MultiDict, MultiMapping
 
 from broker.errors import InvalidRequestError
 from broker.telemetry.times import iso, seconds_of
+from schemas.checking import shown
 from schemas.decoding import UnreadableError, decode
+from schemas.field_rules import violations_in
+from schemas.values import Violation
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 
@@ -81,7 +84,7 @@ class _Field(NamedTuple):
         if len(texts) > 1 and not self.may_repeat:
             first, second = (text[:40] for text in texts[:2])
             why = f"given {len(texts)} times ({first!r}, {second!r}), and may be given once"
-            raise InvalidRequestError(f"{self.name}: {why}")
+            raise wrong(self.name, "maxItems: 1", texts, why)
         text = texts if self.is_list else texts[-1]
         if not text and not self.is_text:
             return None
@@ -90,8 +93,15 @@ class _Field(NamedTuple):
         except msgspec.ValidationError:
             value = None
         if value is None or value == math.inf:  # what is there is not "null" either
-            raise InvalidRequestError(f"{self.name}: {text[:40]!r} is not {self.words}")
+            why = f"{text[:40]!r} is not {self.words}"
+            raise wrong(self.name, f"type: {self.words}", text, why)
         return str(value) if isinstance(value, Moment) else value  # as all else takes it
+
+
+def wrong(name: str, rule: str, value: Any, why: str) -> InvalidRequestError:
+    """What is raised for the field of that *name*, whose *value* breaks that *rule*."""
+    message = f"{name}: {why}"
+    return InvalidRequestError(message, [Violation(f"/{name}", rule, shown(value), message)])
 
 
 @cache
@@ -141,7 +151,8 @@ def told(body: bytes, kind: type[Q]) -> Q:
     try:
         return decode(body or b"{}", kind)  # type: ignore[no-any-return]
     except UnreadableError as error:
-        raise InvalidRequestError(f"the body: {error.message}") from error
+        broken = violations_in(body or b"{}", kind, error.message, schema_of_moment)
+        raise InvalidRequestError(f"the body: {error.message}", broken) from error
 
 
 def told_in_form(body: bytes, kind: type[Q]) -> Q:
@@ -152,5 +163,6 @@ def told_in_form(body: bytes, kind: type[Q]) -> Q:
     said = MultiDict(parse_qsl(body.decode("utf-8", "replace")))
     for field in msgspec.structs.fields(kind):
         if field.required and field.encode_name not in said:
-            raise InvalidRequestError(f"{field.encode_name}: it is not in the form")
+            name, names = field.encode_name, list(said)
+            raise wrong(name, f'required: "{name}"', names, "it is not in the form")
     return asked(said, kind)

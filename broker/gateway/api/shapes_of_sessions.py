@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from broker.core.sessions import seconds_between
-from broker.errors import InvalidRequestError
+from broker.gateway.api.asking import wrong
 from broker.gateway.api.describing import Whole
 from schemas.requests import OpenSession
 from schemas.sessions import Closing, Mode, Session, SessionState, Ttl
@@ -33,7 +33,8 @@ class SessionToOpen(msgspec.Struct, kw_only=True):
     def request(self) -> OpenSession:
         """As it stands on the log. Raises `InvalidRequestError`."""
         if self.mode.lower() not in tuple(Mode):
-            raise InvalidRequestError(f"mode: {self.mode[:40]!r} is not dedicated or batch")
+            why = f"{self.mode[:40]!r} is not dedicated or batch"
+            raise wrong("mode", "enum: dedicated or batch", self.mode, why)
         return OpenSession(
             mode=Mode(self.mode.lower()),
             session_id=self.session_id,

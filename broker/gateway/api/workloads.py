@@ -37,7 +37,7 @@ async def listing(request: Request, asked: WorkloadsAsked) -> web.Response:
         raise InvalidRequestError(f"{refused}: workloads are not listed by it here")
     parts, tenant = request.parts, request.caller.tenant
     wanted = replace(asked.jobs.filter(tenant), alone=True)
-    part, limit = asked.jobs.part(wanted), min(asked.limit, MOST)
+    part, limit = asked.jobs.part(wanted, "next"), min(asked.limit, MOST)
     await parts.caught_up()
     parts.model.check_whole_for("the list of workloads")
     jobs, sessions, count = JobPage([], 0, 0), _NO_SESSIONS, 0
