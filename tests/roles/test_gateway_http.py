@@ -171,6 +171,45 @@ async def test_what_a_client_has_already_is_not_sent_again() -> None:
                 assert response.status == 200
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/jobs/j1/results", "/jobs/j1"])
+async def test_that_a_client_has_an_answer_is_said_with_what_the_answer_depends_on(
+    path: str,
+) -> None:
+    blobs = open_blobs("memory:///")
+    async with running(blobs=blobs) as served:
+        await _job(served, value_ref=await blobs.put(LARGE))
+        _, _, whole = await _asked(served, path, Accept_Encoding="gzip")
+        known = whole["ETag"]
+        status, _, told = await _asked(served, path, Accept_Encoding="gzip", If_None_Match=known)
+
+    assert status == 304
+    for name in ("Vary", "Cache-Control"):
+        assert told.get(name) == whole.get(name)
+
+
+async def test_a_list_in_a_header_may_stand_on_several_lines() -> None:
+    async with running() as served:
+        await _job(served)
+        _, _, whole = await _asked(served, "/openapi.json")
+        for path, name, values in (
+            ("/openapi.json", "If-None-Match", ('"x"', whole["ETag"])),
+            ("/openapi.json", "Accept-Encoding", ("br", "gzip")),
+            ("/jobs/j1/events", "Accept", ("text/plain", "Application/JSON")),
+        ):
+            headers = [(name, value) for value in values]
+            async with (
+                aiohttp.ClientSession(skip_auto_headers=["Accept", "Accept-Encoding"]) as http,
+                http.get(served.url + path, headers=headers) as answer,
+            ):
+                match name:
+                    case "If-None-Match":
+                        assert answer.status == 304
+                    case "Accept-Encoding":
+                        assert answer.headers["Content-Encoding"] == "gzip"
+                    case _:
+                        assert answer.content_type == "application/json"
+
+
 # Packed answers
 
 

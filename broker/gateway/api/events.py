@@ -46,7 +46,7 @@ HEADERS = {
 
 def wants_page(request: Request) -> bool:
     """Whether the client asks for JSON rather than for a stream."""
-    accept = request.headers.get("Accept", "")
+    accept = request.listed("Accept").lower()
     return "application/json" in accept and "text/event-stream" not in accept
 
 
@@ -87,7 +87,7 @@ async def _or_later(request: Request, stream: Awaitable[web.StreamResponse]) -> 
     try:
         return await stream
     except UnavailableError as error:
-        accepted = request.headers.get("Accept", "")
+        accepted = request.listed("Accept").lower()
         if "text/event-stream" not in accepted or "application/json" in accepted:
             raise
         logger.info("stream.later", error=error.message)

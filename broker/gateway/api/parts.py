@@ -114,6 +114,10 @@ class Request(web.BaseRequest):
         """Its trace, as log lines and errors name it."""
         return self.traceparent[3:35]
 
+    def listed(self, name: str) -> str:
+        """The list in the header of that *name*, which may stand on several lines."""
+        return ", ".join(self.headers.getall(name, []))  # RFC 9110, 5.3
+
     def expect_body(self) -> None:
         """Its client sends the body once it is told to, which is when somebody waits for it."""
         self.expected = Expected(self._payload, self.writer)

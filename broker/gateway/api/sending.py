@@ -98,7 +98,9 @@ async def send(
         return web.Response(body=content.plain, headers={**kind, "Accept-Ranges": "bytes"})
     headers = {**kind, "ETag": content.etag, "Accept-Ranges": "bytes"}
     if is_known(request, content.etag):
-        return _not_modified(content.etag)
+        told = web.StreamResponse(headers=headers)
+        _wants_gzip(request, told)  # which says what it depends on
+        return _not_modified(told)
     span = _span(request, content)
     if span is not None:
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{content.size}"
@@ -110,7 +112,7 @@ async def send(
 
 def is_known(request: Request, etag: str) -> bool:
     """Whether the client has what *etag* names already."""
-    known = request.headers.get("If-None-Match", "")
+    known = request.listed("If-None-Match")
     return known.strip() == "*" or etag in re.findall(r'"[^"]*"', known)
 
 
@@ -245,11 +247,12 @@ async def finish(request: Request, response: web.StreamResponse) -> web.StreamRe
     with request.parts.room.share() as share:
         if len(response.body) > PIECE:
             share.take(len(response.body))
+        is_packed = response.status != 206 and _wants_gzip(request, response)
         if response.status == 200 and request.method in ("GET", "HEAD"):
             etag = response.headers.get("ETag") or await _named(response)
             if etag and is_known(request, etag):
-                return _not_modified(etag)
-        if response.status != 206 and _wants_gzip(request, response):
+                return _not_modified(response)
+        if is_packed:
             response.body = await _made(_gzip, response)
             _say_packed(response)
         if len(response.body) <= PIECE or request.method == "HEAD":
@@ -270,8 +273,11 @@ async def _named(response: web.Response) -> str | None:
     return etag
 
 
-def _not_modified(etag: str) -> web.Response:
-    return web.Response(status=304, headers={"ETag": etag})
+def _not_modified(instead: web.StreamResponse) -> web.Response:
+    """What is said in place of an answer that the client has (RFC 9110, 15.4.5)."""
+    told = instead.headers
+    kept = {name: told[name] for name in ("ETag", "Cache-Control", "Vary") if name in told}
+    return web.Response(status=304, headers=kept)
 
 
 def _wants_gzip(request: Request, response: web.StreamResponse) -> bool:
@@ -283,7 +289,7 @@ def _wants_gzip(request: Request, response: web.StreamResponse) -> bool:
     if isinstance(length, bytes) and len(length) <= PACKET:
         return False
     response.headers["Vary"] = "Accept-Encoding"
-    return accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    return accepts_gzip(request.listed("Accept-Encoding"))
 
 
 def accepts_gzip(header: str) -> bool:
