@@ -104,6 +104,13 @@ class ExpectationError(QjbError):
     status = 417
 
 
+class HttpVersionError(QjbError):
+    """A request is in a later HTTP than is spoken here."""
+
+    code = "http_version"
+    status = 505
+
+
 class MisdirectedError(QjbError):
     """A request is for another name than those of this gateway."""
 

@@ -340,6 +340,17 @@ async def test_what_is_no_http_is_an_error_in_json(data: bytes, status: int, cod
     assert "\n" not in said["error"]["message"]
 
 
+async def test_a_later_http_is_refused_in_the_one_that_is_spoken() -> None:
+    async with running() as served:
+        reader, writer = await served.connect()
+        writer.write(b"GET /live HTTP/2.0\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 505 ")
+
+
 # Bodies
 
 HELLO = json.dumps({"program_id": "hello-world", "params": {"iterations": 1}}).encode()

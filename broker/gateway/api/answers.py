@@ -31,7 +31,7 @@ class Own(web.StreamResponse):
         """The status line and the headers."""
         if self._lasts is None:
             self._lasts = request.keep_alive
-        version = request.version
+        version = min(request.version, HttpVersion11)  # a later one is not spoken here
         lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         lines.append(f"Date: {_date(int(time.time()))}")

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from aiohttp import web
 from aiohttp.http import HttpVersion10, HttpVersion11
 
-from broker.errors import InvalidRequestError, MisdirectedError
+from broker.errors import HttpVersionError, InvalidRequestError, MisdirectedError
 
 HERE = ("localhost", "*.localhost")  # RFC 6761: these are never looked up elsewhere
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{0,5}))?")
@@ -44,7 +44,12 @@ class Hosts:
         return any(fnmatchcase(name, pattern) for pattern in self._allowed)
 
     def check(self, request: web.BaseRequest) -> None:
-        """Refuse *request* if it is for another name: it was meant for somebody else."""
+        """Refuse *request* if it is for another name: it was meant for somebody else.
+
+        So is one in an HTTP that says otherwise for whom it is.
+        """
+        if request.version.major > HttpVersion11.major:
+            raise HttpVersionError("this server speaks HTTP/1.1")
         for host in _named(request):
             if not self.answers(host):
                 text = f"{host[:80]} is not a name of this server; QJB_HOSTS can make it one"

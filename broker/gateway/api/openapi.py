@@ -11,7 +11,13 @@ from typing import Any
 import msgspec
 import orjson
 
-from broker.errors import ExpectationError, HeadTooLargeError, MisdirectedError, QjbError
+from broker.errors import (
+    ExpectationError,
+    HeadTooLargeError,
+    HttpVersionError,
+    MisdirectedError,
+    QjbError,
+)
 from broker.gateway.api.components import Types
 from broker.gateway.api.describing import JSON, Body, Schema, ref
 from broker.gateway.api.places import Route
@@ -54,6 +60,7 @@ ANYWHERE = (
     HeadTooLargeError,
     MisdirectedError,
     ExpectationError,
+    HttpVersionError,
 )  # errors that any request may have
 
 
