@@ -115,6 +115,18 @@ async def test_a_job_in_the_list_keeps_the_focus_while_others_come_and_change(
     assert await page.run("return document.activeElement.querySelector('.id')?.textContent") == "j1"
 
 
+async def test_a_job_that_is_deleted_leaves_the_list(
+    served: Running, page: browsers.Browser
+) -> None:
+    await served.ledger.whole("j1")
+    await page.until("return document.querySelector('#jobs .completed')")
+    await served.ledger.delete("j1")
+    await served.ledger.queue("j2")
+    await page.until("return document.querySelector('#jobs .queued')")
+
+    await page.until("return document.querySelectorAll('#jobs button').length === 1")
+
+
 async def test_an_address_with_a_job_shows_it_also_when_it_changes(
     served: Running, page: browsers.Browser
 ) -> None:
