@@ -12,6 +12,7 @@ import pytest
 
 from broker.gateway.fleet import Fleet
 from broker.gateway.uploading import UNCHECKED
+from schemas.limits import LARGEST_CODE
 from schemas.uploads import Upload
 from schemas.workers import EnvironmentAnnounced, Heartbeat, Package
 from tests.support.gateway import Running, eventually, running
@@ -293,6 +294,22 @@ async def test_the_form_of_the_oldest_clients_is_read() -> None:
     assert "warnings" not in made
 
 
+@pytest.mark.parametrize("size", [200_000, LARGEST_CODE])
+async def test_a_form_holds_as_much_code_as_a_program_may_have(size: int) -> None:
+    def form(code: bytes, name: str) -> aiohttp.FormData:
+        made = aiohttp.FormData({"name": "large"})
+        made.add_field(name, io.BytesIO(code + b"#" * (size - len(code))), filename="large.py")
+        return made
+
+    async with running() as served:
+        made = await served._ask("POST", "/programs", 201, data=form(CODE, "program"))
+        path = f"/programs/{made['id']}/data"
+        await served._ask("PUT", path, 200, data=form(NEWER, "data"))
+        code = await served.get(path)
+
+    assert (code[: len(NEWER)], len(code)) == (NEWER.decode(), size)
+
+
 def packed_part(how: bytes) -> bytes:
     """A form of a kilobyte whose code would be a megabyte."""
     head = b'Content-Disposition: form-data; name="program"; filename="a"'
@@ -313,6 +330,8 @@ def packed_part(how: bytes) -> bytes:
         (b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n", "20 parts"),
         (packed_part(b"gzip"), "Content-Encoding"),
         (packed_part(b"deflate"), "Content-Encoding"),
+        (b"\n" * 200_000, "does not begin"),
+        (b"before it\r\n--x--\r\n", "does not begin"),
     ],
 )
 async def test_a_form_that_is_none_is_refused(body: bytes, said: str) -> None:
