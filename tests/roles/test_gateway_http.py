@@ -18,6 +18,7 @@ import pytest
 from obstore.store import MemoryStore
 from structlog.testing import capture_logs
 
+from broker.gateway.api.bodies import BLOCK
 from broker.gateway.metrics_port import serving_metrics
 from broker.transports.blobs import StoredBlobs, open_blobs
 from schemas.events import Completed, Interim, Log
@@ -364,15 +365,26 @@ PACKED = [
     ("identity", HELLO),
     ("", HELLO),
 ]
+BLOCKS = HELLO.ljust(2 * BLOCK)  # a whole number of pieces that are unpacked at a time
+PACKED += [
+    ("gzip", gzip.compress(BLOCKS)),
+    ("gzip", gzip.compress(BLOCKS, 0)),
+    ("gzip", gzip.compress(BLOCKS[:BLOCK]) + gzip.compress(b"") + gzip.compress(BLOCKS[BLOCK:])),
+    ("deflate", zlib.compress(BLOCKS)),
+    ("deflate", zlib.compress(BLOCKS)[2:-4]),
+]
 NOT_PACKED = [
     ("gzip", HELLO, 400),
     ("gzip", gzip.compress(HELLO)[:-9], 400),
     ("gzip", gzip.compress(HELLO)[:12], 400),
     ("gzip", gzip.compress(HELLO) + b"more", 400),
+    ("gzip", gzip.compress(BLOCKS)[:-1], 400),
+    ("gzip", gzip.compress(BLOCKS) + b"more", 400),
     ("gzip", gzip.compress(b"") * 5000, 400),
     ("deflate", gzip.compress(HELLO), 400),
     ("deflate", zlib.compress(HELLO)[:-5], 400),
     ("deflate", zlib.compress(HELLO) * 2, 400),
+    ("deflate", zlib.compress(BLOCKS) + b"x", 400),
     ("gzip", gzip.compress(b"x" * 50_000_000), 413),
     ("br", HELLO, 415),
     ("zstd", HELLO, 415),

@@ -185,7 +185,7 @@ class Unpacker:
             except zlib.error as error:
                 raise self._not_packed(str(error)) from error
             self._data = self._stream.unused_data or self._stream.unconsumed_tail
-            self._more = len(piece) == BLOCK
+            self._more = len(piece) == BLOCK and not self._stream.eof
             if piece:
                 return piece
         return b""
