@@ -175,11 +175,15 @@ def _values(written: Mapping[str, msgspec.Raw]) -> tuple[dict[str, Any], list[Vi
             continue
         value = decode(raw, Any)
         if is_deeper(value, DEEPEST + 2):
-            text = f"{name}: nested deeper than {DEEPEST}"
-            violations.append(Violation(f"/{name}", f"depth: {DEEPEST}", "…", text))
+            violations.append(_too_deep(name))
         elif value is not None:
             given[name] = value
     return given, violations
+
+
+def _too_deep(name: str) -> Violation:
+    text = f"{name}: nested deeper than {DEEPEST}"
+    return Violation(f"/{name}", f"depth: {DEEPEST}", "…", text)
 
 
 def _violations(given: Mapping[str, Any], *, whole: bool) -> list[Violation]:
@@ -274,6 +278,10 @@ def _warnings(written: Mapping[str, msgspec.Raw], given: Mapping[str, Any]) -> t
 
 
 def as_json(fields: Mapping[str, Any], code: bytes | None) -> bytes:
-    """*fields* and *code* as `read_upload` reads them."""
+    """*fields* and *code* as `read_upload` reads them. Raises `WrongFieldsError`.
+
+    What is nested too deeply is told here, as it may be too deep to be written.
+    """
+    _refuse([_too_deep(name) for name, given in fields.items() if is_deeper(given, DEEPEST + 2)])
     data = {} if code is None else {"data": base64.b64encode(code).decode()}
     return orjson.dumps({**fields, **data})

@@ -330,6 +330,7 @@ def packed_part(how: bytes) -> bytes:
         (b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n", "20 parts"),
         (packed_part(b"gzip"), "Content-Encoding"),
         (packed_part(b"deflate"), "Content-Encoding"),
+        (b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n1\r\n--x--\r\n', "UTF-8"),
         (b"\n" * 200_000, "does not begin"),
         (b"before it\r\n--x--\r\n", "does not begin"),
     ],
@@ -340,6 +341,17 @@ async def test_a_form_that_is_none_is_refused(body: bytes, said: str) -> None:
         error = await served._ask("POST", "/programs", 400, data=body, headers=headers)
 
     assert said in json.dumps(error)
+
+
+@pytest.mark.parametrize("depth", [100, 253, 254, 1000])
+@pytest.mark.parametrize("field", ["spec", "parameters", "returnValues"])
+async def test_a_form_is_nested_no_deeper_than_json_may_be(field: str, depth: int) -> None:
+    form = aiohttp.FormData({"name": "deep", field: '{"doc":' * depth + "1" + "}" * depth})
+    form.add_field("program", CODE, filename="deep.py")
+    async with running() as served:
+        error = await served._ask("POST", "/programs", 400, data=form)
+
+    assert "nested deeper than 64" in error["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/programs", "/programs/mine", "/programs/mine/data"])

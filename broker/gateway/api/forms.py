@@ -4,6 +4,7 @@ Source: qiskit-ibmq-provider 0.13: text fields, of which some hold JSON, and the
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from aiohttp.helpers import parse_mimetype
 from aiohttp.http_exceptions import BadHttpMessage
 
 from broker.errors import InvalidRequestError
+from schemas.submits import WrongFieldsError
 from schemas.uploads import as_json
 
 MOST_PARTS = 20
@@ -33,6 +35,8 @@ AS_JSON = {  # such fields, and what they are called today
     "max_execution_time": "max_execution_time",
     "is_public": "is_public",
 }
+
+_NO_TEXT = re.compile("[\ud800-\udfff]")  # what stands for bytes that are no UTF-8
 
 
 def is_form(request: web.BaseRequest) -> bool:
@@ -53,7 +57,10 @@ async def as_upload(request: web.BaseRequest, body: bytes) -> bytes:
     except (ValueError, LookupError, RuntimeError, AssertionError, BadHttpMessage) as error:
         # aiohttp asserts that a boundary is short where a first part says the charset of all
         raise InvalidRequestError(f"the form can not be read: {_line(error)}") from error
-    return as_json(fields, code)
+    try:
+        return as_json(fields, code)
+    except WrongFieldsError as error:
+        raise InvalidRequestError(error.message, error.violations) from error
 
 
 async def _parts(
@@ -75,7 +82,10 @@ async def _parts(
             raise ValueError(f"it may have {MOST_PARTS} parts, and none with parts of its own")
         if CONTENT_ENCODING in part.headers:  # what is packed may become any size
             raise ValueError(f"a part has a {CONTENT_ENCODING}; pack the whole request instead")
-        yield part.name or "", part.filename, await _content(part)
+        name = part.name or ""
+        if _NO_TEXT.search(name):
+            raise ValueError("the name of a part is no UTF-8")
+        yield name, part.filename, await _content(part)
 
 
 def _begins(body: bytes, content_type: str) -> bool:
