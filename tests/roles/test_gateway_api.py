@@ -1007,6 +1007,21 @@ async def test_pages_from_elsewhere_change_nothing_unless_they_are_allowed() -> 
             assert response.status == 403
 
 
+@pytest.mark.parametrize("allowed", [(), ("http://friend.example",)])
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://\u2100", "null", "//", "x"])
+async def test_an_origin_that_is_none_is_not_ours(origin: str, allowed: tuple[str, ...]) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    async with running(brokered=True, cors_origins=allowed) as served:
+        await served.post("/jobs", HELLO, 403, headers={"Origin": origin})
+        await served.post("/login", {"token": "x"}, 403, headers={"Origin": origin})
+        await served.get("/stream/jobs/j1", 403, headers=upgrade | {"Origin": origin})
+
+
 async def test_pages_from_origins_that_are_allowed_may_use_everything() -> None:
     friend = {"Origin": "http://friend.example"}
     async with running(brokered=True, cors_origins=("http://friend.example",)) as served:
