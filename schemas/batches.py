@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -13,7 +14,7 @@ MOST_BYTES = 8 * 1024 * 1024
 Span = tuple[int, int]  # where one begins in the body, and where it ends
 
 _BEGIN = re.compile(rb'\s*\{\s*"jobs"\s*:')
-_SPACE = b" \t\r\n"
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")  # from the first that is no space; blank ones have none
 
 
 class _AnObject(msgspec.Struct, gc=False):
@@ -41,12 +42,7 @@ def spans(body: bytes | bytearray) -> Sequence[Span]:
 
 def lines(body: bytes | bytearray) -> Sequence[Span]:
     """Where each submit stands in *body*, a line each. Raises `UnreadableError`."""
-    check_count(body.count(b"\n"))
-    found, start = [], 0
-    for line in body.split(b"\n"):
-        if line.strip(_SPACE):
-            found.append((start, start + len(line)))
-        start += len(line) + 1
+    found = [line.span() for line in islice(_LINE.finditer(body), MOST_JOBS + 1)]
     check_count(len(found))
     return found
 
@@ -54,8 +50,7 @@ def lines(body: bytes | bytearray) -> Sequence[Span]:
 def check_count(count: int) -> None:
     """Raise `UnreadableError` for more jobs than a batch may have."""
     if count > MOST_JOBS:
-        message = f"jobs: {count} of them, but a batch has at most {MOST_JOBS}"
-        raise UnreadableError("invalid_message", message)
+        raise UnreadableError("invalid_message", f"jobs: a batch has at most {MOST_JOBS} of them")
 
 
 def _places(body: bytes | bytearray, jobs: Sequence[msgspec.Raw]) -> Iterator[Span]:

@@ -1,12 +1,14 @@
 """Several submits in one body are told apart as they stand there."""
 
 import json
+import tracemalloc
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batches import MOST_JOBS, is_batch, lines, spans
+from schemas.batches import MOST_BYTES, MOST_JOBS, is_batch, lines, spans
 from schemas.decoding import UnreadableError
 
 JSON = st.recursive(
@@ -60,6 +62,26 @@ def test_too_many_lines_are_refused() -> None:
     assert len(lines(b"{}\n" * MOST_JOBS)) == MOST_JOBS
     with pytest.raises(UnreadableError, match=f"at most {MOST_JOBS}"):
         lines(b"{}\n" * (MOST_JOBS + 1))
+
+
+def test_blank_lines_are_no_jobs_however_many_they_are() -> None:
+    body = b"{}\n \r\n\n" * MOST_JOBS
+    assert len(lines(body)) == MOST_JOBS
+    with pytest.raises(UnreadableError, match=f"at most {MOST_JOBS}"):
+        lines(body + b"{}")
+    assert lines(b"\n" * MOST_BYTES) == []
+
+
+@pytest.mark.parametrize("line", [b"\n", b"{}\n"])
+def test_many_lines_take_no_memory(line: bytes) -> None:
+    body = line * 1_000_000
+    tracemalloc.start()
+    with suppress(UnreadableError):
+        lines(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 1_000_000
 
 
 @pytest.mark.parametrize(
