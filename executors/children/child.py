@@ -124,7 +124,8 @@ def serve(connection: socket.socket) -> None:
         is_clean = _flush() and _left_nothing(header.program_id)
         if not is_clean or frame.attempt >= MOST_ATTEMPTS or posix.peak_memory() > most:
             line.tell(Kind.RETIRES)
-        line.tell(kind, end)
+        with posix.memory_unlimited():
+            line.tell(kind, end)
 
 
 def serve_one(connection: socket.socket, walls: Walls, lifeline: int) -> None:
@@ -140,7 +141,8 @@ def serve_one(connection: socket.socket, walls: Walls, lifeline: int) -> None:
         limit_cpu(header.time_limit)
         kind, end = _attempt(line, header, data)
         _flush()
-        line.tell(kind, end)
+        with posix.memory_unlimited():
+            line.tell(kind, end)
 
 
 def _begin() -> None:
@@ -252,6 +254,7 @@ def _result(messenger: Messenger, value: Any) -> bytes:
     return _checked(value, messenger.program.check_result, "final")
 
 
+@posix.memory_unlimited()  # orjson asks for eight times what a text has, and crashes if refused
 def _checked(value: Any, check: Check, name: str) -> bytes:
     """*value* as JSON that keeps to the program's schema; raises `InvalidResultError`."""
     try:

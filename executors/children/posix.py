@@ -186,6 +186,17 @@ def lift_memory_limit() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
 
+@contextmanager
+def memory_unlimited() -> Iterator[None]:
+    """For what crashes if an allocation fails: the parent alone watches how much is really held."""
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    lift_memory_limit()
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
+
+
 def has_children() -> bool:
     """Whether a process that this one has started still runs."""
     try:

@@ -58,6 +58,23 @@ async def test_what_breaks_for_want_of_memory_is_told_as_that(executor: Simulato
     assert (kind(end), end.reason) == ("raised", "out_of_memory")
 
 
+async def test_a_result_may_have_as_much_as_there_is_memory_for(
+    executor: SimulatorExecutor,
+) -> None:
+    end = await last(executor, task("returns-a-text", {"mib": 50}))
+
+    assert value(end) == ["x" * 50 * MIB]
+
+
+async def test_a_result_that_takes_more_memory_than_there_is_ends_in_words(
+    executor: SimulatorExecutor,
+) -> None:
+    end = await last(executor, task("returns-a-text", {"mib": 10, "times": 1000}))
+
+    assert (kind(end), end.reason) == ("raised", "out_of_memory")
+    assert end.message.startswith(EACH)
+
+
 async def test_others_are_not_touched(executor: SimulatorExecutor) -> None:
     await last(executor, task("fills-memory"))
 

@@ -40,6 +40,7 @@ PROGRAMS = {
         "aborts_for_want_of_memory",
         "crashes",
         "returns_much",
+        "returns_a_text",
         "starts_a_daemon",
         "leaves_a_thread",
         "changes_its_process",
@@ -197,6 +198,12 @@ def aborts_for_want_of_memory(backend: Any, user_messenger: Any, **_: Any) -> No
     """As Rust does."""
     os.write(2, b"memory allocation of 34359738368 bytes failed\n")
     os.abort()
+
+
+def returns_a_text(
+    backend: Any, user_messenger: Any, mib: int, times: int = 1, **_: Any
+) -> list[str]:
+    return ["x" * mib * 2**20] * times
 
 
 def returns_much(backend: Any, user_messenger: Any, mib: int, **_: Any) -> str:
