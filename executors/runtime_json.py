@@ -46,7 +46,26 @@ def encode(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=form, option=_OPTIONS)
     except TypeError as error:  # orjson's own errors are of this type; the cause says more
-        raise NotEncodableError(str(error.__cause__ or error)) from error
+        why = str(error.__cause__ or error)
+        if "OPT_NON_STR_KEYS" in why:
+            why = _wrong_key(value) or "a key of a dict is no text"
+        raise NotEncodableError(why) from error
+
+
+def _wrong_key(value: Any) -> str | None:
+    """The first key in *value* that no JSON has, in words: orjson names neither it nor its type."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            try:
+                orjson.dumps({key: None}, option=_OPTIONS)
+            except TypeError:
+                kind = type(key).__name__
+                return f"the key {repr(key)[:100]} of a dict is a {kind}, and JSON has text there"
+            if (why := _wrong_key(inner)) is not None:
+                return why
+        return None
+    inside = value if isinstance(value, list | tuple) else ()
+    return next(filter(None, map(_wrong_key, inside)), None)
 
 
 def _typed(name: str, value: Any, **more: str) -> dict[str, Any]:
@@ -289,7 +308,8 @@ def _to_settings(typed: dict[str, Any], room: Unpacking) -> Any:
     if kind is None or not typed["__module__"].startswith("qiskit.quantum_info"):
         known = ", ".join(_SETTINGS)
         raise InvalidInputsError(f"a {typed['__class__']!r} is not accepted here, only {known}")
-    settings = _with_int_keys(typed["__value__"])
+    settings = typed["__value__"]
+    settings.pop("__int_keys__", None)
     if kind is Operator:
         limits.check_operator(settings, room)
     return kind(**settings)
@@ -304,11 +324,6 @@ def _to_sum(typed: dict[str, Any]) -> Any:
     if not isinstance(operator, SparsePauliOp) or not isinstance(factor, int | float | complex):
         raise InvalidInputsError("it is no sum of Paulis times a number")
     return operator * factor
-
-
-def _with_int_keys(settings: dict[str, Any]) -> dict[str, Any]:
-    settings.pop("__int_keys__", None)
-    return settings
 
 
 _BUILDERS: dict[str, Callable[[dict[str, Any], Unpacking], Any]] = {

@@ -156,7 +156,7 @@ def on_report(job: Job, report: Report, time: str) -> AnyEvent | None:
             return Withheld(
                 **step(job, time, Withheld),
                 attempt=attempt,
-                message=shortened(message + _listed(violations)),
+                message=shortened(_listed(message, violations)),
                 violations=violations,
             )
         case Logged(text):
@@ -181,7 +181,7 @@ def _on_end(job: Job, body: Returned | Raised | Stopped | Died, time: str) -> An
                 device_seconds=took(job, time),
             )
         case Raised(reason, message, violations):
-            message = shortened(message + _listed(violations))
+            message = shortened(_listed(message, violations))
             return replace(
                 _failed(job, reason, message, time, retries.class_of_raised(reason)),
                 violations=violations,
@@ -313,10 +313,13 @@ def _cancelled_as(job: Job, reason: str, message: str, time: str) -> Cancelled:
     )
 
 
-def _listed(violations: tuple[Violation, ...]) -> str:
-    """The rules that were broken, a line each; what breaks one as a whole has no path."""
-    wheres = (f"{v.path}: " if v.path else "" for v in violations)
-    return "".join(
-        f"\n{where}{v.rule}, but it is {v.value}"
-        for where, v in zip(wheres, violations, strict=True)
-    )
+def _listed(message: str, violations: tuple[Violation, ...]) -> str:
+    """*message*, and a line for each rule that was broken and that it does not tell already; what
+    breaks one as a whole has no path.
+    """
+    for one in violations:
+        if one.message and one.message in message:
+            continue
+        broken = f"{one.rule}, but it is {one.value}" if one.value else one.message or one.rule
+        message += f"\n{one.path}: {broken}" if one.path else f"\n{broken}"
+    return message

@@ -268,6 +268,27 @@ def test_an_interim_result_that_breaks_its_schema_is_told_and_the_job_goes_on() 
     assert event.violations == (violation,)  # type: ignore[union-attr]
 
 
+def test_a_rule_without_a_value_is_told_in_its_own_words_and_nothing_is_told_twice() -> None:
+    missing = Violation("/params/bar", 'required: "bar"', "", "main requires the input bar")
+    large = Violation("", "maxBytes: 9", "10 bytes", "the result has 10 bytes, and 9 is the most")
+
+    events = [
+        on_report(job(), report(Raised("invalid_inputs", text, violations)), NOW)
+        for text, violations in [
+            ("two are missing", (missing,)),
+            (large.message, (large,)),
+            (f"it can not be written: {large.message}", (large, missing)),
+        ]
+    ]
+
+    line = "/params/bar: main requires the input bar"
+    assert [event.message for event in events if isinstance(event, Failed)] == [
+        f"two are missing\n{line}",
+        large.message,
+        f"it can not be written: {large.message}\n{line}",
+    ]
+
+
 def test_every_state_that_is_left_can_be_left_by_a_cancel_or_by_an_end() -> None:
     for state in LIVE:
         assert any(after.is_terminal for after in TRANSITIONS[state].values())

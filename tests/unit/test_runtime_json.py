@@ -72,6 +72,17 @@ def test_what_has_no_form_is_an_error() -> None:
         runtime_json.encode({"value": b"bytes"})
 
 
+@pytest.mark.parametrize(
+    "value",
+    [{(1, 2): 3}, {"a": [1, {"b": {(1, 2): 3}}]}, {"a": {"x": 1}, "b": {(1, 2)}, (1, 2): 3}],
+)
+def test_a_key_that_json_does_not_have_is_named_with_its_type(value: Any) -> None:
+    with pytest.raises(NotEncodableError) as raised:
+        runtime_json.encode(value)
+
+    assert str(raised.value) == "the key (1, 2) of a dict is a tuple, and JSON has text there"
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("value", [bell(), 1 + 2j, {1, 2}, SparsePauliOp(["XY"], [0.5])])
 def test_the_stock_client_and_this_understand_each_other(value: Any) -> None:

@@ -77,14 +77,8 @@ def _require(parameters: Sequence[inspect.Parameter], inputs: Mapping[str, Any])
         and one.name not in inputs
     ]
     if missing:
+        told = f"the program requires the inputs: {', '.join(missing)}"
         violations = [
-            Violation(
-                f"/params{step(name)}",
-                rule("required", name),
-                "",
-                f"main requires the input {name}",
-            )
-            for name in missing
+            Violation(f"/params{step(name)}", rule("required", name), "", told) for name in missing
         ]
-        told = ", ".join(missing)
-        raise InvalidInputsError(f"the program requires the inputs: {told}", violations)
+        raise InvalidInputsError(told, violations)
