@@ -141,6 +141,12 @@ def _of_bit_array(value: BitArray) -> dict[str, Any]:
     return _typed("BitArray", {"array": value.array, "num_bits": value.num_bits})
 
 
+def _of_complex(value: Any) -> dict[str, Any]:
+    if not np.isfinite(value):  # its parts would be null, of which no client makes a number
+        raise TypeError(f"{value} is a complex number that is not finite, which can not be encoded")
+    return _typed("complex", [value.real, value.imag])
+
+
 def _of_set(value: Any) -> dict[str, Any]:
     return _typed("set", list(value))
 
@@ -160,7 +166,7 @@ _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (np.floating, float),
     (np.bool_, bool),
     (np.ndarray, _of_array),
-    ((complex, np.complexfloating), lambda value: _typed("complex", [value.real, value.imag])),
+    ((complex, np.complexfloating), _of_complex),
     ((datetime, date), lambda value: _typed("datetime", value.isoformat())),
     ((set, frozenset), _of_set),
     (Result, lambda value: _typed("Result", value.to_dict())),

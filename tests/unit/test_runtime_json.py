@@ -83,6 +83,12 @@ def test_a_key_that_json_does_not_have_is_named_with_its_type(value: Any) -> Non
     assert str(raised.value) == "the key (1, 2) of a dict is a tuple, and JSON has text there"
 
 
+@pytest.mark.parametrize("value", [complex("nan"), complex(1, float("inf")), np.complex64("nanj")])
+def test_a_complex_number_that_no_client_decodes_is_an_error(value: Any) -> None:
+    with pytest.raises(NotEncodableError, match="a complex number that is not finite"):
+        runtime_json.encode({"value": value})
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("value", [bell(), 1 + 2j, {1, 2}, SparsePauliOp(["XY"], [0.5])])
 def test_the_stock_client_and_this_understand_each_other(value: Any) -> None:
