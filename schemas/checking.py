@@ -16,6 +16,7 @@ from urllib.parse import quote
 import jsonschema_rs
 import orjson
 
+from schemas import choices
 from schemas.values import Violation
 
 SHOWN = 120  # characters of an offending value that a violation quotes
@@ -32,6 +33,9 @@ _BELONGS = {  # keywords that mean something only beside others
     "contains": ("minContains", "maxContains"),
     "if": ("then", "else"),
 }
+_SEVERAL = ("anyOf", "oneOf")
+TOLD = 5  # of the rules of which one had to be kept
+DEEPEST = 4  # references and choices that are followed to see what a schema is for
 _Below: TypeAlias = Iterable[tuple[str, Any, str]]  # place in the schema, value, step to it
 
 
@@ -70,6 +74,8 @@ class Schema:
         for word in broken:
             if word == "required":
                 yield from _missing(part[word], value, path)
+            elif word in _SEVERAL and (place := self._only_for(f"{where}/{word}", value)):
+                yield from self._explain(place, value, path)
             elif (below := self._below(where, part, word, value)) is None:
                 yield _violation(path, rule(word, part[word]), value)
             else:
@@ -78,6 +84,26 @@ class Schema:
                         yield from self._explain(place, inner, path + step)
         if not broken:  # words that mean something only together
             yield _violation(path, "schema", value)
+
+    def _only_for(self, where: str, value: Any) -> str | None:
+        """Of the schemas at *where*, the only one that is for values of this type."""
+        near = [f"{where}/{index}" for index in range(len(self._at(where)))]
+        near = [place for place in near if self._is_for(place, value)]
+        return near[0] if len(near) == 1 else None
+
+    def _is_for(self, where: str, value: Any, most: int = DEEPEST) -> bool:
+        """Whether the schema at *where* is for such values, as far as its first levels say."""
+        part = self._at(where)
+        if not isinstance(part, dict) or not most:
+            return part is not False
+        if "type" in part and self._breaks(where, part, "type", value):
+            return False
+        if part.get("$ref", "").startswith("#/") and "%" not in part["$ref"]:
+            return self._is_for(part["$ref"], value, most - 1)
+        places = [
+            f"{where}/{word}/{n}" for word in _SEVERAL for n in range(len(part.get(word, ())))
+        ]
+        return not places or any(self._is_for(place, value, most - 1) for place in places)
 
     def _breaks(self, where: str, part: dict[str, Any], word: str, value: Any) -> bool:
         """Whether *value* breaks the one keyword *word*."""
@@ -102,6 +128,9 @@ class Schema:
             case "additionalProperties" if "patternProperties" not in part and asked is not False:
                 known = part.get("properties", {})
                 return ((at, value[name], step(name)) for name in value if name not in known)
+            case "items" | "prefixItems" if isinstance(asked, list):
+                places = enumerate(value[: len(asked)])
+                return [(f"{at}/{index}", inner, f"/{index}") for index, inner in places]
             case "items" if isinstance(asked, dict):
                 first = len(part.get("prefixItems", ()))
                 items = enumerate(islice(value, first, None), first)
@@ -152,21 +181,36 @@ def _compiled(schema: dict[str, Any]) -> Any:
 def _told(validator: Any, value: Any, path: str) -> Iterator[Violation]:
     """All that is wrong with a small value, in the library's words."""
     for error in validator.iter_errors(value):
-        yield Violation(
-            path=path + "".join(step(name) for name in error.instance_path),
-            rule=rule(str(error.schema_path[-1]) if error.schema_path else "schema", _asked(error)),
-            value=shown(error.instance),
-            message=_message(error)[:LONGEST_MESSAGE],
-        )
+        for one in choices.meant(error):
+            yield _violation_of(one, path)
+
+
+def _violation_of(error: Any, path: str) -> Violation:
+    broken, demanded, quoted = choices.word(error), choices.asked(error), shown(error.instance)
+    message = _message(error)
+    if types := choices.types(error):
+        broken, demanded = "type", types
+        message = f"{quoted} is none of: {', '.join(types)}"
+    return Violation(
+        path=path + "".join(step(name) for name in error.instance_path),
+        rule=rule(broken, demanded),
+        value=quoted,
+        message=message[:LONGEST_MESSAGE],
+    )
 
 
 def _message(error: Any) -> str:
     """The library's words; for one of a few words all of those, and the nearest."""
-    words = _asked(error)
-    if not isinstance(words, list) or not isinstance(error.instance, str):
-        return str(error.message)
-    if not error.schema_path or error.schema_path[-1] != "enum":
-        return str(error.message)
+    words = choices.asked(error)
+    if several := choices.branches(error):
+        inner = islice((one for branch in several for one in branch), TOLD)
+        return " or ".join(dict.fromkeys(map(_message, inner)))
+    if (
+        not isinstance(words, list)
+        or not isinstance(error.instance, str)
+        or choices.word(error) != "enum"
+    ):
+        return str(error.message).replace(_json(error.instance), shown(error.instance))
     known = [str(word) for word in words if word is not None]
     is_word = len(known) <= SMALL and len(error.instance) <= SHOWN  # it takes a while to compare
     near = get_close_matches(error.instance, known, 1) if is_word else []
@@ -174,12 +218,12 @@ def _message(error: Any) -> str:
     return f"{shown(error.instance)} is none of {', '.join(known)}{hint}"
 
 
-def _asked(error: Any) -> Any:
-    for name in ("value", "limit"):
-        asked = getattr(error.kind, name, None)
-        if asked is not None:
-            return asked
-    return None
+def _json(value: Any) -> str:
+    """A small value as the library quotes it."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a number that is too large
+        return shown(value)
 
 
 def _missing(names: list[str], value: dict[str, Any], path: str) -> Iterator[Violation]:

@@ -47,7 +47,7 @@ def found(value: Any, limit: int = 50) -> list[tuple[str, str]]:
         ),
         ({"name": "x", "names": MANY * 7}, [("/names", "maxItems: 3000")]),
         ({"name": "x", "pair": [1, *MANY, 2]}, [("/pair/501", 'type: "string"')]),
-        ({"name": "x", "either": MANY}, [("/either", "anyOf")]),
+        ({"name": "x", "either": MANY}, [("/either", "maxItems: 2")]),
         ({"name": "x", "a/b": [*range(500), -1]}, [("/a~1b/500", "minimum: 0")]),
         ({"name": "x", "never": MANY}, [("/never", "false")]),
         ({"name": "x", "more": [*range(500), 1.5]}, [("/more/500", 'type: "integer"')]),
@@ -58,6 +58,53 @@ def test_what_is_wrong_in_a_large_value_is_named_where_it_stands(
     value: Any, broken: list[tuple[str, str]]
 ) -> None:
     assert found(value) == broken
+
+
+PUB = {
+    "$defs": {"circuit": {"anyOf": [{"type": "string"}, {"type": "object"}]}},
+    "anyOf": [
+        {"$ref": "#/$defs/circuit"},
+        {
+            "type": "array",
+            "prefixItems": [{"$ref": "#/$defs/circuit"}, {"type": "integer", "minimum": 1}],
+        },
+    ],
+}
+NEEDS_ONE = {"anyOf": [{"required": ["pubs"]}, {"required": ["circuits"]}]}
+NEEDED = '"pubs" is a required property or "circuits" is a required property'
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "path", "broken", "message"),
+    [
+        (PUB, ["h", 0], "/1", "minimum: 1", "0 is less than the minimum of 1"),
+        (PUB, ["h", 1.5], "/1", 'type: "integer"', '1.5 is not of type "integer"'),
+        (PUB, [7], "/0", 'type: ["string","object"]', "7 is none of: string, object"),
+        (PUB, 7, "", 'type: ["string","object","array"]', "7 is none of: string, object, array"),
+        (NEEDS_ONE, {"a": 1}, "", "anyOf", NEEDED),
+    ],
+)
+def test_of_several_schemas_the_one_that_is_for_such_a_value_is_told(
+    schema: dict[str, Any], value: Any, path: str, broken: str, message: str
+) -> None:
+    (one,) = Schema(schema).violations(value)
+
+    assert (one.path, one.rule, one.message) == (path, broken, message)
+
+
+def test_of_several_schemas_the_one_that_is_for_a_large_value_is_told() -> None:
+    (one,) = Schema(PUB).violations(["h" * 3000, 0])
+
+    assert (one.path, one.rule) == ("/1", "minimum: 1")
+
+
+def test_a_value_is_shortened_in_what_is_said_of_it() -> None:
+    (one,) = Schema({"anyOf": [{"minLength": 900}, {"maxLength": 5}]}).violations("x" * 800)
+
+    assert one.message == " or ".join(
+        f"{shown('x' * 800)} is {wrong} characters"
+        for wrong in ("shorter than 900", "longer than 5")
+    )
 
 
 def test_large_and_small_values_are_judged_alike() -> None:

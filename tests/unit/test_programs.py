@@ -79,7 +79,11 @@ def test_good_inputs_pass(program: str, inputs: Any) -> None:
         ("sampler", {}, "/params"),
         ("sampler", {"circuits": []}, "/params/circuits"),
         ("sampler", {"circuits": 7}, "/params/circuits"),
-        ("sampler", {"circuits": [{"__type__": "ndarray", "__value__": ""}]}, "/params/circuits"),
+        (
+            "sampler",
+            {"circuits": [{"__type__": "ndarray", "__value__": ""}]},
+            "/params/circuits/0/__type__",
+        ),
         ("sampler", {"circuits": BELL_2, "run_config": {"shots": 0}}, "/params/run_config/shots"),
         ("sampler", {"circuits": BELL_2, "skip_transpilation": 1}, "/params/skip_transpilation"),
         ("circuit-runner", {"circuits": BELL_2, "shots": 1.5}, "/params/shots"),
