@@ -20,6 +20,10 @@ from schemas.values import Violation
 
 _BIT = re.compile(r'<(?:Qubit|Clbit) register=\(\d+, "([^"]*)"\), index=(\d+)>')
 _UNROUTED = re.compile(r"No routing method selected.*CheckMap Error: (.*) failed")
+_UNBUILT = re.compile(
+    r"(\w+)\.__init__\(\) (?:missing|takes|got)"
+)  # QPY keeps not all that it needs
+_UNBOUND = re.compile(r"bad type after binding for gate ('[^']*')")
 STDERR = 2  # its file descriptor
 LONGEST = 300  # characters of what a library says
 
@@ -138,6 +142,12 @@ def _foreign_words(text: str) -> str:
     """*text*, but for what makes sense only to who reads the library's code."""
     if "incompatible function arguments" in text or "incompatible constructor" in text:
         return "a value has the wrong type or is out of range"
+    if unbuilt := _UNBUILT.search(text):
+        return f"it has a {unbuilt[1]}, which can not be read again: decompose it before"
+    if unbound := _UNBOUND.search(text):
+        return f"a parameter of gate {unbound[1]} is no real number with the values given"
+    if "set_int_max_str_digits" in text:
+        return "a whole number in it has too many digits"
     if unrouted := _UNROUTED.search(text):
         text = f"{unrouted[1]} is on qubits that are not coupled, and nothing brings them together"
     return _BIT.sub(r"\1[\2]", text)

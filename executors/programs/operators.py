@@ -14,7 +14,7 @@ MOST_MATRIX = 6  # qubits of an operator given as a matrix, which may have 4**6 
 MOST_WEIGHT = 1e100  # of a coefficient, so that no sum of them is beyond numbers
 _REAL = 1e-10  # how far from real a coefficient may be, which is an error of rounding
 _LABEL = re.compile(r"[IXYZ]+")
-_FORMS = 'a list of pairs such as [["XX", 0.5], ["ZI", -1]], an object, a label or a SparsePauliOp'
+_FORMS = 'an object such as {"XX": 0.5, "ZI": -1}, a label or a SparsePauliOp'
 
 
 def read_operator(value: Any, field: str, num_qubits: int) -> SparsePauliOp:

@@ -2,11 +2,14 @@
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from qiskit import qasm2, qasm3
+from qiskit import QuantumCircuit, qasm2, qasm3
+from qiskit.circuit import Parameter
 from qiskit.circuit.exceptions import CircuitError
+from qiskit.circuit.library import MSGate
 from qiskit.transpiler.exceptions import TranspilerError
 from qiskit_aer import AerError
 
@@ -68,6 +71,35 @@ def test_what_is_ours_or_nobodys_passes(error: BaseException) -> None:
 
 def test_a_key_that_is_missing_is_told_in_words() -> None:
     assert str(ended(KeyError("a"))) == "it: there is no 'a'"
+
+
+@pytest.mark.parametrize(
+    ("raise_it", "said"),
+    [
+        (
+            lambda: MSGate(),  # type: ignore[call-arg]  # as QPY makes it again
+            "it: it has a MSGate, which can not be read again: decompose it before",
+        ),
+        (lambda: int("1" * 4301), "it: a whole number in it has too many digits"),
+        (
+            lambda: _logarithm().assign_parameters([-1]),
+            "it: a parameter of gate 'rx' is no real number with the values given",
+        ),
+    ],
+)
+def test_what_makes_sense_to_readers_of_a_library_is_told_in_words(
+    raise_it: Callable[[], Any], said: str
+) -> None:
+    with pytest.raises(InvalidInputsError) as caught, blame(InvalidInputsError, "it"):
+        raise_it()
+
+    assert str(caught.value) == said
+
+
+def _logarithm() -> QuantumCircuit:
+    circuit = QuantumCircuit(1)
+    circuit.rx(Parameter("a").log(), 0)
+    return circuit
 
 
 def test_what_a_library_says_about_its_own_code_is_not_told() -> None:
