@@ -13,12 +13,13 @@ from qiskit.circuit.classical import types as classical_types
 from qiskit.circuit.library import IGate
 from qiskit_qasm3_import import types
 from qiskit_qasm3_import.converter import ConvertVisitor
-from qiskit_qasm3_import.exceptions import ConversionError, raise_from_node
+from qiskit_qasm3_import.exceptions import raise_from_node
 from qiskit_qasm3_import.state import LocalScope
 
 from executors.faults import InvalidInputsError, blame, quiet, within
 from executors.gates import MOST, flat, own_name
 from executors.limits import must_be_buildable
+from executors.programs.openqasm_values import Values
 from schemas.widths import of_text
 
 # Jobs that come again with the same circuit are common, and to parse OpenQASM 3 takes a millisecond.
@@ -186,7 +187,9 @@ class _Converter(ConvertVisitor):
 
     def visit_ForInLoop(self, node: Any, context: Any) -> Any:  # noqa: N802
         """Add a loop, unless its numbers are such that Qiskit would list them all."""
-        values, _ = self._resolve_generic(node.set_declaration, context, strict=True)
+        values, kind = self._resolve_generic(node.set_declaration, context, strict=True)
+        if not isinstance(kind, types.Range | types.Sequence):
+            raise_from_node(node.set_declaration, "a loop takes a range or a set of whole numbers")
         bounds = (values.start, values.stop) if isinstance(values, slice) else values
         if any(abs(bound or 0) > MOST_COUNTED for bound in bounds):
             raise InvalidInputsError(f"a loop counts beyond {MOST_COUNTED:,}")
@@ -211,12 +214,24 @@ class _Converter(ConvertVisitor):
             for statement in block.statements:
                 self.visit(statement, inner)
 
+    def _resolve_generic(self, node: Any, context: Any, strict: bool) -> Any:
+        return Values(context, strict).resolve(node)
+
     def _resolve_condition(self, node: Any, context: Any) -> Any:
-        """A condition; what is more than `bit == bool` or `register == number` as an expression."""
-        try:
-            return super()._resolve_condition(node, context)
-        except ConversionError:
-            return expr.lift(self._condition(node, context))
+        """A condition: a bit, or a register and its value, where that is all; else an expression."""
+        operator = getattr(getattr(node, "op", None), "name", None)
+        if isinstance(node, ast.BinaryExpression) and operator == "==":
+            sides = [self._condition(side, context) for side in (node.lhs, node.rhs)]
+            left, right = sides[::-1] if type(sides[0]) in (bool, int) else sides
+            right = _as(right, left)
+            if (type(left), type(right)) in ((ClassicalRegister, int), (Clbit, bool)):
+                return left, right
+        if isinstance(node, ast.UnaryExpression) and operator in _UNARY:
+            bit = self._condition(node.expression, context)
+            if isinstance(bit, Clbit):
+                return bit, False
+        value = self._condition(node, context)
+        return (value, True) if isinstance(value, Clbit) else expr.lift(value)
 
     def _condition(self, node: Any, context: Any) -> Any:
         operator = getattr(getattr(node, "op", None), "name", None)
@@ -232,13 +247,22 @@ class _Converter(ConvertVisitor):
         """A bit, a register or a constant."""
         value, kind = self._resolve_generic(node, context, strict=True)
         if isinstance(value, list | tuple) and isinstance(kind, types.BitArray):
-            value = ClassicalRegister(name=context.unique_name("part"), bits=value)
-            context.circuit.add_register(value)
+            value = _register(value, context)
         if not isinstance(value, Clbit | ClassicalRegister | int):
             raise_from_node(node, f"a condition can not have a value of type '{kind.pretty()}'")
         if isinstance(value, int) and value < 0:
             raise_from_node(node, "bits have no values below 0")
         return value
+
+
+def _register(bits: Any, context: Any) -> ClassicalRegister:
+    """The register of exactly those *bits*, made unless there is one."""
+    for known in context.circuit.cregs:
+        if list(known) == list(bits):
+            return known
+    made = ClassicalRegister(name=context.unique_name("part"), bits=bits)
+    context.circuit.add_register(made)
+    return made
 
 
 def _as(value: Any, other: Any) -> Any:

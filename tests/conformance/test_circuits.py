@@ -389,3 +389,12 @@ def test_what_a_method_can_not_simulate_is_named() -> None:
 
     told = "circuits[0] has if_else, which method extended_stabilizer does not simulate"
     assert str(refused.value) == told
+
+
+def test_a_range_that_runs_down_to_0_is_the_value_of_its_bits_in_that_order(backend: str) -> None:
+    text = QASM_3 + (
+        "qubit[3] q; bit[3] c; bit d; x q[0]; c = measure q; if (c[2:-1:0] == 4) { x q[1]; } "
+        "d = measure q[1];"
+    )
+
+    assert most_often(backend, text) == "1 001"

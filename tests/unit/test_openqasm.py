@@ -168,3 +168,51 @@ def test_a_short_text_that_unrolls_to_much_is_not_kept() -> None:
     assert [len(read(each).data) for each in (small, text)] == [1, 2**14]
     assert (small, 2) in openqasm._kept_circuits
     assert (text, 2) not in openqasm._kept_circuits
+
+
+@pytest.mark.parametrize(
+    ("statements", "flipped"),
+    [
+        ("x q[-2:-1];", "11000"),
+        ("x q[1:-1:0];", "00011"),
+        ("x q[4:-2:0];", "10101"),
+        ("x q[0:-1];", "11111"),
+        ("x q; reset q[0:-1];", "00000"),
+        ("let last = q[-4:-1]; x last;", "11110"),
+        ("x q[3:]; x q[:0]; x q[-3];", "11101"),
+        ("x q[{0, -1}];", "10001"),
+        ("x q[0:3:4];", "01001"),
+    ],
+)
+def test_a_range_of_indices_has_both_its_ends(statements: str, flipped: str) -> None:
+    circuit = read(QASM_3 + f"qubit[5] q; {statements}")
+    bits = ["0"] * 5
+    for item in circuit.data:
+        place = circuit.find_bit(item.qubits[0]).index
+        bits[place] = "1" if item.name == "x" else "0"
+
+    assert "".join(reversed(bits)) == flipped
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("x q[0:5];", r"2,2: 'q\[0:5\]' goes beyond the 3 that there are"),
+        ("x q[-4:-1];", "goes beyond the 3"),
+        ("x q[0:1000000000000];", "goes beyond the 3"),
+        ("x q[2:1];", r"'q\[2:1\]' selects nothing"),
+        ("x q[{0, 3}];", "goes beyond the 3"),
+        ("x q[3];", r"'q\[3\]' goes beyond the 3"),
+        ("x q[0:0:2];", "'0:0:2' has step 0"),
+        ("x q[0.5:1];", "a range takes whole numbers"),
+        ("for int i in [0:2] { x q[i]; }", r"2,23: an index must be a constant: 'q\[i\]'"),
+        ("for int i in [1:0:3] { x q[0]; }", "'1:0:3' has step 0"),
+        ("for bit b in c { x q[0]; }", "2,13: a loop takes a range"),
+        ("if (c == -1) { x q[0]; }", "no values below 0"),
+    ],
+)
+def test_indices_and_loops_that_can_not_be_are_told_with_their_place(
+    statement: str, told: str
+) -> None:
+    with pytest.raises(InvalidInputsError, match=told):
+        read(QASM_3 + "qubit[3] q; bit[3] c;\n" + statement)
