@@ -19,6 +19,7 @@ from qiskit_qasm3_import.state import LocalScope
 from executors.faults import InvalidInputsError, blame, quiet, within
 from executors.gates import MOST, flat, own_name
 from executors.limits import must_be_buildable
+from executors.programs.openqasm_gates import CONTROLS, STANDARD, controls_last
 from executors.programs.openqasm_values import Values
 from schemas.widths import of_text
 
@@ -32,7 +33,6 @@ MOST_IDLE = 10_000  # of OpenQASM 2's `u0`, which waits so many times
 MOST_COUNTED = 2**62  # by a loop's variable
 MOST_COPIED = 100_000  # gates that the definitions of a text unroll to
 _OF_TEXT = ("qiskit.qasm2.parse",)  # the module of gates that a text of OpenQASM 2 defines
-_CONTROLS = (ast.GateModifierName.ctrl, ast.GateModifierName.negctrl)
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _HEADER = re.compile(r"OPENQASM\s+([0-9]+)")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
@@ -174,15 +174,26 @@ class _Converter(ConvertVisitor):
         context.symbol_table.get(name).data._name = own_name(name)
         return context
 
+    def visit_Include(self, node: Any, context: Any) -> Any:  # noqa: N802
+        """Define the gates of the file, those of which Qiskit has another phase as it has them."""
+        context = super().visit_Include(node, context)
+        for name, build in STANDARD.items():
+            context.symbol_table.get(name).data = build
+        return context
+
     def visit_QuantumGate(self, node: Any, context: Any) -> Any:  # noqa: N802
         """Apply a gate. Each control takes a qubit, and so they are as many as those at most."""
         for modifier in node.modifiers:
-            number = getattr(modifier.argument, "value", 1)
-            if modifier.modifier in _CONTROLS and number >= len(node.qubits):
-                raise InvalidInputsError(
-                    f"{modifier.modifier.name}({number}) on {len(node.qubits)} qubits: it has "
-                    "more controls than that"
-                )
+            if modifier.modifier not in CONTROLS:
+                continue
+            number = 1
+            if modifier.argument is not None:
+                number = self._resolve_constant_int(modifier.argument, context)
+            if not 0 < number < len(node.qubits):
+                wrong = "more controls than that" if number > 0 else "no number of controls"
+                on = f"{modifier.modifier.name}({number}) on {len(node.qubits)} qubits"
+                raise_from_node(node, f"{on}: it has {wrong}")
+        node.modifiers = controls_last(node.modifiers)
         return super().visit_QuantumGate(node, context)
 
     def visit_ForInLoop(self, node: Any, context: Any) -> Any:  # noqa: N802

@@ -398,3 +398,12 @@ def test_a_range_that_runs_down_to_0_is_the_value_of_its_bits_in_that_order(back
     )
 
     assert most_often(backend, text) == "1 001"
+
+
+def test_a_gate_under_a_control_has_the_phase_that_the_language_gives_it(backend: str) -> None:
+    text = QASM_3 + (
+        "qubit[2] q; bit c; h q[0]; ctrl @ u3(0, 0, pi) q[0], q[1]; s q[0]; h q[0]; "
+        "c = measure q[0];"
+    )
+
+    assert most_often(backend, text) == "0"

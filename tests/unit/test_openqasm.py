@@ -1,8 +1,11 @@
 """OpenQASM texts, read: what they define is what counts."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.circuit.library import CUGate
+from qiskit.circuit.library import CUGate, SXGate, UGate
 from qiskit.quantum_info import Operator, Statevector
 
 from executors.faults import InvalidInputsError
@@ -216,3 +219,48 @@ def test_indices_and_loops_that_can_not_be_are_told_with_their_place(
 ) -> None:
     with pytest.raises(InvalidInputsError, match=told):
         read(QASM_3 + "qubit[3] q; bit[3] c;\n" + statement)
+
+
+CU = np.exp(0.4j) * UGate(0.1, 0.2, 0.3).to_matrix()
+U3 = np.exp(-0.25j) * UGate(0.1, 0.2, 0.3).to_matrix()
+U2 = np.exp(-0.25j) * UGate(np.pi / 2, 0.2, 0.3).to_matrix()
+
+
+def controlled(matrix: Any, value: int = 1) -> Any:
+    """*matrix* on the second of two qubits where the first one, the lower bit, is *value*."""
+    on, off = np.diag([1 - value, value]), np.diag([value, 1 - value])
+    return np.kron(np.eye(len(matrix)), off) + np.kron(matrix, on)
+
+
+@pytest.mark.parametrize(
+    ("text", "matrix"),
+    [
+        ("inv @ ctrl @ cu(0.1, 0.2, 0.3, 0.4)", controlled(controlled(CU).conj().T)),
+        ("ctrl @ inv @ cu(0.1, 0.2, 0.3, 0.4)", controlled(controlled(CU).conj().T)),
+        ("inv @ negctrl @ cu(0.1, 0.2, 0.3, 0.4)", controlled(controlled(CU).conj().T, 0)),
+        ("inv @ foo", controlled(controlled(CU).conj().T)),
+        ("pow(-1) @ foo", controlled(controlled(CU).conj().T)),
+        ("ctrl @ u3(0.1, 0.2, 0.3)", controlled(U3)),
+        ("negctrl @ u2(0.2, 0.3)", controlled(U2, 0)),
+        ("inv @ ctrl @ u3(0.1, 0.2, 0.3)", controlled(U3.conj().T)),
+        ("ctrl @ pow(2) @ u3(0.1, 0.2, 0.3)", controlled(U3 @ U3)),
+        ("pow(2) @ ctrl @ u3(0.1, 0.2, 0.3)", controlled(U3 @ U3)),
+        ("u3(0.1, 0.2, 0.3)", U3),
+        ("inv @ ctrl @ pow(0.5) @ x", controlled(SXGate().to_matrix().conj().T)),
+        ("ctrl @ inv @ negctrl @ s", controlled(controlled(np.diag([1, -1j]), 0))),
+    ],
+)
+def test_modified_gates_are_what_the_language_says(text: str, matrix: Any) -> None:
+    width = int(np.log2(len(matrix)))
+    qubits = ", ".join(f"q[{number}]" for number in range(width))
+    foo = "gate foo a, b, c { ctrl @ cu(0.1, 0.2, 0.3, 0.4) a, b, c; } "
+
+    circuit = read(QASM_3 + foo + f"qubit[{width}] q; {text} {qubits};")
+
+    assert np.allclose(Operator(circuit).data, matrix)
+
+
+@pytest.mark.parametrize("number", ["-1", "0", "2"])
+def test_a_number_of_controls_that_can_not_be_is_told_as_it_stands(number: str) -> None:
+    with pytest.raises(InvalidInputsError, match=rf"2,0: ctrl\({number}\) on 2 qubits"):
+        read(QASM_3 + f"qubit[2] q;\nctrl({number}) @ x q[0], q[1];")
