@@ -1,26 +1,33 @@
 """OpenQASM 2 and 3, read so that what a text defines is what counts."""
 
+import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import openqasm3
 from openqasm3 import ast
 from qiskit import QuantumCircuit, qasm2
-from qiskit.circuit import ClassicalRegister, Clbit, Gate
+from qiskit.circuit import ClassicalRegister, Clbit, Gate, Qubit
 from qiskit.circuit.classical import expr
-from qiskit.circuit.classical import types as classical_types
 from qiskit.circuit.library import IGate
 from qiskit_qasm3_import import types
 from qiskit_qasm3_import.converter import ConvertVisitor
+from qiskit_qasm3_import.data import Scope
 from qiskit_qasm3_import.exceptions import raise_from_node
 from qiskit_qasm3_import.state import LocalScope
 
 from executors.faults import InvalidInputsError, blame, quiet, within
 from executors.gates import MOST, flat, own_name
 from executors.limits import must_be_buildable
-from executors.programs.openqasm_gates import CONTROLS, STANDARD, controls_last
-from executors.programs.openqasm_values import Values
+from executors.programs.openqasm_gates import (
+    CONTROLS,
+    STANDARD,
+    is_repeated,
+    ordered,
+    pow_by,
+    power,
+)
+from executors.programs.openqasm_values import BINARY, UNARY, Values, as_it_meets
 from schemas.widths import of_text
 
 # Jobs that come again with the same circuit are common, and to parse OpenQASM 3 takes a millisecond.
@@ -157,7 +164,6 @@ def _read_3(text: str) -> QuantumCircuit:
     if named and max(named) >= MOST_HARDWARE:
         raise InvalidInputsError(f"no backend has a hardware qubit ${max(named)}")
     program = openqasm3.parse(text)
-    _check_sizes(program)
     circuit: QuantumCircuit = _Converter().convert(program).circuit
     if named:
         circuit.metadata = {HARDWARE: sorted(named)}
@@ -165,12 +171,22 @@ def _read_3(text: str) -> QuantumCircuit:
 
 
 class _Converter(ConvertVisitor):
-    """Names the text's gates so that modifiers, which go by names, do not take them for others."""
+    """Names the text's gates so that modifiers, which go by names, do not take them for others.
+
+    What gates unroll to is bounded: the importer copies all that is in one whenever another uses
+    it. So is what `pow` repeats.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: dict[str, int] = {}  # of the text's gates, unrolled
+        self._copied = self._repeated = 0
 
     def visit_QuantumGateDefinition(self, node: Any, context: Any) -> Any:  # noqa: N802
         """Define a gate."""
+        before, name = self._copied, node.name.name
         context = super().visit_QuantumGateDefinition(node, context)
-        name = node.name.name
+        self._sizes[name] = self._copied - before
         context.symbol_table.get(name).data._name = own_name(name)
         return context
 
@@ -193,8 +209,46 @@ class _Converter(ConvertVisitor):
                 wrong = "more controls than that" if number > 0 else "no number of controls"
                 on = f"{modifier.modifier.name}({number}) on {len(node.qubits)} qubits"
                 raise_from_node(node, f"{on}: it has {wrong}")
-        node.modifiers = controls_last(node.modifiers)
+        times, controls, others = ordered(
+            node.modifiers, lambda modifier: self._exponent(modifier, context)
+        )
+        inverse = [ast.QuantumGateModifier(ast.GateModifierName.inv)] if times < 0 else []
+        whole = [] if abs(times) == 1 else [pow_by(abs(times), node)]
+        node.modifiers = [*whole, *controls, *inverse, *others]
+        self._spend(node, abs(times) if is_repeated(abs(times)) else 1, context)
         return super().visit_QuantumGate(node, context)
+
+    def _exponent(self, modifier: Any, context: Any) -> float:
+        if modifier.modifier is ast.GateModifierName.inv:
+            return -1.0
+        found = float(self._resolve_constant_float(modifier.argument, context))
+        if not math.isfinite(found):
+            raise_from_node(modifier.argument, f"pow takes a finite number, not {found}")
+        return found
+
+    def _spend(self, node: Any, times: int, context: Any) -> None:
+        """Count a gate that is applied that many times."""
+        if context.scope is Scope.GATE:
+            self._copied += times * self._sizes.get(node.name.name, 1)
+            if self._copied > MOST_COPIED:
+                raise_from_node(
+                    node, f"this gate and those before it unroll to more than {MOST_COPIED:,} gates"
+                )
+        if times > 1:
+            qubits = [self._resolve_qarg(qubit, context) for qubit in node.qubits]
+            self._repeated += times * max(
+                1 if isinstance(each, Qubit) else len(each) for each in qubits
+            )
+            if self._repeated > MOST:
+                raise_from_node(node, f"it unrolls to more than {MOST:,} instructions")
+
+    def _apply_gate_modifier(self, modifier: Any, gate: Any, context: Any) -> Any:
+        if modifier.modifier is not ast.GateModifierName.pow:
+            return super()._apply_gate_modifier(modifier, gate, context)
+        try:
+            return power(gate, self._exponent(modifier, context))
+        except ValueError as error:
+            raise_from_node(modifier, str(error))
 
     def visit_ForInLoop(self, node: Any, context: Any) -> Any:  # noqa: N802
         """Add a loop, unless its numbers are such that Qiskit would list them all."""
@@ -234,10 +288,10 @@ class _Converter(ConvertVisitor):
         if isinstance(node, ast.BinaryExpression) and operator == "==":
             sides = [self._condition(side, context) for side in (node.lhs, node.rhs)]
             left, right = sides[::-1] if type(sides[0]) in (bool, int) else sides
-            right = _as(right, left)
+            right = as_it_meets(right, left)
             if (type(left), type(right)) in ((ClassicalRegister, int), (Clbit, bool)):
                 return left, right
-        if isinstance(node, ast.UnaryExpression) and operator in _UNARY:
+        if isinstance(node, ast.UnaryExpression) and operator in UNARY:
             bit = self._condition(node.expression, context)
             if isinstance(bit, Clbit):
                 return bit, False
@@ -246,12 +300,12 @@ class _Converter(ConvertVisitor):
 
     def _condition(self, node: Any, context: Any) -> Any:
         operator = getattr(getattr(node, "op", None), "name", None)
-        if isinstance(node, ast.BinaryExpression) and operator in _BINARY:
+        if isinstance(node, ast.BinaryExpression) and operator in BINARY:
             left = self._condition(node.lhs, context)
             right = self._condition(node.rhs, context)
-            return _BINARY[operator](_as(left, right), _as(right, left))
-        if isinstance(node, ast.UnaryExpression) and operator in _UNARY:
-            return _UNARY[operator](self._condition(node.expression, context))
+            return BINARY[operator](as_it_meets(left, right), as_it_meets(right, left))
+        if isinstance(node, ast.UnaryExpression) and operator in UNARY:
+            return UNARY[operator](self._condition(node.expression, context))
         return self._operand(node, context)
 
     def _operand(self, node: Any, context: Any) -> Any:
@@ -274,47 +328,3 @@ def _register(bits: Any, context: Any) -> ClassicalRegister:
     made = ClassicalRegister(name=context.unique_name("part"), bits=bits)
     context.circuit.add_register(made)
     return made
-
-
-def _as(value: Any, other: Any) -> Any:
-    """*value*, or for a 0 or 1 that meets a bit what it stands for."""
-    is_bit = isinstance(other, Clbit) or (
-        isinstance(other, expr.Expr) and isinstance(other.type, classical_types.Bool)
-    )
-    return bool(value) if is_bit and type(value) is int and value in (0, 1) else value
-
-
-_UNARY = {"!": expr.logic_not, "~": expr.bit_not}
-_BINARY = {
-    "&&": expr.logic_and,
-    "||": expr.logic_or,
-    "==": expr.equal,
-    "!=": expr.not_equal,
-    "<": expr.less,
-    "<=": expr.less_equal,
-    ">": expr.greater,
-    ">=": expr.greater_equal,
-    "&": expr.bit_and,
-    "|": expr.bit_or,
-    "^": expr.bit_xor,
-}
-
-
-def _check_sizes(program: Any) -> None:
-    """Raise `InvalidInputsError` if gates unroll to so much that to define them takes for ever.
-
-    The importer copies all that is in a gate whenever another uses it.
-    """
-    sizes: dict[str, int] = {}
-    for node in program.statements:
-        if isinstance(node, ast.QuantumGateDefinition):
-            sizes[node.name.name] = sum(_size(statement, sizes) for statement in node.body)
-            if sum(sizes.values()) > MOST_COPIED:
-                raise InvalidInputsError(
-                    f"gate {node.name.name!r} and those before it unroll to more than "
-                    f"{MOST_COPIED:,} gates"
-                )
-
-
-def _size(statement: Any, sizes: Mapping[str, int]) -> int:
-    return sizes.get(statement.name.name, 1) if isinstance(statement, ast.QuantumGate) else 1

@@ -4,6 +4,9 @@ from typing import Any
 
 import openqasm3
 from openqasm3 import ast
+from qiskit.circuit import Clbit
+from qiskit.circuit.classical import expr
+from qiskit.circuit.classical import types as classical_types
 from qiskit_qasm3_import import types
 from qiskit_qasm3_import.exceptions import raise_from_node
 from qiskit_qasm3_import.expression import ValueResolver
@@ -66,3 +69,27 @@ def _bits(collection: Any, places: Any, base: Any) -> list[Any]:
 
 def _shown(node: Any) -> str:
     return str(openqasm3.dumps(node))
+
+
+def as_it_meets(value: Any, other: Any) -> Any:
+    """*value*, or for a 0 or 1 that meets a bit what it stands for."""
+    is_bit = isinstance(other, Clbit) or (
+        isinstance(other, expr.Expr) and isinstance(other.type, classical_types.Bool)
+    )
+    return bool(value) if is_bit and type(value) is int and value in (0, 1) else value
+
+
+UNARY = {"!": expr.logic_not, "~": expr.bit_not}
+BINARY = {
+    "&&": expr.logic_and,
+    "||": expr.logic_or,
+    "==": expr.equal,
+    "!=": expr.not_equal,
+    "<": expr.less,
+    "<=": expr.less_equal,
+    ">": expr.greater,
+    ">=": expr.greater_equal,
+    "&": expr.bit_and,
+    "|": expr.bit_or,
+    "^": expr.bit_xor,
+}

@@ -264,3 +264,62 @@ def test_modified_gates_are_what_the_language_says(text: str, matrix: Any) -> No
 def test_a_number_of_controls_that_can_not_be_is_told_as_it_stands(number: str) -> None:
     with pytest.raises(InvalidInputsError, match=rf"2,0: ctrl\({number}\) on 2 qubits"):
         read(QASM_3 + f"qubit[2] q;\nctrl({number}) @ x q[0], q[1];")
+
+
+ON_40 = ", ".join(f"q[{number}]" for number in range(40))
+WIDE = "gate foo(t) a, b, " + ", ".join(f"a{n}" for n in range(38)) + " { rx(t) a; h b; cx a, b; } "
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "operations"),
+    [
+        ("pow(2) @", {"rx": 2, "h": 2, "cx": 2}),
+        ("pow(-1) @", {"rx": 1, "h": 1, "cx": 1}),
+        ("inv @ pow(3) @", {"rx": 3, "h": 3, "cx": 3}),
+        ("pow(2.0) @ pow(2) @", {"rx": 4, "h": 4, "cx": 4}),
+        ("pow(0) @", {}),
+    ],
+)
+def test_a_gate_to_a_whole_power_is_repeated_however_wide_and_with_inputs(
+    modifiers: str, operations: dict[str, int]
+) -> None:
+    circuit = read(QASM_3 + f"input float w; {WIDE} qubit[40] q; {modifiers} foo(w) {ON_40};")
+
+    assert circuit.count_ops() == operations
+    assert [found.name for found in circuit.parameters] == ["w"] * bool(operations)
+
+
+def test_powers_bind_what_a_gate_is_given_and_undo_each_other() -> None:
+    text = QASM_3 + (
+        "gate foo(t) a { rx(t) a; h a; } gate bar(t) a { pow(3) @ foo(t) a; } qubit q; "
+        "bar(0.3) q; pow(-3) @ foo(0.3) q; pow(0.5) @ foo(0.3) q; pow(0.5) @ foo(0.3) q; "
+        "inv @ foo(0.3) q;"
+    )
+
+    assert np.allclose(Operator(read(text)).data, np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("pow(0.5) @ foo(0.1) ON;", "2,0: pow.0.5. on 40 qubits: .* up to 8 qubits"),
+        ("pow(0.5) @ small(w) q[0];", "2,0: pow.0.5.: .* if its angles are known"),
+        ("pow(1000000) @ foo(0.1) ON;", "2,0: pow.1000000. on 40 qubits: .* up to 100,000"),
+        ("pow(100000) @ h q;", "2,0: it unrolls to more than 1,000,000 instructions"),
+        ("pow(1e400) @ h q[0];", "2,4: pow takes a finite number"),
+    ],
+)
+def test_a_power_that_can_not_be_is_told(statement: str, told: str) -> None:
+    text = QASM_3 + WIDE + "gate small(t) a { rx(t) a; h a; } input float w; qubit[40] q;\n"
+
+    with pytest.raises(InvalidInputsError, match=told):
+        read(text + statement.replace("ON", ON_40))
+
+
+def test_powers_count_among_the_gates_that_gates_unroll_to() -> None:
+    gates = "gate g0 a { x a; } " + "".join(
+        f"gate g{n} a {{ pow(1000) @ g{n - 1} a; }} " for n in (1, 2, 3)
+    )
+
+    with pytest.raises(InvalidInputsError, match="unroll to more than 100,000 gates"):
+        read(QASM_3 + gates + "qubit q; inv @ g3 q;")
