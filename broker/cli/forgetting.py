@@ -1,6 +1,7 @@
 """Commands that make the service forget jobs which have ended."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Collection
 from typing import Any
@@ -10,7 +11,7 @@ import click
 from broker.cli.answers import AnswerError
 from broker.cli.client import Client
 from broker.cli.exits import Exit, of_error
-from broker.cli.options import Address, of_a_client, run
+from broker.cli.options import Address, done, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.durations import in_words, seconds_in
 from broker.shown import on_one_line
@@ -77,19 +78,27 @@ def prune(
     wanted |= {"program": program} if program else {}
     wanted |= {"tags": list(tags)} if tags else {}
 
-    async def work() -> Exit:
-        async with Client(at) as client:
-            count = await client.count(**wanted)
-            text = f"{count} ended job{'' if count == 1 else 's'} submitted longer ago than"
-            text = f"{text} {in_words(age).removeprefix('for ')}"
-            if count and not yes:
-                click.confirm(f"Delete {text}, with their results?", abort=True, err=True)
-            deleted = [job async for job in _all_gone(client, wanted)] if count else []
-            said = f"Deleted {len(deleted)} of {text}."
-            say_json({"deleted": len(deleted)}) if as_json else say(said)
-        return Exit.DONE
+    count = done(_count(at, wanted))
+    text = f"{count} ended job{'' if count == 1 else 's'} submitted longer ago than"
+    text = f"{text} {in_words(age).removeprefix('for ')}"
+    question = f"Delete {text}, with their results?"
+    if count and not yes and not click.confirm(question, err=True):  # outside of the loop: Ctrl-C
+        say("Nothing was deleted.", err=True)
+        sys.exit(Exit.ERROR)
+    deleted = done(_delete_all(at, wanted)) if count else 0
+    said = f"Deleted {deleted} of {text}."
+    say_json({"deleted": deleted}) if as_json else say(said)
 
-    run(work())
+
+async def _count(at: Address, wanted: dict[str, Any]) -> int:
+    async with Client(at) as client:
+        return await client.count(**wanted)
+
+
+async def _delete_all(at: Address, wanted: dict[str, Any]) -> int:
+    """Delete all that is *wanted*; how many that were."""
+    async with Client(at) as client:
+        return len([job async for job in _all_gone(client, wanted)])
 
 
 async def _all_gone(client: Client, wanted: dict[str, Any]) -> AsyncIterator[str]:

@@ -21,6 +21,7 @@ from broker.shown import url_visible
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,13 @@ def invocation() -> str:
 
 def run(work: Coroutine[Any, Any, Exit]) -> None:
     """Run *work*, and end the process with its exit status."""
+    sys.exit(done(work))
+
+
+def done(work: Coroutine[Any, Any, T]) -> T:
+    """What *work* gives; Ctrl-C ends the process."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        status = asyncio.run(work)
+        return asyncio.run(work)
     except KeyboardInterrupt:
-        status = Exit.INTERRUPTED
-    sys.exit(status)
+        sys.exit(Exit.INTERRUPTED)

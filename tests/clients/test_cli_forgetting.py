@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import pty
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from tests.support.awaiting import eventually_here
 from tests.support.cli import Done, run
 from tests.support.load import run_jobs
-from tests.support.processes import free_port, up
+from tests.support.processes import ROOT, free_port, up
 
 pytestmark = pytest.mark.slow
 
@@ -90,3 +93,35 @@ def test_what_is_no_length_of_time_is_said(url: str) -> None:
     done = qjb(url, "prune", "--older-than", "a week")
     assert done.returncode == 2
     assert "'a week' must be a length of time such as 90d" in done.stderr
+
+
+@pytest.mark.parametrize(("typed", "status"), [(b"\x03", 130), (b"n\n", 1)], ids=("ctrl-c", "no"))
+def test_who_is_asked_whether_to_prune_can_end_it_by_one_answer(
+    url: str, typed: bytes, status: int
+) -> None:
+    ended(url, f"kept-{status}")
+    command = [sys.executable, "-m", "broker.cli.main", "prune", "--older-than", "0.01s"]
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(sys.executable, command, {**os.environ, "QJB_URL": url})
+    shown = b""
+    while b"[y/N]" not in shown:
+        shown += os.read(terminal, 4096)
+    os.write(terminal, typed)
+    while part := _read(terminal):
+        shown += part
+    _, found = os.waitpid(pid, 0)
+    os.close(terminal)
+
+    assert os.waitstatus_to_exitcode(found) == status
+    assert (b"Nothing was deleted." in shown) is (status == 1)
+    assert qjb(url, "result", f"kept-{status}").returncode == 0
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # what Linux says when the other end is gone
+        return b""
