@@ -10,6 +10,7 @@ from broker.cli.client import Client
 from broker.cli.exits import Exit, of_error
 from broker.cli.options import Address
 from broker.cli.output import say, say_json
+from broker.cli.streams import OutputError
 from broker.shown import on_one_line
 from schemas.batches import MOST_BYTES, MOST_JOBS
 
@@ -26,10 +27,16 @@ async def submit(at: Address, files: Sequence[str], *, as_json: bool) -> Exit:
     number = 0
     async with Client(at) as client:
         for some in _requests(jobs):
-            for said in await client.submit_all(some):
-                number += 1
-                told = _tell(number, said, as_json=as_json)
-                outcome = outcome or told
+            answers = await client.submit_all(some)
+            try:
+                for said in answers:
+                    number += 1
+                    told = _tell(number, said, as_json=as_json)
+                    outcome = outcome or told
+            except OutputError:
+                ids = (str(said.get("id")) for said in answers if "error" not in said)
+                say(f"These jobs were accepted: {', '.join(ids)}.", err=True)
+                raise
     return outcome
 
 

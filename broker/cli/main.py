@@ -5,7 +5,6 @@ import signal
 import sys
 from difflib import get_close_matches
 from importlib import import_module
-from io import TextIOWrapper
 from traceback import format_exception
 from types import TracebackType
 
@@ -14,6 +13,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from broker.cli.exits import TEXT, Exit, of_error
 from broker.cli.output import say
+from broker.cli.streams import OutputError, drop_output, prepare
 from broker.errors import QjbError
 from broker.shown import on_one_line, url_visible
 
@@ -105,9 +105,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command; an error is a sentence and an exit status, not a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is to be tidied up until a command runs
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # what the terminal can not show is no error
+    prepare()
     sys.excepthook = _crashed
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     try:
@@ -121,7 +119,12 @@ def main() -> None:
     except click.Abort:
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:  # nobody reads any more, as after `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
+        sys.exit(Exit.ERROR)
+    except OutputError as error:
+        drop_output()
+        why = os.strerror(error.errno or 0).lower()
+        say(f"Error: standard output can not be written: {why}.", err=True)
         sys.exit(Exit.ERROR)
 
 

@@ -27,6 +27,7 @@ from broker.cli.options import (
     seconds_since_start,
 )
 from broker.cli.output import say, say_json_text
+from broker.cli.streams import drop_output
 from broker.durations import in_words
 from broker.errors import LogNotServedError, LogRestartedError, SettingsError
 from broker.processes import Parent
@@ -215,8 +216,7 @@ async def _serve_once(
         alive = asyncio.create_task(_touch(settings.telemetry.health_file), name="health")
         _tell(serving, roles)
         await signals.told.wait()
-        with suppress(OSError):  # nobody may be there to read it
-            say("Stopping; what runs may finish. Ctrl-C again ends at once.", err=True)
+        say("Stopping; what runs may finish. Ctrl-C again ends at once.", err=True)
         alive.cancel()
 
 
@@ -292,7 +292,7 @@ def _tell(serving: "Serving", roles: tuple[str, ...]) -> None:
     try:
         _summary(serving, roles)
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
 
 
 def _summary(serving: "Serving", roles: tuple[str, ...]) -> None:

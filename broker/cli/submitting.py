@@ -12,6 +12,7 @@ from broker.cli.jobs import follow
 from broker.cli.options import Address, integer, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.cli.programs import about
+from broker.cli.streams import OutputError
 from broker.shown import on_one_line
 
 _OF_PAIRS = {"backend_requirements": "--require", "retries": "--retries"}
@@ -132,12 +133,16 @@ async def _submit(
         if as_json or not watch:  # else the first event has them
             for text in answer.get("warnings", ()):
                 show.note(text)
-        if watch:
+        try:
+            if not watch:
+                say_json(answer) if as_json else say(job_id)
+                return Exit.DONE
             if not as_json:
                 say(f"job {job_id}")
             return await follow(client, job_id, as_json=as_json)
-        say_json(answer) if as_json else say(job_id)
-        return Exit.DONE
+        except OutputError:
+            say(f"The job {job_id} was accepted.", err=True)
+            raise
 
 
 def _must_be_alone(*others: Any) -> None:

@@ -23,7 +23,11 @@ def test_only_one_module_prints() -> None:
             if isinstance(node, ast.Call)
         ]
         names = {getattr(call, "attr", None) or getattr(call, "id", "") for call in calls}
-        allowed = {"output.py": {"echo", "style"}, "show.py": {"print"}}
+        allowed = {
+            "output.py": {"echo", "style"},
+            "show.py": {"print"},
+            "streams.py": {"write"},  # what the others print goes through there
+        }
         assert names & WRITERS <= allowed.get(path.name, set()), path.name
 
 
