@@ -26,7 +26,7 @@ from broker.cli.options import (
     run,
     seconds_since_start,
 )
-from broker.cli.output import say, say_json_text
+from broker.cli.output import say, say_json, say_json_text
 from broker.cli.streams import drop_output
 from broker.durations import in_words
 from broker.errors import LogNotServedError, LogRestartedError, SettingsError
@@ -135,7 +135,8 @@ def health(at: Address, as_json: bool) -> None:
         age = _age(file)
         alive = age is not None and age < ALIVE_WITHIN
         text = f"{file} was touched {age:.1f} s ago" if age is not None else f"there is no {file}"
-        say(text)
+        found = {"file": str(file), "alive": alive, "age": age}  # s
+        say_json(found) if as_json else say(text)
         sys.exit(Exit.DONE if alive else Exit.ERROR)
 
     async def work() -> Exit:

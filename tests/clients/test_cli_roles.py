@@ -139,9 +139,12 @@ def test_a_role_that_lives_touches_its_file(tmp_path: Path) -> None:
     os.utime(file, (time.time() - 60, time.time() - 60))
     dead = run("health", QJB_HEALTH_FILE=str(file))
     missing = run("health", QJB_HEALTH_FILE=str(tmp_path / "nothing"))
+    told = json.loads(run("health", "--json", QJB_HEALTH_FILE=str(file)).stdout)
 
     assert (healthy.returncode, dead.returncode, missing.returncode) == (0, 1, 1)
     assert "s ago" in dead.stdout
+    assert (told["file"], told["alive"]) == (str(file), False)
+    assert told["age"] >= 60
 
 
 def test_a_file_that_can_not_be_touched_now_is_touched_as_soon_as_it_can(tmp_path: Path) -> None:
