@@ -200,9 +200,17 @@ async def weight(at: Desk, as_json: bool, name: str, weight: float) -> None:
     await _change(at, as_json, tenant, f"has the weight {weight:g}")
 
 
+def _must_be_said(ctx: click.Context, option: click.Parameter, said: bool | None) -> bool:
+    if said is None:  # click does not ask for a pair of flags in each of its versions
+        raise click.MissingParameter(ctx=ctx, param=option)
+    return said
+
+
 @tenants.command("kafka")
 @click.argument("name")
-@click.option("--on/--off", "mirrored", default=None, required=True, help="Whether it does.")
+@click.option(
+    "--on/--off", "mirrored", default=None, callback=_must_be_said, help="Whether it does."
+)
 @of_the_desk
 async def kafka(at: Desk, as_json: bool, name: str, mirrored: bool) -> None:
     """Have the tenant NAME read its events on a Kafka topic of its own, or no more."""

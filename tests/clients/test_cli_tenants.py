@@ -172,3 +172,10 @@ def test_a_tenant_gets_its_events_on_a_topic_of_its_own_and_the_default_one_can_
     assert json.loads(off.stdout)["kafka"] is False
     assert refused.returncode == 5
     assert "no topic of events of its own" in refused.stderr
+
+
+def test_whether_a_tenant_reads_on_kafka_must_be_said(data: Path) -> None:
+    done = run("tenants", "kafka", "chem", "--data", str(data))
+
+    assert done.returncode == 2
+    assert "Missing option '--on" in done.stderr
