@@ -59,13 +59,14 @@ async def reserve(
 ) -> None:
     """Let only jobs of one tenant begin on BACKEND for a while."""
     await at.check_backend(backend)
+    start, end = _window(begin, length)
     made = Reservation(
         id=token_hex(4),
         backend=backend,
         tenant=at.tenant(tenant).name,
         session=session,
-        begin=iso(begin),
-        end=iso(begin + length),
+        begin=start,
+        end=end,
         created=now(),
         why=why,
     )
@@ -79,6 +80,13 @@ async def reserve(
         return
     whose = f"session {session} of {tenant}" if session else tenant
     say(f"{backend} is reserved for {whose} from {made.begin} to {made.end}: {made.id}.")
+
+
+def _window(begin: float, length: float) -> tuple[str, str]:
+    try:
+        return iso(begin), iso(begin + length)
+    except (ValueError, OverflowError):
+        raise InvalidRequestError("the reservation would end after the year 9999") from None
 
 
 def _check(at: Desk, made: Reservation, length: float) -> None:

@@ -95,3 +95,11 @@ def test_a_device_is_not_reserved_twice_for_the_same_time(url: str, data: Path) 
     assert "is reserved from 2100-01-01T00:00:00.000Z to 2100-01-01T02:00:00.000Z" in again.stderr
     assert after.returncode == 0
     assert "no reservation" in unknown.stderr
+
+
+def test_a_window_that_has_no_end_in_the_calendar_is_refused(url: str, data: Path) -> None:
+    asked = ("--tenant", "default", "--from", "9999-12-31T23:59Z", "--for", "2h")
+    done = reserve(data, *asked)
+
+    assert done.returncode == 5
+    assert done.stderr == "Error: the reservation would end after the year 9999.\n"
