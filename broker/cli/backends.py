@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from broker.cli.client import Client
+from broker.cli.kinds import of_field
 from broker.cli.nouns import Nouns, listed, shown
 from broker.cli.options import Address, of_a_client
 from broker.cli.output import say, say_json
@@ -65,7 +66,9 @@ def show_(at: Address, as_json: bool, backend: str) -> None:
 for command in (reserve, reservations, release):
     backends.add_command(command)
 
-_WHY = click.option("--why", default="", help="What whoever waits is told.")
+_WHY = click.option(
+    "--why", type=of_field(BackendOrder, "why"), default="", help="What whoever waits is told."
+)
 
 
 @backends.command("pause")

@@ -10,6 +10,7 @@ from broker.cli import show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.inputs import STDIN, InputError, bytes_of, json_of, text_of
+from broker.cli.kinds import Finite
 from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.cli.programs import programs
@@ -22,7 +23,7 @@ def _of_a_program(command: Any) -> Any:
     for option in (
         click.option("--public/--private", "is_public", default=None, help="May others run it?"),
         click.option(
-            "--max-time", "cost", type=float, metavar="S", help="Seconds that it may take."
+            "--max-time", "cost", type=Finite(), metavar="S", help="Seconds that it may take."
         ),
         click.option("--description", metavar="TEXT", help="What it is for."),
         click.option("--name", metavar="TEXT", help="Its name."),
@@ -38,7 +39,7 @@ def _of_a_program(command: Any) -> Any:
 
 
 @programs.command()
-@click.argument("file")
+@click.argument("file", metavar="FILE")
 @_of_a_program
 @of_a_client
 def upload(at: Address, as_json: bool, file: str, spec_file: str | None, **said: Any) -> None:
@@ -62,7 +63,7 @@ def upload(at: Address, as_json: bool, file: str, spec_file: str | None, **said:
 
 @programs.command()
 @click.argument("program")
-@click.argument("file", required=False)
+@click.argument("file", required=False, metavar="[FILE]")
 @_of_a_program
 @of_a_client
 def update(

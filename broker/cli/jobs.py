@@ -8,8 +8,9 @@ import click
 from broker.cli import show
 from broker.cli.client import Client
 from broker.cli.exits import OF_EVENTS, Exit
+from broker.cli.kinds import integer
 from broker.cli.nouns import cancelled
-from broker.cli.options import Address, integer, of_a_client, run
+from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json, say_json_text
 
 

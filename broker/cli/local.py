@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from broker.cli import inputs, show
 from broker.cli.exits import OF_EVENTS, Exit
+from broker.cli.kinds import check_text, of_field
 from broker.cli.options import run
 from broker.cli.output import say_json_text
 from broker.core.admission import admit
@@ -48,7 +49,7 @@ EPOCH = 1
 
 
 @click.command("run-local")
-@click.argument("file")
+@click.argument("file", metavar="FILE")
 @click.option(
     "-i",
     "--input",
@@ -65,7 +66,7 @@ EPOCH = 1
 @click.option("--backend", metavar="NAME", help="Where to run; by default the first that suits.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=of_field(SubmitJob, "max_execution_time"),
     metavar="SECONDS",
     help="Cancel it when it has run for so long.",
 )
@@ -87,6 +88,7 @@ def run_local(
     It runs in the same sandbox as on a worker, is held to what it declares, and says the same: a
     program that works here works there.
     """
+    check_text(click.get_current_context())
     logging.configure("error", "auto")
     program, uploaded = read(file, spec)
     request = SubmitJob(

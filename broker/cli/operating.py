@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from broker.cli.exits import Exit
+from broker.cli.kinds import check_text
 from broker.cli.options import run
 from broker.opening import operating
 from broker.settings.settings import load
@@ -42,6 +43,8 @@ def of_an_operator(
     )
     @wraps(command)
     def called(data: Path | None, log: str | None, **more: Any) -> None:
+        check_text(click.get_current_context())
+
         async def work() -> Exit:
             async with at(data, log) as found:
                 await command(found, **more)

@@ -17,6 +17,7 @@ import click
 
 from broker.cli import LOADED_AT
 from broker.cli.exits import Exit
+from broker.cli.kinds import check_text
 from broker.shown import url_visible
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -66,6 +67,7 @@ def of_a_client(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @wraps(command)
     def called(url: str, ca: str | None, token_file: str | None, **more: Any) -> Any:
+        check_text(click.get_current_context(), arguments=False)
         return command(at=Address(url, ca, _token(token_file)), **more)
 
     return called
@@ -80,13 +82,6 @@ def _token(file: str | None) -> str | None:
     except (OSError, ValueError) as error:
         why = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else "no text"
         raise click.UsageError(f"--token-file: {file} can not be read: {why}") from error
-
-
-def integer(least: int, most: int | None = None) -> click.IntRange:
-    """Integers from *least* on, at most to *most*."""
-    kind = click.IntRange(least, most)
-    kind.name = "integer"  # else what is none is said to be "no valid integer range"
-    return kind
 
 
 def seconds_since_start() -> float:

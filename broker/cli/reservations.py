@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from broker.cli import show
 from broker.cli.forgetting import Length
+from broker.cli.kinds import of_field
 from broker.cli.output import say, say_json
 from broker.cli.tenants import Desk, of_the_desk
 from broker.core.windows import overlapping
@@ -45,7 +46,9 @@ class Moment(click.ParamType[float]):
 @click.option("--session", default="", help="The id of a session of the tenant: for it alone.")
 @click.option("--from", "begin", type=Moment(), required=True, help="When; `now`, or ISO 8601.")
 @click.option("--for", "length", type=Length(), required=True, help="For how long, such as 2h.")
-@click.option("--why", default="", help="What whoever waits is told.")
+@click.option(
+    "--why", type=of_field(Reservation, "why"), default="", help="What whoever waits is told."
+)
 @of_the_desk
 async def reserve(
     at: Desk,

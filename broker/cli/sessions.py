@@ -6,8 +6,9 @@ import click
 
 from broker.cli.client import Client
 from broker.cli.exits import Exit
+from broker.cli.kinds import integer
 from broker.cli.nouns import cancelled, listed, shown
-from broker.cli.options import Address, integer, of_a_client, run
+from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json
 
 

@@ -9,11 +9,13 @@ from broker.cli import batches, inputs, show
 from broker.cli.client import Client
 from broker.cli.exits import Exit
 from broker.cli.jobs import follow
-from broker.cli.options import Address, integer, of_a_client, run
+from broker.cli.kinds import integer, of_field
+from broker.cli.options import Address, of_a_client, run
 from broker.cli.output import say, say_json
 from broker.cli.programs import about
 from broker.cli.streams import OutputError
 from broker.shown import on_one_line
+from schemas.requests import SubmitJob
 
 _OF_PAIRS = {"backend_requirements": "--require", "retries": "--retries"}
 
@@ -47,13 +49,13 @@ _OF_PAIRS = {"backend_requirements": "--require", "retries": "--retries"}
 @click.option("--priority", type=integer(-100, 100), help="Before jobs of a lower one.")
 @click.option(
     "--max-execution-time",
-    type=click.FloatRange(min=0, min_open=True),
+    type=of_field(SubmitJob, "max_execution_time"),
     metavar="SECONDS",
     help="Cancel the job when it has run for so long.",
 )
 @click.option(
     "--max-device-seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=of_field(SubmitJob, "max_device_seconds"),
     metavar="SECONDS",
     help="Cancel the job when it has taken so many seconds of devices, in all its attempts.",
 )

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from broker.appending import append_surely
 from broker.cli import show
 from broker.cli.forgetting import Length
+from broker.cli.kinds import OrNone, of_field
 from broker.cli.operating import of_an_operator, opened
 from broker.cli.output import say, say_json
 from broker.core.tenants import Register
@@ -33,7 +34,7 @@ from schemas.workers import BackendAnnounced
 
 USUAL = (Scope.SUBMIT, Scope.READ, Scope.PROGRAMS)
 QUOTAS = ("queued", "running", "rate", "body", "device_seconds", "shots", "bytes", "retries")
-FRACTIONS = ("rate", "device_seconds")
+WEIGHT = of_field(Tenant, "weight")
 
 
 class Desk:
@@ -146,7 +147,7 @@ def _quota(tenant: Tenant) -> str:
 
 @tenants.command("add")
 @click.argument("name")
-@click.option("--weight", type=float, default=1.0, help="Its share beside others; by default 1.")
+@click.option("--weight", type=WEIGHT, default=1.0, help="Its share beside others; by default 1.")
 @click.option("--kafka", is_flag=True, help="It reads its events on a Kafka topic of its own.")
 @of_the_desk
 async def add(at: Desk, as_json: bool, name: str, weight: float, kafka: bool) -> None:
@@ -157,42 +158,49 @@ async def add(at: Desk, as_json: bool, name: str, weight: float, kafka: bool) ->
     await _change(at, as_json, tenant, "is there; `qjb tokens create` lets it in")
 
 
+def _of_quota(name: str) -> OrNone:
+    return OrNone(of_field(Quota, name))
+
+
 @tenants.command("quota")
 @click.argument("name")
-@click.option("--queued", metavar="N", help="Jobs that may wait.")
-@click.option("--running", metavar="N", help="Jobs that may run at once.")
-@click.option("--rate", metavar="N", help="Requests a second, of each gateway.")
-@click.option("--body", metavar="BYTES", help="Size of a request.")
-@click.option("--device-seconds", metavar="N", help="Seconds of devices in 28 days.")
-@click.option("--shots", metavar="N", help="Shots that jobs ask for in 28 days.")
-@click.option("--bytes", metavar="N", help="Bytes of inputs in 28 days.")
-@click.option("--retries", metavar="N", help="Attempts that a job may have after the first.")
+@click.option("--queued", type=_of_quota("queued"), metavar="N", help="Jobs that may wait.")
+@click.option(
+    "--running", type=_of_quota("running"), metavar="N", help="Jobs that may run at once."
+)
+@click.option(
+    "--rate", type=_of_quota("rate"), metavar="N", help="Requests a second, of each gateway."
+)
+@click.option("--body", type=_of_quota("body"), metavar="BYTES", help="Size of a request.")
+@click.option(
+    "--device-seconds",
+    type=_of_quota("device_seconds"),
+    metavar="N",
+    help="Seconds of devices in 28 days.",
+)
+@click.option(
+    "--shots", type=_of_quota("shots"), metavar="N", help="Shots that jobs ask for in 28 days."
+)
+@click.option("--bytes", type=_of_quota("bytes"), metavar="N", help="Bytes of inputs in 28 days.")
+@click.option(
+    "--retries",
+    type=_of_quota("retries"),
+    metavar="N",
+    help="Attempts that a job may have after the first.",
+)
 @of_the_desk
-async def quota(at: Desk, as_json: bool, name: str, **given: str | None) -> None:
+async def quota(at: Desk, as_json: bool, name: str, **given: Any) -> None:
     """Set the most that the tenant NAME may have; `none` lifts a limit."""
     tenant = at.tenant(name)
-    changed = {key: _number(key, value) for key, value in given.items() if value is not None}
-    try:
-        limits = msgspec.convert(msgspec.structs.asdict(tenant.quota) | changed, Quota)
-    except msgspec.ValidationError as error:
-        raise InvalidRequestError(f"quota: {error}") from error
-    changed_tenant = replace(tenant, quota=limits)
+    said = {key: value for key, value in given.items() if value is not None}
+    changed = {key: None if value == "none" else value for key, value in said.items()}
+    changed_tenant = replace(tenant, quota=replace(tenant.quota, **changed))
     await _change(at, as_json, changed_tenant, f"may have: {_quota(changed_tenant) or 'all'}")
-
-
-def _number(name: str, text: str) -> float | None:
-    if text == "none":
-        return None
-    try:
-        return float(text) if name in FRACTIONS else int(text)
-    except ValueError:
-        option = name.replace("_", "-")
-        raise InvalidRequestError(f"--{option}: {text!r} is no number, and not `none`") from None
 
 
 @tenants.command("weight")
 @click.argument("name")
-@click.argument("weight", type=float)
+@click.argument("weight", type=WEIGHT)
 @of_the_desk
 async def weight(at: Desk, as_json: bool, name: str, weight: float) -> None:
     """Set the share of the tenant NAME, beside others'; of all that wait, each gets its part."""
@@ -262,7 +270,9 @@ def tokens() -> None:
 @click.option(
     "--expires", "lasts", type=Length(), help="When it ends, such as 90d; by default never."
 )
-@click.option("--label", default="", help="What it is for, to know it by.")
+@click.option(
+    "--label", type=of_field(Token, "label"), default="", help="What it is for, to know it by."
+)
 @of_the_desk
 async def create(
     at: Desk, as_json: bool, tenant: str, scopes: tuple[str, ...], lasts: float | None, label: str

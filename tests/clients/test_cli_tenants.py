@@ -136,8 +136,6 @@ def test_where_no_service_ever_was_a_command_asks_which_one_is_meant(tmp_path: P
     [
         (("tenants", "add", "Chem"), "'Chem' names no tenant"),
         (("tenants", "add", "chem"), "there is a tenant chem already"),
-        (("tenants", "weight", "chem", "0"), ">= 0.001"),
-        (("tenants", "quota", "chem", "--running", "x"), "--running: 'x' is no number"),
         (("tenants", "disable", "chen"), "there is no tenant 'chen'; did you mean chem?"),
         (("tokens", "create", "--tenant", "bio"), "there is no tenant 'bio'"),
         (("tokens", "revoke", "bio"), "there is no token 'bio'"),
