@@ -9,16 +9,19 @@ import json
 import re
 import zlib
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
 from obstore.store import MemoryStore
 from structlog.testing import capture_logs
 
 from broker.gateway.api.bodies import BLOCK
+from broker.gateway.api.connections import HEAD, UNTAKEN, Doors
 from broker.gateway.metrics_port import serving_metrics
 from broker.transports.blobs import StoredBlobs, open_blobs
 from schemas.events import Completed, Interim, Log
@@ -564,6 +567,29 @@ async def test_who_was_told_to_send_a_body_goes_on_on_its_connection(extra: byte
             assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
             assert head.startswith(b"HTTP/1.1 200 ")
         writer.close()
+
+
+async def test_a_body_of_tiny_chunks_leaves_others_their_turns() -> None:
+    bodies: list[aiohttp.StreamReader] = []
+
+    async def read(request: web.BaseRequest) -> web.Response:
+        bodies.append(request.content)
+        return web.Response(text=f"{len(await request.read())} bytes")
+
+    doors = Doors(web.Server(read), 16, HEAD, UNTAKEN)
+    reader, writer = await asyncio.open_connection("127.0.0.1", await doors.open("127.0.0.1", 0))
+    tiny = b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 100_000 + b"0\r\n\r\n"
+    writer.write(POST + tiny + POST + b"Content-Length: 7\r\nConnection: close\r\n\r\n{'a':1}")
+    parsed = [0]
+    while not bodies or not bodies[0].is_eof():
+        parsed += [body.total_bytes for body in bodies[:1]]
+        await asyncio.sleep(0)
+    answers = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    doors.close()
+
+    assert re.findall(rb"\d+ bytes", answers) == [b"100000 bytes", b"7 bytes"]
+    assert max(later - sooner for sooner, later in pairwise(parsed)) < 2000
 
 
 # Names

@@ -34,6 +34,7 @@ ACCEPTED = 16  # connections that are taken in one round of the event loop
 SHARED = 2  # where several processes take them
 WAITING = 1024  # connections that the kernel holds until they are taken
 HEAD = 15.0  # s from the first byte of a request until its head is complete
+AHEAD = 16 * 1024  # bytes of a body that may wait to be wanted; and a chunk for 16 of them
 IDLE = 75.0  # s that a connection may ask for nothing; above what proxies keep theirs for
 UNTAKEN = 60.0  # s until the kernel gives up a peer that does not answer, or takes nothing
 SWEEP = 1.0  # s between looks at all connections
@@ -48,7 +49,7 @@ def most_connections(wanted: int) -> int:
 class Connection(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_doors", "_since", "begun", "flow")
+    __slots__ = ("_doors", "_resumes", "_since", "begun", "flow")
 
     def __init__(self, doors: "Doors", server: web.Server) -> None:
         loop = asyncio.get_running_loop()
@@ -57,9 +58,11 @@ class Connection(web.RequestHandler):
             loop=loop,
             keepalive_timeout=IDLE,
             auto_decompress=False,
+            read_bufsize=AHEAD,
             access_log=None,  # type: ignore[arg-type]  # which means none
         )
         self._doors = doors
+        self._resumes = False  # in the next turn
         self._since = loop.time()
         self.flow: Flow | None = None  # who is told whether the client takes what it is sent
         self.begun: float | None = None  # when the first byte of a request came that is not whole
@@ -91,6 +94,19 @@ class Connection(web.RequestHandler):
             self._tell_of_a_broken_body()
         elif self.begun is None:
             self.begun = self._since
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """What came while reading was paused is parsed in the next turn: others have theirs."""
+        if not resume_parser:
+            super().resume_reading(resume_parser=False)
+        elif self._reading_paused and not self._resumes:
+            self._resumes = True
+            self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._resumes = False
+        if self._reading_paused and self.transport is not None:
+            super().resume_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()
