@@ -286,8 +286,8 @@ def test_what_a_device_can_not_do_is_refused(inputs: dict[str, Any], told: str) 
         ({"maxiters": 10**9}, "/params/maxiters"),
         ({"shots": 0}, "/params/shots"),
         ({"C": 0}, "/params/C"),
-        ({"labels": [0, 1]}, "/params/labels"),
-        ({"data": [1, 2]}, "/params/data"),
+        ({"labels": [0, 1]}, "/params/labels/0"),
+        ({"data": [[1, 2], 2]}, "/params/data/1"),
         ({"feature_map": {"entangler_map": []}}, "/params/feature_map"),
     ],
 )

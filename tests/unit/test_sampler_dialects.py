@@ -271,7 +271,7 @@ def test_a_circuit_too_wide_for_the_device_is_named() -> None:
     [
         ({"pubs": []}, "/params/pubs"),
         ({"pubs": [5]}, "/params/pubs/0"),
-        ({"pubs": [[BELL_2, None, 0]]}, "/params/pubs/0"),
+        ({"pubs": [[BELL_2, None, 0]]}, "/params/pubs/0/2"),
         ({"circuits": [BELL_2], "run_options": {"shots": 0}}, "/params/run_options/shots"),
         ({"options": {}}, "/params"),
     ],
